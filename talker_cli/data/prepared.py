@@ -1,0 +1,140 @@
+"""A prepared dataset: a folder with `dataset.json`, `rig.safetensors`, `speech.safetensors` and `clips.safetensors`.
+
+A recording is speech, 16 kHz mono int16; a clip is one identity's motion for one recording, (T, K) coefficients.
+Frame i of a clip is the instant i / fps of its recording.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from talker_cli.errors import InputError
+from talker_cli.files import ArrayFile, read_json, write_arrays, write_json
+from talker_cli.rig import RigFile, load_rig, save_rig
+
+SAMPLE_RATE = 16_000  # hertz, of all speech inside talker
+SPLITS = ("train", "validation", "test", "test_voice")
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One piece of speech.
+
+    Args:
+        name: unique; the array's name in `speech.safetensors`.
+        voice: who speaks.
+        language: ISO 639-1 code.
+        human: a person's voice, not a synthesiser's.
+        split: one of SPLITS; `test` is held out by recording, `test_voice` by voice.
+        text: what is said.
+        phones: (ARPAbet symbol without stress or "SIL", start, end), seconds; empty if unknown.
+        source: where it comes from.
+    """
+
+    name: str
+    voice: str
+    language: str
+    human: bool
+    split: str
+    text: str = ""
+    phones: tuple[tuple[str, float, float], ...] = ()
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One identity's motion for one recording.
+
+    Args:
+        name: unique; the array's name in `clips.safetensors`.
+        recording: the recording's name.
+        identity: the identity's name.
+        voice_matched: the recording's voice is this identity's own, so that the audio tells of the style.
+    """
+
+    name: str
+    recording: str
+    identity: str
+    voice_matched: bool
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What `dataset.json` holds."""
+
+    source: str
+    licence: str
+    fps: float
+    identities: tuple[str, ...]
+    recordings: tuple[Recording, ...]
+    clips: tuple[Clip, ...]
+    command: str = ""
+    seed: int = 0
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+def write_dataset(
+    folder: Path,
+    info: DatasetInfo,
+    rig: RigFile,
+    speech: Iterable[tuple[str, np.ndarray]],
+    motion: Iterable[tuple[str, np.ndarray]],
+) -> None:
+    """Write a prepared dataset; `dataset.json` comes last, so that a folder without it is an unfinished one.
+
+    Args:
+        speech: (recording name, (S,) int16 at 16 kHz).
+        motion: (clip name, (T, K) float32 coefficients).
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    save_rig(folder / "rig.safetensors", rig)
+    write_arrays(folder / "speech.safetensors", dict(speech), {"kind": "speech", "sample_rate": SAMPLE_RATE})
+    half = {name: coefficients.astype(np.float16) for name, coefficients in motion}
+    write_arrays(folder / "clips.safetensors", half, {"kind": "clips", "fps": info.fps})
+    write_json(folder / "dataset.json", {"format": "talker-dataset", "version": VERSION, **asdict(info)})
+
+
+class Dataset:
+    """A prepared dataset, arrays read lazily.
+
+    Raises:
+        InputError: the folder is not a finished prepared dataset.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        path = self.folder / "dataset.json"
+        if not path.is_file():
+            raise InputError(f"{folder} holds no dataset.json; expected a prepared dataset; make one with talker preprocess")
+        raw = read_json(path)
+        if raw.get("format") != "talker-dataset" or raw.get("version") != VERSION:
+            raise InputError(f"{path} is not a talker dataset of version {VERSION}; prepare it again with talker preprocess")
+        recordings = tuple(
+            Recording(**{**entry, "phones": tuple((p, float(a), float(b)) for p, a, b in entry["phones"])})
+            for entry in raw["recordings"]
+        )
+        clips = tuple(Clip(**entry) for entry in raw["clips"])
+        self.info = DatasetInfo(
+            raw["source"], raw["licence"], raw["fps"], tuple(raw["identities"]), recordings, clips,
+            raw["command"], raw["seed"], raw["notes"],
+        )  # fmt: skip
+        self.rig = load_rig(self.folder / "rig.safetensors")
+        self.recordings = {recording.name: recording for recording in recordings}
+        self._speech = ArrayFile(self.folder / "speech.safetensors", "speech file")
+        self._clips = ArrayFile(self.folder / "clips.safetensors", "clips file")
+
+    def speech(self, recording: str) -> np.ndarray:
+        """Return (S,) float32 speech in -1…1 at 16 kHz."""
+        return self._speech.array(recording).astype(np.float32) / 32768.0
+
+    def coefficients(self, clip: str) -> np.ndarray:
+        """Return (T, K) float32 coefficients."""
+        return self._clips.array(clip).astype(np.float32)
+
+    def clips(self, split: str) -> list[Clip]:
+        """Return the clips whose recording belongs to `split`."""
+        return [clip for clip in self.info.clips if self.recordings[clip.recording].split == split]

@@ -1,0 +1,25 @@
+"""The mistakes a user can make, each with one line that says what was found, what was expected and what to do."""
+
+
+class TalkerError(Exception):
+    """A failure the user can mend. The command line prints it as one line and exits with code 2."""
+
+
+class InputError(TalkerError):
+    """A file, recording, motion or dataset that cannot be used as it is."""
+
+
+class ModelError(TalkerError):
+    """Weights that are missing, damaged, or of another kind than the one asked for."""
+
+
+class IdentityError(TalkerError):
+    """A name that fits no identity, or more than one."""
+
+
+class OutputError(TalkerError):
+    """A place that cannot be written to."""
+
+
+class MachineError(TalkerError):
+    """Something of the machine is missing: a GPU, OpenGL, an external program."""

@@ -1,0 +1,123 @@
+"""Atomic writing, and reading of safetensors files with one metadata key that holds sorted JSON."""
+
+import errno
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from talker_cli.errors import InputError, ModelError, OutputError
+
+METADATA_KEY = "talker"
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary name in `path`'s folder, renamed to `path` when the block ends well and removed when it does not.
+
+    The temporary name keeps the suffix, because encoders choose their format by it.
+
+    Raises:
+        OutputError: the folder does not exist or cannot be written, or the disk is full.
+    """
+    path = Path(path)
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+        os.close(handle)
+        # mkstemp makes files for the owner alone; the result should follow the user's umask like any other file.
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)
+    except OSError as error:
+        raise OutputError(output_problem(path, error)) from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EISDIR, errno.EPERM):
+            raise OutputError(output_problem(path, error)) from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def output_problem(path: Path, error: OSError) -> str:
+    """Say in one line why `path` cannot be written."""
+    parent = Path(path).parent
+    if not parent.is_dir():
+        return f"cannot write {path}: the folder {parent} does not exist; create it or choose another -o"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"cannot write {path}: the disk is full; free some space or choose another -o"
+    if error.errno == errno.EISDIR:
+        return f"cannot write {path}: it is a folder; give a file name with -o"
+    return f"cannot write {path}: {error.strerror or error}; choose a writable place with -o"
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` to `path` atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as sorted, indented JSON, atomically."""
+    write_bytes(path, (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        InputError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_bytes())
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is not readable JSON ({error}); expected a file that talker wrote") from error
+
+
+def write_arrays(path: Path, arrays: dict[str, np.ndarray], metadata: Any) -> None:
+    """Write arrays and one JSON-able `metadata` value as safetensors; the same content always gives the same bytes."""
+    text = json.dumps(metadata, sort_keys=True, ensure_ascii=False)
+    with atomic_path(path) as temporary:
+        contiguous = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
+        save_file(contiguous, temporary, metadata={METADATA_KEY: text})
+
+
+class ArrayFile:
+    """A safetensors file read lazily: `metadata` at once, each array when it is asked for.
+
+    Raises:
+        ModelError: the file is missing, damaged, or was not written by talker.
+    """
+
+    def __init__(self, path: Path, what: str) -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise ModelError(f"no {what} at {path}; expected a safetensors file; check the path or --model")
+        try:
+            self._file = safe_open(str(path), framework="numpy")
+            header = self._file.metadata() or {}
+            self.metadata: Any = json.loads(header[METADATA_KEY])
+            self.names: list[str] = list(self._file.keys())
+        except (SafetensorError, OSError, KeyError, ValueError) as error:
+            raise ModelError(
+                f"{path} is not a {what} of talker ({type(error).__name__}: {str(error)[:80]}); "
+                "expected a safetensors file that talker wrote; download or train it again"
+            ) from error
+
+    def array(self, name: str) -> np.ndarray:
+        """Read one array."""
+        if name not in self.names:
+            raise ModelError(f"{self.path} lacks the array '{name}'; expected a complete file; download or train it again")
+        return np.asarray(self._file.get_tensor(name))
