@@ -31,15 +31,15 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
         os.close(handle)
-        # mkstemp makes files for the owner alone; the result should follow the user's umask like any other file.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
     except OSError as error:
         raise OutputError(output_problem(path, error)) from error
     temporary = Path(name)
     try:
         yield temporary
+        # mkstemp, and safetensors too, make files for the owner alone; the result follows the user's umask like any other.
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EISDIR, errno.EPERM):
@@ -91,7 +91,10 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray], metadata: Any) -> No
     text = json.dumps(metadata, sort_keys=True, ensure_ascii=False)
     with atomic_path(path) as temporary:
         contiguous = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
-        save_file(contiguous, temporary, metadata={METADATA_KEY: text})
+        try:
+            save_file(contiguous, temporary, metadata={METADATA_KEY: text})
+        except SafetensorError as error:  # its own kind for what the disk refuses
+            raise OutputError(f"cannot write {path}: {error}; free some space or choose another place") from error
 
 
 class ArrayFile:

@@ -1,5 +1,6 @@
 """Motion files: vertices (T, V, 3) float32 in metres as `.npy`, beside it a `.json` that says where they come from."""
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from talker_cli.errors import InputError
-from talker_cli.files import atomic_path, read_json, write_json
+from talker_cli.files import atomic_path, read_json
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,24 @@ def sidecar_path(path: Path) -> Path:
     return Path(path).with_suffix(".json")
 
 
-def write_motion(path: Path, vertices: np.ndarray, about: dict[str, Any]) -> None:
-    """Write vertices (T, V, 3) and their sidecar; each file appears whole or not at all."""
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        np.save(stream, vertices.astype(np.float32, copy=False))
-    write_json(sidecar_path(path), about)
+def coefficients_path(path: Path) -> Path:
+    """Return the place of a motion's coefficients: `out.npy` -> `out.coefficients.npy`."""
+    return Path(path).with_suffix(".coefficients.npy")
+
+
+def write_motion(path: Path, vertices: np.ndarray, coefficients: np.ndarray, about: dict[str, Any]) -> None:
+    """Write vertices (T, V, 3), their coefficients (T, K) and their sidecar; all three appear, or none.
+
+    Raises:
+        OutputError: the place cannot be written.
+    """
+    curves = coefficients_path(path)
+    content = json.dumps({**about, "coefficients": curves.name}, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    with atomic_path(path) as first, atomic_path(curves) as second, atomic_path(sidecar_path(path)) as third:
+        for temporary, array in ((first, vertices), (second, coefficients)):
+            with temporary.open("wb") as stream:
+                np.save(stream, array.astype(np.float32, copy=False))
+        third.write_text(content, encoding="utf-8")
 
 
 def read_motion(path: Path) -> Motion:

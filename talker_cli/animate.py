@@ -1,0 +1,225 @@
+"""Speech to motion: load a model, pick the identity, sample, decode, write."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from talker_cli.audio import audio_hash, load_speech
+from talker_cli.errors import IdentityError, InputError, ModelError
+from talker_cli.model.audio_encoder import log_mel
+from talker_cli.model.checkpoint import file_hash, load_model, model_folder
+from talker_cli.model.config import MAX_TIMESTEP, SAMPLE_RATE
+from talker_cli.model.device import choose_device
+from talker_cli.model.diffusion import OnStep, frame_noise, sample_ddim, sample_ddpm, uniform_timesteps
+from talker_cli.model.network import FaceDiffusion
+from talker_cli.motion import write_motion
+from talker_cli.rig import ARKIT_NAMES, Identity, load_rig
+
+STAND_IN_NOTE = (
+    "The FaceTalk names are stand-ins: built-in styles and heads under VOCASET's training names, not its people; "
+    "the motion was learned from a model of articulation, not from captures."
+)
+
+
+@dataclass(frozen=True)
+class AnimateResult:
+    """What was written: the file, its length, and how it was made."""
+
+    output: Path
+    frames: int
+    fps: float
+    identity: str
+    sampler: str
+    seconds: float
+
+
+def resolve_identity(name: str, known: Sequence[str]) -> str:
+    """Return the identity that `name` is or uniquely begins.
+
+    Raises:
+        IdentityError: none fits, or more than one.
+    """
+    if name in known:
+        return name
+    fitting = [candidate for candidate in known if name and candidate.startswith(name)]
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        raise IdentityError(f"identity '{name}' fits {len(fitting)}: {', '.join(fitting)}; give more of the name")
+    raise IdentityError(f"no identity '{name}'; expected one of {', '.join(known)}, or the beginning of one")
+
+
+def parse_steps(steps: str) -> int | None:
+    """Return the number of steps that `--steps` names, or None for the teacher's full sampler.
+
+    Raises:
+        InputError: it is neither "full" nor a number from 1 to 256.
+    """
+    if steps == "full":
+        return None
+    if not steps.isascii() or not steps.isdigit() or not 1 <= int(steps) <= MAX_TIMESTEP:
+        raise InputError(f"found --steps {steps}; expected 8 (the student), a number from 1 to {MAX_TIMESTEP}, or full")
+    return None if int(steps) == MAX_TIMESTEP else int(steps)
+
+
+def list_identities(model: str) -> list[Identity]:
+    """Return the identities a model knows by name."""
+    return list(load_rig(model_folder(model) / "rig.safetensors").identities.values())
+
+
+class Animator:
+    """A loaded model, ready to animate speech.
+
+    Args:
+        network: teacher or student.
+        steps: DDIM steps for a teacher, or None for its full ancestral sampler; a student has its own.
+        device: where to run.
+    """
+
+    def __init__(self, network: FaceDiffusion, steps: int | None, device: torch.device) -> None:
+        self.network = network.to(device)
+        self.steps = steps
+        self.device = device
+
+    @property
+    def sampler(self) -> str:
+        """Say which network and sampler run."""
+        config = self.network.config
+        if config.kind == "student":
+            return f"student, {len(config.timesteps)} steps"
+        return f"teacher, DDPM {MAX_TIMESTEP} steps" if self.steps is None else f"teacher, DDIM {self.steps} steps"
+
+    @torch.inference_mode()
+    def coefficients(
+        self, speech: np.ndarray, identity: str, *, seed: int = 0, guidance: float | None = None, on_step: OnStep | None = None
+    ) -> np.ndarray:
+        """Return the motion of speech as coefficients (T, K), T = floor(S * fps / 16000).
+
+        Args:
+            speech: (S,) float32, 16 kHz.
+            identity: full name of a row of the identity table.
+            seed: of the noise; the same seed gives the same motion.
+            guidance: scale, 1 = off; None takes the model's default.
+            on_step: called after each denoising step.
+
+        Raises:
+            InputError: the speech is shorter than a frame, or a student is asked for guidance of its own.
+        """
+        network, config = self.network, self.network.config
+        frames = int(len(speech) * config.fps / SAMPLE_RATE)
+        if frames < 1:
+            raise InputError(f"found {len(speech) / SAMPLE_RATE:.3f} s of speech; expected at least one frame of motion")
+        if config.kind == "student" and guidance is not None:
+            raise InputError("found --guidance with the student, which has its own baked in; add --steps full or a number")
+        scale = config.guidance_scale if guidance is None else guidance
+        mel = log_mel(torch.from_numpy(speech)[None].to(self.device), frames, config)
+        features = network.encoder(mel)  # (1, T, D)
+        row = torch.tensor([config.identities.index(identity)], device=self.device)
+        style = network.personalizer.named(row)  # (1, S)
+
+        def predict_x0(x_t: Tensor, t: float) -> Tensor:
+            return network.guided_x0(x_t, torch.full((1,), t, device=self.device), features, style, scale)
+
+        def noise(index: int) -> Tensor:
+            return frame_noise(seed, frames, len(config.names), index).to(self.device)
+
+        if config.kind == "student":
+            x0 = sample_ddim(predict_x0, noise, [step / MAX_TIMESTEP for step in config.timesteps], on_step)
+        elif self.steps is None:
+            x0 = sample_ddpm(predict_x0, noise, uniform_timesteps(MAX_TIMESTEP), on_step)
+        else:
+            x0 = sample_ddim(predict_x0, noise, uniform_timesteps(self.steps), on_step)
+        coefficients = network.denormalise(x0)[0].cpu().numpy()
+        # ARKit's shapes are defined from 0 to 1; other bases have no bounds.
+        return np.clip(coefficients, 0.0, 1.0) if config.names == ARKIT_NAMES else coefficients
+
+
+def load_animator(folder: Path, steps: str, device: str) -> Animator:
+    """Load what `--steps` asks for: the student for its own number of steps, else the teacher.
+
+    Raises:
+        ModelError: the weights are missing, damaged, or not made for the folder's rig.
+        InputError: `steps` is no number of steps.
+        MachineError: no such device.
+    """
+    wanted = parse_steps(steps)
+    where = choose_device(device)
+    student_path = folder / "student.safetensors"
+    network = None
+    if wanted is not None and (student_path.is_file() or steps == "8"):
+        student = load_model(student_path, "student")
+        network = student if len(student.config.timesteps) == wanted else None
+    if network is None:
+        network = load_model(folder / "teacher.safetensors", "teacher")
+    if network.config.rig != file_hash(folder / "rig.safetensors"):
+        raise ModelError(f"the weights in {folder} were made for another rig.safetensors; expected the one they came with")
+    return Animator(network, wanted, where)
+
+
+def animate_file(
+    audio: Path,
+    output: Path,
+    *,
+    identity: str,
+    model: str = "talker-base",
+    steps: str = "8",
+    seed: int = 0,
+    guidance: float | None = None,
+    device: str = "auto",
+    on_note: Callable[[str], None],
+    on_step: OnStep | None = None,
+) -> AnimateResult:
+    """Animate a recording and write vertices, sidecar and coefficients.
+
+    Args:
+        audio: any recording that ffmpeg reads.
+        output: `.npy` to write; `.json` and `.coefficients.npy` lie beside it.
+        identity: name, or the beginning of one.
+        model: built-in name or folder.
+        steps: "8" for the student, another number for the teacher with that many DDIM steps, "full" for its full sampler.
+        seed: of the noise.
+        guidance: scale for the teacher, None for its default.
+        device: "auto", "cpu" or "cuda".
+        on_note: called with a line the user should read.
+        on_step: called after each denoising step.
+
+    Raises:
+        TalkerError: of every kind; each says what was found, what was expected and what to do.
+    """
+    started = time.perf_counter()
+    if output.suffix != ".npy":
+        raise InputError(f"found the output {output}; expected a name that ends in .npy; then: talker render {output.stem}.npy")
+    folder = model_folder(model)
+    rigs = load_rig(folder / "rig.safetensors")
+    name = resolve_identity(identity, list(rigs.identities))
+    animator = load_animator(folder, steps, device)
+    speech = load_speech(audio)
+    if name.startswith("FaceTalk_") and "stand-in" in rigs.identities[name].about:
+        on_note(STAND_IN_NOTE)
+    coefficients = animator.coefficients(speech, name, seed=seed, guidance=guidance, on_step=on_step)
+    about = _about(animator, folder, audio, name, seed, guidance)
+    write_motion(output, rigs.rig_of(name).decode(coefficients), coefficients, about)
+    fps = animator.network.config.fps
+    return AnimateResult(output, len(coefficients), fps, name, animator.sampler, time.perf_counter() - started)
+
+
+def _about(
+    animator: Animator, folder: Path, audio: Path, identity: str, seed: int, guidance: float | None
+) -> dict[str, object]:
+    """Return the sidecar: everything needed to make the motion again, and to render it."""
+    config = animator.network.config
+    return {
+        "fps": config.fps,
+        "identity": identity,
+        "rig": {"path": str((folder / "rig.safetensors").resolve()), "sha256": config.rig},
+        "audio": {"path": str(audio.resolve()), "sha256": audio_hash(audio)},
+        "model": {"path": str(folder.resolve()), "sha256": file_hash(folder / f"{config.kind}.safetensors")},
+        "sampler": animator.sampler,
+        "seed": seed,
+        "guidance_scale": config.guidance_scale if guidance is None else guidance,
+    }

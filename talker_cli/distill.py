@@ -1,0 +1,181 @@
+"""Distil a teacher's sampler into a student of few steps by progressive halving (Salimans & Ho 2022; 2311.16565, section 3.3).
+
+256 -> 128 -> … -> 8: one step of the student is trained to land where two DDIM steps of its teacher land; then the student
+becomes the teacher. The first stage's teacher is guided, so the student needs no guidance.
+"""
+
+import copy
+import math
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from talker_cli.data.prepared import Dataset
+from talker_cli.errors import InputError
+from talker_cli.model.checkpoint import file_hash, load_model, save_model
+from talker_cli.model.config import MAX_TIMESTEP, ModelConfig
+from talker_cli.model.device import choose_device
+from talker_cli.model.diffusion import add_noise, alpha_sigma, two_step_target
+from talker_cli.model.network import FaceDiffusion
+from talker_cli.training.augment import augment_mel
+from talker_cli.training.batches import ClipBank
+from talker_cli.training.objective import LossWeights, SurfaceMetric, lip_gap_of
+from talker_cli.training.run import Average, OnProgress, Progress, RunFolder
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """How to distil.
+
+    Args:
+        steps: steps the student ends with, a power of two under 256.
+        stage_steps: optimiser steps of each halving.
+        last_stage_steps: optimiser steps of the last halving, the hardest.
+        batch_frames: motion frames a batch.
+        learning_rate: at the start of a stage; it falls to 0 over the stage.
+        guidance_scale: baked in at the first stage; None takes the teacher's default.
+        ema: decay of the averaged weights.
+        bf16: compute matrix products in bfloat16.
+        seed: of batches and noise.
+        save_every: steps between states that a killed run resumes from.
+    """
+
+    steps: int = 8
+    stage_steps: int = 500
+    last_stage_steps: int = 1000
+    batch_frames: int = 4096
+    learning_rate: float = 3e-4
+    guidance_scale: float | None = None
+    ema: float = 0.99
+    bf16: bool = False
+    seed: int = 0
+    save_every: int = 200
+
+
+def stages(steps: int) -> list[int]:
+    """Return the step counts of the successive students: 128, 64, … down to `steps`.
+
+    Raises:
+        InputError: `steps` is no power of two under 256.
+    """
+    if steps < 1 or steps >= MAX_TIMESTEP or steps & (steps - 1):
+        raise InputError(f"found {steps} steps; expected a power of two from 1 to {MAX_TIMESTEP // 2}; use --steps 8")
+    return [2**power for power in range(int(math.log2(MAX_TIMESTEP)) - 1, int(math.log2(steps)) - 1, -1)]
+
+
+def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device: str = "auto", on_progress: OnProgress) -> Path:
+    """Distil `model/teacher.safetensors` and write `model/student.safetensors`; a started run is resumed.
+
+    Args:
+        model: model folder with a teacher; the run's own files lie in `model/run-student`.
+        dataset_folder: the prepared dataset; its training split is distilled on.
+        config: how to distil.
+        device: "auto", "cpu" or "cuda".
+        on_progress: called after every step.
+
+    Returns:
+        The student's file.
+
+    Raises:
+        InputError: the dataset cannot be used, or the run folder holds another run.
+        ModelError: there is no teacher.
+        MachineError: no such device.
+    """
+    where = choose_device(device)
+    halvings = stages(config.steps)
+    original = load_model(model / "teacher.safetensors", "teacher")
+    settings = {"dataset": str(dataset_folder), "teacher": file_hash(model / "teacher.safetensors"), **asdict(config)}
+    run = RunFolder(model / "run-student", settings)
+    dataset = Dataset(dataset_folder)
+    bank = ClipBank(dataset, "train", original.config)
+    scale = original.config.guidance_scale if config.guidance_scale is None else config.guidance_scale
+    metric = SurfaceMetric(dataset.rig.rig, original.deviation.numpy(), LossWeights()).to(where)
+    gap_rows = torch.from_numpy(dataset.rig.rig.lip_gap_rows()).float().to(where)
+
+    teacher, student = original.to(where), copy.deepcopy(original).to(where)
+    student.denoiser.requires_grad_(True)
+    average = Average(student, config.ema)
+    optimizer = torch.optim.AdamW(student.denoiser.parameters(), lr=config.learning_rate, weight_decay=0.0)
+    modules = {"teacher": teacher, "student": student, "average": average.module}
+    saved = run.load(modules, optimizer)
+    stage, first = (saved["stage"], saved["step"]) if saved else (0, 0)
+
+    while stage < len(halvings):
+        count = halvings[stage]
+        total = config.last_stage_steps if stage == len(halvings) - 1 else config.stage_steps
+        smoothed = 0.0
+        for step in range(first, total):
+            for group in optimizer.param_groups:
+                group["lr"] = config.learning_rate * (1 - step / total)
+            with torch.autocast(where.type, torch.bfloat16, enabled=config.bf16):
+                guidance = scale if stage == 0 else 1.0
+                loss = _step_loss(teacher, student, bank, metric, gap_rows, config, (stage, step), count, guidance)
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(student.denoiser.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            average.update(student, step)
+            smoothed = loss.item() if step == first else 0.98 * smoothed + 0.02 * loss.item()
+            done = step + 1
+            if done % config.save_every == 0 and done < total:
+                run.save(done, modules, optimizer, {"stage": stage})
+            on_progress(Progress(done, total, {"distillation": smoothed}, f"{2 * count} to {count} steps"))
+        run.log({"stage": str(count), "step": total, "distillation": round(smoothed, 6)})
+        # The averaged student is the next stage's teacher, and where its student starts.
+        teacher.load_state_dict(average.module.state_dict())
+        student.load_state_dict(average.module.state_dict())
+        optimizer = torch.optim.AdamW(student.denoiser.parameters(), lr=config.learning_rate, weight_decay=0.0)
+        stage, first = stage + 1, 0
+        run.save(0, modules, optimizer, {"stage": stage})
+
+    path = model / "student.safetensors"
+    teacher.config = student_config(original.config, config.steps)
+    save_model(path, teacher)
+    return path
+
+
+def student_config(teacher: ModelConfig, steps: int) -> ModelConfig:
+    """Return the config of a student of `teacher` with `steps` evenly spaced timesteps; its guidance is baked in."""
+    timesteps = tuple(MAX_TIMESTEP * (steps - index) // steps for index in range(steps))
+    return replace(teacher, kind="student", timesteps=timesteps, guidance_scale=1.0)
+
+
+def _step_loss(
+    teacher: FaceDiffusion,
+    student: FaceDiffusion,
+    bank: ClipBank,
+    metric: SurfaceMetric,
+    gap_rows: Tensor,
+    config: DistillConfig,
+    position: tuple[int, int],
+    count: int,
+    guidance: float,
+) -> Tensor:
+    """Return the loss of one step: a function of the weights, the seed and `position` (stage, step), so that runs resume."""
+    rng = np.random.default_rng([config.seed, *position])
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    batch = bank.batch(config.batch_frames, rng, augment=True)
+    mel = augment_mel(batch.mel, generator) if rng.random() < 0.7 else batch.mel
+    noise = torch.randn(batch.coefficients.shape, generator=generator)
+    where = gap_rows.device
+    batch, mel, noise = batch.to(where), mel.to(where), noise.to(where)
+    # The student's own timesteps, i / count with i from 1 to count, spread evenly over the batch.
+    size = len(batch.identity)
+    shuffled = torch.from_numpy(rng.permutation(size)).to(where)
+    t = ((shuffled * count // size + int(rng.integers(count))) % count + 1).float() / count
+
+    with torch.no_grad():
+        features = teacher.encoder(mel).float()  # the encoder is the teacher's, and stays as it is
+        style = teacher.personalizer.named(batch.identity)
+        x_t = add_noise(teacher.normalise(batch.coefficients), noise, t)
+        target = two_step_target(
+            lambda x, time: teacher.guided_x0(x, time, features, style, guidance).float(), x_t, t, 1.0 / count
+        )
+        gap = lip_gap_of(batch.coefficients, gap_rows)
+    predicted = student.predict_x0(x_t, t, features, style).float()
+    # Divided by sigma, the error of x0 is that of v: the weighting SNR + 1 of Salimans & Ho, section 4.
+    _, sigma = alpha_sigma(t[:, None, None])
+    return metric((predicted - target) / sigma, gap)

@@ -1,0 +1,139 @@
+"""The field's numbers for motion (T, V, 3) in metres, and what the lips do at the sounds that show.
+
+Formulas as published code computes them; each function says whose. Frames beyond the shorter of truth and prediction are cut.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+Phones = Sequence[tuple[str, float, float]]
+
+BILABIALS = frozenset({"P", "B", "M"})
+OPEN_VOWELS = frozenset({"AA", "AE", "AO", "AW", "AY"})
+SILENCE = "SIL"
+CLOSURE_WINDOW = 0.05  # seconds on either side of a bilabial in which the lips may meet
+CLOSED_SHARE = 0.10  # of the clip's 95th percentile of the gap
+OPEN_SHARE = 0.25  # likewise
+LONG_SILENCE = 0.3  # seconds
+
+
+def lve_per_frame(truth: np.ndarray, prediction: np.ndarray, lips: np.ndarray) -> np.ndarray:
+    """Return (T,) the largest squared distance over the lips of each frame, square metres (CodeTalker's LVE before its mean).
+
+    Args:
+        truth, prediction: (T, V, 3), metres.
+        lips: (V,) bool.
+    """
+    frames = min(len(truth), len(prediction))
+    distance = np.square(truth[:frames, lips] - prediction[:frames, lips]).sum(-1)
+    return np.asarray(distance.max(-1))
+
+
+def lve(pairs: Iterable[tuple[np.ndarray, np.ndarray]], lips: np.ndarray) -> float:
+    """Return the lip vertex error, square metres, over all frames of all (truth, prediction) pairs together (CodeTalker)."""
+    return float(np.concatenate([lve_per_frame(truth, prediction, lips) for truth, prediction in pairs]).mean())
+
+
+def mve(truth: np.ndarray, prediction: np.ndarray) -> float:
+    """Return the mean vertex distance, metres, over frames and vertices (FaceDiffuser)."""
+    frames = min(len(truth), len(prediction))
+    return float(np.linalg.norm(truth[:frames] - prediction[:frames], axis=-1).mean())
+
+
+def fdd(truth: np.ndarray, prediction: np.ndarray, template: np.ndarray, upper_face: np.ndarray) -> float:
+    """Return the signed upper-face dynamics deviation of one sequence, square metres (CodeTalker).
+
+    Mean over the upper face of std_t(|m_v|^2) of the truth minus the same of the prediction; m is the displacement from
+    the template, the standard deviation has ddof 0.
+    """
+    frames = min(len(truth), len(prediction))
+
+    def dynamics(vertices: np.ndarray) -> float:
+        motion = vertices[:frames, upper_face] - template[upper_face]
+        return float(np.square(motion).sum(-1).std(0).mean())
+
+    return dynamics(truth) - dynamics(prediction)
+
+
+def lip_gap(vertices: np.ndarray, lip_pairs: np.ndarray) -> np.ndarray:
+    """Return the mouth gap (T,), metres: mean over the pairs of the vertical opening, not less than 0 at any pair.
+
+    Args:
+        vertices: (T, V, 3), metres, +y up.
+        lip_pairs: (P, 2) upper and lower inner-lip vertices that meet when the mouth closes.
+    """
+    opening = vertices[:, lip_pairs[:, 0], 1] - vertices[:, lip_pairs[:, 1], 1]
+    return np.asarray(np.maximum(opening, 0.0).mean(-1))
+
+
+@dataclass
+class Articulation:
+    """Counts of what the lips do at the sounds that show; add clips, then read the shares.
+
+    A bilabial is met if the gap falls under 10 % of its clip's 95th percentile within 50 ms of the phone; an open vowel if
+    the gap passes 25 % inside it; a silence of more than 0.3 s if the median gap in its inner part is under 10 %.
+    `ordering` is the probability (AUC) that the gap in the middle of an open vowel exceeds that in the middle of a bilabial,
+    gaps as shares of the clip's 95th percentile.
+    """
+
+    closed: list[bool]
+    opened: list[bool]
+    silent: list[bool]
+    vowel_gaps: list[float]
+    bilabial_gaps: list[float]
+
+    @classmethod
+    def empty(cls) -> "Articulation":
+        """Return counts of nothing."""
+        return cls([], [], [], [], [])
+
+    def add(self, gap: np.ndarray, phones: Phones, fps: float) -> None:
+        """Count one clip: its mouth gap (T,) in any unit, its phones with times in seconds."""
+        reference = float(np.percentile(gap, 95))
+        if reference <= 0:
+            reference = float("inf")  # a mouth that never opens has closed lips and no open vowel
+        share = gap / reference
+
+        def between(start: float, end: float) -> np.ndarray:
+            first = max(0, int(np.ceil(start * fps - 1e-6)))
+            last = min(len(share) - 1, int(np.floor(end * fps + 1e-6)))
+            if last < first:  # shorter than a frame: the nearest one
+                first = last = min(len(share) - 1, max(0, round((start + end) / 2 * fps)))
+            return share[first : last + 1]
+
+        for symbol, start, end in phones:
+            if start * fps > len(share) - 1:
+                continue
+            middle = between((start + end) / 2, (start + end) / 2)[0]
+            if symbol in BILABIALS:
+                self.closed.append(bool(between(start - CLOSURE_WINDOW, end + CLOSURE_WINDOW).min() < CLOSED_SHARE))
+                self.bilabial_gaps.append(float(middle))
+            elif symbol in OPEN_VOWELS:
+                self.opened.append(bool(between(start, end).max() > OPEN_SHARE))
+                self.vowel_gaps.append(float(middle))
+            elif symbol == SILENCE and end - start > LONG_SILENCE:
+                # The mouth takes 0.1 s to come to rest and opens before the sound begins.
+                self.silent.append(bool(np.median(between(start + 0.1, end - 0.1)) < CLOSED_SHARE))
+
+    def summary(self) -> dict[str, float]:
+        """Return the shares and how many sounds they are of; NaN where there was none."""
+        vowels, bilabials = np.array(self.vowel_gaps), np.array(self.bilabial_gaps)
+        ordering = float("nan")
+        if len(vowels) and len(bilabials):
+            above = (vowels[:, None] > bilabials).mean() + 0.5 * (vowels[:, None] == bilabials).mean()
+            ordering = float(above)
+
+        def share(values: list[bool]) -> float:
+            return float(np.mean(values)) if values else float("nan")
+
+        return {
+            "bilabials_closed": share(self.closed),
+            "vowels_open": share(self.opened),
+            "silences_closed": share(self.silent),
+            "ordering": ordering,
+            "bilabials": len(self.closed),
+            "vowels": len(self.opened),
+            "silences": len(self.silent),
+        }

@@ -1,0 +1,1 @@
+"""The network, its diffusion process, and its files."""

@@ -1,0 +1,110 @@
+"""Speech (B, S) at 16 kHz -> log-mel columns (B, T * mels_per_frame, bands) -> speech features (B, T, D), one a frame."""
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from talker_cli.model.config import SAMPLE_RATE, ModelConfig
+
+WINDOW = 400  # samples, 25 ms
+FFT = 512  # samples
+MEL_FLOOR = 1e-6  # power; speech at full scale lies near 1
+MEL_SHIFT, MEL_SCALE = 5.0, 4.0  # fixed, never taken from the file: chunked and whole generation must agree
+
+
+@lru_cache(maxsize=4)
+def mel_filters(bands: int) -> Tensor:
+    """Return the (FFT / 2 + 1, bands) mel filter bank, 0 to 8 kHz (HTK scale, unnormalised triangles)."""
+    edges_mel = torch.linspace(0.0, hertz_to_mel(SAMPLE_RATE / 2), bands + 2, dtype=torch.float64)
+    edges = 700.0 * (10.0 ** (edges_mel / 2595.0) - 1.0)
+    bins = torch.linspace(0.0, SAMPLE_RATE / 2, FFT // 2 + 1, dtype=torch.float64)[:, None]
+    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
+    return torch.minimum(rising, falling).clamp(min=0.0).float()
+
+
+def hertz_to_mel(frequency: float) -> float:
+    """Return the HTK mel value of a frequency in hertz."""
+    return float(2595.0 * torch.log10(torch.tensor(1.0 + frequency / 700.0, dtype=torch.float64)))
+
+
+def log_mel(speech: Tensor, frames: int, config: ModelConfig) -> Tensor:
+    """Return the log-mel spectrogram, `mels_per_frame` columns for each motion frame.
+
+    Column j is centred on (j + 0.5) / mels_per_frame - 0.5 frames, so a frame's columns lie round its instant at any
+    frame rate, which a spectrogram with a whole number of samples a hop cannot give.
+
+    Args:
+        speech: (B, S) float, -1…1, 16 kHz.
+        frames: T, motion frames wanted; speech is taken as silent outside its length.
+        config: bands, columns and rate.
+
+    Returns:
+        (B, T * mels_per_frame, bands), normalised by constants.
+    """
+    columns = frames * config.mels_per_frame
+    position = (torch.arange(columns, dtype=torch.float64, device=speech.device) + 0.5) / config.mels_per_frame - 0.5
+    centre = (position * (SAMPLE_RATE / config.fps)).round().long()
+    start = centre - WINDOW // 2 + WINDOW  # in the padded speech
+    reach = int(start[-1]) + WINDOW if columns else 0
+    padded = F.pad(speech, (WINDOW, max(0, reach - WINDOW - speech.shape[-1])))
+    index = start[:, None] + torch.arange(WINDOW, device=speech.device)
+    window = torch.hann_window(WINDOW, device=speech.device, dtype=speech.dtype)
+    spectrum = torch.fft.rfft(padded[:, index] * (window / window.square().sum().sqrt()), n=FFT)  # (B, columns, bins)
+    power = spectrum.real.square() + spectrum.imag.square()
+    mel = power @ mel_filters(config.mel_bands).to(power)
+    return (torch.log(mel + MEL_FLOOR) + MEL_SHIFT) / MEL_SCALE
+
+
+class DilatedConv(nn.Module):
+    """Convolution of 3 frames over (B, T, width), zero outside: one matrix product of the gathered taps.
+
+    Twice as fast on a CPU as Conv1d, which wants the channels before the time and so two transpositions.
+    """
+
+    def __init__(self, width: int, dilation: int) -> None:
+        super().__init__()
+        self.dilation = dilation
+        self.taps = nn.Linear(3 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, T, width)."""
+        frames = x.shape[1]
+        padded = F.pad(x, (0, 0, self.dilation, self.dilation))
+        shifts = [padded[:, tap * self.dilation : tap * self.dilation + frames] for tap in range(3)]
+        return self.taps(torch.cat(shifts, -1))
+
+
+class ConvBlock(nn.Module):
+    """Residual block over time: normalise, dilated convolution of 3 frames, GELU, pointwise layer; (B, T, width)."""
+
+    def __init__(self, width: int, dilation: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.conv = DilatedConv(width, dilation)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, T, width)."""
+        return x + self.out(F.gelu(self.conv(self.norm(x))))
+
+
+class CompactEncoder(nn.Module):
+    """Log-mel columns to speech features with a finite receptive field: no attention over, and no statistics of, the file."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.stem = nn.Linear(config.mel_bands * config.mels_per_frame, config.feature_width)
+        self.blocks = nn.ModuleList(ConvBlock(config.feature_width, dilation) for dilation in config.encoder_dilations)
+        self.norm = nn.LayerNorm(config.feature_width)
+        self.mels_per_frame = config.mels_per_frame
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Return speech features (B, T, D) of log-mel columns (B, T * mels_per_frame, bands)."""
+        batch, columns, bands = mel.shape
+        x = self.stem(mel.reshape(batch, columns // self.mels_per_frame, self.mels_per_frame * bands))  # (B, T, D)
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)

@@ -1,0 +1,67 @@
+"""Model folders: `weights/<name>/` with `rig.safetensors`, `teacher.safetensors`, `student.safetensors`, `MODEL_CARD.md`."""
+
+import hashlib
+from pathlib import Path
+
+import torch
+
+from talker_cli.errors import ModelError
+from talker_cli.files import ArrayFile, write_arrays
+from talker_cli.model.config import ModelConfig
+from talker_cli.model.network import FaceDiffusion
+
+
+def model_folder(model: str) -> Path:
+    """Return the folder of a model given by name or by path.
+
+    A name is looked up in the weights that were installed with the package, then in the checkout's.
+
+    Raises:
+        ModelError: there is no such folder.
+    """
+    package = Path(__file__).resolve().parents[1]
+    places = [package / "weights" / model, package.parent / "weights" / model, Path(model)]
+    for place in places:
+        if (place / "rig.safetensors").is_file():
+            return place
+    if Path(model).is_dir():
+        raise ModelError(f"{model} is no model folder: no rig.safetensors in it; expected what talker train writes")
+    raise ModelError(f"no model '{model}'; expected a built-in name (talker-base) or a folder that talker train wrote")
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def save_model(path: Path, network: FaceDiffusion) -> None:
+    """Write a network's weights with its config in the metadata, atomically; the same weights give the same bytes."""
+    arrays = {name: tensor.detach().cpu().numpy() for name, tensor in network.state_dict().items()}
+    write_arrays(path, arrays, {"kind": "model", "config": network.config.to_json()})
+
+
+def load_model(path: Path, kind: str) -> FaceDiffusion:
+    """Read a network in evaluation mode on the CPU.
+
+    Args:
+        path: a safetensors file.
+        kind: "teacher" or "student".
+
+    Raises:
+        ModelError: the file is missing, damaged, foreign, or the other kind.
+    """
+    file = ArrayFile(path, f"{kind} model")
+    if file.metadata.get("kind") != "model":
+        raise ModelError(f"{path} holds a {file.metadata.get('kind')}; expected a {kind} model; check --model")
+    config = ModelConfig.from_json(file.metadata["config"])
+    if config.kind != kind:
+        raise ModelError(f"{path} holds a {config.kind}; expected a {kind}; check --model")
+    with torch.device("meta"):  # no time spent on random weights that are replaced at once
+        network = FaceDiffusion(config)
+    state = {name: torch.from_numpy(file.array(name)) for name in file.names}
+    try:
+        network.load_state_dict(state, strict=True, assign=True)
+    except RuntimeError as error:
+        raise ModelError(f"{path} does not fit its own config ({str(error).splitlines()[0]}); train it again") from error
+    return network.eval().requires_grad_(False)

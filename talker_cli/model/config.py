@@ -1,0 +1,71 @@
+"""What a model is: one dataclass that is the architecture and travels in the checkpoint's metadata."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from talker_cli.errors import ModelError
+
+SAMPLE_RATE = 16_000  # hertz
+MAX_TIMESTEP = 256  # T of the teacher's full sampler, 2^8 so that it can be halved down to any power of two
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The architecture and everything needed to run it.
+
+    Args:
+        kind: "teacher" or "student".
+        rig: SHA-256 of the rig file the model was trained for.
+        names: the K coefficient names.
+        identities: rows of the identity table.
+        fps: frames a second of motion and of speech features.
+        mel_bands: bands of the log-mel spectrogram.
+        mels_per_frame: spectrogram columns a motion frame.
+        feature_width: D, width of the speech features.
+        encoder_dilations: one encoder block each, in frames.
+        style_width: S, width of a style vector.
+        width: width of the denoiser.
+        denoiser_dilations: one denoiser block each, in frames.
+        prediction: what the denoiser's output means, "v" or "x0".
+        timesteps: of a student, the descending timesteps in 1…MAX_TIMESTEP it was distilled for; empty for a teacher.
+        guidance_scale: the default at sampling, 1 = off; a student has it baked in and holds 1.
+    """
+
+    kind: str
+    rig: str
+    names: tuple[str, ...]
+    identities: tuple[str, ...]
+    fps: float = 30.0
+    mel_bands: int = 80
+    mels_per_frame: int = 4
+    feature_width: int = 192
+    encoder_dilations: tuple[int, ...] = (1, 2, 4, 1, 2, 4)
+    style_width: int = 32
+    width: int = 192
+    denoiser_dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 1, 2, 4, 8, 16)
+    prediction: str = "v"
+    timesteps: tuple[int, ...] = ()
+    guidance_scale: float = 1.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON-able values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "ModelConfig":
+        """Rebuild a config from `to_json`'s value.
+
+        Raises:
+            ModelError: a field is unknown or missing, so another version of talker wrote it.
+        """
+        values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ModelError(f"the weights were written by another version of talker ({error}); update talker") from error
+
+    @property
+    def halo_frames(self) -> int:
+        """Frames on either side that a frame's motion depends on: the receptive field of encoder and denoiser together."""
+        # One frame more for the spectrogram windows that reach over their frame's borders.
+        return sum(self.encoder_dilations) + sum(self.denoiser_dilations) + 1

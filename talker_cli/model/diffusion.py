@@ -1,0 +1,139 @@
+"""The diffusion process: schedule, conversions between predictions, and samplers as pure functions over `predict_x0`.
+
+Variance-preserving, x_t = alpha(t) x0 + sigma(t) eps with alpha = cos(pi t / 2), sigma = sin(pi t / 2), t in 0…1 (the cosine
+schedule of Nichol & Dhariwal 2021 in continuous time, so that halving the number of steps never touches it).
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+PredictX0 = Callable[[Tensor, float], Tensor]
+Noise = Callable[[int], Tensor]
+OnStep = Callable[[int, int], None]
+
+
+def alpha_sigma(t: Tensor) -> tuple[Tensor, Tensor]:
+    """Return alpha and sigma of timesteps t in 0…1."""
+    angle = t * (torch.pi / 2)
+    return torch.cos(angle), torch.sin(angle)
+
+
+def x0_from_v(x_t: Tensor, v: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+    """Return x0 = alpha x_t - sigma v (Salimans & Ho 2022, appendix D)."""
+    return alpha * x_t - sigma * v
+
+
+def eps_from_v(x_t: Tensor, v: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+    """Return eps = sigma x_t + alpha v."""
+    return sigma * x_t + alpha * v
+
+
+def v_from_x0_eps(x0: Tensor, eps: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+    """Return v = alpha eps - sigma x0."""
+    return alpha * eps - sigma * x0
+
+
+def add_noise(x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
+    """Return x_t of x0 (B, T, K) and noise of the same shape at timesteps t (B,)."""
+    alpha, sigma = alpha_sigma(t[:, None, None])
+    return alpha * x0 + sigma * eps
+
+
+def ddim_step(x_t: Tensor, x0: Tensor, t: Tensor, s: Tensor) -> Tensor:
+    """Return x_s for s < t along the deterministic path through x0 (Song et al. 2021, equation 12 with eta 0).
+
+    Args:
+        x_t: (B, T, K).
+        x0: (B, T, K), predicted.
+        t, s: timesteps that broadcast against x_t; t > 0.
+    """
+    alpha_t, sigma_t = alpha_sigma(t)
+    alpha_s, sigma_s = alpha_sigma(s)
+    return alpha_s * x0 + sigma_s * (x_t - alpha_t * x0) / sigma_t
+
+
+def uniform_timesteps(steps: int) -> list[float]:
+    """Return `steps` descending timesteps 1, 1 - 1/steps, …, 1/steps; a sampler goes on from the last one to 0."""
+    return [(steps - index) / steps for index in range(steps)]
+
+
+def sample_ddim(predict_x0: PredictX0, noise: Noise, timesteps: Sequence[float], on_step: OnStep | None = None) -> Tensor:
+    """Run the deterministic sampler (DDIM, Song et al. 2021) over descending timesteps and return x0.
+
+    Args:
+        predict_x0: (x_t, t) -> x0.
+        noise: index -> Gaussian noise of the wanted shape; only index 0 is drawn.
+        timesteps: descending, in (0, 1].
+        on_step: called with (steps done, steps) after each.
+    """
+    x = noise(0)
+    follow = [*timesteps[1:], 0.0]
+    for index, (t, s) in enumerate(zip(timesteps, follow, strict=True)):
+        x0 = predict_x0(x, t)
+        x = ddim_step(x, x0, torch.tensor(t), torch.tensor(s)) if s > 0 else x0
+        if on_step:
+            on_step(index + 1, len(timesteps))
+    return x
+
+
+def sample_ddpm(predict_x0: PredictX0, noise: Noise, timesteps: Sequence[float], on_step: OnStep | None = None) -> Tensor:
+    """Run the ancestral sampler (DDPM, Ho et al. 2020, section 2) over descending timesteps and return x0.
+
+    The posterior q(x_s | x_t, x0) in terms of alpha and sigma is Kingma et al. 2021, appendix A.
+    """
+    x = noise(0)
+    follow = [*timesteps[1:], 0.0]
+    for index, (t, s) in enumerate(zip(timesteps, follow, strict=True)):
+        x0 = predict_x0(x, t)
+        if s == 0:
+            x = x0
+        else:
+            alpha_t, sigma_t = alpha_sigma(torch.tensor(t, dtype=torch.float64))
+            alpha_s, sigma_s = alpha_sigma(torch.tensor(s, dtype=torch.float64))
+            alpha_ts = alpha_t / alpha_s
+            variance_ts = sigma_t**2 - alpha_ts**2 * sigma_s**2
+            mean = (alpha_ts * sigma_s**2 / sigma_t**2) * x + (alpha_s * variance_ts / sigma_t**2) * x0
+            x = (mean + (variance_ts.sqrt() * sigma_s / sigma_t) * noise(index + 1)).to(x.dtype)
+        if on_step:
+            on_step(index + 1, len(timesteps))
+    return x
+
+
+def two_step_target(predict_x0: Callable[[Tensor, Tensor], Tensor], x_t: Tensor, t: Tensor, step: float) -> Tensor:
+    """Return the x0 that takes one DDIM step t -> t - step to where the teacher's two half steps land.
+
+    Salimans & Ho 2022, algorithm 2 and appendix G.
+
+    Args:
+        predict_x0: the teacher, (x_t, t (B,)) -> x0.
+        x_t: (B, T, K).
+        t: (B,) timesteps, each at least `step`.
+        step: length of the student's step.
+    """
+    wide = t[:, None, None]
+    middle = wide - step / 2
+    # Rounding must not turn the last step's 0 into a tiny negative time.
+    end = (wide - step).clamp(min=0.0)
+    x_middle = ddim_step(x_t, predict_x0(x_t, t), wide, middle)
+    x_end = ddim_step(x_middle, predict_x0(x_middle, middle[:, 0, 0]), middle, end)
+    alpha_t, sigma_t = alpha_sigma(wide)
+    alpha_s, sigma_s = alpha_sigma(end)
+    ratio = sigma_s / sigma_t
+    return (x_end - ratio * x_t) / (alpha_s - ratio * alpha_t)
+
+
+def frame_noise(seed: int, frames: int, width: int, index: int, start: int = 0) -> Tensor:
+    """Return Gaussian noise (1, frames, width) that is a function of (seed, index, frame number) alone.
+
+    Frames are drawn in fixed blocks, so any range of frames gives the same numbers whatever range it is cut from.
+    """
+    block = 64
+    first, last = start // block, (start + frames - 1) // block
+    pieces = []
+    for number in range(first, last + 1):
+        generator = torch.Generator().manual_seed((seed * 1_000_003 + index) * 1_000_003 + number)
+        pieces.append(torch.randn(block, width, generator=generator))
+    offset = start - first * block
+    return torch.cat(pieces)[None, offset : offset + frames]

@@ -1,0 +1,64 @@
+"""The assembled network: audio encoder, personalizer and denoiser, with the coefficients' normalisation."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from talker_cli.model.audio_encoder import CompactEncoder
+from talker_cli.model.config import ModelConfig
+from talker_cli.model.denoiser import Denoiser
+from talker_cli.model.diffusion import alpha_sigma, x0_from_v
+from talker_cli.model.personalizer import Personalizer
+
+
+class FaceDiffusion(nn.Module):
+    """Speech and style to face motion by denoising coefficients (2311.16565).
+
+    Diffusion runs over normalised coefficients, (c - mean) / deviation, of the training split.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = CompactEncoder(config)
+        self.personalizer = Personalizer(config)
+        self.denoiser = Denoiser(config)
+        self.register_buffer("mean", torch.zeros(len(config.names)))
+        self.register_buffer("deviation", torch.ones(len(config.names)))
+
+    def set_normalisation(self, mean: np.ndarray, deviation: np.ndarray) -> None:
+        """Set the (K,) mean and standard deviation of the coefficients."""
+        self.mean.copy_(torch.from_numpy(mean))
+        self.deviation.copy_(torch.from_numpy(deviation))
+
+    def normalise(self, coefficients: Tensor) -> Tensor:
+        """Return normalised coefficients of the same shape (…, K)."""
+        return (coefficients - self.mean) / self.deviation
+
+    def denormalise(self, x: Tensor) -> Tensor:
+        """Return coefficients of normalised ones (…, K)."""
+        return x * self.deviation + self.mean
+
+    def predict_x0(self, x_t: Tensor, t: Tensor, speech_features: Tensor, style: Tensor) -> Tensor:
+        """Return the predicted clean x0 (B, T, K) at timesteps t (B,)."""
+        prediction = self.denoiser(x_t, t, speech_features, style)
+        if self.config.prediction == "x0":
+            return prediction
+        alpha, sigma = alpha_sigma(t[:, None, None])
+        return x0_from_v(x_t, prediction, alpha, sigma)
+
+    def guided_x0(self, x_t: Tensor, t: Tensor, speech_features: Tensor, style: Tensor, guidance_scale: float) -> Tensor:
+        """Return x0 with classifier-free guidance on speech and style together (Ho & Salimans 2022); scale 1 is off."""
+        if guidance_scale == 1.0:
+            return self.predict_x0(x_t, t, speech_features, style)
+        absent_speech = self.denoiser.no_speech.expand_as(speech_features)
+        absent_style = self.denoiser.no_style.expand_as(style)
+        both = self.predict_x0(
+            torch.cat([x_t, x_t]), torch.cat([t, t]),
+            torch.cat([speech_features, absent_speech]), torch.cat([style, absent_style]),
+        )  # fmt: skip
+        conditional, unconditional = both.chunk(2)
+        return unconditional + guidance_scale * (conditional - unconditional)

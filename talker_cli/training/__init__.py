@@ -1,0 +1,1 @@
+"""What training is made of: batches, augmentation, losses, and runs that resume."""
