@@ -16,6 +16,8 @@ from safetensors.numpy import save_file
 from talker_cli.errors import InputError, ModelError, OutputError
 
 METADATA_KEY = "talker"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FORBIDDEN = (errno.EACCES, errno.EROFS, errno.EPERM, errno.EISDIR, errno.ENOTDIR)
 
 
 @contextmanager
@@ -41,24 +43,53 @@ def atomic_path(path: Path) -> Iterator[Path]:
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EISDIR, errno.EPERM):
+    except (OSError, SafetensorError) as error:
+        if _is_writing(error):
             raise OutputError(output_problem(path, error)) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def output_problem(path: Path, error: OSError) -> str:
+def check_writable(path: Path) -> None:
+    """Refuse a place that cannot be written to before any work goes into what should be written there.
+
+    Raises:
+        OutputError: the folder does not exist or cannot be written, or `path` is a folder.
+    """
+    if Path(path).is_dir():
+        raise OutputError(f"cannot write {path}: it is a folder; give a file name with -o")
+    try:
+        with tempfile.TemporaryFile(dir=Path(path).parent):
+            pass
+    except OSError as error:
+        raise OutputError(output_problem(path, error)) from error
+
+
+def output_problem(path: Path, error: Exception) -> str:
     """Say in one line why `path` cannot be written."""
     parent = Path(path).parent
-    if not parent.is_dir():
+    number = getattr(error, "errno", None)
+    if not parent.exists():
         return f"cannot write {path}: the folder {parent} does not exist; create it or choose another -o"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if not parent.is_dir():
+        return f"cannot write {path}: {parent} is not a folder; choose another -o"
+    if number in FULL or _short_write(error):
         return f"cannot write {path}: the disk is full; free some space or choose another -o"
-    if error.errno == errno.EISDIR:
+    if number == errno.EISDIR:
         return f"cannot write {path}: it is a folder; give a file name with -o"
-    return f"cannot write {path}: {error.strerror or error}; choose a writable place with -o"
+    return f"cannot write {path}: {getattr(error, 'strerror', None) or error}; choose a writable place with -o"
+
+
+def _is_writing(error: Exception) -> bool:
+    """Say whether an error is the place's fault, and not that of the code which writes."""
+    return getattr(error, "errno", None) in (*FULL, *FORBIDDEN) or _short_write(error)
+
+
+def _short_write(error: Exception) -> bool:
+    """Say whether a write ended early: numpy and safetensors report a full disk in words, without an error number."""
+    text = str(error)
+    return ("requested and" in text and "written" in text) or "No space left" in text or "File too large" in text
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -1,0 +1,120 @@
+"""Recordings of any format as speech: (S,) float32 in -1…1, 16 kHz, mono.
+
+ffmpeg decodes, and resamples, every format: one way for all of them behaves alike for all of them, keeps torch and its
+seconds of start-up out, and streams, so that an hour of six channels never lies in memory. The channels are averaged
+here, because ffmpeg's own downmix drops the bass channel and raises a mono voice in a stereo file by 3 dB.
+"""
+
+import hashlib
+import struct
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from talker_cli import ffmpeg
+from talker_cli.errors import InputError
+
+SAMPLE_RATE = 16_000  # hertz
+SHORTEST = 0.1  # seconds
+LOUDEST = 4.0  # a float file beyond this holds something else than samples in -1…1
+CHUNK_FRAMES = 1 << 16  # read at a time
+
+AU_HEADER = struct.Struct(">4s5I")  # magic, offset of the data, its size, encoding, sample rate, channels
+
+
+def load_speech(path: Path) -> np.ndarray:
+    """Read the first audio stream of a file as speech, the mean of its channels.
+
+    Returns:
+        (S,) float32 in -1…1 at 16 kHz.
+
+    Raises:
+        InputError: no such file, nothing to hear in it, broken samples, or shorter than 0.1 s.
+        MachineError: ffmpeg is missing.
+    """
+    path = Path(path)
+    check_file(path)
+    speech = _decode(path)
+    if len(speech) < SHORTEST * SAMPLE_RATE:
+        seconds = len(speech) / SAMPLE_RATE
+        raise InputError(f"{path} holds {seconds:.3f} s of sound; expected at least {SHORTEST} s; give a longer recording")
+    broken = np.flatnonzero(~np.isfinite(speech))
+    if broken.size:
+        seconds = broken[0] / SAMPLE_RATE
+        raise InputError(f"{path} holds NaN or infinity, first at {seconds:.3f} s; expected finite samples; export it again")
+    peak = float(np.abs(speech).max())
+    if peak > LOUDEST:
+        raise InputError(f"{path} holds samples up to {peak:.4g}; expected -1…1; scale it and save it again")
+    return np.clip(speech, -1.0, 1.0)
+
+
+def audio_hash(path: Path) -> str:
+    """Return the SHA-256 of the file's bytes, hexadecimal.
+
+    Raises:
+        InputError: the file is missing or cannot be read.
+    """
+    check_file(Path(path))
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def check_file(path: Path) -> None:
+    """Refuse what cannot be a recording before any decoder is asked.
+
+    Raises:
+        InputError: no such file, a folder, an empty or an unreadable file.
+    """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; expected a recording (wav, flac, mp3, m4a, …); give one file")
+    try:
+        with path.open("rb") as stream:
+            empty = not stream.read(1)
+    except FileNotFoundError as error:
+        raise InputError(f"no file {path}; expected a recording (wav, flac, mp3, m4a, …); check the path") from error
+    except OSError as error:
+        raise InputError(f"cannot read {path} ({error.strerror}); expected a readable recording; check its rights") from error
+    if empty:
+        raise InputError(f"{path} is empty (0 bytes); expected a recording; record or copy it again")
+
+
+def _decode(path: Path) -> np.ndarray:
+    """Return (S,) float32, the mean of all channels at 16 kHz, unchecked."""
+    # An AU stream is the plainest that still says how many channels it has. The filter is four times longer than
+    # ffmpeg's default: at a rate above 16 kHz, what lies over 8 kHz must not fold back into the voice.
+    arguments = [*ffmpeg.input_arguments(path), "-map", "0:a:0", "-vn", "-sn", "-dn"]
+    arguments += ["-af", f"aresample={SAMPLE_RATE}:filter_size=128:cutoff=0.97", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
+    with tempfile.TemporaryFile() as log:
+        process = ffmpeg.start(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log.fileno())
+        assert process.stdout is not None
+        with process.stdout as stream:
+            try:
+                speech = _read_au(stream)
+            finally:
+                process.kill()
+                process.wait()
+        if speech is None:
+            log.seek(0)
+            words = ffmpeg.last_words(log.read())
+            if "matches no streams" in words or "does not contain any stream" in words:
+                raise InputError(f"{path} has no audio stream; expected a recording with sound; give another file")
+            raise InputError(f"{path} is not a recording that can be read ({words}); expected wav, flac, mp3, m4a, …")
+    return speech
+
+
+def _read_au(stream: IO[bytes]) -> np.ndarray | None:
+    """Return (S,) float32, the mean of an AU stream's channels, or None if there is no stream."""
+    header = stream.read(AU_HEADER.size)
+    if len(header) < AU_HEADER.size:
+        return None
+    _, offset, _, _, _, channels = AU_HEADER.unpack(header)
+    stream.read(offset - AU_HEADER.size)
+    pieces = []
+    while data := stream.read(CHUNK_FRAMES * channels * 4):
+        whole = len(data) // (4 * channels) * channels
+        samples = np.frombuffer(data, dtype=">f4", count=whole).reshape(-1, channels)
+        pieces.append(samples.mean(axis=1, dtype=np.float32))
+    return np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.float32)

@@ -1,0 +1,95 @@
+"""Frames into a file, through ffmpeg: H.264 with sound, an animated GIF, or one PNG; the suffix decides."""
+
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+
+from talker_cli import ffmpeg
+from talker_cli.errors import OutputError, TalkerError
+from talker_cli.files import atomic_path
+
+PATIENCE = 300.0  # seconds for the encoder to finish its last frames and to rewrite the file for streaming
+
+# yuv420p at High profile and an index at the front: what every browser plays, and starts before all of it has arrived.
+# The colours are named, or players guess a matrix by the picture's size and skin turns greenish.
+H264 = ["-vf", "scale=out_color_matrix=bt709:out_range=tv", "-c:v", "libx264", "-preset", "veryfast", "-crf", "18",
+        "-pix_fmt", "yuv420p", "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709",
+        "-movflags", "+faststart"]  # fmt: skip
+AAC = ["-c:a", "aac", "-b:a", "160k", "-ar", "48000"]
+GIF = ["-vf", "split[a][b];[a]palettegen=stats_mode=diff[p];[b][p]paletteuse=dither=bayer:bayer_scale=4", "-loop", "0"]
+PICTURES: dict[str, list[str]] = {".mp4": H264, ".gif": GIF, ".png": ["-frames:v", "1", "-update", "1"]}
+
+
+class Encoder:
+    """A running ffmpeg that takes frames. Made by `encode`."""
+
+    def __init__(self, process: subprocess.Popen[bytes], size: tuple[int, int]) -> None:
+        self._process = process
+        self._shape = (size[1], size[0], 3)
+        self.frames = 0
+
+    def write(self, image: np.ndarray) -> None:
+        """Encode one (H, W, 3) uint8 frame."""
+        if image.shape != self._shape or image.dtype != np.uint8:
+            raise ValueError(f"a frame of {image.shape} {image.dtype}; expected {self._shape} uint8")
+        assert self._process.stdin is not None
+        self._process.stdin.write(np.ascontiguousarray(image).data)
+        self.frames += 1
+
+
+@contextmanager
+def encode(output: Path, size: tuple[int, int], fps: float, frames: int, audio: Path | None = None) -> Iterator[Encoder]:
+    """Yield an encoder for `frames` frames; the file appears whole when the block ends well, and not at all otherwise.
+
+    The sound starts with the first frame. It is heard to its end if it outlasts the picture by less than a frame, as a
+    recording does that was cut into whole frames, and ends with the picture if it is longer; a shorter one leaves silence.
+
+    Args:
+        size: width and height, pixels, both even for .mp4.
+
+    Raises:
+        OutputError: the suffix is unknown, the place cannot be written to, or the encoder failed.
+        MachineError: there is no ffmpeg.
+    """
+    kind = output.suffix.lower()
+    if kind not in PICTURES:
+        raise OutputError(f"cannot write {output}: the suffix is '{kind}'; expected {', '.join(PICTURES)}; choose one with -o")
+    arguments = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", f"{size[0]}x{size[1]}", "-framerate", f"{fps:.10g}"]
+    arguments += ["-i", "pipe:0"]
+    if audio is not None and kind == ".mp4":
+        # The sound's own clock starts at zero, as it did when it was animated, whatever its container says.
+        arguments += [*ffmpeg.input_arguments(audio), "-map", "0:v:0", "-map", "1:a:0", "-af", "asetpts=N/SR/TB", *AAC]
+        arguments += ["-t", f"{(frames + 1) / fps:.6f}"]
+    arguments += PICTURES[kind]
+    with atomic_path(output) as temporary, tempfile.TemporaryFile() as log:
+        command = [*arguments, "-y", f"file:{temporary}"]
+        process = ffmpeg.start(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log.fileno())
+        assert process.stdin is not None
+        broken: Exception | None = None
+        try:
+            encoder = Encoder(process, size)
+            try:
+                yield encoder
+                process.stdin.close()
+                process.wait(timeout=PATIENCE)
+            except (BrokenPipeError, subprocess.TimeoutExpired) as error:
+                broken = error
+        finally:
+            process.kill()
+            process.wait()
+            with suppress(BrokenPipeError):
+                process.stdin.close()
+        if broken is not None or process.returncode != 0 or temporary.stat().st_size == 0:
+            log.seek(0)
+            raise _encoder_problem(output, log.read(), process.returncode, encoder.frames) from broken
+
+
+def _encoder_problem(output: Path, log: bytes, code: int, frames: int) -> TalkerError:
+    if b"No space left on device" in log or b"File too large" in log:
+        return OutputError(f"cannot write {output}: the disk is full; free some space or choose another -o")
+    words = ffmpeg.last_words(log)
+    return OutputError(f"cannot write {output}: the encoder stopped at frame {frames} with code {code} ({words})")

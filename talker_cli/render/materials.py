@@ -1,0 +1,24 @@
+"""What a mesh is made of, as far as light cares: a colour and a gloss at each vertex."""
+
+import numpy as np
+
+from talker_cli.rig import Rig
+
+DEFAULT_COLOR = (0.80, 0.63, 0.55)  # sRGB, of a mesh that brings no colours
+GLOSS = {"lips": 0.30, "gums": 0.40, "tongue": 0.45, "teeth": 0.65, "eyes": 1.0}  # by region; skin is 0
+
+
+def vertex_colors(rig: Rig) -> np.ndarray:
+    """Return (V, 3) float32 sRGB in 0…1."""
+    if rig.colors is None:
+        return np.tile(np.array(DEFAULT_COLOR, dtype=np.float32), (len(rig.template), 1))
+    return rig.colors.astype(np.float32) / 255.0
+
+
+def vertex_gloss(rig: Rig) -> np.ndarray:
+    """Return (V,) float32, 0 for skin … 1 for a wet eye, from the rig's regions."""
+    gloss = np.zeros(len(rig.template), dtype=np.float32)
+    for region, value in GLOSS.items():
+        if region in rig.regions:
+            gloss[rig.regions[region]] = value
+    return gloss
