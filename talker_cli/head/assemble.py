@@ -1,0 +1,110 @@
+"""Put the head together: layout, shapes, regions, colours and people, in metres."""
+
+import numpy as np
+
+from talker_cli.head.build import HalfMesh, Layout, mirrored
+from talker_cli.head.eye_shapes import eye_shapes
+from talker_cli.head.field import Field, make_field
+from talker_cli.head.hair import Hair, add_hair, hair_points
+from talker_cli.head.mouth_shapes import mouth_shapes, seal
+from talker_cli.head.paint import Look, paint
+from talker_cli.head.parts import add_brows, add_ear, add_eyes, add_lashes, add_teeth, add_tongue
+from talker_cli.head.people import PEOPLE, Person, warp
+from talker_cli.head.skin import MOUTH_SPOKES, add_skin
+from talker_cli.rig import ARKIT_NAMES, Identity, Rig, RigFile
+
+FPS = 30.0
+_MILLIMETRE = 1e-3
+_NOISE = 2e-3  # mm; offsets below are dropped, so that shapes are local
+
+
+def _layout() -> tuple[Layout, np.ndarray, np.ndarray]:
+    """Return the rest head, its (P, 2) lip pairs, and the hair's (rows, columns) indices on the left half."""
+    mesh = HalfMesh()
+    index = add_skin(mesh)
+    add_eyes(mesh)
+    add_lashes(mesh, index["eye"])
+    add_brows(mesh)
+    add_teeth(mesh)
+    add_tongue(mesh)
+    add_ear(mesh)
+    hair = add_hair(mesh, Hair())
+    layout = mirrored(mesh)
+    line = index["mouth"][6]
+    k = np.arange(MOUTH_SPOKES // 2)
+    left = np.stack([line[k], line[MOUTH_SPOKES - k]], -1)
+    right = layout.mirror[left[1:]]
+    pairs = np.concatenate([right[::-1], left])
+    middle = 0.5 * (layout.points[pairs[:, 0]] + layout.points[pairs[:, 1]])
+    layout.points[pairs[:, 0]] = middle
+    layout.points[pairs[:, 1]] = middle
+    return layout, pairs, hair
+
+
+def _basis(field: Field, pairs: np.ndarray) -> np.ndarray:
+    """Return (52, V, 3) offsets, mm, in the order of `ARKIT_NAMES`."""
+    mirror, flip = field.layout.mirror, np.array([-1.0, 1.0, 1.0])
+    shapes: dict[str, np.ndarray] = {}
+    for whole, both in (mouth_shapes(field), eye_shapes(field)):
+        shapes |= whole
+        for name, offsets in both.items():
+            if name.startswith("eye"):
+                left = offsets * (field.layout.points[:, :1] > 0)
+            else:
+                left = offsets * field.left[:, None]
+            shapes[name + "Left"] = left
+            shapes[name + "Right"] = left[mirror] * flip
+    for name in ("jaw", "mouth"):
+        shapes[name + "Right"] = shapes[name + "Left"][mirror] * flip
+    seal(field, shapes, pairs)
+    basis = np.stack([shapes[name] for name in ARKIT_NAMES])
+    basis[np.abs(basis) < _NOISE] = 0.0
+    return basis
+
+
+def _regions(field: Field) -> dict[str, np.ndarray]:
+    layout = field.layout
+    lips = (field.lip_ring >= -2) & (field.lip_ring <= 5)
+    skin = layout.of("skin") | layout.of("brow") | layout.of("lash")
+    upper = skin & (field.y > -14.0) & (field.y < 80.0) & (field.z > 20.0)
+    return {"lips": lips, "upper_face": upper}
+
+
+def _person(field: Field, hair: np.ndarray, person: Person) -> Identity:
+    """Return a person's template and colours: hair cut on the rest head, then the warp."""
+    layout = field.layout
+    rest = layout.points.copy()
+    cut = hair_points(person.hair)
+    cut[:, [0, -1], 0] = 0.0
+    rest[hair] = cut
+    rest[layout.mirror[hair]] = cut * [-1.0, 1.0, 1.0]
+    mask = layout.of("hair")
+    offsets = warp(field, person.shape)
+    moved = rest + offsets
+    own = make_hair_field(field, rest)
+    moved[mask] = (rest + warp(own, person.shape))[mask]
+    return Identity(person.name, (moved * _MILLIMETRE).astype(np.float32), paint(field, person.look), person.about)
+
+
+def make_hair_field(field: Field, rest: np.ndarray) -> Field:
+    """Return the field with positions of another haircut, for warping the hair with the head."""
+    from dataclasses import replace
+
+    return replace(field, x=np.abs(rest[:, 0]), y=rest[:, 1], z=rest[:, 2])
+
+
+def build_head() -> RigFile:
+    """Return the built-in head's rig and its eight people; the same arrays on every call."""
+    layout, pairs, hair = _layout()
+    field = make_field(layout)
+    rig = Rig(
+        template=(layout.points * _MILLIMETRE).astype(np.float32),
+        faces=layout.faces,
+        basis=(_basis(field, pairs) * _MILLIMETRE).astype(np.float32),
+        names=ARKIT_NAMES,
+        regions=_regions(field),
+        lip_pairs=pairs.astype(np.int32),
+        fps=FPS,
+        colors=paint(field, Look()),
+    )
+    return RigFile(rig, {person.name: _person(field, hair, person) for person in PEOPLE})

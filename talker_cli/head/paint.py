@@ -1,0 +1,135 @@
+"""Vertex colours of a person: skin with its own variation, lips, brows, hair, eyes, teeth (sRGB)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from talker_cli.head.field import Field
+from talker_cli.head.skin import EYE_SPOKES, LIP_BORDER, MOUTH_SPOKES
+from talker_cli.head.surface import bump, smoothstep
+
+Color = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colours of a person, sRGB 0 … 255.
+
+    Args:
+        skin, lips, hair, brows, iris: base colours.
+        blush: share of red on cheeks, nose and ears, 0 … 1.
+        beard: share of beard shadow, 0 … 1.
+        stubble: colour of the beard's shadow.
+        lashes: how dark the lid's border is, 0 … 1.
+    """
+
+    skin: Color = (222, 178, 152)
+    lips: Color = (184, 104, 100)
+    hair: Color = (66, 46, 34)
+    brows: Color = (74, 54, 42)
+    iris: Color = (98, 116, 120)
+    blush: float = 0.25
+    beard: float = 0.0
+    stubble: Color = (96, 84, 80)
+    lashes: float = 0.7
+
+
+def _mix(colors: np.ndarray, target: Color | np.ndarray, share: np.ndarray) -> np.ndarray:
+    return np.asarray(colors + np.clip(share, 0.0, 1.0)[:, None] * (np.asarray(target, float) - colors))
+
+
+def paint(field: Field, look: Look) -> np.ndarray:
+    """Return (V, 3) uint8 sRGB colours."""
+    f, layout = field, field.layout
+    skin = np.asarray(look.skin, float)
+    colors = np.broadcast_to(skin, (len(f.x), 3)).copy()
+    red = skin * [1.0, 0.74, 0.70]
+    dark = skin * [0.78, 0.68, 0.66]
+    on_skin = layout.of("skin") | layout.of("ear")
+    cheek = bump(np.hypot((f.x - 43.0) / 19.0, (f.y + 31.0) / 16.0), 1.0) * f.front
+    tip = bump(np.hypot(f.x / 12.0, (f.y + 37.0) / 9.0), 1.0) * smoothstep(90.0, 104.0, f.z)
+    colors = _mix(colors, red, look.blush * (cheek + 0.8 * tip + 0.6 * layout.of("ear")))
+    colors = _mix(colors, skin * [1.0, 0.985, 0.93] + [6, 5, 2], 0.5 * smoothstep(14.0, 50.0, f.y))
+    # thin skin round the eyes, the nostrils' inside, the shade under the lower lip and the jaw
+    near_eye = bump(np.hypot((f.x - 30.0) / 19.0, (f.y + 4.0) / 11.0), 1.0) * f.front
+    colors = _mix(colors, skin * [0.90, 0.80, 0.79], 0.55 * near_eye)
+    nostril = (
+        bump(np.hypot((f.x - 6.6) / 3.4, (f.z - 99.0) / 4.8), 1.0) * smoothstep(-42.0, -45.5, f.y) * smoothstep(-51, -48, f.y)
+    )
+    colors = _mix(colors, skin * [0.30, 0.22, 0.21], 0.85 * nostril)
+    colors = _mix(colors, dark, 0.35 * smoothstep(-104.0, -118.0, f.y) * smoothstep(95.0, 60.0, f.z))
+    beard_area = (
+        smoothstep(-42.0, -56.0, f.y - 0.35 * np.maximum(f.x - 30, 0))
+        * smoothstep(-134.0, -108.0, f.y)
+        * smoothstep(4.0, 26.0, f.z)
+    )
+    beard_area *= 1 - 0.75 * bump(np.hypot((f.x - 34.0) / 12, (f.y + 56) / 11), 1.0)
+    colors = _mix(colors, look.stubble, look.beard * beard_area * on_skin)
+    scalp = smoothstep(0.0, 10.0, f.y - (66.0 - 0.02 * f.x**2 * (f.z > 0)))
+    colors = _mix(colors, 0.5 * skin + 0.5 * np.asarray(look.hair), 0.0 * scalp)
+
+    ring, spoke = layout.ring, layout.spoke
+    mouth = f.lip_ring
+    red_share = np.interp(mouth, [-1, 0, LIP_BORDER - 1, LIP_BORDER, LIP_BORDER + 1], [1.0, 1.0, 1.0, 0.62, 0.0]) * (mouth < 20)
+    edge = np.interp(np.abs(spoke - MOUTH_SPOKES / 2), [0, 1.5], [0.35, 1.0])
+    lips = np.asarray(look.lips, float)
+    colors = _mix(colors, lips, red_share * edge)
+    colors = _mix(colors, lips * [0.62, 0.50, 0.52], 0.75 * ((mouth == 0) | (mouth == -1)))
+    bag = layout.of("mouth")
+    depth = np.interp(mouth, [-6, -3, -1], [0.0, 0.55, 1.0])
+    inside = np.array([62.0, 16.0, 18.0]) + depth[:, None] * (np.array([150.0, 66.0, 66.0]) - np.array([62.0, 16.0, 18.0]))
+    colors[bag] = inside[bag]
+
+    lid = f.lid_ring
+    upper = (spoke > 0) & (spoke < EYE_SPOKES // 2)
+    colors = _mix(colors, skin * [0.93, 0.66, 0.62], 0.7 * (lid == 0))
+    colors = _mix(colors, (26, 18, 16), look.lashes * ((lid == 1) & upper) + 0.35 * look.lashes * ((lid == 1) & ~upper))
+    colors = _mix(colors, (176, 96, 92), 0.85 * (lid < 0))
+    colors = _mix(colors, skin * [0.72, 0.60, 0.58], 0.55 * ((lid == 4) & upper))
+
+    colors[layout.of("brow")] = look.brows
+    rim = layout.of("brow") & ((ring == 0) | (ring == 4))
+    colors[rim] = 0.5 * np.asarray(look.brows) + 0.5 * skin * 0.92
+    colors[layout.of("lash")] = (20, 14, 13)
+    colors = _eyes(colors, field, look)
+    colors = _mouth(colors, field)
+    hair = layout.of("hair")
+    tone = np.asarray(look.hair, float)
+    strand = 1.0 + 0.10 * np.sin(2.7 * spoke) + 0.06 * np.sin(5.3 * spoke + 0.9 * ring)
+    colors[hair] = (tone[None] * strand[:, None] + 4.0)[hair]
+    return np.asarray(np.clip(np.round(colors), 0, 255).astype(np.uint8))
+
+
+def _eyes(colors: np.ndarray, field: Field, look: Look) -> np.ndarray:
+    layout = field.layout
+    iris = np.asarray(look.iris, float)
+    table = np.array([
+        (6, 6, 7), (6, 6, 7), (6, 6, 7), iris * 0.62, iris * 1.12, iris * 1.05, iris * 0.85, iris * 0.40,
+        (198, 192, 190), (226, 222, 220), (226, 220, 217), (216, 200, 196), (200, 160, 154), (180, 110, 106),
+    ])  # fmt: skip
+    ball = layout.of("eyeball")
+    colors[ball] = table[layout.ring[ball]]
+    strand = 1 + 0.10 * np.sin(7.0 * layout.spoke)
+    iris_ring = ball & (layout.ring >= 3) & (layout.ring <= 6)
+    colors[iris_ring] *= strand[iris_ring, None]
+    shade = 1 - 0.30 * smoothstep(1.5, 6.0, field.y)  # the upper lid's shadow
+    colors[ball] *= shade[ball, None]
+    colors[layout.of("glint")] = (255, 255, 255)
+    return colors
+
+
+def _mouth(colors: np.ndarray, field: Field) -> np.ndarray:
+    layout = field.layout
+    for part in ("upper_teeth", "lower_teeth"):
+        teeth = layout.of(part)
+        white = np.array([238.0, 230.0, 214.0])
+        shade = 1 - 0.45 * smoothstep(8.0, 30.0, field.x)
+        groove = np.where(layout.spoke % 4 == 0, 0.80, 1.0)
+        tone = white[None] * (shade * groove)[:, None]
+        gum = np.array([176.0, 92.0, 92.0])[None] * shade[:, None]
+        is_gum = (layout.ring <= 1) | (layout.ring == 7)
+        colors[teeth] = np.where(is_gum[:, None], gum, tone)[teeth]
+    tongue = layout.of("tongue")
+    tone = np.array([188.0, 92.0, 92.0])[None] * (0.55 + 0.45 * smoothstep(40.0, 74.0, field.z))[:, None]
+    colors[tongue] = tone[tongue]
+    return colors

@@ -1,0 +1,200 @@
+"""What the skin does not cover: eyeballs, lashes, brows, teeth, tongue and ears, as half meshes in millimetres."""
+
+import numpy as np
+
+from talker_cli.head.build import HalfMesh
+from talker_cli.head.skin import EYE_SPOKES
+from talker_cli.head.surface import EYE_CENTER, EYE_RADIUS, bump, cast, front_depth, smoothstep
+
+# Angles from the optical axis, degrees: pupil to 9.6, iris to 27, its dark rim to 29, white behind.
+EYE_RING_DEGREES = (4.5, 9.2, 10.2, 15.0, 21.0, 25.5, 28.0, 30.0, 37.0, 48.0, 62.0, 80.0, 102.0)
+EYE_COLUMNS = 28
+TOOTH_COLUMNS = 4
+TOOTH_ROWS = 8
+UPPER_WIDTHS = (8.5, 6.6, 7.5, 7.0, 6.8, 10.0, 9.0)  # mm, from the middle outwards
+LOWER_WIDTHS = (5.3, 5.8, 6.8, 7.0, 7.0, 10.5, 10.0)
+UPPER_EDGE_Y, LOWER_EDGE_Y = -68.0, -67.0  # mm, edges of the incisors in a closed bite
+
+
+def add_eyes(mesh: HalfMesh) -> None:
+    """Add the left eyeball (rings round its optical axis) and the small highlight before it."""
+    turn = 2 * np.pi * np.arange(EYE_COLUMNS) / EYE_COLUMNS
+    polar = np.radians(np.array(EYE_RING_DEGREES))[:, None]
+    direction = np.stack(
+        [np.sin(polar) * np.cos(turn), np.sin(polar) * np.sin(turn), np.broadcast_to(np.cos(polar), (len(polar), turn.size))],
+        -1,
+    )
+    ring = np.broadcast_to(np.arange(1, len(polar) + 1)[:, None], direction.shape[:2])
+    spoke = np.broadcast_to(np.arange(EYE_COLUMNS)[None], direction.shape[:2])
+    pole = mesh.add(EYE_CENTER + np.array([[0.0, 0.0, EYE_RADIUS]]), "eyeball", None, 0, 0)
+    grid = mesh.add(EYE_CENTER + EYE_RADIUS * direction, "eyeball", None, ring, spoke)
+    grid = np.concatenate([grid, grid[:, :1]], 1)
+    mesh.sheet(grid, flip=True)
+    first = grid[0]
+    mesh.triangles.append(np.stack([np.broadcast_to(pole, EYE_COLUMNS), first[:-1], first[1:]], -1))
+    lon, lat, radius = np.radians(10.0), np.radians(13.0), EYE_RADIUS + 0.22
+    axis = np.array([np.sin(lon) * np.cos(lat), np.sin(lat), np.cos(lon) * np.cos(lat)])
+    right = np.cross([0.0, 1.0, 0.0], axis)
+    right /= np.linalg.norm(right)
+    up = np.cross(axis, right)
+    turn = 2 * np.pi * np.arange(8) / 8
+    disc = EYE_CENTER + radius * axis + 0.85 * (np.cos(turn)[:, None] * right + np.sin(turn)[:, None] * up)
+    middle = mesh.add(EYE_CENTER + (radius + 0.06) * axis[None], "glint")
+    rim = mesh.add(disc, "glint")
+    mesh.triangles.append(np.stack([np.broadcast_to(middle, 8), rim, np.roll(rim, -1)], -1))
+
+
+def add_lashes(mesh: HalfMesh, eye: np.ndarray) -> np.ndarray:
+    """Add the upper lashes of the left eye, a thin dark wedge on the lid's margin; return (3, n) vertex indices."""
+    points = np.concatenate(mesh.points)
+    spokes = np.arange(1, EYE_SPOKES // 2)
+    inner, outer = points[eye[2, spokes]], points[eye[3, spokes]]
+    t = np.linspace(0, 1, len(spokes))[:, None]  # 0 at the outer corner
+    away = inner - EYE_CENTER
+    away /= np.linalg.norm(away, axis=1, keepdims=True)
+    length = (4.6 - 2.6 * t) * np.sin(np.pi * np.clip(t * 0.9 + 0.1, 0, 1)) ** 0.5 + 0.4
+    tip = 0.5 * (inner + outer) + length * (0.75 * away + np.array([0.0, 0.55, 0.0]) + (0.5 - t) * np.array([0.55, 0.0, 0.0]))
+    base = 0.35 * inner + 0.65 * outer + 0.15 * away
+    low = 0.9 * inner + 0.1 * outer + 0.1 * away
+    spoke = np.broadcast_to(spokes, (3, len(spokes)))
+    ring = np.broadcast_to(np.arange(3)[:, None], (3, len(spokes)))
+    index = mesh.add(np.stack([low, tip, base]), "lash", None, ring, spoke)
+    mesh.sheet(index, flip=True)
+    return index
+
+
+def brow_points(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Return (..., 3) points of the left brow; rows -1 … 1 across it, columns 0 (inner) … 1 (outer end)."""
+    x = 10.0 + 39.0 * columns
+    y = 16.5 + 9.5 * np.sin(np.pi * np.clip(columns, 0, 1) ** 1.25 * 0.78) - 3.0 * columns**3
+    width = (3.9 - 2.6 * smoothstep(0.25, 1.0, columns)) * smoothstep(-0.28, 0.16, columns)
+    y = y + width * rows
+    shape = x.shape
+    z = front_depth(x.ravel(), y.ravel()).reshape(shape)
+    return np.stack([x, y, z + 1.0 - 1.5 * np.abs(rows) ** 3], -1)
+
+
+def add_brows(mesh: HalfMesh) -> None:
+    """Add the left brow: a soft strip laid on the skin, its border sunk in."""
+    columns, rows = np.meshgrid(np.linspace(0, 1, 16), np.linspace(-1, 1, 5))
+    ring = np.broadcast_to(np.arange(5)[:, None], rows.shape)
+    spoke = np.broadcast_to(np.arange(16)[None], rows.shape)
+    mesh.sheet(mesh.add(brow_points(rows, columns), "brow", None, ring, spoke))
+
+
+def _arch(widths: tuple[float, ...], front: float, curve: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the arch's x, z, tooth number and place across the tooth (-1 … 1) by column."""
+    x = np.linspace(0, 30, 2000)
+    z = front - curve * x**2
+    length = np.concatenate([[0.0], np.cumsum(np.hypot(np.diff(x), np.diff(z)))])
+    borders = np.concatenate([[0.0], np.cumsum(widths)])
+    tooth = np.repeat(np.arange(len(widths)), TOOTH_COLUMNS)
+    place = np.tile(np.array([-1.0, -0.62, 0.0, 0.62]), len(widths))
+    at = borders[tooth] + (place + 1) / 2 * np.array(widths)[tooth]
+    at = np.append(at, borders[-1])
+    tooth, place = np.append(tooth, len(widths) - 1), np.append(place, 1.0)
+    return np.interp(at, length, x), np.interp(at, length, z), tooth, place
+
+
+def add_teeth(mesh: HalfMesh) -> None:
+    """Add both rows of teeth with their gums: one relief for each row, single teeth rounded, grooves between them."""
+    rows = (
+        ("upper_teeth", UPPER_WIDTHS, 88.5, 0.060, UPPER_EDGE_Y, (10.3, 9.0, 9.9, 8.4, 8.0, 7.0, 7.0), (0.0, 0.7, -0.2, 0.5, 0.6, 0.6, 0.6), 1.0),
+        ("lower_teeth", LOWER_WIDTHS, 85.6, 0.064, LOWER_EDGE_Y, (8.6, 8.8, 9.6, 8.4, 7.6, 7.0, 7.0), (0.2, 0.3, -0.2, 0.5, 0.8, 0.8, 0.8), -1.0),
+    )  # fmt: skip
+    for part, widths, front, curve, edge_y, crowns, shorter, up in rows:
+        x, z, tooth, place = _arch(widths, front, curve)
+        slope = 2 * curve * x
+        normal = np.stack([slope, np.zeros_like(x), np.ones_like(x)], -1)
+        normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+        groove = np.abs(place) ** 3
+        crown = np.array(crowns)[tooth]
+        edge = up * (np.array(shorter)[tooth] + 0.75 * groove)
+        thick = np.where(tooth < 3, 2.4, 7.5)
+        papilla = 1.6 * np.abs(place) ** 2
+        inset = 1.0 * groove
+        # (outwards from the arch, height over the edge) by row, from the outer gum over the edge to the inner gum
+        profile = (
+            (0.2 - 1.2, crown + 7.5),
+            (0.75, crown + 0.8 - papilla),
+            (0.1 - inset, crown - papilla),
+            (0.9 - inset, 0.55 * crown),
+            (0.25 - inset, 0.06 * crown + 0.2),
+            (-1.1, 0.0 * crown),
+            (-thick, 0.5 * crown),
+            (-thick - 1.5, crown + 5.0),
+        )
+        points = []
+        for row, (out, height) in enumerate(profile):
+            lift = up * height if row in (0, 1, 2, 7) else up * height + edge
+            spot = np.stack([x, edge_y + lift, z], -1) + np.broadcast_to(np.asarray(out), x.shape)[:, None] * normal
+            points.append(spot)
+        grid = np.stack(points)
+        seam = np.zeros(grid.shape[:2], bool)
+        seam[:, 0] = True
+        ring = np.broadcast_to(np.arange(TOOTH_ROWS)[:, None], grid.shape[:2])
+        spoke = np.broadcast_to(tooth * 4 + (np.arange(tooth.size) % 4), grid.shape[:2])
+        mesh.sheet(mesh.add(grid, part, seam, ring, spoke), flip=up > 0)
+
+
+def add_tongue(mesh: HalfMesh) -> None:
+    """Add the tongue: a flattened tube from its tip behind the lower incisors to the throat."""
+    s = np.linspace(0.0, 1.0, 11)[1:, None]
+    turn = np.linspace(0.0, np.pi, 8)[None]
+    width = 15.5 * np.sqrt(1 - (1 - np.clip(s / 0.42, 0, 1)) ** 2) + 2.0 * s
+    height = 5.6 * np.sqrt(1 - (1 - np.clip(s / 0.3, 0, 1)) ** 2) + 3.0 * s
+    center_y = -75.5 + 6.5 * np.sin(np.pi * np.clip(s * 0.8, 0, 1)) - 3.0 * s**3
+    groove = 1.1 * bump(turn, 0.5) * smoothstep(0.0, 0.4, s)
+    points = np.stack(
+        [
+            width * np.sin(turn),
+            center_y + height * np.cos(turn) - groove,
+            np.broadcast_to(79.5 - 44.0 * s**1.15, (10, 8)),
+        ],
+        -1,
+    )
+    seam = np.zeros(points.shape[:2], bool)
+    seam[:, [0, -1]] = True
+    ring = np.broadcast_to(np.arange(1, 11)[:, None], seam.shape)
+    tip = mesh.add(np.array([[0.0, -75.3, 79.9]]), "tongue", np.array([True]), 0)
+    grid = mesh.add(points, "tongue", seam, ring)
+    mesh.sheet(grid)
+    mesh.triangles.append(np.stack([np.broadcast_to(tip, 7), grid[0, 1:], grid[0, :-1]], -1))
+
+
+_EAR_PROFILE = (  # (share of the outline's radius, height over the ear's plane, mm): concha, antihelix, scapha, helix, back
+    (0.20, -7.0), (0.40, -5.5), (0.50, 0.5), (0.60, 2.6), (0.72, 1.6), (0.82, 1.2), (0.90, 4.0), (0.97, 4.4), (1.0, 2.6),
+    (0.95, -0.8), (0.70, -7.0),
+)  # fmt: skip
+
+
+def add_ear(mesh: HalfMesh) -> None:
+    """Add the left ear: rings round the concha with the relief of antihelix and helix, tragus and lobe, and its back."""
+    n = 28
+    turn = 2 * np.pi * np.arange(n) / n  # 0 forward, pi/2 up, pi back
+    forward, up = np.cos(turn), np.sin(turn)
+    outline_a = np.where(forward > 0, 12.5, 19.5) * forward * (1 + 0.12 * up)
+    outline_b = np.where(up > 0, 30.5, 30.0 - 2.0 * np.abs(forward)) * up
+    front = smoothstep(0.45, 0.98, forward * np.cos(0.15) + up * 0.1)
+    lobe = smoothstep(-0.55, -0.95, up)
+    rings = []
+    for share, height in _EAR_PROFILE:
+        relief = height * (1 - 0.75 * front * (share > 0.45)) * (1 - (0.6 if 0.45 < share < 0.98 else 0.0) * lobe)
+        a = outline_a * share + 4.0 * (1 - share) * 0.6
+        b = outline_b * share - 5.0 * (1 - share)
+        flare = 0.36 * (12.0 - a)
+        tragus = 4.5 * bump(turn - 2 * np.pi * (turn > np.pi) + 0.25, 0.35) * bump(np.array(share - 0.55), 0.16)
+        tilt = 0.18
+        rings.append(
+            np.stack([relief + flare + tragus - 4.0, b * np.cos(tilt) + a * np.sin(tilt) * 0.3, a - b * np.sin(tilt)], -1)
+        )
+    anchor = cast(np.array([[140.0, -17.0, -6.0]]), np.array([[-1.0, 0.0, 0.0]]))[0]
+    local = np.stack(rings)
+    hole = np.mean(local[0], 0) - [1.5, 0.0, 0.0]
+    ring = np.broadcast_to(np.arange(1, len(rings) + 1)[:, None], local.shape[:2])
+    spoke = np.broadcast_to(np.arange(n)[None], local.shape[:2])
+    pole = mesh.add((anchor + hole)[None], "ear", None, 0, 0)
+    grid = mesh.add(anchor + local, "ear", None, ring, spoke)
+    grid = np.concatenate([grid, grid[:, :1]], 1)
+    mesh.sheet(grid)
+    mesh.triangles.append(np.stack([np.broadcast_to(pole, n), grid[0, 1:], grid[0, :-1]], -1))

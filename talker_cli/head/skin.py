@@ -1,0 +1,252 @@
+"""The skin's layout: a grid round the head with rings of quads round the mouth slit and round each eye, on the implicit surface."""
+
+import numpy as np
+
+from talker_cli.head.build import HalfMesh
+from talker_cli.head.surface import (
+    EYE_CENTER,
+    EYE_RADIUS,
+    MOUTH_HALF_WIDTH,
+    MOUTH_Y,
+    bump,
+    cast,
+    front_depth,
+    project,
+    skin_gradient,
+    smoothstep,
+)
+
+MOUTH_SPOKES = 28  # edges of half a mouth ring, from the upper middle over the corner to the lower middle
+MOUTH_RINGS = 10  # rings from the lip line (0) to the grid; the mouth bag has rings -1 … -6
+LIP_BORDER = 4  # the ring at the border of the lips' red
+EYE_SPOKES = 32  # edges of an eye ring, from the outer corner over the upper lid
+EYE_RINGS = 9
+_COLUMN_X = np.array([0, 2.7, 5.6, 8.8, 12.2, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52.5])  # mm at z = 85
+_MOUTH_COLUMNS, _EYE_COLUMNS = (0, 10), (4, 14)
+_CHIN_Y = np.linspace(-109.5, -84.5, 7)
+_FACE_Y = np.concatenate([
+    _CHIN_Y[:-1], np.linspace(-84.5, -50.5, 9)[:-1], np.linspace(-50.5, -15.0, 13)[:-1],
+    np.linspace(-15.0, 16.0, 7)[:-1], np.linspace(16.0, 64.0, 9),
+])  # fmt: skip
+_NECK_ROWS, _UNDER_ROWS, _CROWN_ROWS = 8, 6, 10
+
+
+def mouth_line(x: np.ndarray) -> np.ndarray:
+    """Return the height (mm) of the closed mouth's line at x: a soft bow, dipping in the middle and at the corners."""
+    u = np.abs(x) / MOUTH_HALF_WIDTH
+    return np.asarray(MOUTH_Y - 0.9 * bump(np.abs(x), 5.0) + 0.5 * bump(np.abs(x) - 11.0, 7.0) - 0.6 * u**4)
+
+
+def eye_angles() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the lid margin of the left eye by spoke: longitude, latitude, and latitude where lids meet (33 of each, radians)."""
+    s = np.linspace(0.0, 2.0, EYE_SPOKES + 1)
+    t = np.where(s <= 1, s, 2 - s)  # 0 outer corner, 1 inner corner
+    longitude = np.where(True, -2.0 + 73.0 * (0.55 * np.cos(np.pi * t) + 0.45 * (1 - 2 * t)), 0.0)
+    level = 3.5 * (1 - t) - 4.0 * t
+    wave = np.sin(np.pi * t)
+    upper = level + 21.5 * wave**0.8 * (1 + 0.10 * np.cos(np.pi * (1 - t)))
+    lower = level - 24.5 * wave**0.85 * (1 + 0.10 * np.cos(np.pi * t))
+    latitude = np.where(s <= 1, upper, lower)
+    meeting = level - 11.0 * wave
+    return np.radians(longitude), np.radians(latitude), np.radians(meeting)
+
+
+def on_eye(longitude: np.ndarray, latitude: np.ndarray, radius: np.ndarray | float) -> np.ndarray:
+    """Return points (..., 3), mm, at angles (radians) and distance (mm) from the left eye's centre."""
+    direction = np.stack([np.sin(longitude) * np.cos(latitude), np.sin(latitude), np.cos(longitude) * np.cos(latitude)], -1)
+    return np.asarray(EYE_CENTER + np.asarray(radius)[..., None] * direction)
+
+
+def canthus_offset(longitude: np.ndarray) -> np.ndarray:
+    """Return the (..., 3) mm by which the corners of the eye leave the sphere: outwards and forwards."""
+    inner, outer = smoothstep(-0.75, -1.32, longitude), smoothstep(0.75, 1.25, longitude)
+    return np.stack([1.4 * outer - 2.2 * inner, -0.6 * inner, 1.6 * outer + 3.2 * inner], -1)
+
+
+def _lids() -> np.ndarray:
+    """Return (rings -2 … 5, spokes, 3) explicit rings of the left eye's lids."""
+    longitude, latitude, _ = (a[:-1] for a in eye_angles())
+    theta = np.pi * np.arange(EYE_SPOKES) / (EYE_SPOKES / 2)
+    out_lon, out_lat = np.cos(theta), np.sin(theta)
+    offset = canthus_offset(longitude)
+    rings = []
+    for degrees, radius in ((-24, 0.6), (-9, 0.7), (0, 0.95), (2.5, 2.2)):
+        away = np.radians(abs(degrees))
+        rings.append(on_eye(longitude + away * out_lon, latitude + away * out_lat, EYE_RADIUS + radius) + offset)
+    lift = np.where(out_lat > 0, 1.0, 0.9)
+    for degrees, height in ((8.0, 0.35), (14.0, 0.35), (20.0, -0.9), (26.0, 0.5)):
+        away = np.radians(degrees) * lift
+        points = project(on_eye(longitude + away * out_lon, latitude + away * out_lat, EYE_RADIUS + 2.4) + offset, 2)
+        _, normal = skin_gradient(points)
+        normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+        upper = smoothstep(0.1, 0.7, out_lat)
+        rings.append(points + (height if height > 0.4 or height < 0 else 0.0) * upper[:, None] * normal)
+    return np.stack(rings)
+
+
+def _lips() -> tuple[np.ndarray, np.ndarray]:
+    """Return (rings 0 … 5, spokes, 3) explicit rings of the left half of the lips, and (6, spokes, 3) of the bag, inner first."""
+    half = MOUTH_SPOKES // 2
+    t = np.abs(np.arange(MOUTH_SPOKES + 1) - half) / half  # 1 in the middle, 0 at the corner
+    t = 1.0 - t
+    upper = np.where(np.arange(MOUTH_SPOKES + 1) <= half, 1.0, -1.0)
+    width = MOUTH_HALF_WIDTH
+    x = width * (0.5 * t + 0.5 * np.sin(np.pi * t / 2))
+    u = x / width
+    round_ = np.sqrt(np.maximum(1 - u**2, 0.0))
+    high = 7.0 * round_**1.25 + 1.1 * bump(x - 6.0, 4.0) - 0.5 * bump(x, 2.6)
+    low = 9.0 * round_**1.15
+    height = np.where(upper > 0, high * round_**0.2, low)
+    base_y = mouth_line(x)
+    rings = []
+    share = (0.0, 0.15, 0.42, 0.74, 1.0, 1.0)
+    bulge_upper = (-1.3, 1.3, 3.0, 3.1, 2.1, 1.0)
+    bulge_lower = (-1.3, 1.4, 3.5, 3.2, 1.1, 0.2)
+    aside = (0.0, 0.5, 1.0, 1.6, 2.3, 4.2)
+    for r in range(6):
+        px = x + u**6 * aside[r]
+        py = base_y + upper * (height * share[r] + (1.9 * round_**0.5 if r == 5 else 0.0))
+        bulge = np.where(upper > 0, bulge_upper[r] + 0.6 * (r < 5), bulge_lower[r] + 0.6 * (r == 0)) * round_**0.8
+        corner = -0.9 * (1 - round_) * (1 - r / 6)
+        rings.append(np.stack([px, py, front_depth(px, py) + bulge + corner], -1))
+    line = rings[0]
+    bag = []
+    depth = ((2.2, 2.0), (4.6, 5.5), (6.3, 10.0), (7.0, 16.0), (15.0, 24.0), (0.0, 0.0))
+    rise = (0.25, 1.3, 5.5, 10.5, 13.0, 11.0)
+    for n in range(6):
+        px = x * (1.0, 1.0, 1.01, 1.04, 1.05, 0.9)[n]
+        py = line[:, 1] + upper * rise[n] * round_
+        pz = line[:, 2] - (depth[n][0] + (depth[n][1] - depth[n][0]) * u**2)
+        if n == 5:
+            pz = np.full_like(pz, 38.0)
+        bag.append(np.stack([px, py, pz], -1))
+    return np.stack(rings), np.stack(bag[::-1])
+
+
+def _grid() -> np.ndarray:
+    """Return (rows, columns, 3) first positions of the grid on the skin's left half; the last row is the crown."""
+    front = np.arctan(_COLUMN_X / 85.0)
+    n = 15
+    growth = np.linspace(1.0, 1.9, n)
+    azimuth = np.concatenate([front, front[-1] + (np.pi - front[-1]) * np.cumsum(growth) / growth.sum()])
+    back_y = np.interp(_FACE_Y, [-109.5, 64.0], [-66.0, 58.0])
+    early = np.sin(azimuth / 2)[None]
+    late = smoothstep(0.6, 2.8, azimuth)[None]
+    low = smoothstep(-86.0, -109.0, _FACE_Y)[:, None]
+    share = early * low + late * (1 - low)
+    y = _FACE_Y[:, None] * (1 - share) + back_y[:, None] * share
+    t = np.arange(1, _CROWN_ROWS + 1)[:, None] / _CROWN_ROWS
+    elevation = np.concatenate([np.zeros_like(y), np.broadcast_to(np.pi / 2 * t, (_CROWN_ROWS, azimuth.size))])
+    origin_y = np.concatenate([y, y[-1:] + (28.0 - y[-1:]) * np.sqrt(t)])
+    direction = np.stack([np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)], -1)
+    origin = np.stack([np.zeros_like(origin_y), origin_y, np.full_like(origin_y, -4.0)], -1)
+    head = cast((origin + 190.0 * direction).reshape(-1, 3), -direction.reshape(-1, 3)).reshape(direction.shape)
+    # neck: straight rays towards its own axis
+    t = np.linspace(0.0, 1.0, _NECK_ROWS + 1)[:, None] ** 0.9
+    share = np.sin(azimuth / 2)[None]
+    top = -124.0 + 36.0 * share
+    y = -196.0 + (top + 196.0) * t
+    axis = np.stack([np.zeros_like(y), y, np.full_like(y, -34.0)], -1)
+    flat = np.stack([np.sin(azimuth), np.zeros_like(azimuth), np.cos(azimuth)], -1)
+    reach = 54.0 + 110.0 * (1 - t) ** 3  # rays that start outside the shoulders' slope
+    start = axis + flat[None] * np.broadcast_to(reach + 60.0, y.shape)[..., None]
+    neck = cast(start.reshape(-1, 3), -np.broadcast_to(flat, start.shape).reshape(-1, 3)).reshape(start.shape)
+    s = np.linspace(0.0, 1.0, _UNDER_ROWS + 1)[1:-1, None, None]
+    under = neck[-1][None] * (1 - s) + head[0][None] * s
+    under = project(under.reshape(-1, 3), 4).reshape(under.shape)
+    return np.concatenate([neck, under, head])
+
+
+def _relax(points: np.ndarray, quads: np.ndarray, free: np.ndarray, seam: np.ndarray, rounds: int) -> np.ndarray:
+    edges = np.concatenate([quads[:, [0, 1]], quads[:, [1, 2]], quads[:, [2, 3]], quads[:, [3, 0]]])
+    edges = np.concatenate([edges, edges[:, ::-1]])
+    twin = seam[edges[:, 0]] & ~seam[edges[:, 1]]  # a seam vertex has its neighbour's mirror image as neighbour too
+    weight = np.where(twin, 2.0, 1.0)
+    total = np.bincount(edges[:, 0], weight, len(points))
+    free = free & (total > 0)
+    p = points.copy()
+    for _ in range(rounds):
+        mean = np.stack([np.bincount(edges[:, 0], weight * p[edges[:, 1], a], len(p)) for a in range(3)], -1)
+        mean /= np.maximum(total, 1)[:, None]
+        moved = 0.5 * p[free] + 0.5 * mean[free]
+        p[free] = project(moved, 1)
+        p[seam, 0] = 0.0
+    return p
+
+
+def add_skin(mesh: HalfMesh) -> dict[str, np.ndarray]:
+    """Add the skin and the mouth bag to a half mesh; return index grids `mouth` (rings, spokes), `bag`, `eye`, `grid`."""
+    grid = _grid()
+    rows, columns = grid.shape[:2]
+    base = _NECK_ROWS + _UNDER_ROWS
+    mouth_rows = (base + 6, base + 14)
+    eye_rows = (base + 26, base + 32)
+    keep = np.ones((rows, columns), bool)
+    keep[mouth_rows[0] + 1 : mouth_rows[1], : _MOUTH_COLUMNS[1]] = False
+    keep[eye_rows[0] + 1 : eye_rows[1], _EYE_COLUMNS[0] + 1 : _EYE_COLUMNS[1]] = False
+    keep[-1, 1:] = False
+    index = np.full((rows, columns), -1)
+    seam = np.zeros((rows, columns), bool)
+    seam[:, [0, -1]] = True
+    grid[seam, 0] = 0.0
+    index[keep] = mesh.add(grid[keep], "skin", seam[keep])
+    index[-1] = index[-1, 0]
+    cells = np.ones((rows - 1, columns - 1), bool)
+    cells[mouth_rows[0] : mouth_rows[1], : _MOUTH_COLUMNS[1]] = False
+    cells[eye_rows[0] : eye_rows[1], _EYE_COLUMNS[0] : _EYE_COLUMNS[1]] = False
+    first = len(mesh.quads)
+    a, b, c, d = index[:-1, :-1], index[:-1, 1:], index[1:, 1:], index[1:, :-1]
+    mesh.quad(a[cells], b[cells], c[cells], d[cells])
+
+    # mouth: perimeter from the upper middle over the corner to the lower middle
+    bottom, top = mouth_rows
+    side = _MOUTH_COLUMNS[1]
+    rim = np.concatenate([index[top, :side], index[top:bottom:-1, side], index[bottom, side::-1]])
+    lips, bag = _lips()
+    flat = np.concatenate(mesh.points)
+    outer = flat[rim]
+    t = np.linspace(0, 1, MOUTH_RINGS - 4)[1:-1, None, None] ** 0.9
+    between = lips[5] * (1 - t) + outer * t
+    between = project(between.reshape(-1, 3), 3).reshape(between.shape)
+    all_rings = np.concatenate([bag, lips, between])
+    names = np.arange(-6, 0).tolist() + list(range(MOUTH_RINGS))
+    ring_label = np.broadcast_to(np.array(names)[:, None], all_rings.shape[:2])
+    spoke_label = np.broadcast_to(np.arange(MOUTH_SPOKES + 1)[None], all_rings.shape[:2])
+    middle = (spoke_label == 0) | (spoke_label == MOUTH_SPOKES)
+    inner = mesh.add(all_rings[:6], "mouth", middle[:6], ring_label[:6], spoke_label[:6])
+    outer_rings = mesh.add(all_rings[6:], "skin", middle[6:], ring_label[6:], spoke_label[6:])
+    mouth = np.concatenate([inner, outer_rings, rim[None]])
+    mesh.sheet(mouth)
+    k = np.arange(MOUTH_SPOKES // 2)
+    back = mouth[0]
+    mesh.quad(back[k + 1], back[k], back[MOUTH_SPOKES - k], back[MOUTH_SPOKES - 1 - k])
+
+    # eye: perimeter from the outer corner over the upper lid
+    bottom, top = eye_rows
+    left, right = _EYE_COLUMNS
+    mid = (bottom + top) // 2
+    rim = np.concatenate([
+        index[mid:top, right], index[top, right:left:-1], index[top:bottom:-1, left],
+        index[bottom, left:right], index[bottom:mid, right],
+    ])  # fmt: skip
+    lids = _lids()
+    outer = flat[rim]
+    t = np.linspace(0, 1, EYE_RINGS - 4)[1:-1, None, None]
+    between = lids[-1] * (1 - t) + outer * t
+    between = project(between.reshape(-1, 3), 3).reshape(between.shape)
+    all_rings = np.concatenate([lids, between])
+    ring_label = np.broadcast_to(np.arange(-2, EYE_RINGS)[:, None] + 100, all_rings.shape[:2])
+    spoke_label = np.broadcast_to(np.arange(EYE_SPOKES)[None], all_rings.shape[:2])
+    eye = np.concatenate([mesh.add(all_rings, "skin", None, ring_label, spoke_label), rim[None]])
+    mesh.sheet(np.concatenate([eye, eye[:, :1]], 1), flip=True)
+
+    points = np.concatenate(mesh.points)
+    ring = np.concatenate(mesh.ring)
+    part = np.concatenate(mesh.part)
+    free = (part == 0) & ~((ring >= -6) & (ring <= 6)) & ~((ring > 90) & (ring <= 106))
+    free[index[0]] = False
+    quads = np.concatenate(mesh.quads[first:])
+    points = _relax(points, quads, free, np.concatenate(mesh.seam), 10)
+    cuts = np.cumsum([len(block) for block in mesh.points])[:-1]
+    mesh.points = np.split(points, cuts)
+    return {"mouth": mouth, "eye": eye, "grid": index}
