@@ -121,7 +121,8 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray], metadata: Any) -> No
     """Write arrays and one JSON-able `metadata` value as safetensors; the same content always gives the same bytes."""
     text = json.dumps(metadata, sort_keys=True, ensure_ascii=False)
     with atomic_path(path) as temporary:
-        contiguous = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
+        # order="C" as a copy only where it is needed; ascontiguousarray would turn scalars into arrays of one element.
+        contiguous = {name: np.asarray(array, order="C") for name, array in sorted(arrays.items())}
         try:
             save_file(contiguous, temporary, metadata={METADATA_KEY: text})
         except SafetensorError as error:  # its own kind for what the disk refuses

@@ -111,7 +111,11 @@ def train(dataset_folder: Path, output: Path, config: TrainConfig, *, device: st
     first = saved["step"] if saved else 0
     average.module.to(accelerator.device)
     prepared, optimizer = accelerator.prepare(objective, optimizer)
-    validation = [] if not dataset.clips("validation") else _validation_batches(ClipBank(dataset, "validation", model_config))
+    validation = (
+        []
+        if not dataset.clips("validation")
+        else _validation_batches(ClipBank(dataset, "validation", model_config), config.batch_frames)
+    )
 
     smoothed: dict[str, float] = {}
     for step in range(first, config.steps):
@@ -158,11 +162,11 @@ def _draw_step(bank: ClipBank, config: TrainConfig, step: int, accelerator: Acce
     return batch.to(device), mel.to(device), moved
 
 
-def _validation_batches(bank: ClipBank) -> list[tuple[Batch, Draw]]:
+def _validation_batches(bank: ClipBank, frames: int) -> list[tuple[Batch, Draw]]:
     """Return fixed batches and draws to validate on."""
     batches = []
     for index in range(8):
-        batch = bank.batch(4096, np.random.default_rng([7, index]), augment=False)
+        batch = bank.batch(frames, np.random.default_rng([7, index]), augment=False)
         batches.append((batch, Draw.sample(batch, torch.Generator().manual_seed(index), 0.0)))
     return batches
 

@@ -1,0 +1,150 @@
+"""Training, distillation and evaluation as they are run, on a tiny dataset."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny import IDENTITIES, tiny_dataset
+
+from talker_cli.data.prepared import Dataset
+from talker_cli.distill import DistillConfig, distill, stages
+from talker_cli.errors import InputError
+from talker_cli.evaluate import evaluate, loudness_coefficients
+from talker_cli.model.checkpoint import load_model
+from talker_cli.model.config import ModelConfig
+from talker_cli.rig import ARKIT_NAMES
+from talker_cli.train import TrainConfig, train
+from talker_cli.training.batches import SPEED_RANGE, ClipBank
+from talker_cli.training.run import Progress
+
+CONFIG = TrainConfig(steps=6, batch_frames=128, warmup=2, save_every=2, validate_every=3)
+SHORT_STAGES = DistillConfig(stage_steps=2, last_stage_steps=2, batch_frames=128)
+
+
+class Stopped(Exception):
+    """What a test throws where a run is killed."""
+
+
+def ignore(progress: Progress) -> None:
+    """Take no notice."""
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_dataset(tmp_path_factory.mktemp("tiny") / "prepared")
+
+
+@pytest.fixture(scope="module")
+def model(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A teacher of 6 steps and a student of 8 sampling steps."""
+    folder = tmp_path_factory.mktemp("model")
+    train(dataset, folder, CONFIG, device="cpu", on_progress=ignore)
+    distill(folder, dataset, SHORT_STAGES, device="cpu", on_progress=ignore)
+    return folder
+
+
+def test_a_killed_training_resumes_to_the_same_bytes(dataset: Path, model: Path, tmp_path: Path) -> None:
+    def kill(progress: Progress) -> None:
+        if progress.step == 5:  # one step after the state of step 4
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        train(dataset, tmp_path, CONFIG, device="cpu", on_progress=kill)
+    assert not (tmp_path / "teacher.safetensors").exists()
+    steps = []
+    train(dataset, tmp_path, CONFIG, device="cpu", on_progress=lambda progress: steps.append(progress.step))
+    assert steps == [5, 6]
+    assert (tmp_path / "teacher.safetensors").read_bytes() == (model / "teacher.safetensors").read_bytes()
+    rows = list(csv.DictReader((tmp_path / "run-teacher" / "curve.csv").open()))
+    assert [row["step"] for row in rows] == ["3", "6"]
+
+
+def test_a_killed_distillation_resumes_to_the_same_bytes(dataset: Path, model: Path, tmp_path: Path) -> None:
+    for name in ("teacher.safetensors", "rig.safetensors"):
+        (tmp_path / name).write_bytes((model / name).read_bytes())
+    config = replace(SHORT_STAGES, save_every=1)
+
+    def kill(progress: Progress) -> None:
+        if progress.stage.startswith("64") and progress.step == 2:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        distill(tmp_path, dataset, config, device="cpu", on_progress=kill)
+    seen = []
+    distill(tmp_path, dataset, config, device="cpu", on_progress=lambda progress: seen.append((progress.stage, progress.step)))
+    assert seen[0] == ("64 to 32 steps", 2)
+    assert (tmp_path / "student.safetensors").read_bytes() == (model / "student.safetensors").read_bytes()
+
+
+def test_training_lowers_the_loss(dataset: Path, tmp_path: Path) -> None:
+    config = replace(CONFIG, steps=60, batch_frames=512, validate_every=6, save_every=1000)
+    train(dataset, tmp_path, config, device="cpu", on_progress=ignore)
+    rows = list(csv.DictReader((tmp_path / "run-teacher" / "curve.csv").open()))
+    first, last = ([float(row[f"validation_{name}"]) for name in ("regression", "phones")] for row in (rows[0], rows[-1]))
+    assert last[0] < 0.5 * first[0] and last[1] < 0.5 * first[1], (first, last)
+
+
+def test_another_run_in_the_same_folder_is_refused(dataset: Path, model: Path) -> None:
+    with pytest.raises(InputError, match=r"other settings.*seed"):
+        train(dataset, model, replace(CONFIG, seed=1), device="cpu", on_progress=ignore)
+
+
+def test_the_student_is_the_teacher_with_eight_timesteps(model: Path) -> None:
+    student = load_model(model / "student.safetensors", "student")
+    teacher = load_model(model / "teacher.safetensors", "teacher")
+    assert student.config.timesteps == (256, 224, 192, 160, 128, 96, 64, 32)
+    assert replace(student.config, kind="teacher", timesteps=()) == teacher.config
+    for mine, theirs in zip(student.encoder.state_dict().values(), teacher.encoder.state_dict().values(), strict=True):
+        assert torch.equal(mine, theirs)
+    assert not torch.equal(student.denoiser.motion_out.weight, teacher.denoiser.motion_out.weight)
+
+
+def test_stages_halve_down_to_the_steps_asked_for() -> None:
+    assert stages(8) == [128, 64, 32, 16, 8]
+    assert stages(1)[-1] == 1
+    for steps in (0, 3, 256):
+        with pytest.raises(InputError, match="power of two"):
+            stages(steps)
+
+
+def test_batches_are_crops_of_clips_and_repeat_under_a_seed(dataset: Path) -> None:
+    prepared = Dataset(dataset)
+    config = ModelConfig("teacher", "", ARKIT_NAMES, IDENTITIES)
+    bank = ClipBank(prepared, "train", config)
+    first, again = (bank.batch(256, np.random.default_rng(3), augment=True) for _ in range(2))
+    assert torch.equal(first.mel, again.mel) and torch.equal(first.coefficients, again.coefficients)
+    jaw = ARKIT_NAMES.index("jawOpen")
+    for seed in range(20):
+        batch = bank.batch(256, np.random.default_rng(seed), augment=seed % 2 == 0)
+        open_frames = batch.coefficients[..., jaw] > 0.1
+        # The tone sounds where the mouth is open, in every crop at every speed: audio and motion stay together.
+        loud = batch.mel.reshape(*open_frames.shape, -1).amax(-1) > 0.3
+        assert (loud == open_frames).float().mean() > 0.85
+        # jawOpen's size is the identity's: the row belongs to the motion.
+        for row, coefficients in zip(batch.identity, batch.coefficients, strict=True):
+            widest = float(coefficients[:, jaw].max())
+            assert widest == 0 or widest == pytest.approx(0.2 + 0.05 * int(row), abs=1e-3)
+    assert SPEED_RANGE[0] < 1 < SPEED_RANGE[1]
+
+
+def test_evaluation_of_the_truth_is_perfect_and_of_the_mean_face_is_not(model: Path, dataset: Path) -> None:
+    report = evaluate(model, dataset, "test", device="cpu")
+    rows = {row["system"]: row for row in report["scores"]}
+    assert rows["truth"]["lve"] == rows["truth"]["mve"] == rows["truth"]["fdd"] == 0
+    assert rows["truth"]["bilabials_closed"] == rows["truth"]["vowels_open"] == rows["truth"]["ordering"] == 1
+    assert rows["mean face"]["ordering"] == 0.5
+    assert rows["mean face"]["lve"] > 0 and rows["student, 8 steps"]["lve"] > 0
+    assert rows["loudness"]["ordering"] == 1  # in this dataset loudness is all there is
+    assert report["retrieval"]["chance"] == 1 / len(IDENTITIES)
+    json.dumps(report)
+
+
+def test_loudness_opens_the_jaw_while_it_sounds() -> None:
+    wave = np.zeros(16_000, np.float32)
+    wave[8_000:] = 0.5 * np.sin(np.arange(8_000) * 0.3)
+    jaw = loudness_coefficients(wave, 30, 30.0, ARKIT_NAMES)[:, ARKIT_NAMES.index("jawOpen")]
+    assert (jaw[:14] == 0).all() and np.allclose(jaw[17:29], 0.35, atol=0.02)
