@@ -67,7 +67,16 @@ def _regions(field: Field) -> dict[str, np.ndarray]:
     lips = (field.lip_ring >= -2) & (field.lip_ring <= 5)
     skin = layout.of("skin") | layout.of("brow") | layout.of("lash")
     upper = skin & (field.y > -14.0) & (field.y < 80.0) & (field.z > 20.0)
-    return {"lips": lips, "upper_face": upper}
+    teeth = layout.of("upper_teeth") | layout.of("lower_teeth")
+    gums = teeth & ((layout.ring <= 1) | (layout.ring == 7))
+    return {
+        "lips": lips,
+        "upper_face": upper,
+        "eyes": layout.of("eyeball") | layout.of("glint"),
+        "teeth": teeth & ~gums,
+        "gums": gums | layout.of("mouth"),
+        "tongue": layout.of("tongue"),
+    }
 
 
 def _person(field: Field, hair: np.ndarray, person: Person) -> Identity:

@@ -111,7 +111,7 @@ class Field:
         lid = (self.lid_ring < 20) | layout.of("lash")
         follow = np.where(layout.of("lash"), 1.0, _LID_FOLLOWS[np.clip(self.lid_ring, -2, 8) + 2])[lid]
         at = layout.spoke[lid]
-        rest = np.stack([self.x, self.y, self.z], -1)[lid] - canthus_offset(longitude[at])
+        rest = np.stack([self.x, self.y, self.z], -1)[lid] - canthus_offset(longitude[at], np.where(layout.of("lash"), 0, self.lid_ring)[lid])
         moved = turn_about_eye(rest, follow * turn[at])
         out[lid] = moved - rest
         out[:, 0] *= self.sign

@@ -20,81 +20,95 @@ class Hair:
         temple: how far the hairline draws back at the temples, mm.
         volume: thickness over the crown, mm.
         sides: thickness at the sides, mm.
-        length: how far hair hangs below the ears' tops at the sides and back, mm (0 for short hair).
+        length: how far hair hangs below the pupils at the sides and back, mm (0 for short hair).
         nape: height of short hair's border at the nape, mm over the pupils.
+        part: depth of a parting in the middle, mm.
         bun: size of a knot of hair at the back, mm (0 for none).
         bald: 1 draws the whole shell under the skin.
     """
 
-    front: float = 66.0
+    front: float = 68.0
     temple: float = 6.0
     volume: float = 9.0
     sides: float = 6.0
     length: float = 0.0
     nape: float = -62.0
+    part: float = 0.0
     bun: float = 0.0
     bald: float = 0.0
 
 
+def _azimuth() -> np.ndarray:
+    # columns are dense where the hairline bends, between the temple and the ear
+    return np.radians(
+        np.array([0, 7, 14, 21, 28, 35, 42, 49, 56, 63, 70, 77, 84, 91, 98, 106, 116, 129, 144, 161, 180], float)
+    )
+
+
 def hair_points(hair: Hair) -> np.ndarray:
     """Return (rows, columns, 3) points, mm, of the left half of a head of hair; row 0 is the crown."""
-    azimuth = np.linspace(0.0, np.pi, HAIR_COLUMNS)
-    degrees = np.degrees(azimuth)
+    azimuth = _azimuth()
     # height of the hairline over the pupils, by direction
+    back = [-60 - 50 * (hair.nape < -55), hair.nape, hair.nape]
     line = np.interp(
-        degrees,
-        [0, 18, 36, 50, 62, 74, 82, 92, 104, 116, 135, 180],
-        [0, -1, -4 + 0.5 * hair.temple, -14 + hair.temple, -38, -52, -58, -50, -58, -92, hair.nape - 70, hair.nape - 66],
+        np.degrees(azimuth),
+        [0, 14, 28, 40, 49, 58, 66, 77, 84, 91, 99, 106, 116, 135, 180],
+        [2, 1, -2 + 0.7 * hair.temple, -9 + hair.temple, -18 + hair.temple, -40, -56, -78, -78, -58, -56, -66, -100, 0, 0],
     )
-    line = hair.front + line
+    line = np.where(np.degrees(azimuth) < 118, hair.front + line, np.interp(np.degrees(azimuth), [118, 140, 180], [-34, *back[1:]]))
     rows = np.linspace(0.0, 1.0, HAIR_ROWS - 1)
-    direction_flat = np.stack([np.sin(azimuth), np.zeros_like(azimuth), np.cos(azimuth)], -1)
+    flat = np.stack([np.sin(azimuth), np.zeros_like(azimuth), np.cos(azimuth)], -1)
     radius = 72.0 + 18.0 * np.abs(np.cos(azimuth))
     low = np.arctan2(line - _CENTER[1], radius)
     elevation = np.pi / 2 + (low - np.pi / 2)[None] * rows[:, None]
-    direction = direction_flat[None] * np.cos(elevation)[..., None]
+    direction = flat[None] * np.cos(elevation)[..., None]
     direction[..., 1] = np.sin(elevation)
-    flat = direction.reshape(-1, 3)
-    skull = cast(_CENTER + 190.0 * flat, -flat, 28).reshape(direction.shape)
-    edge = smoothstep(1.0, 0.72, rows)[:, None] ** 0.6
+    rays = direction.reshape(-1, 3)
+    skull = cast(_CENTER + 190.0 * rays, -rays, 28).reshape(direction.shape)
+    edge = smoothstep(1.0, 0.66, rows)[:, None] ** 0.5
     crown = smoothstep(-0.2, 0.9, np.sin(elevation))
-    thick = (hair.sides + (hair.volume - hair.sides) * crown) * edge + 0.9
-    thick += 1.0 * np.sin(9 * azimuth)[None] * edge * (hair.volume > 3) * 0.5
+    thick = (hair.sides + (hair.volume - hair.sides) * crown) * edge + 1.0
+    lock = np.sin(8.0 * azimuth + 0.8)[None] + 0.5 * np.sin(19.0 * azimuth)[None]
+    thick += 0.055 * hair.volume * lock * edge * smoothstep(0.0, 0.4, rows)[:, None]
+    thick -= hair.part * bump(azimuth, 0.16)[None] * smoothstep(0.05, 0.3, rows)[:, None] * edge
     points = skull + thick[..., None] * direction
-    if hair.length > 0:
-        points = _hang(points, hair, azimuth, direction_flat, rows)
+    if hair.length != 0:
+        points = _hang(points, hair, azimuth, flat, rows)
     if hair.bun > 0:
-        middle = np.array([0.0, 22.0, -112.0 - 0.2 * hair.bun])
-        away = points - middle
-        near = bump(np.linalg.norm(away * [1.0, 1.0, 0.6], axis=-1), 1.15 * hair.bun)
-        points[..., 2] -= 1.1 * hair.bun * near
-    tuck = points[-1] - 5.0 * direction_flat - np.array([0.0, 1.0, 0.0]) * (hair.length > 0)
-    if hair.length > 0:
-        tuck -= 9.0 * direction_flat
+        away = points - np.array([0.0, 30.0, -104.0])
+        near = bump(np.linalg.norm(away * [1.0, 1.0, 0.5], axis=-1), hair.bun)
+        points = points + near[..., None] * np.array([0.0, 6.0, -1.15 * hair.bun])
+    if hair.length != 0:
+        tuck = points[-1] - 16.0 * flat + np.array([0.0, 3.0, 0.0])
+    else:
+        tuck = points[-1] - 5.0 * flat
     points = np.concatenate([points, tuck[None]])
     if hair.bald > 0:
         points = _CENTER + (points - _CENTER) * (1 - 0.25 * hair.bald)
     return points
 
 
-def _hang(points: np.ndarray, hair: Hair, azimuth: np.ndarray, direction_flat: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return the points with the lower rows of sides and back hanging straight down, `hair.length` mm from the temples."""
-    open_ = smoothstep(np.radians(52), np.radians(74), azimuth)[None]
-    start = 0.5
+def _hang(points: np.ndarray, hair: Hair, azimuth: np.ndarray, flat: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return the points with the lower rows of sides and back hanging down to `hair.length` mm below the pupils."""
+    open_ = smoothstep(np.radians(44), np.radians(60), azimuth)[None]
+    start = 0.40
     t = np.clip((rows - start) / (1 - start), 0, 1)[:, None]
-    top = np.array([np.interp(start, rows, points[:, c, 1]) for c in range(points.shape[1])])[None]
-    wide = np.stack([np.array([np.interp(start, rows, points[:, c, a]) for c in range(points.shape[1])]) for a in (0, 2)], -1)
-    swell = hair.sides * np.sin(np.pi * np.clip(t * 0.9, 0, 1)) * 0.9 + 3.0 * t - 10.0 * smoothstep(0.6, 1.0, t)
-    reach = np.linalg.norm(wide - np.array([0.0, -6.0]), axis=-1)[None] + swell
-    reach = np.maximum(reach, np.where(t > 0.1, 78.0 + 0.35 * hair.sides, 0.0))
-    hanging = np.stack(
-        [
-            reach * direction_flat[None, :, 0],
-            np.broadcast_to(top - t * (hair.length + top), reach.shape),
-            -6.0 + reach * direction_flat[None, :, 2],
-        ],
-        -1,
+    top = np.stack(
+        [np.array([np.interp(start, rows, points[:, c, a]) for c in range(points.shape[1])]) for a in range(3)], -1
     )
+    # the curtain's front edge swings back over the cheek and forward again at its tips
+    swing = 0.30 * smoothstep(0.0, 0.45, t) - 0.24 * smoothstep(0.55, 1.0, t)
+    turned = azimuth[None] + swing * smoothstep(2.0, 0.7, azimuth)[None]
+    reach = np.hypot(top[:, 0], top[:, 2] + 6.0)[None]
+    side = np.abs(np.sin(turned))
+    wide = (76.0 + 0.9 * hair.sides) * side + (74.0 + hair.sides) * (1 - side)
+    fall = reach + (np.maximum(reach, wide) - reach) * smoothstep(0.0, 0.5, t)
+    fall += 0.35 * hair.sides * np.sin(np.pi * t) + 1.2 * np.sin(9.0 * azimuth)[None] * t
+    fall -= 13.0 * smoothstep(0.5, 1.0, t) ** 1.5
+    drop = t * (1 + 0.12 * np.sin(np.pi * t))
+    longer = 1.0 + 0.05 * np.cos(azimuth)[None]
+    height = top[None, :, 1] - drop * (hair.length * longer + top[None, :, 1])
+    hanging = np.stack([fall * np.sin(turned), height, -6.0 + fall * np.cos(turned)], -1)
     share = (open_ * (t > 0))[..., None]
     return np.asarray(points * (1 - share) + hanging * share)
 

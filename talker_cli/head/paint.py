@@ -48,7 +48,7 @@ def paint(field: Field, look: Look) -> np.ndarray:
     on_skin = layout.of("skin") | layout.of("ear")
     cheek = bump(np.hypot((f.x - 43.0) / 19.0, (f.y + 31.0) / 16.0), 1.0) * f.front
     tip = bump(np.hypot(f.x / 12.0, (f.y + 37.0) / 9.0), 1.0) * smoothstep(90.0, 104.0, f.z)
-    colors = _mix(colors, red, look.blush * (cheek + 0.8 * tip + 0.6 * layout.of("ear")))
+    colors = _mix(colors, red, 0.55 * look.blush * (cheek + 0.8 * tip + 0.6 * layout.of("ear")))
     colors = _mix(colors, skin * [1.0, 0.985, 0.93] + [6, 5, 2], 0.5 * smoothstep(14.0, 50.0, f.y))
     # thin skin round the eyes, the nostrils' inside, the shade under the lower lip and the jaw
     near_eye = bump(np.hypot((f.x - 30.0) / 19.0, (f.y + 4.0) / 11.0), 1.0) * f.front
@@ -87,9 +87,10 @@ def paint(field: Field, look: Look) -> np.ndarray:
     colors = _mix(colors, (176, 96, 92), 0.85 * (lid < 0))
     colors = _mix(colors, skin * [0.72, 0.60, 0.58], 0.55 * ((lid == 4) & upper))
 
-    colors[layout.of("brow")] = look.brows
+    inner_end = np.interp(spoke, [0, 3], [0.45, 0.0])
+    colors = _mix(colors, look.brows, layout.of("brow") * (1.0 - inner_end))
     rim = layout.of("brow") & ((ring == 0) | (ring == 4))
-    colors[rim] = 0.5 * np.asarray(look.brows) + 0.5 * skin * 0.92
+    colors[rim] = 0.45 * np.asarray(look.brows) + 0.55 * skin * 0.95
     colors[layout.of("lash")] = (20, 14, 13)
     colors = _eyes(colors, field, look)
     colors = _mouth(colors, field)

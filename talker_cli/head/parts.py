@@ -52,10 +52,10 @@ def add_lashes(mesh: HalfMesh, eye: np.ndarray) -> np.ndarray:
     t = np.linspace(0, 1, len(spokes))[:, None]  # 0 at the outer corner
     away = inner - EYE_CENTER
     away /= np.linalg.norm(away, axis=1, keepdims=True)
-    length = (4.6 - 2.6 * t) * np.sin(np.pi * np.clip(t * 0.9 + 0.1, 0, 1)) ** 0.5 + 0.4
-    tip = 0.5 * (inner + outer) + length * (0.75 * away + np.array([0.0, 0.55, 0.0]) + (0.5 - t) * np.array([0.55, 0.0, 0.0]))
-    base = 0.35 * inner + 0.65 * outer + 0.15 * away
-    low = 0.9 * inner + 0.1 * outer + 0.1 * away
+    length = (4.4 - 2.2 * t) * np.sin(np.pi * np.clip(t * 0.9 + 0.1, 0, 1)) ** 0.5 + 0.4
+    tip = outer + length * (0.80 * away + np.array([0.0, 0.42, 0.0]) + (0.5 - t) * np.array([0.55, 0.0, 0.0]))
+    base = outer + 0.30 * away
+    low = 0.25 * inner + 0.75 * outer + 0.30 * away
     spoke = np.broadcast_to(spokes, (3, len(spokes)))
     ring = np.broadcast_to(np.arange(3)[:, None], (3, len(spokes)))
     index = mesh.add(np.stack([low, tip, base]), "lash", None, ring, spoke)
@@ -66,8 +66,8 @@ def add_lashes(mesh: HalfMesh, eye: np.ndarray) -> np.ndarray:
 def brow_points(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Return (..., 3) points of the left brow; rows -1 … 1 across it, columns 0 (inner) … 1 (outer end)."""
     x = 10.0 + 39.0 * columns
-    y = 16.5 + 9.5 * np.sin(np.pi * np.clip(columns, 0, 1) ** 1.25 * 0.78) - 3.0 * columns**3
-    width = (3.9 - 2.6 * smoothstep(0.25, 1.0, columns)) * smoothstep(-0.28, 0.16, columns)
+    y = 18.2 + 6.2 * np.sin(np.pi * np.clip(columns, 0, 1) ** 1.2 * 0.80) - 3.4 * columns**3
+    width = (3.5 - 2.5 * smoothstep(0.2, 1.0, columns)) * smoothstep(-0.16, 0.20, columns)
     y = y + width * rows
     shape = x.shape
     z = front_depth(x.ravel(), y.ravel()).reshape(shape)

@@ -152,7 +152,7 @@ def warp(f: Field, s: Shape) -> np.ndarray:
     moved = f.vectors(shift[0], shift[1])
     out = lids[:, None] * (out + eye[:, None] * moved) + (1 - lids[:, None]) * moved
     # neck, then size
-    column = smoothstep(-96.0, -122.0, y) * smoothstep(-205.0, -165.0, y) * smoothstep(70.0, 30.0, z) + 0.0 * x
+    column = smoothstep(-96.0, -122.0, y) * smoothstep(-190.0, -150.0, y) * smoothstep(70.0, 30.0, z) + 0.0 * x
     out += f.vectors(s.neck * x * column, 0.0, s.neck * (z + 34.0) * column)
     rest = np.stack([f.sign * x, y, z], -1)
     return np.asarray((rest + out) * s.size - rest)

@@ -41,10 +41,10 @@ def eye_angles() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the lid margin of the left eye by spoke: longitude, latitude, and latitude where lids meet (33 of each, radians)."""
     s = np.linspace(0.0, 2.0, EYE_SPOKES + 1)
     t = np.where(s <= 1, s, 2 - s)  # 0 outer corner, 1 inner corner
-    longitude = np.where(True, -2.0 + 73.0 * (0.55 * np.cos(np.pi * t) + 0.45 * (1 - 2 * t)), 0.0)
+    longitude = np.where(True, -1.5 + 74.5 * (0.55 * np.cos(np.pi * t) + 0.45 * (1 - 2 * t)), 0.0)
     level = 3.5 * (1 - t) - 4.0 * t
     wave = np.sin(np.pi * t)
-    upper = level + 21.5 * wave**0.8 * (1 + 0.10 * np.cos(np.pi * (1 - t)))
+    upper = level + 22.0 * wave**0.8 * (1 + 0.10 * np.cos(np.pi * (1 - t)))
     lower = level - 24.5 * wave**0.85 * (1 + 0.10 * np.cos(np.pi * t))
     latitude = np.where(s <= 1, upper, lower)
     meeting = level - 11.0 * wave
@@ -57,10 +57,12 @@ def on_eye(longitude: np.ndarray, latitude: np.ndarray, radius: np.ndarray | flo
     return np.asarray(EYE_CENTER + np.asarray(radius)[..., None] * direction)
 
 
-def canthus_offset(longitude: np.ndarray) -> np.ndarray:
-    """Return the (..., 3) mm by which the corners of the eye leave the sphere: outwards and forwards."""
+def canthus_offset(longitude: np.ndarray, ring: np.ndarray | int = 0) -> np.ndarray:
+    """Return the (..., 3) mm by which the corners of the eye leave the sphere, less so in the lining (rings -1, -2)."""
     inner, outer = smoothstep(-0.75, -1.32, longitude), smoothstep(0.75, 1.25, longitude)
-    return np.stack([1.4 * outer - 2.2 * inner, -0.6 * inner, 1.6 * outer + 3.2 * inner], -1)
+    follow = np.interp(ring, [-2, -1, 0], [-0.15, 0.35, 1.0])
+    offset = np.stack([1.4 * outer - 2.2 * inner, -0.6 * inner, 1.6 * outer + 3.2 * inner], -1)
+    return np.asarray(np.asarray(follow)[..., None] * offset)
 
 
 def _lids() -> np.ndarray:
@@ -70,9 +72,9 @@ def _lids() -> np.ndarray:
     out_lon, out_lat = np.cos(theta), np.sin(theta)
     offset = canthus_offset(longitude)
     rings = []
-    for degrees, radius in ((-24, 0.6), (-9, 0.7), (0, 0.95), (2.5, 2.2)):
-        away = np.radians(abs(degrees))
-        rings.append(on_eye(longitude + away * out_lon, latitude + away * out_lat, EYE_RADIUS + radius) + offset)
+    for ring, degrees, radius in ((-2, 24, 0.6), (-1, 9, 0.7), (0, 0, 0.95), (1, 2.5, 2.2)):
+        away = np.radians(degrees)
+        rings.append(on_eye(longitude + away * out_lon, latitude + away * out_lat, EYE_RADIUS + radius) + canthus_offset(longitude, ring))
     lift = np.where(out_lat > 0, 1.0, 0.9)
     for degrees, height in ((8.0, 0.35), (14.0, 0.35), (20.0, -0.9), (26.0, 0.5)):
         away = np.radians(degrees) * lift
@@ -94,8 +96,8 @@ def _lips() -> tuple[np.ndarray, np.ndarray]:
     x = width * (0.5 * t + 0.5 * np.sin(np.pi * t / 2))
     u = x / width
     round_ = np.sqrt(np.maximum(1 - u**2, 0.0))
-    high = 7.0 * round_**1.25 + 1.1 * bump(x - 6.0, 4.0) - 0.5 * bump(x, 2.6)
-    low = 9.0 * round_**1.15
+    high = 6.8 * round_**1.2 + 0.9 * bump(x - 6.0, 4.5) - 0.5 * bump(x, 3.0)
+    low = 8.6 * (1 - u**2.6) ** 0.85
     height = np.where(upper > 0, high * round_**0.2, low)
     base_y = mouth_line(x)
     rings = []
@@ -145,7 +147,7 @@ def _grid() -> np.ndarray:
     t = np.linspace(0.0, 1.0, _NECK_ROWS + 1)[:, None] ** 0.9
     share = np.sin(azimuth / 2)[None]
     top = -124.0 + 36.0 * share
-    y = -196.0 + (top + 196.0) * t
+    y = -178.0 + (top + 178.0) * t
     axis = np.stack([np.zeros_like(y), y, np.full_like(y, -34.0)], -1)
     flat = np.stack([np.sin(azimuth), np.zeros_like(azimuth), np.cos(azimuth)], -1)
     reach = 54.0 + 110.0 * (1 - t) ** 3  # rays that start outside the shoulders' slope

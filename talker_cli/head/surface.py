@@ -6,7 +6,7 @@ The frame is the head's: x to the subject's left, y up from the pupils, z forwar
 import numpy as np
 
 EYE_CENTER = np.array([31.5, 0.0, 70.0])  # mm, left eyeball
-EYE_RADIUS = 12.6  # mm
+EYE_RADIUS = 12.9  # mm
 LID_RADIUS = EYE_RADIUS + 2.2  # mm, outer skin of the lids
 MOUTH_Y = -66.5  # mm, height of the mouth line
 MOUTH_HALF_WIDTH = 25.0  # mm
@@ -62,18 +62,19 @@ def skin_distance(points: np.ndarray) -> np.ndarray:
     d = _union(d, _ellipsoid(p, (45, -19, 48), (18, 14, 26)), 22)
     d = _union(d, _ellipsoid(p, (33, -45, 56), (22, 27, 24)), 24)
     # mandible: ramus and body, chin, muzzle over the teeth
-    d = _union(d, _cone(p, (44, -30, 8), (42, -72, 16), 14, 12), 24)
-    d = _union(d, _cone(p, (41, -72, 18), (13, -97, 74), 13, 13), 24)
+    d = _union(d, _cone(p, (44, -30, 4), (39, -72, 14), 13, 12), 26)
+    d = _union(d, _cone(p, (38, -73, 17), (12, -97, 74), 13, 13), 26)
+    d = _union(d, _ellipsoid(p, (33, -58, 40), (21, 30, 30)), 26)
     d = _union(d, _ellipsoid(p, (0, -68, 48), (37, 36, 48)), 18)
     d = _union(d, _ellipsoid(p, (0, -98, 80), (18, 13, 14.5)), 18)
     d = _union(d, _ellipsoid(p, (0, -82, 42), (36, 20, 42)), 20)
     # neck and the start of the shoulders
     q = p.copy()
     q[:, 0] *= 0.95
-    d = _union(d, _cone(q, (0, -40, -26), (0, -200, -42), 51, 53), 16)
-    d = _union(d, _cone(p, (36, -70, -26), (9, -188, 4), 11, 10), 22)  # sternocleidomastoid
-    d = _union(d, _cone(p, (22, -100, -58), (150, -205, -52), 26, 34), 40)  # trapezius
-    d = _union(d, _ellipsoid(p, (0, -232, -30), (190, 44, 58)), 30)
+    d = _union(d, _cone(q, (0, -40, -26), (0, -200, -40), 46, 49), 18)
+    d = _union(d, _cone(p, (38, -62, -24), (9, -184, -2), 10, 9), 26)  # sternocleidomastoid
+    d = _union(d, _cone(p, (18, -112, -58), (112, -196, -48), 24, 30), 40)  # trapezius
+    d = _union(d, _ellipsoid(p, (0, -222, -28), (135, 44, 52)), 34)
     # sockets, brow ridge, lids over the eyeballs
     d = _carve(d, _ellipsoid(p, (33, 1, 96), (20, 12, 19)), 14)
     d = _union(d, _cone(p, (9, 15, 83), (44, 18, 63), 8.5, 9), 14)
@@ -82,13 +83,15 @@ def skin_distance(points: np.ndarray) -> np.ndarray:
     d = _union(d, _cone(p, (0, 10, 84), (0, -33, 103.5), 6.0, 7.0), 13)
     d = _union(d, _ellipsoid(p, (0, -30, 91), (15, 19, 12)), 12)
     d = _union(d, _ellipsoid(p, (0, -36.5, 105), (8.6, 7.6, 8.8)), 8)
-    d = _union(d, _ellipsoid(p, (11.2, -40, 97.5), (5.8, 6.2, 9.0)), 5)
+    d = _union(d, _ellipsoid(p, (10.6, -40, 97.0), (5.4, 6.0, 8.6)), 6)
     d = _union(d, _cone(p, (0, -43, 105), (0, -47, 94), 3.2, 3.6), 4)
     d = _carve(d, _ellipsoid(p, (6.6, -47.5, 99.0), (3.1, 5.0, 5.2)), 2.5)
     # the furrow under the lower lip, the hollow of the temple
     d = _carve(d, _cone(p, (0, -84.5, 103), (16, -83.5, 98), 8.5, 7), 9)
     d = _carve(d, _ellipsoid(p, (86, 22, 42), (20, 30, 26)), 20)
-    return d
+    # fine relief: the philtrum's groove between its two ridges
+    low = bump((p[:, 1] + 53.0) / 5.5, 1.0) * (p[:, 2] > 80)
+    return np.asarray(d + low * (0.9 * bump(p[:, 0], 2.6) - 0.45 * bump(p[:, 0] - 5.0, 2.4)))
 
 
 def skin_gradient(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
