@@ -18,6 +18,7 @@ from talker_cli.cli_common import (
     result,
     same_file,
 )
+from talker_cli.cli_training import distill, evaluate, preprocess, train
 
 DEFAULT_IDENTITY = "FaceTalk_170725"
 DEFAULT_MODEL = "talker-base"
@@ -157,3 +158,7 @@ def identities(model: ModelOption = DEFAULT_MODEL) -> None:
         result(f"{person.name:<{width}}  {person.about}")
     if any("stand-in" in person.about for person in people):
         note(STAND_IN_NOTE)
+
+
+for making in (preprocess, train, distill, evaluate):
+    app.command()(making)

@@ -1,0 +1,161 @@
+"""The commands that make a model: preprocess, train, distill, evaluate. Imported workers stay inside the commands."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from talker_cli.cli_common import DeviceOption, SeedOption, guarded, note, progress, result
+from talker_cli.cli_progress import training_progress
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DatasetArgument = Annotated[Path, typer.Argument(help="A prepared dataset: what talker preprocess wrote.", show_default=False)]
+ModelFolderArgument = Annotated[Path, typer.Argument(help="A model's folder, such as weights/talker-base.", show_default=False)]
+OutputFolderOption = Annotated[Path, typer.Option("--output", "-o", help="The folder to write.", show_default=False)]
+BatchOption = Annotated[int, typer.Option(help="Motion frames in a batch.", min=64)]
+PrecisionOption = Annotated[bool, typer.Option("--bf16/--fp32", help="Matrix products in bfloat16, or all in float32.")]
+
+
+@guarded
+def preprocess(
+    source: Annotated[
+        str, typer.Argument(help="articulated: speech of this machine's packages, motion by articulation rules.")
+    ],
+    output: OutputFolderOption,
+    seed: SeedOption = 0,
+    cache: Annotated[Path | None, typer.Option(help="A folder that keeps alignments between runs.")] = None,
+) -> None:
+    """Make a dataset to train on.
+
+    Example: talker preprocess articulated -o prepared/
+    """
+    from talker_cli.errors import InputError
+
+    if source != "articulated":
+        raise InputError(f"found the source '{source}'; expected articulated; see talker preprocess --help")
+    from talker_cli.data.articulated import prepare
+    from talker_cli.head import build_head
+
+    command = shlex.join(["talker", *sys.argv[1:]])
+    with progress("preparing", "recordings") as advance:
+        notes = prepare(
+            output,
+            rig=build_head(),
+            seed=seed,
+            cache=cache,
+            command=command,
+            on_progress=lambda stage, done, total: advance(done, total),
+        )
+    for name, value in notes.items():
+        note(f"{name}: {value}")
+    result(output)
+
+
+@guarded
+def train(
+    dataset: DatasetArgument,
+    output: OutputFolderOption,
+    steps: Annotated[int, typer.Option(help="Optimiser steps.", min=1)] = 8000,
+    batch_frames: BatchOption = 4096,
+    learning_rate: Annotated[float, typer.Option(help="Peak of the cosine.")] = 1.5e-3,
+    bf16: PrecisionOption = False,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+) -> None:
+    """Train a teacher; the same command goes on where a stopped run ended. Under torchrun, on as many processes.
+
+    Example: talker train prepared/ -o models/mine
+    """
+    from talker_cli.train import TrainConfig
+    from talker_cli.train import train as run
+
+    config = TrainConfig(steps=steps, batch_frames=batch_frames, learning_rate=learning_rate, bf16=bf16, seed=seed)
+    with training_progress(f"the same command resumes the run in {output}") as report:
+        result(run(dataset, output, config, device=device, on_progress=report))
+
+
+@guarded
+def distill(
+    model: ModelFolderArgument,
+    dataset: DatasetArgument,
+    steps: Annotated[int, typer.Option(help="Steps the student ends with: a power of two.")] = 8,
+    stage_steps: Annotated[int, typer.Option(help="Optimiser steps of each halving but the last.", min=1)] = 500,
+    last_stage_steps: Annotated[int, typer.Option(help="Optimiser steps of the last halving.", min=1)] = 1000,
+    guidance: Annotated[float | None, typer.Option(help="Guidance baked into the student; the teacher's default.")] = None,
+    batch_frames: BatchOption = 4096,
+    bf16: PrecisionOption = False,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+) -> None:
+    """Distil a model's teacher into a student of few steps, halving after halving.
+
+    Example: talker distill models/mine prepared/
+    """
+    from talker_cli.distill import DistillConfig
+    from talker_cli.distill import distill as run
+
+    config = DistillConfig(
+        steps=steps, stage_steps=stage_steps, last_stage_steps=last_stage_steps, guidance_scale=guidance,
+        batch_frames=batch_frames, bf16=bf16, seed=seed,
+    )  # fmt: skip
+    with training_progress(f"the same command resumes the run in {model}") as report:
+        result(run(model, dataset, config, device=device, on_progress=report))
+
+
+@guarded
+def evaluate(
+    model: ModelFolderArgument,
+    dataset: DatasetArgument,
+    split: Annotated[str, typer.Option(help="validation, test (held-out recordings) or test_voice (held-out voice).")] = "test",
+    human: Annotated[bool, typer.Option("--human", help="Measure on human voices alone.")] = False,
+    limit: Annotated[int | None, typer.Option(help="Measure on the first clips alone.", min=1)] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Write the numbers as JSON.")] = False,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+) -> None:
+    """Measure a model, its teacher and the baselines on held-out clips.
+
+    LVE is CodeTalker's (max over the lips of the squared distance, mean over all frames), FDD the mean of absolute values
+    over sequences; both against the dataset's motion.
+
+    Example: talker evaluate weights/talker-base prepared/ --split test --human
+    """
+    import json
+
+    from talker_cli.evaluate import evaluate as run
+
+    with progress("measuring", "clips") as advance:
+        report = run(
+            model, dataset, split, human_only=human, limit=limit, device=device, seed=seed,
+            on_clip=lambda system, done, total: advance(done, total),
+        )  # fmt: skip
+    if json_output:
+        result(json.dumps(report, indent=2))
+        return
+    _table(report["scores"])
+    retrieval, wrong = report["retrieval"], report["wrong_identity"]
+    result(f"identity read off the speech: top-1 {retrieval['top1']:.3f}, chance {retrieval['chance']:.3f}")
+    result(f"LVE with the wrong identity: {wrong['lve_mean']:.3e} m2, mean of the other identities")
+    result(f"{report['clips']} clips, {report['seconds']:.0f} s, split {report['split']}, human only: {report['human_only']}")
+
+
+def _table(rows: "Sequence[dict[str, Any]]") -> None:
+    """Print the scores, a system a line."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("system", "LVE m2", "MVE mm", "|FDD| m2", "/p b m/ closed", "vowels open", "silences closed", "AUC")
+    for row in rows:
+        shares = (row[name] for name in ("bilabials_closed", "vowels_open", "silences_closed", "ordering"))
+        table.add_row(
+            row["system"],
+            f"{row['lve']:.3e}",
+            f"{row['mve'] * 1000:.3f}",
+            f"{row['fdd']:.3e}",
+            *(f"{share:.3f}" for share in shares),
+        )
+    Console(width=140).print(table)
