@@ -11,8 +11,9 @@ from talker_cli.motion import Motion
 from talker_cli.render.camera import frame
 from talker_cli.render.encoder import encode
 from talker_cli.render.materials import vertex_colors, vertex_gloss
+from talker_cli.render.occlusion import occlusion_pose, sky_seen
 from talker_cli.render.stage import Stage
-from talker_cli.rig import Rig
+from talker_cli.rig import ARKIT_NAMES, Rig
 
 SIZE = (512, 512)  # width and height, pixels
 
@@ -89,8 +90,11 @@ def draw_frames(
     try:
         for vertices in frames:
             if stage is None:
-                stage = Stage(rig.faces, vertex_colors(rig), vertex_gloss(rig), size)
-                view = frame(vertices if framed_by is None else framed_by, size, yaw)
+                # The built-in head's mouth ends in a bag and its eyes lie in sockets; other meshes may be open behind the lips.
+                closed = rig.names == ARKIT_NAMES
+                stage = Stage(rig.faces, vertex_colors(rig), vertex_gloss(rig), size, closed=closed)
+                stage.set_sky(sky_seen(occlusion_pose(rig), rig.faces, stage.draw_depth))
+                view = frame(vertices if framed_by is None else framed_by, size, yaw, lips=rig.regions.get("lips"))
             yield stage.draw(vertices, view)
     finally:
         if stage is not None:

@@ -6,6 +6,7 @@
 in vec3 at;
 in vec3 facing;
 in vec4 surface;
+in float seen;
 out vec4 frag_color;
 
 const vec3 KEY_AT = vec3(-0.486, 0.534, 0.692);
@@ -29,8 +30,12 @@ void main()
     float key = dot(n, KEY_AT);
     vec3 wrapped = max((key + WRAP) / (1.0 + WRAP), 0.0);
     vec3 light = KEY * wrapped * wrapped * (0.62 + 0.38 * wrapped);
-    light += FILL * max(dot(n, FILL_AT) * 0.75 + 0.25, 0.0);
-    light += mix(GROUND, SKY, n.y * 0.5 + 0.5);
+    float sky = mix(seen, 1.0, 0.5 * gloss);  // eyes are clear, and brighter than their sockets
+    light *= 0.35 + 0.65 * min(sky * 1.35, 1.0);
+    // What is hidden from the sky is lit by skin: darker, and redder.
+    vec3 hidden = mix(vec3(sky), vec3(1.0), vec3(0.14, 0.03, 0.02)) * sky;
+    light += FILL * max(dot(n, FILL_AT) * 0.75 + 0.25, 0.0) * hidden;
+    light += mix(GROUND, SKY, n.y * 0.5 + 0.5) * hidden;
 
     float away = 1.0 - max(dot(n, eye), 0.0);
     float edge = away * away * away;
@@ -42,6 +47,7 @@ void main()
     float fresnel = 0.04 + 0.5 * edge * away * away;
     vec3 sheen = KEY * glint * mix(0.055, 1.0, gloss) + RIM * rims * (0.10 + 0.9 * edge) * mix(0.55, 0.9, gloss);
     sheen += SKY * fresnel * max(n.y, 0.0) * mix(0.3, 1.0, gloss);
+    sheen *= sky;
 
     vec3 color = albedo * light + sheen * (0.35 + 0.65 * dot(albedo, vec3(0.6)));
     color = gl_FrontFacing ? color : color * 0.45;
