@@ -1,5 +1,7 @@
 """Put the head together: layout, shapes, regions, colours and people, in metres."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from talker_cli.head.build import HalfMesh, Layout, mirrored
@@ -79,7 +81,7 @@ def _regions(field: Field) -> dict[str, np.ndarray]:
     }
 
 
-def _person(field: Field, hair: np.ndarray, person: Person) -> Identity:
+def _person(field: Field, hair: np.ndarray, basis: np.ndarray, person: Person) -> Identity:
     """Return a person's template and colours: hair cut on the rest head, then the warp."""
     layout = field.layout
     rest = layout.points.copy()
@@ -88,17 +90,16 @@ def _person(field: Field, hair: np.ndarray, person: Person) -> Identity:
     rest[hair] = cut
     rest[layout.mirror[hair]] = cut * [-1.0, 1.0, 1.0]
     mask = layout.of("hair")
-    offsets = warp(field, person.shape)
+    smile = basis[[ARKIT_NAMES.index("mouthSmileLeft"), ARKIT_NAMES.index("mouthSmileRight")]].sum(0)
+    offsets = warp(field, person.shape) + person.shape.smile * smile
     moved = rest + offsets
     own = make_hair_field(field, rest)
     moved[mask] = (rest + warp(own, person.shape))[mask]
-    return Identity(person.name, (moved * _MILLIMETRE).astype(np.float32), paint(field, person.look), person.about)
+    return Identity(person.name, (moved * _MILLIMETRE).astype(np.float32), paint(field, person.look, person.hair), person.about)
 
 
 def make_hair_field(field: Field, rest: np.ndarray) -> Field:
     """Return the field with positions of another haircut, for warping the hair with the head."""
-    from dataclasses import replace
-
     return replace(field, x=np.abs(rest[:, 0]), y=rest[:, 1], z=rest[:, 2])
 
 
@@ -106,14 +107,15 @@ def build_head() -> RigFile:
     """Return the built-in head's rig and its eight people; the same arrays on every call."""
     layout, pairs, hair = _layout()
     field = make_field(layout)
+    basis = _basis(field, pairs)
     rig = Rig(
         template=(layout.points * _MILLIMETRE).astype(np.float32),
         faces=layout.faces,
-        basis=(_basis(field, pairs) * _MILLIMETRE).astype(np.float32),
+        basis=(basis * _MILLIMETRE).astype(np.float32),
         names=ARKIT_NAMES,
         regions=_regions(field),
         lip_pairs=pairs.astype(np.int32),
         fps=FPS,
-        colors=paint(field, Look()),
+        colors=paint(field, Look(), Hair()),
     )
-    return RigFile(rig, {person.name: _person(field, hair, person) for person in PEOPLE})
+    return RigFile(rig, {person.name: _person(field, hair, basis, person) for person in PEOPLE})

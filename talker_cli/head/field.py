@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from talker_cli.head.build import Layout
-from talker_cli.head.skin import EYE_SPOKES, MOUTH_SPOKES, canthus_offset, eye_angles, mouth_line
+from talker_cli.head.skin import EYE_SPOKES, MOUTH_SPOKES, canthus_offset, mouth_line
 from talker_cli.head.surface import EYE_CENTER, MOUTH_HALF_WIDTH, bump, smoothstep
 
 # How far the mouth bag's rings -6 … -1 follow the lips.
 _BAG_FOLLOWS = np.array([0.0, 0.06, 0.22, 0.5, 0.86, 0.97])
 # How far the lids' rings -2 … 8 turn with the margin.
-_LID_FOLLOWS = np.array([0.8, 1.0, 1.0, 1.0, 0.78, 0.5, 0.2, 0.06, 0.0, 0.0, 0.0])
+_LID_FOLLOWS = np.array([0.8, 1.0, 1.0, 1.0, 0.79, 0.54, 0.26, 0.12, 0.04, 0.0, 0.0])
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,6 @@ class Field:
             lower: the same for the lower lid (spokes 16 … 32 used).
         """
         layout = self.layout
-        longitude, _, _ = eye_angles()
         half = EYE_SPOKES // 2
         spoke = np.arange(EYE_SPOKES + 1)
         wave = np.abs(np.sin(np.pi * spoke / half))
@@ -111,7 +110,9 @@ class Field:
         lid = (self.lid_ring < 20) | layout.of("lash")
         follow = np.where(layout.of("lash"), 1.0, _LID_FOLLOWS[np.clip(self.lid_ring, -2, 8) + 2])[lid]
         at = layout.spoke[lid]
-        rest = np.stack([self.x, self.y, self.z], -1)[lid] - canthus_offset(longitude[at], np.where(layout.of("lash"), 0, self.lid_ring)[lid])
+        ring = np.where(layout.of("lash"), 0, np.clip(self.lid_ring, -2, 0))[lid]
+        bases = canthus_offset(np.array([-2, -1, 0]))[ring + 2, at]
+        rest = np.stack([self.x, self.y, self.z], -1)[lid] - bases
         moved = turn_about_eye(rest, follow * turn[at])
         out[lid] = moved - rest
         out[:, 0] *= self.sign

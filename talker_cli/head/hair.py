@@ -40,22 +40,28 @@ class Hair:
 
 def _azimuth() -> np.ndarray:
     # columns are dense where the hairline bends, between the temple and the ear
-    return np.radians(
-        np.array([0, 7, 14, 21, 28, 35, 42, 49, 56, 63, 70, 77, 84, 91, 98, 106, 116, 129, 144, 161, 180], float)
+    return np.radians(np.array([0, 7, 14, 21, 28, 35, 42, 49, 56, 63, 70, 77, 84, 91, 98, 106, 116, 129, 144, 161, 180], float))
+
+
+def hairline(hair: Hair, azimuth: np.ndarray) -> np.ndarray:
+    """Return the height (mm over the pupils) of the hair's border by direction (radians from the front)."""
+    back = [-60 - 50 * (hair.nape < -55), hair.nape, hair.nape]
+    line = np.interp(
+        np.degrees(azimuth),
+        [0, 14, 28, 40, 49, 58, 66, 77, 84, 91, 99, 106, 116, 135, 180],
+        [-1, 2, 3 + 0.7 * hair.temple, -5 + hair.temple, -20 + hair.temple, -42, -56, -78, -78, -58, -56, -66, -100, 0, 0],
+    )
+    if hair.length != 0:  # parted: the hairline is a curtain that opens from the middle
+        line = np.interp(np.degrees(azimuth), [0, 14, 28, 42, 56, 70, 118], [5, 2, -8, -24, -46, -56, -60])
+    return np.where(
+        np.degrees(azimuth) < 118, hair.front + line, np.interp(np.degrees(azimuth), [118, 140, 180], [-34, *back[1:]])
     )
 
 
 def hair_points(hair: Hair) -> np.ndarray:
     """Return (rows, columns, 3) points, mm, of the left half of a head of hair; row 0 is the crown."""
     azimuth = _azimuth()
-    # height of the hairline over the pupils, by direction
-    back = [-60 - 50 * (hair.nape < -55), hair.nape, hair.nape]
-    line = np.interp(
-        np.degrees(azimuth),
-        [0, 14, 28, 40, 49, 58, 66, 77, 84, 91, 99, 106, 116, 135, 180],
-        [2, 1, -2 + 0.7 * hair.temple, -9 + hair.temple, -18 + hair.temple, -40, -56, -78, -78, -58, -56, -66, -100, 0, 0],
-    )
-    line = np.where(np.degrees(azimuth) < 118, hair.front + line, np.interp(np.degrees(azimuth), [118, 140, 180], [-34, *back[1:]]))
+    line = hairline(hair, azimuth)
     rows = np.linspace(0.0, 1.0, HAIR_ROWS - 1)
     flat = np.stack([np.sin(azimuth), np.zeros_like(azimuth), np.cos(azimuth)], -1)
     radius = 72.0 + 18.0 * np.abs(np.cos(azimuth))
@@ -93,15 +99,14 @@ def _hang(points: np.ndarray, hair: Hair, azimuth: np.ndarray, flat: np.ndarray,
     open_ = smoothstep(np.radians(44), np.radians(60), azimuth)[None]
     start = 0.40
     t = np.clip((rows - start) / (1 - start), 0, 1)[:, None]
-    top = np.stack(
-        [np.array([np.interp(start, rows, points[:, c, a]) for c in range(points.shape[1])]) for a in range(3)], -1
-    )
+    top = np.stack([np.array([np.interp(start, rows, points[:, c, a]) for c in range(points.shape[1])]) for a in range(3)], -1)
     # the curtain's front edge swings back over the cheek and forward again at its tips
     swing = 0.30 * smoothstep(0.0, 0.45, t) - 0.24 * smoothstep(0.55, 1.0, t)
     turned = azimuth[None] + swing * smoothstep(2.0, 0.7, azimuth)[None]
     reach = np.hypot(top[:, 0], top[:, 2] + 6.0)[None]
     side = np.abs(np.sin(turned))
-    wide = (76.0 + 0.9 * hair.sides) * side + (74.0 + hair.sides) * (1 - side)
+    behind = np.maximum(-np.cos(turned), 0.0)
+    wide = (77.0 + 0.9 * hair.sides) * side**2 + (92.0 + hair.sides) * behind**2 + 78.0 * np.maximum(np.cos(turned), 0.0) ** 2
     fall = reach + (np.maximum(reach, wide) - reach) * smoothstep(0.0, 0.5, t)
     fall += 0.35 * hair.sides * np.sin(np.pi * t) + 1.2 * np.sin(9.0 * azimuth)[None] * t
     fall -= 13.0 * smoothstep(0.5, 1.0, t) ** 1.5

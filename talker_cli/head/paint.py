@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from talker_cli.head.field import Field
+from talker_cli.head.hair import Hair, hairline
 from talker_cli.head.skin import EYE_SPOKES, LIP_BORDER, MOUTH_SPOKES
 from talker_cli.head.surface import bump, smoothstep
 
@@ -38,7 +39,7 @@ def _mix(colors: np.ndarray, target: Color | np.ndarray, share: np.ndarray) -> n
     return np.asarray(colors + np.clip(share, 0.0, 1.0)[:, None] * (np.asarray(target, float) - colors))
 
 
-def paint(field: Field, look: Look) -> np.ndarray:
+def paint(field: Field, look: Look, hair: Hair) -> np.ndarray:
     """Return (V, 3) uint8 sRGB colours."""
     f, layout = field, field.layout
     skin = np.asarray(look.skin, float)
@@ -54,7 +55,7 @@ def paint(field: Field, look: Look) -> np.ndarray:
     near_eye = bump(np.hypot((f.x - 30.0) / 19.0, (f.y + 4.0) / 11.0), 1.0) * f.front
     colors = _mix(colors, skin * [0.90, 0.80, 0.79], 0.55 * near_eye)
     nostril = (
-        bump(np.hypot((f.x - 6.6) / 3.4, (f.z - 99.0) / 4.8), 1.0) * smoothstep(-42.0, -45.5, f.y) * smoothstep(-51, -48, f.y)
+        bump(np.hypot((f.x - 6.4) / 4.0, (f.z - 99.0) / 5.6), 1.0) * smoothstep(-41.0, -44.0, f.y) * smoothstep(-51, -48, f.y)
     )
     colors = _mix(colors, skin * [0.30, 0.22, 0.21], 0.85 * nostril)
     colors = _mix(colors, dark, 0.35 * smoothstep(-104.0, -118.0, f.y) * smoothstep(95.0, 60.0, f.z))
@@ -65,8 +66,9 @@ def paint(field: Field, look: Look) -> np.ndarray:
     )
     beard_area *= 1 - 0.75 * bump(np.hypot((f.x - 34.0) / 12, (f.y + 56) / 11), 1.0)
     colors = _mix(colors, look.stubble, look.beard * beard_area * on_skin)
-    scalp = smoothstep(0.0, 10.0, f.y - (66.0 - 0.02 * f.x**2 * (f.z > 0)))
-    colors = _mix(colors, 0.5 * skin + 0.5 * np.asarray(look.hair), 0.0 * scalp)
+    over = f.y - hairline(hair, np.arctan2(f.x, f.z + 6.0))
+    scalp = smoothstep(-9.0, 7.0, over) * (hair.bald == 0) * smoothstep(-75.0, -55.0, f.y) * layout.of("skin")
+    colors = _mix(colors, 0.25 * skin + 0.75 * np.asarray(look.hair), 0.9 * scalp)
 
     ring, spoke = layout.ring, layout.spoke
     mouth = f.lip_ring
@@ -90,7 +92,7 @@ def paint(field: Field, look: Look) -> np.ndarray:
     inner_end = np.interp(spoke, [0, 3], [0.45, 0.0])
     colors = _mix(colors, look.brows, layout.of("brow") * (1.0 - inner_end))
     rim = layout.of("brow") & ((ring == 0) | (ring == 4))
-    colors[rim] = 0.45 * np.asarray(look.brows) + 0.55 * skin * 0.95
+    colors[rim] = 0.18 * np.asarray(look.brows) + 0.82 * skin * 0.97
     colors[layout.of("lash")] = (20, 14, 13)
     colors = _eyes(colors, field, look)
     colors = _mouth(colors, field)

@@ -52,10 +52,10 @@ def add_lashes(mesh: HalfMesh, eye: np.ndarray) -> np.ndarray:
     t = np.linspace(0, 1, len(spokes))[:, None]  # 0 at the outer corner
     away = inner - EYE_CENTER
     away /= np.linalg.norm(away, axis=1, keepdims=True)
-    length = (4.4 - 2.2 * t) * np.sin(np.pi * np.clip(t * 0.9 + 0.1, 0, 1)) ** 0.5 + 0.4
-    tip = outer + length * (0.80 * away + np.array([0.0, 0.42, 0.0]) + (0.5 - t) * np.array([0.55, 0.0, 0.0]))
-    base = outer + 0.30 * away
-    low = 0.25 * inner + 0.75 * outer + 0.30 * away
+    length = (3.6 - 1.6 * t) * np.sin(np.pi * np.clip(t * 0.9 + 0.1, 0, 1)) ** 0.5 + 0.4
+    tip = outer + length * (0.85 * away + np.array([0.0, 0.28, 0.0]) + (0.5 - t) * np.array([0.55, 0.0, 0.0]))
+    base = outer + 0.12 * away
+    low = 0.5 * inner + 0.5 * outer + 0.10 * away
     spoke = np.broadcast_to(spokes, (3, len(spokes)))
     ring = np.broadcast_to(np.arange(3)[:, None], (3, len(spokes)))
     index = mesh.add(np.stack([low, tip, base]), "lash", None, ring, spoke)
@@ -71,7 +71,7 @@ def brow_points(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     y = y + width * rows
     shape = x.shape
     z = front_depth(x.ravel(), y.ravel()).reshape(shape)
-    return np.stack([x, y, z + 1.0 - 1.5 * np.abs(rows) ** 3], -1)
+    return np.stack([x, y, z + 0.9 - 0.75 * np.abs(rows) ** 3], -1)
 
 
 def add_brows(mesh: HalfMesh) -> None:
@@ -84,8 +84,8 @@ def add_brows(mesh: HalfMesh) -> None:
 
 def _arch(widths: tuple[float, ...], front: float, curve: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return the arch's x, z, tooth number and place across the tooth (-1 … 1) by column."""
-    x = np.linspace(0, 30, 2000)
-    z = front - curve * x**2
+    x = np.linspace(0, 32, 2000)
+    z = front - curve * x**2 - 4.2e-5 * x**4
     length = np.concatenate([[0.0], np.cumsum(np.hypot(np.diff(x), np.diff(z)))])
     borders = np.concatenate([[0.0], np.cumsum(widths)])
     tooth = np.repeat(np.arange(len(widths)), TOOTH_COLUMNS)
@@ -99,12 +99,12 @@ def _arch(widths: tuple[float, ...], front: float, curve: float) -> tuple[np.nda
 def add_teeth(mesh: HalfMesh) -> None:
     """Add both rows of teeth with their gums: one relief for each row, single teeth rounded, grooves between them."""
     rows = (
-        ("upper_teeth", UPPER_WIDTHS, 88.5, 0.060, UPPER_EDGE_Y, (10.3, 9.0, 9.9, 8.4, 8.0, 7.0, 7.0), (0.0, 0.7, -0.2, 0.5, 0.6, 0.6, 0.6), 1.0),
-        ("lower_teeth", LOWER_WIDTHS, 85.6, 0.064, LOWER_EDGE_Y, (8.6, 8.8, 9.6, 8.4, 7.6, 7.0, 7.0), (0.2, 0.3, -0.2, 0.5, 0.8, 0.8, 0.8), -1.0),
+        ("upper_teeth", UPPER_WIDTHS, 88.5, 0.018, UPPER_EDGE_Y, (10.3, 9.0, 9.9, 8.4, 8.0, 7.0, 7.0), (0.0, 0.7, -0.2, 0.5, 0.6, 0.6, 0.6), 1.0),
+        ("lower_teeth", LOWER_WIDTHS, 85.6, 0.020, LOWER_EDGE_Y, (8.6, 8.8, 9.6, 8.4, 7.6, 7.0, 7.0), (0.2, 0.3, -0.2, 0.5, 0.8, 0.8, 0.8), -1.0),
     )  # fmt: skip
     for part, widths, front, curve, edge_y, crowns, shorter, up in rows:
         x, z, tooth, place = _arch(widths, front, curve)
-        slope = 2 * curve * x
+        slope = 2 * curve * x + 16.8e-5 * x**3
         normal = np.stack([slope, np.zeros_like(x), np.ones_like(x)], -1)
         normal /= np.linalg.norm(normal, axis=1, keepdims=True)
         groove = np.abs(place) ** 3

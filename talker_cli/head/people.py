@@ -37,6 +37,7 @@ class Shape:
         forehead: fullness of the forehead, mm forwards.
         neck: thickness of the neck, share added.
         age: folds beside nose and mouth, loose jaw line, hollow eyes: 0 young … 1 about 70.
+        smile: share of a smile in the face at rest.
     """
 
     size: float = 1.0
@@ -60,6 +61,7 @@ class Shape:
     forehead: float = 0.0
     neck: float = 0.0
     age: float = 0.0
+    smile: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -181,11 +183,13 @@ PEOPLE: tuple[Person, ...] = (
     Person(
         "FaceTalk_170725_00137_TA",
         _about("woman, about 30, soft oval face"),
-        Shape(size=0.95, face_width=-2.0, jaw_width=-6.0, face_length=-3.0, chin_width=-2.5, chin_forward=-0.5, nose_width=-2.0,
+        Shape(size=0.95, face_width=-1.5, jaw_width=-5.0, face_length=-4.0, chin_width=-2.5, chin_forward=-0.5, nose_width=-2.0,
               nose_forward=-1.5, nose_length=-2.0, nose_bridge=-0.5, brow_forward=-3.0, brow_height=1.5, cheekbones=1.5, cheeks=1.0,
-              lips=0.12, neck=-0.20, forehead=2.0, eye_spacing=0.3),
-        Look(skin=(232, 188, 162), lips=(194, 102, 104), hair=(72, 44, 30), brows=(84, 58, 44), iris=(88, 112, 84), blush=0.40, lashes=0.9),
-        Hair(front=68, temple=5, volume=15, sides=13, length=88),
+              lips=0.10,
+            mouth_width=-0.05,
+            smile=0.22, neck=-0.20, forehead=2.0, eye_spacing=0.3),
+        Look(skin=(232, 188, 162), lips=(194, 102, 104), hair=(72, 44, 30), brows=(84, 58, 44), iris=(88, 112, 84), blush=0.35, lashes=0.9),
+        Hair(front=74, temple=5, volume=15, sides=13, length=88),
     ),
     Person(
         "FaceTalk_170915_00223_TA",

@@ -34,20 +34,22 @@ _NECK_ROWS, _UNDER_ROWS, _CROWN_ROWS = 8, 6, 10
 def mouth_line(x: np.ndarray) -> np.ndarray:
     """Return the height (mm) of the closed mouth's line at x: a soft bow, dipping in the middle and at the corners."""
     u = np.abs(x) / MOUTH_HALF_WIDTH
-    return np.asarray(MOUTH_Y - 0.9 * bump(np.abs(x), 5.0) + 0.5 * bump(np.abs(x) - 11.0, 7.0) - 0.6 * u**4)
+    return np.asarray(MOUTH_Y - 0.9 * bump(np.abs(x), 5.0) + 0.5 * bump(np.abs(x) - 11.0, 7.0) + 0.5 * u**3)
 
 
 def eye_angles() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the lid margin of the left eye by spoke: longitude, latitude, and latitude where lids meet (33 of each, radians)."""
     s = np.linspace(0.0, 2.0, EYE_SPOKES + 1)
     t = np.where(s <= 1, s, 2 - s)  # 0 outer corner, 1 inner corner
-    longitude = np.where(True, -1.5 + 74.5 * (0.55 * np.cos(np.pi * t) + 0.45 * (1 - 2 * t)), 0.0)
-    level = 3.5 * (1 - t) - 4.0 * t
-    wave = np.sin(np.pi * t)
-    upper = level + 22.0 * wave**0.8 * (1 + 0.10 * np.cos(np.pi * (1 - t)))
-    lower = level - 24.5 * wave**0.85 * (1 + 0.10 * np.cos(np.pi * t))
+    # seen from the front the opening is an almond: heights are functions of the place across it, not of the angle
+    across = 0.5 * np.cos(np.pi * t) + 0.5 * (1 - 2 * t)
+    longitude = np.degrees(np.arcsin(np.clip(-0.008 + 0.962 * across, -0.972, 0.960)))
+    level = 3.5 * (1 - t) - 4.5 * t
+    round_ = np.maximum(1 - across**2, 0.0)
+    upper = level + 22.5 * round_**0.80 * (1 - 0.10 * across)
+    lower = level - 25.0 * round_**0.95 * (1 + 0.12 * across)
     latitude = np.where(s <= 1, upper, lower)
-    meeting = level - 11.0 * wave
+    meeting = level - 11.5 * round_
     return np.radians(longitude), np.radians(latitude), np.radians(meeting)
 
 
@@ -57,12 +59,21 @@ def on_eye(longitude: np.ndarray, latitude: np.ndarray, radius: np.ndarray | flo
     return np.asarray(EYE_CENTER + np.asarray(radius)[..., None] * direction)
 
 
-def canthus_offset(longitude: np.ndarray, ring: np.ndarray | int = 0) -> np.ndarray:
-    """Return the (..., 3) mm by which the corners of the eye leave the sphere, less so in the lining (rings -1, -2)."""
+def canthus_offset(ring: np.ndarray | int = 0) -> np.ndarray:
+    """Return (..., 33, 3) mm by which each spoke of the lids leaves the sphere, to meet the skin at the corners of the eye.
+
+    Spokes that close on each other have the same offset, so that lids still meet; the lining (rings -1, -2) follows less.
+    """
+    longitude, latitude, _ = eye_angles()
     inner, outer = smoothstep(-0.75, -1.32, longitude), smoothstep(0.75, 1.25, longitude)
-    follow = np.interp(ring, [-2, -1, 0], [-0.15, 0.35, 1.0])
     offset = np.stack([1.4 * outer - 2.2 * inner, -0.6 * inner, 1.6 * outer + 3.2 * inner], -1)
-    return np.asarray(np.asarray(follow)[..., None] * offset)
+    rest = on_eye(longitude, latitude, EYE_RADIUS + 2.2)
+    share = smoothstep(0.70, 1.15, np.abs(longitude))[:, None]
+    target = project(rest + offset, 4) - rest
+    target = 0.5 * (target + target[::-1])
+    offset = offset * (1 - share) + target * share
+    follow = np.interp(ring, [-2, -1, 0], [-0.15, 0.35, 1.0])
+    return np.asarray(np.asarray(follow)[..., None, None] * offset)
 
 
 def _lids() -> np.ndarray:
@@ -70,11 +81,13 @@ def _lids() -> np.ndarray:
     longitude, latitude, _ = (a[:-1] for a in eye_angles())
     theta = np.pi * np.arange(EYE_SPOKES) / (EYE_SPOKES / 2)
     out_lon, out_lat = np.cos(theta), np.sin(theta)
-    offset = canthus_offset(longitude)
+    offset = canthus_offset()[:-1]
     rings = []
     for ring, degrees, radius in ((-2, 24, 0.6), (-1, 9, 0.7), (0, 0, 0.95), (1, 2.5, 2.2)):
         away = np.radians(degrees)
-        rings.append(on_eye(longitude + away * out_lon, latitude + away * out_lat, EYE_RADIUS + radius) + canthus_offset(longitude, ring))
+        rings.append(
+            on_eye(longitude + away * out_lon, latitude + away * out_lat, EYE_RADIUS + radius) + canthus_offset(ring)[:-1]
+        )
     lift = np.where(out_lat > 0, 1.0, 0.9)
     for degrees, height in ((8.0, 0.35), (14.0, 0.35), (20.0, -0.9), (26.0, 0.5)):
         away = np.radians(degrees) * lift
