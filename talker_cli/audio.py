@@ -98,9 +98,10 @@ def _decode(path: Path) -> np.ndarray:
                 process.wait()
         if speech is None:
             log.seek(0)
-            words = ffmpeg.last_words(log.read())
-            if "matches no streams" in words or "does not contain any stream" in words:
+            said = log.read()
+            if b"matches no streams" in said:
                 raise InputError(f"{path} has no audio stream; expected a recording with sound; give another file")
+            words = ffmpeg.last_words(said)
             raise InputError(f"{path} is not a recording that can be read ({words}); expected wav, flac, mp3, m4a, …")
     return speech
 

@@ -6,8 +6,6 @@ from talker_cli.rig import Rig
 
 DEFAULT_COLOR = (0.80, 0.63, 0.55)  # sRGB, of a mesh that brings no colours
 GLOSS = {"lips": 0.30, "gums": 0.40, "tongue": 0.45, "teeth": 0.65, "eyes": 1.0}  # by region; skin is 0
-GAZE = ("eyeLookOutLeft", "eyeLookOutRight")  # what these turn is an eyeball: lids hardly follow a sideways look
-TURNED = 3e-4  # metres
 
 
 def vertex_colors(rig: Rig) -> np.ndarray:
@@ -18,12 +16,9 @@ def vertex_colors(rig: Rig) -> np.ndarray:
 
 
 def vertex_gloss(rig: Rig) -> np.ndarray:
-    """Return (V,) float32, 0 for skin … 1 for a wet eye, from the rig's regions and what its gaze turns."""
+    """Return (V,) float32, 0 for skin … 1 for a wet eye, from the rig's regions."""
     gloss = np.zeros(len(rig.template), dtype=np.float32)
     for region, value in GLOSS.items():
         if region in rig.regions:
             gloss[rig.regions[region]] = value
-    for name in GAZE:
-        if name in rig.names:
-            gloss[np.linalg.norm(rig.basis[rig.names.index(name)], axis=1) > TURNED] = GLOSS["eyes"]
     return gloss

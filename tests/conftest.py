@@ -1,0 +1,163 @@
+"""What many tests need: speech-like sound, the built-in head, a model that predicts rest, a motion, the command line."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from talker_cli.ffmpeg import executable
+from talker_cli.head import build_head
+from talker_cli.motion import write_motion
+from talker_cli.rig import Rig, RigFile, save_rig
+
+IDENTITY = "FaceTalk_170725_00137_TA"
+
+
+def spoken(seconds: float, sample_rate: int = 16_000) -> np.ndarray:
+    """Return (S,) syllables of a buzzing voice, four a second, in -0.5…0.5."""
+    t = np.arange(round(seconds * sample_rate)) / sample_rate
+    buzz = sum(np.sin(2 * np.pi * 120 * k * t + k * k) / k for k in range(1, 25))
+    syllables = np.clip(np.sin(2 * np.pi * 4 * t), 0, None) ** 0.5
+    sound = buzz * syllables
+    return 0.5 * sound / np.abs(sound).max()
+
+
+def ffmpeg(*arguments: str | Path) -> str:
+    """Run ffmpeg, the real one, and return what it wrote on stderr; its failure fails the test."""
+    command = [executable(), "-hide_banner", "-nostdin", "-y", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stderr.decode()
+
+
+def streams(path: Path) -> str:
+    """Return what ffmpeg says of a file's streams."""
+    done = subprocess.run([executable(), "-hide_banner", "-i", str(path)], capture_output=True, check=False)
+    return done.stderr.decode()
+
+
+def sha256(path: Path) -> str:
+    """Return a file's SHA-256 in hex, by way of nothing that is tested."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@dataclass
+class Ran:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def mistake(self) -> str:
+        """The one line of a user's mistake; anything else fails the test."""
+        lines = self.err.splitlines()
+        assert self.code == 2, (self.code, self.err)
+        assert len(lines) == 1 and lines[0].startswith("talker: "), self.err
+        assert self.out == ""
+        return lines[0]
+
+
+Talker = Callable[..., Ran]
+
+
+@pytest.fixture
+def talker(tmp_path: Path) -> Talker:
+    """The real command line in a process of its own, in tmp_path."""
+
+    def run(*arguments: str | Path, prefix: Sequence[str] = (), **environment: str) -> Ran:
+        command = [*prefix, sys.executable, "-m", "talker_cli", *map(str, arguments)]
+        root = str(Path(__file__).parents[1])
+        env = {**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1", **environment}
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120, check=False)
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Talker:
+    """The real command line in this process, in tmp_path: for what needs torch, which takes seconds to load."""
+    from typer.testing import CliRunner
+
+    from talker_cli.cli import app
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str | Path) -> Ran:
+        done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return Ran(done.exit_code, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def wav(tmp_path: Path) -> Path:
+    """1.21 s of a buzzing voice, 16 kHz mono."""
+    path = tmp_path / "speech.wav"
+    soundfile.write(path, spoken(1.21), 16_000)
+    return path
+
+
+@pytest.fixture(scope="session")
+def head() -> RigFile:
+    """The built-in head."""
+    return build_head()
+
+
+@pytest.fixture(scope="session")
+def rig(head: RigFile) -> Rig:
+    """The built-in head in one person's shape."""
+    return head.rig_of(IDENTITY)
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory, head: RigFile) -> Path:
+    """A model folder whose student and teacher predict zero: its motion is everybody's neutral face."""
+    import torch
+
+    from talker_cli.model.checkpoint import file_hash, save_model
+    from talker_cli.model.config import ModelConfig
+    from talker_cli.model.network import FaceDiffusion
+
+    folder = tmp_path_factory.mktemp("model") / "rest"
+    folder.mkdir()
+    save_rig(folder / "rig.safetensors", head)
+    for kind, timesteps in (("teacher", ()), ("student", (256, 224, 192, 160, 128, 96, 64, 32))):
+        config = ModelConfig(
+            kind=kind, rig=file_hash(folder / "rig.safetensors"), names=head.rig.names, identities=tuple(head.identities),
+            fps=head.rig.fps, feature_width=16, encoder_dilations=(1,), style_width=4, width=16, denoiser_dilations=(1,),
+            prediction="x0", timesteps=timesteps,
+        )  # fmt: skip
+        network = FaceDiffusion(config)
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.zero_()
+        save_model(folder / f"{kind}.safetensors", network)
+    return folder
+
+
+@pytest.fixture
+def motion(tmp_path: Path, rig: Rig, model: Path, wav: Path) -> Path:
+    """36 frames of a mouth that opens and closes, with the sidecar that leads to rig and recording."""
+    coefficients = np.zeros((36, len(rig.names)), np.float32)
+    coefficients[:, rig.names.index("jawOpen")] = 0.5 * np.sin(np.linspace(0, 6, 36)) ** 2
+    path = tmp_path / "face.npy"
+    about = {
+        "fps": rig.fps,
+        "identity": IDENTITY,
+        "rig": {"path": str(model / "rig.safetensors"), "sha256": sha256(model / "rig.safetensors")},
+        "audio": {"path": str(wav), "sha256": sha256(wav)},
+    }
+    write_motion(path, rig.decode(coefficients), coefficients, about)
+    return path

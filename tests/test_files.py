@@ -1,0 +1,190 @@
+"""Files appear whole or not at all; rigs and motions come back as they went."""
+
+import errno
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import IDENTITY
+
+from talker_cli.errors import InputError, ModelError, OutputError
+from talker_cli.files import ArrayFile, atomic_path, check_writable, read_json, write_arrays, write_json
+from talker_cli.motion import coefficients_path, read_motion, sidecar_path, write_motion
+from talker_cli.rig import ARKIT_NAMES, RigFile, load_rig, save_rig
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    """Breaks if an interrupted write damages what was there, or litters."""
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(KeyboardInterrupt), atomic_path(path) as temporary:
+        temporary.write_text("half of the n")
+        raise KeyboardInterrupt
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_new_file_replaces_the_old_with_the_suffix_kept_meanwhile(tmp_path: Path) -> None:
+    """Breaks if an encoder could not tell its format by the temporary name."""
+    path = tmp_path / "a.mp4"
+    path.write_text("old")
+    with atomic_path(path) as temporary:
+        assert temporary.suffix == ".mp4" and temporary.parent == tmp_path
+        assert path.read_text() == "old"
+        temporary.write_text("new")
+    assert path.read_text() == "new"
+    assert path.stat().st_mode & 0o777 == 0o666 & ~umask()
+
+
+def umask() -> int:
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("Umask"))
+    return int(line.split()[1], 8)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_is_named(tmp_path: Path, number: int) -> None:
+    """Breaks if a full disk ends in a traceback."""
+    with pytest.raises(OutputError, match="the disk is full"), atomic_path(tmp_path / "a"):
+        raise OSError(number, "words of the system")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_error_of_another_file_is_not_blamed_on_the_output(tmp_path: Path) -> None:
+    """Breaks if every error inside the block is reported as a problem of the place written to."""
+    with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "a"):
+        raise FileNotFoundError(errno.ENOENT, "another file")
+
+
+@pytest.mark.parametrize("place", ["missing/a.npy", "file/a.npy", "/proc/a.npy", "."])
+def test_places_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    """Breaks if the place is only found out to be wrong after the work."""
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("")
+    with pytest.raises(OutputError, match="cannot write"):
+        check_writable(Path(place))
+    if place != ".":
+        with pytest.raises(OutputError, match="cannot write"):
+            write_json(Path(place), {})
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_arrays_of_the_same_content_have_the_same_bytes(tmp_path: Path) -> None:
+    """Breaks if a file's hash says something of the order in which it was put together."""
+    one = {"b": np.arange(6, dtype=np.float32).reshape(2, 3), "a": np.arange(3, dtype=np.int32)}
+    write_arrays(tmp_path / "1", one, {"x": 1, "y": [2.5, "é"]})
+    write_arrays(tmp_path / "2", dict(reversed(one.items())), {"y": [2.5, "é"], "x": 1})
+    assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
+    file = ArrayFile(tmp_path / "1", "thing")
+    assert file.metadata == {"x": 1, "y": [2.5, "é"]}
+    assert (file.array("b") == one["b"]).all() and file.array("a").dtype == np.int32
+
+
+def test_foreign_and_damaged_files(tmp_path: Path) -> None:
+    """Breaks if what another program wrote, or half a file, is taken for ours."""
+    from safetensors.numpy import save_file
+
+    save_file({"a": np.zeros(3)}, tmp_path / "foreign")
+    write_arrays(tmp_path / "whole", {"a": np.zeros(1000)}, {})
+    (tmp_path / "half").write_bytes((tmp_path / "whole").read_bytes()[:900])
+    (tmp_path / "text").write_text("hello")
+    (tmp_path / "empty").write_bytes(b"")
+    for name in ("foreign", "half", "text", "empty", "missing"):
+        with pytest.raises(ModelError, match=name):
+            ArrayFile(tmp_path / name, "model")
+    with pytest.raises(ModelError, match="lacks the array 'b'"):
+        ArrayFile(tmp_path / "whole", "model").array("b")
+    with pytest.raises(InputError, match="not readable JSON"):
+        read_json(tmp_path / "text")
+
+
+def test_a_rig_comes_back_and_is_saved_to_the_same_bytes(tmp_path: Path, head: RigFile) -> None:
+    """Breaks if anything of a rig or of its people is lost, changed or reordered on the way through a file."""
+    save_rig(tmp_path / "1", head)
+    again = load_rig(tmp_path / "1")
+    save_rig(tmp_path / "2", again)
+    assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
+    assert again.rig.names == ARKIT_NAMES and list(again.identities) == list(head.identities)
+    for name in ("template", "faces", "basis", "lip_pairs", "colors"):
+        before, after = getattr(head.rig, name), getattr(again.rig, name)
+        assert before.dtype == after.dtype and (before == after).all(), name
+    assert all((again.rig.regions[name] == mask).all() for name, mask in head.rig.regions.items())
+    assert (again.rig_of(IDENTITY).template == head.identities[IDENTITY].template).all()
+
+
+def test_decoding_is_the_linear_sum(head: RigFile) -> None:
+    """Breaks if a coefficient moves another's shape, or the template is added twice."""
+    rng = np.random.default_rng(0)
+    coefficients = rng.uniform(size=(3, len(head.rig.names))).astype(np.float32)
+    expected = head.rig.template + np.einsum("tk,kvc->tvc", coefficients, head.rig.basis)
+    assert np.abs(head.rig.decode(coefficients) - expected).max() < 1e-6
+    assert (head.rig.decode(np.zeros((1, 52), np.float32))[0] == head.rig.template).all()
+
+
+def test_gram_and_lip_rows_measure_the_surface(head: RigFile) -> None:
+    """Breaks if the losses' metric or the mouth gap is not that of the vertices."""
+    rng = np.random.default_rng(1)
+    c = rng.normal(size=52)
+    weights = rng.uniform(size=len(head.rig.template))
+    offsets = head.rig.offsets(c[None].astype(np.float32))[0].astype(np.float64)
+    expected = (weights[:, None] * offsets**2).sum()
+    assert c @ head.rig.gram(weights) @ c == pytest.approx(expected, rel=1e-4)
+    upper, lower = head.rig.lip_pairs.T
+    assert np.abs(head.rig.lip_gap_rows() @ c - (offsets[upper, 1] - offsets[lower, 1])).max() < 1e-6
+
+
+def test_a_motion_comes_back_with_its_sidecar(tmp_path: Path) -> None:
+    """Breaks if vertices, curves or what is known of them is lost."""
+    rng = np.random.default_rng(0)
+    vertices = rng.normal(size=(5, 7, 3)).astype(np.float32)
+    curves = rng.normal(size=(5, 4)).astype(np.float32)
+    path = tmp_path / "m.npy"
+    write_motion(path, vertices, curves, {"fps": 30.0, "identity": "é"})
+    read = read_motion(path)
+    assert (read.vertices == vertices).all() and read.vertices.dtype == np.float32
+    assert read.about["fps"] == 30.0 and read.about["identity"] == "é"
+    assert read.about["coefficients"] == coefficients_path(path).name
+    assert (np.load(coefficients_path(path)) == curves).all()
+    assert json.loads(sidecar_path(path).read_text()) == read.about
+    np.save(path, vertices.reshape(5, 21))  # as other systems write it
+    assert (read_motion(path).vertices == vertices).all()
+
+
+@pytest.mark.parametrize(
+    "array,words",
+    [
+        (np.zeros((0, 4, 3), np.float32), "no frames"),
+        (np.zeros((4, 0, 3), np.float32), "no vertices|no frames"),
+        (np.zeros((4, 5, 2), np.float32), r"shape \(4, 5, 2\)"),
+        (np.zeros((4, 16), np.float32), r"shape \(4, 16\)"),
+        (np.zeros((4, 5, 3), np.int32), "int32"),
+        (np.array([[[0, 0, 0]], [[0, np.nan, 0]]], np.float32), "first in frame 1"),
+        (np.array([[[0, 0, np.inf]]], np.float32), "first in frame 0"),
+        (np.array([{}]), "not a motion"),
+    ],
+)
+def test_what_is_no_motion(tmp_path: Path, array: np.ndarray, words: str) -> None:
+    """Breaks if a broken motion reaches the renderer, or a pickle is opened."""
+    np.save(tmp_path / "m.npy", array, allow_pickle=True)
+    with pytest.raises(InputError, match=words):
+        read_motion(tmp_path / "m.npy")
+
+
+def test_half_a_motion_is_refused(tmp_path: Path) -> None:
+    """Breaks if a file cut short is read as a shorter motion, or ends in a traceback."""
+    np.save(tmp_path / "m.npy", np.zeros((10, 20, 3), np.float32))
+    whole = (tmp_path / "m.npy").read_bytes()
+    for length in (0, 3, 60, len(whole) - 100):
+        (tmp_path / "m.npy").write_bytes(whole[:length])
+        with pytest.raises(InputError, match=r"m\.npy"):
+            read_motion(tmp_path / "m.npy")
+
+
+def test_an_identity_without_colours_has_the_rigs(tmp_path: Path, head: RigFile) -> None:
+    """Breaks if a person who brings no colours is drawn in none."""
+    person = replace(head.identities[IDENTITY], colors=None)
+    save_rig(tmp_path / "r", RigFile(head.rig, {IDENTITY: person}))
+    again = load_rig(tmp_path / "r").rig_of(IDENTITY)
+    assert again.colors is not None and head.rig.colors is not None
+    assert (again.colors == head.rig.colors).all()
