@@ -17,6 +17,7 @@ CLOSURE_WINDOW = 0.05  # seconds on either side of a bilabial in which the lips 
 CLOSED_SHARE = 0.10  # of the clip's 95th percentile of the gap
 OPEN_SHARE = 0.25  # likewise
 LONG_SILENCE = 0.3  # seconds
+LEAST_OPENING = 0.0005  # metres: a clip whose gap stays under this has a closed mouth, and no shares of it are taken
 
 
 def lve_per_frame(truth: np.ndarray, prediction: np.ndarray, lips: np.ndarray) -> np.ndarray:
@@ -90,9 +91,9 @@ class Articulation:
         return cls([], [], [], [], [])
 
     def add(self, gap: np.ndarray, phones: Phones, fps: float) -> None:
-        """Count one clip: its mouth gap (T,) in any unit, its phones with times in seconds."""
+        """Count one clip: its mouth gap (T,) in metres, its phones with times in seconds."""
         reference = float(np.percentile(gap, 95))
-        if reference <= 0:
+        if reference < LEAST_OPENING:
             reference = float("inf")  # a mouth that never opens has closed lips and no open vowel
         share = gap / reference
 

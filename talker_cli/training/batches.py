@@ -13,7 +13,7 @@ from talker_cli.model.config import ModelConfig
 
 CROP_FRAMES = (128, 96, 64, 48, 32, 24)  # a crop takes the longest of these that its recording fills: no padding
 SPEED_RANGE = (0.87, 1.15)
-HUMAN_WEIGHT = 3.0  # how much more often a second of human speech is drawn than one of a synthesiser
+HUMAN_WEIGHT = 2.0  # how much more often a second of human speech is drawn than one of a synthesiser
 UNKNOWN_PHONE = -1
 
 
