@@ -43,6 +43,12 @@ def _layout() -> tuple[Layout, np.ndarray, np.ndarray]:
     return layout, pairs, hair
 
 
+def rest_head() -> tuple[np.ndarray, Field, np.ndarray]:
+    """Return the (P, 2) lip pairs, the labelled rest head in millimetres, and the hair's indices on its left half."""
+    layout, pairs, hair = _layout()
+    return pairs, make_field(layout), hair
+
+
 def _basis(field: Field, pairs: np.ndarray) -> np.ndarray:
     """Return (52, V, 3) offsets, mm, in the order of `ARKIT_NAMES`."""
     mirror, flip = field.layout.mirror, np.array([-1.0, 1.0, 1.0])
@@ -50,10 +56,8 @@ def _basis(field: Field, pairs: np.ndarray) -> np.ndarray:
     for whole, both in (mouth_shapes(field), eye_shapes(field)):
         shapes |= whole
         for name, offsets in both.items():
-            if name.startswith("eye"):
-                left = offsets * (field.layout.points[:, :1] > 0)
-            else:
-                left = offsets * field.left[:, None]
+            on_left = field.layout.points[:, 0] > 0 if name.startswith("eye") else field.left
+            left = offsets * on_left[:, None]
             shapes[name + "Left"] = left
             shapes[name + "Right"] = left[mirror] * flip
     for name in ("jaw", "mouth"):
@@ -93,20 +97,20 @@ def _person(field: Field, hair: np.ndarray, basis: np.ndarray, person: Person) -
     smile = basis[[ARKIT_NAMES.index("mouthSmileLeft"), ARKIT_NAMES.index("mouthSmileRight")]].sum(0)
     offsets = warp(field, person.shape) + person.shape.smile * smile
     moved = rest + offsets
-    own = make_hair_field(field, rest)
+    own = _with_hair(field, rest)
     moved[mask] = (rest + warp(own, person.shape))[mask]
     return Identity(person.name, (moved * _MILLIMETRE).astype(np.float32), paint(field, person.look, person.hair), person.about)
 
 
-def make_hair_field(field: Field, rest: np.ndarray) -> Field:
+def _with_hair(field: Field, rest: np.ndarray) -> Field:
     """Return the field with positions of another haircut, for warping the hair with the head."""
     return replace(field, x=np.abs(rest[:, 0]), y=rest[:, 1], z=rest[:, 2])
 
 
 def build_head() -> RigFile:
     """Return the built-in head's rig and its eight people; the same arrays on every call."""
-    layout, pairs, hair = _layout()
-    field = make_field(layout)
+    pairs, field, hair = rest_head()
+    layout = field.layout
     basis = _basis(field, pairs)
     rig = Rig(
         template=(layout.points * _MILLIMETRE).astype(np.float32),

@@ -47,7 +47,7 @@ class HalfMesh:
         return index
 
     def quad(self, a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> None:
-        """Append quads with corners a, b, c, d (equal shapes), counter-clockwise from outside; collapsed ones become triangles."""
+        """Append quads with corners a, b, c, d (equal shapes), counter-clockwise from outside."""
         corners = np.stack([np.ravel(x) for x in np.broadcast_arrays(a, b, c, d)], -1)
         keep = np.array([len(set(row)) for row in corners.tolist()])
         self.quads.append(corners[keep == 4])

@@ -84,10 +84,7 @@ def hair_points(hair: Hair) -> np.ndarray:
         away = points - np.array([0.0, 30.0, -104.0])
         near = bump(np.linalg.norm(away * [1.0, 1.0, 0.5], axis=-1), hair.bun)
         points = points + near[..., None] * np.array([0.0, 6.0, -1.15 * hair.bun])
-    if hair.length != 0:
-        tuck = points[-1] - 16.0 * flat + np.array([0.0, 3.0, 0.0])
-    else:
-        tuck = points[-1] - 5.0 * flat
+    tuck = points[-1] - (5.0 if hair.length == 0 else 16.0) * flat
     points = np.concatenate([points, tuck[None]])
     if hair.bald > 0:
         points = _CENTER + (points - _CENTER) * (1 - 0.25 * hair.bald)
@@ -107,7 +104,7 @@ def _hang(points: np.ndarray, hair: Hair, azimuth: np.ndarray, flat: np.ndarray,
     side = np.abs(np.sin(turned))
     behind = np.maximum(-np.cos(turned), 0.0)
     wide = (77.0 + 0.9 * hair.sides) * side**2 + (92.0 + hair.sides) * behind**2 + 78.0 * np.maximum(np.cos(turned), 0.0) ** 2
-    fall = reach + (np.maximum(reach, wide) - reach) * smoothstep(0.0, 0.5, t)
+    fall = reach + (np.maximum(reach, wide) - reach) * smoothstep(0.0, 0.34, t)
     fall += 0.35 * hair.sides * np.sin(np.pi * t) + 1.2 * np.sin(9.0 * azimuth)[None] * t
     fall -= 13.0 * smoothstep(0.5, 1.0, t) ** 1.5
     drop = t * (1 + 0.12 * np.sin(np.pi * t))

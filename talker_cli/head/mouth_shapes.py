@@ -146,7 +146,7 @@ def mouth_shapes(field: Field) -> tuple[dict[str, np.ndarray], dict[str, np.ndar
     )
     out = 3.6 * f.corner**3 * f.near_mouth(16.0)
     both["mouthDimple"] = _skin_only(
-        f, f.vectors(out, 0.6 * f.corner**3 * f.near_mouth(14.0), f.slide(out) - 2.6 * f.corner**4 * bump(f.away, 8.0))
+        f, f.vectors(out, 0.6 * f.corner**3 * f.near_mouth(14.0), f.slide(out) - 2.6 * f.corner**4 * f.near_mouth(8.0))
     )
     out = 8.0 * f.corner**1.6 * f.near_mouth(27.0)
     both["mouthStretch"] = _skin_only(

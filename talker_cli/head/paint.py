@@ -6,7 +6,7 @@ import numpy as np
 
 from talker_cli.head.field import Field
 from talker_cli.head.hair import Hair, hairline
-from talker_cli.head.skin import EYE_SPOKES, LIP_BORDER, MOUTH_SPOKES
+from talker_cli.head.skin import COLLAR_ROW, EYE_SPOKES, LIP_BORDER, MOUTH_SPOKES
 from talker_cli.head.surface import bump, smoothstep
 
 Color = tuple[int, int, int]
@@ -21,6 +21,7 @@ class Look:
         blush: share of red on cheeks, nose and ears, 0 … 1.
         beard: share of beard shadow, 0 … 1.
         stubble: colour of the beard's shadow.
+        shirt: colour of the collar.
         lashes: how dark the lid's border is, 0 … 1.
     """
 
@@ -32,6 +33,7 @@ class Look:
     blush: float = 0.25
     beard: float = 0.0
     stubble: Color = (96, 84, 80)
+    shirt: Color = (70, 78, 92)
     lashes: float = 0.7
 
 
@@ -60,7 +62,7 @@ def paint(field: Field, look: Look, hair: Hair) -> np.ndarray:
     colors = _mix(colors, skin * [0.30, 0.22, 0.21], 0.85 * nostril)
     colors = _mix(colors, dark, 0.35 * smoothstep(-104.0, -118.0, f.y) * smoothstep(95.0, 60.0, f.z))
     beard_area = (
-        smoothstep(-42.0, -56.0, f.y - 0.35 * np.maximum(f.x - 30, 0))
+        smoothstep(-32.0, -64.0, f.y - 0.5 * np.maximum(f.x - 28, 0))
         * smoothstep(-134.0, -108.0, f.y)
         * smoothstep(4.0, 26.0, f.z)
     )
@@ -69,6 +71,9 @@ def paint(field: Field, look: Look, hair: Hair) -> np.ndarray:
     over = f.y - hairline(hair, np.arctan2(f.x, f.z + 6.0))
     scalp = smoothstep(-9.0, 7.0, over) * (hair.bald == 0) * smoothstep(-75.0, -55.0, f.y) * layout.of("skin")
     colors = _mix(colors, 0.25 * skin + 0.75 * np.asarray(look.hair), 0.9 * scalp)
+
+    collar = layout.of("skin") & (layout.ring == -99) & (layout.spoke <= COLLAR_ROW)
+    colors = _mix(colors, look.shirt, collar)
 
     ring, spoke = layout.ring, layout.spoke
     mouth = f.lip_ring
@@ -96,10 +101,10 @@ def paint(field: Field, look: Look, hair: Hair) -> np.ndarray:
     colors[layout.of("lash")] = (20, 14, 13)
     colors = _eyes(colors, field, look)
     colors = _mouth(colors, field)
-    hair = layout.of("hair")
+    strands = layout.of("hair")
     tone = np.asarray(look.hair, float)
     strand = 1.0 + 0.10 * np.sin(2.7 * spoke) + 0.06 * np.sin(5.3 * spoke + 0.9 * ring)
-    colors[hair] = (tone[None] * strand[:, None] + 4.0)[hair]
+    colors[strands] = (tone[None] * strand[:, None] + 4.0)[strands]
     return np.asarray(np.clip(np.round(colors), 0, 255).astype(np.uint8))
 
 

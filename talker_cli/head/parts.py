@@ -99,8 +99,10 @@ def _arch(widths: tuple[float, ...], front: float, curve: float) -> tuple[np.nda
 def add_teeth(mesh: HalfMesh) -> None:
     """Add both rows of teeth with their gums: one relief for each row, single teeth rounded, grooves between them."""
     rows = (
-        ("upper_teeth", UPPER_WIDTHS, 88.5, 0.018, UPPER_EDGE_Y, (10.3, 9.0, 9.9, 8.4, 8.0, 7.0, 7.0), (0.0, 0.7, -0.2, 0.5, 0.6, 0.6, 0.6), 1.0),
-        ("lower_teeth", LOWER_WIDTHS, 85.6, 0.020, LOWER_EDGE_Y, (8.6, 8.8, 9.6, 8.4, 7.6, 7.0, 7.0), (0.2, 0.3, -0.2, 0.5, 0.8, 0.8, 0.8), -1.0),
+        ("upper_teeth", UPPER_WIDTHS, 88.5, 0.018, UPPER_EDGE_Y,
+         (10.3, 9.0, 9.9, 8.4, 8.0, 7.0, 7.0), (0.0, 0.7, -0.2, 0.5, 0.6, 0.6, 0.6), 1.0),
+        ("lower_teeth", LOWER_WIDTHS, 85.6, 0.020, LOWER_EDGE_Y,
+         (8.6, 8.8, 9.6, 8.4, 7.6, 7.0, 7.0), (0.2, 0.3, -0.2, 0.5, 0.8, 0.8, 0.8), -1.0),
     )  # fmt: skip
     for part, widths, front, curve, edge_y, crowns, shorter, up in rows:
         x, z, tooth, place = _arch(widths, front, curve)

@@ -104,7 +104,11 @@ def warp(f: Field, s: Shape) -> np.ndarray:
     nose = _gauss(f, 0.0, -38.0, 17.0, 13.0)
     wings = _gauss(f, 12.0, -40.0, 9.0, 9.0)
     bridge = _gauss(f, 0.0, -10.0, 9.0, 20.0)
-    out += f.vectors(s.nose_width * wings, -s.nose_length * nose, s.nose_forward * nose + s.nose_bridge * bridge)
+    out += f.vectors(
+        s.nose_width * (wings + 0.06 * np.minimum(x, 12.0) * nose),
+        -s.nose_length * nose,
+        s.nose_forward * nose + s.nose_bridge * bridge,
+    )
     # brows, forehead, cheeks
     brow = bump((y - 16.0) / 9.0, 1.0) * smoothstep(62.0, 40.0, x) * f.front
     dome = bump((y - 48.0) / 26.0, 1.0) * bump(x, 46.0) * f.front
@@ -143,21 +147,22 @@ def warp(f: Field, s: Shape) -> np.ndarray:
     at_mouth = -s.face_length * float(smoothstep(-46.0, -112.0, np.array(-66.5)))
     for part in ("mouth", "upper_teeth", "lower_teeth", "tongue"):
         mask = layout.of(part)
-        out[mask] = f.vectors(s.mouth_width * x * 0.6 * (not (part == "mouth")) + mouth_x * (part == "mouth"), at_mouth)[mask]
+        out[mask] = f.vectors(s.mouth_width * x * 0.6 * (part != "mouth") + mouth_x * (part == "mouth"), at_mouth)[mask]
     lip_line = (f.lip_ring >= 0) & (f.lip_ring <= 5)
     near = np.where(lip_line, 1.0, np.interp(f.lip_ring, [5, 9], [1.0, 0.0]) * (f.lip_ring < 20))
     out[:, 1] += near * (at_mouth - (-drop))
-    shift = np.array([s.eye_spacing, s.eye_height, 0.0])
-    lids = np.interp(np.clip(f.lid_ring, -2, 12), [4, 6, 9], [0.0, 0.5, 1.0])
-    lids[layout.of("eyeball") | layout.of("glint") | layout.of("lash")] = 0.0
     eye = bump(np.hypot(x - EYE_CENTER[0], y - EYE_CENTER[1]), 21.0) * f.front
-    moved = f.vectors(shift[0], shift[1])
-    out = lids[:, None] * (out + eye[:, None] * moved) + (1 - lids[:, None]) * moved
+    out += f.vectors(s.eye_spacing * eye, s.eye_height * eye)
     # neck, then size
     column = smoothstep(-96.0, -122.0, y) * smoothstep(-190.0, -150.0, y) * smoothstep(70.0, 30.0, z) + 0.0 * x
     out += f.vectors(s.neck * x * column, 0.0, s.neck * (z + 34.0) * column)
     rest = np.stack([f.sign * x, y, z], -1)
-    return np.asarray((rest + out) * s.size - rest)
+    out = (rest + out) * s.size - rest
+    # eyeballs and lids keep their size, so that the shared blink still closes: a translation, easing out over the rings
+    lids = np.interp(np.clip(f.lid_ring, -2, 12), [4, 6, 9], [0.0, 0.5, 1.0])
+    lids[layout.of("eyeball") | layout.of("glint") | layout.of("lash")] = 0.0
+    moved = (EYE_CENTER + np.array([s.eye_spacing, s.eye_height, 0.0])) * s.size - EYE_CENTER
+    return np.asarray(lids[:, None] * out + (1 - lids[:, None]) * f.vectors(moved[0], moved[1], moved[2]))
 
 
 def _about(text: str) -> str:
@@ -168,70 +173,233 @@ PEOPLE: tuple[Person, ...] = (
     Person(
         "FaceTalk_170728_03272_TA",
         _about("woman, about 45, oval face"),
-        Shape(size=0.96, face_width=-1.0, jaw_width=-4.0, face_length=-1.0, chin_width=-1.5, nose_width=-1.2, brow_forward=-2.0,
-              nose_forward=-1.0, lips=0.02, neck=-0.14, age=0.5, forehead=1.0),
-        Look(skin=(224, 184, 160), lips=(180, 100, 98), hair=(120, 84, 52), brows=(104, 78, 56), iris=(104, 128, 138), blush=0.35),
-        Hair(front=66, temple=6, volume=15, sides=12, length=70),
+        Shape(
+            size=0.96,
+            face_width=-1.0,
+            jaw_width=-4.0,
+            face_length=-1.0,
+            chin_width=-1.5,
+            nose_width=-1.2,
+            brow_forward=-2.0,
+            nose_forward=-1.0,
+            lips=0.02,
+            neck=-0.14,
+            age=0.5,
+            forehead=1.0,
+        ),
+        Look(
+            skin=(224, 184, 160), lips=(180, 100, 98), hair=(120, 84, 52), brows=(104, 78, 56), iris=(104, 128, 138), blush=0.35
+        ),
+        Hair(front=72, temple=6, volume=15, sides=8, length=70),
     ),
     Person(
         "FaceTalk_170904_00128_TA",
         _about("man, about 30, long face"),
-        Shape(size=1.01, face_width=-1.0, jaw_width=1.0, face_length=5.0, nose_forward=2.0, nose_bridge=1.5, brow_forward=1.0, eye_spacing=-0.5),
-        Look(skin=(214, 164, 132), lips=(168, 100, 92), hair=(38, 28, 24), brows=(40, 30, 26), iris=(92, 66, 44), beard=0.30, lashes=0.45),
+        Shape(
+            size=1.01,
+            face_width=-1.0,
+            jaw_width=1.0,
+            face_length=5.0,
+            nose_forward=2.0,
+            nose_bridge=1.5,
+            brow_forward=1.0,
+            eye_spacing=-0.5,
+        ),
+        Look(
+            skin=(214, 164, 132),
+            lips=(168, 100, 92),
+            hair=(38, 28, 24),
+            brows=(40, 30, 26),
+            iris=(92, 66, 44),
+            beard=0.30,
+            lashes=0.45,
+        ),
         Hair(front=68, temple=12, volume=13, sides=5),
     ),
     Person(
         "FaceTalk_170725_00137_TA",
         _about("woman, about 30, soft oval face"),
-        Shape(size=0.95, face_width=-1.5, jaw_width=-5.0, face_length=-4.0, chin_width=-2.5, chin_forward=-0.5, nose_width=-2.0,
-              nose_forward=-1.5, nose_length=-2.0, nose_bridge=-0.5, brow_forward=-3.0, brow_height=1.5, cheekbones=1.5, cheeks=1.0,
-              lips=0.10,
+        Shape(
+            size=0.95,
+            face_width=-1.5,
+            jaw_width=-5.0,
+            face_length=-6.0,
+            chin_width=-2.5,
+            chin_forward=-0.5,
+            nose_width=-2.0,
+            nose_forward=-2.0,
+            nose_length=-2.0,
+            nose_bridge=-0.5,
+            brow_forward=-3.0,
+            brow_height=1.5,
+            cheekbones=0.5,
+            cheeks=1.0,
+            lips=0.10,
             mouth_width=-0.05,
-            smile=0.22, neck=-0.20, forehead=2.0, eye_spacing=0.3),
-        Look(skin=(232, 188, 162), lips=(194, 102, 104), hair=(72, 44, 30), brows=(84, 58, 44), iris=(88, 112, 84), blush=0.35, lashes=0.9),
-        Hair(front=74, temple=5, volume=15, sides=13, length=88),
+            smile=0.22,
+            neck=-0.20,
+            forehead=2.0,
+            eye_spacing=0.3,
+        ),
+        Look(
+            skin=(232, 188, 162),
+            lips=(194, 102, 104),
+            hair=(72, 44, 30),
+            brows=(84, 58, 44),
+            iris=(88, 112, 84),
+            blush=0.35,
+            lashes=0.9,
+        ),
+        Hair(front=74, temple=5, volume=15, sides=9, length=88),
     ),
     Person(
         "FaceTalk_170915_00223_TA",
         _about("man, about 60, broad face"),
-        Shape(size=1.02, face_width=3.0, jaw_width=4.0, chin_width=2.0, nose_width=1.5, nose_length=2.0, nose_forward=1.0, brow_forward=1.5,
-              cheeks=3.0, lips=-0.15, neck=0.10, age=1.0),
-        Look(skin=(218, 170, 146), lips=(172, 112, 104), hair=(150, 146, 142), brows=(128, 120, 112), iris=(96, 122, 144), blush=0.45,
-             beard=0.15, stubble=(150, 136, 128), lashes=0.3),
+        Shape(
+            size=1.02,
+            face_width=3.0,
+            jaw_width=4.0,
+            chin_width=2.0,
+            nose_width=1.5,
+            nose_length=2.0,
+            nose_forward=1.0,
+            brow_forward=1.5,
+            cheeks=3.0,
+            lips=-0.15,
+            neck=0.10,
+            age=1.0,
+        ),
+        Look(
+            skin=(218, 170, 146),
+            lips=(172, 112, 104),
+            hair=(150, 146, 142),
+            brows=(128, 120, 112),
+            iris=(96, 122, 144),
+            blush=0.45,
+            beard=0.15,
+            stubble=(150, 136, 128),
+            lashes=0.3,
+        ),
         Hair(front=78, temple=22, volume=7, sides=5),
     ),
     Person(
         "FaceTalk_170811_03274_TA",
         _about("woman, about 25, dark skin, round face"),
-        Shape(size=0.96, face_width=1.0, jaw_width=-3.0, face_length=-3.0, chin_width=-1.5, nose_width=2.2, nose_bridge=-2.5,
-              nose_forward=-2.0, brow_forward=-2.5, cheeks=2.0, cheekbones=1.5, lips=0.32, neck=-0.16, forehead=2.0, eye_spacing=1.0),
-        Look(skin=(128, 84, 62), lips=(134, 70, 68), hair=(24, 19, 18), brows=(32, 24, 22), iris=(58, 38, 28), blush=0.15, lashes=0.9),
+        Shape(
+            size=0.96,
+            face_width=1.0,
+            jaw_width=-3.0,
+            face_length=-3.0,
+            chin_width=-1.5,
+            nose_width=2.2,
+            nose_bridge=-2.5,
+            nose_forward=-2.0,
+            brow_forward=-2.5,
+            cheeks=2.0,
+            cheekbones=1.5,
+            lips=0.32,
+            neck=-0.16,
+            forehead=2.0,
+            eye_spacing=1.0,
+        ),
+        Look(
+            skin=(128, 84, 62),
+            lips=(134, 70, 68),
+            hair=(24, 19, 18),
+            brows=(32, 24, 22),
+            iris=(58, 38, 28),
+            blush=0.15,
+            lashes=0.9,
+        ),
         Hair(front=68, temple=6, volume=9, sides=6, nape=-50, bun=26),
     ),
     Person(
         "FaceTalk_170913_03279_TA",
         _about("man, about 25, dark skin, narrow face"),
-        Shape(size=1.0, face_width=-2.0, jaw_width=0.0, face_length=1.0, nose_width=2.8, nose_bridge=-2.0, cheekbones=1.5, lips=0.28,
-              chin_forward=-1.0, neck=-0.04, eye_spacing=0.8),
-        Look(skin=(102, 66, 48), lips=(112, 64, 60), hair=(22, 18, 17), brows=(28, 22, 20), iris=(52, 34, 26), blush=0.10, beard=0.25,
-             stubble=(52, 38, 32), lashes=0.5),
+        Shape(
+            size=1.0,
+            face_width=-2.0,
+            jaw_width=0.0,
+            face_length=1.0,
+            nose_width=2.8,
+            nose_bridge=-2.0,
+            cheekbones=1.5,
+            lips=0.28,
+            chin_forward=-1.0,
+            neck=-0.04,
+            eye_spacing=0.8,
+        ),
+        Look(
+            skin=(102, 66, 48),
+            lips=(112, 64, 60),
+            hair=(22, 18, 17),
+            brows=(28, 22, 20),
+            iris=(52, 34, 26),
+            blush=0.10,
+            beard=0.25,
+            stubble=(52, 38, 32),
+            lashes=0.5,
+        ),
         Hair(front=66, temple=8, volume=5, sides=2.5),
     ),
     Person(
         "FaceTalk_170904_03276_TA",
         _about("woman, about 60, fine features"),
-        Shape(size=0.95, face_width=-2.5, jaw_width=-4.0, face_length=1.0, chin_width=-1.0, nose_width=-1.5, nose_forward=0.5, nose_length=1.0,
-              cheeks=-2.0, cheekbones=1.5, lips=-0.12, neck=-0.18, age=0.9, brow_forward=-1.5),
-        Look(skin=(230, 192, 174), lips=(182, 112, 108), hair=(206, 200, 190), brows=(150, 136, 122), iris=(110, 134, 156), blush=0.35, lashes=0.6),
+        Shape(
+            size=0.95,
+            face_width=-2.5,
+            jaw_width=-4.0,
+            face_length=1.0,
+            chin_width=-1.0,
+            nose_width=-1.5,
+            nose_forward=0.5,
+            nose_length=1.0,
+            cheeks=-2.0,
+            cheekbones=1.5,
+            lips=-0.12,
+            neck=-0.18,
+            age=0.9,
+            brow_forward=-1.5,
+        ),
+        Look(
+            skin=(230, 192, 174),
+            lips=(182, 112, 108),
+            hair=(206, 200, 190),
+            brows=(150, 136, 122),
+            iris=(110, 134, 156),
+            blush=0.35,
+            lashes=0.6,
+        ),
         Hair(front=66, temple=8, volume=16, sides=11, length=24),
     ),
     Person(
         "FaceTalk_170912_03278_TA",
         _about("man, about 40, strong jaw, shaven head"),
-        Shape(size=1.0, face_width=1.0, jaw_width=3.0, face_length=2.0, chin_width=3.0, chin_forward=2.0, nose_forward=0.0, nose_width=0.8,
-              brow_forward=2.0, cheekbones=2.0, neck=0.08, eye_spacing=0.5),
-        Look(skin=(196, 144, 110), lips=(160, 98, 86), hair=(40, 32, 28), brows=(42, 32, 28), iris=(84, 60, 40), blush=0.2, beard=0.5,
-             stubble=(70, 56, 50), lashes=0.4),
+        Shape(
+            size=1.0,
+            face_width=1.0,
+            jaw_width=3.0,
+            face_length=2.0,
+            chin_width=3.0,
+            chin_forward=2.0,
+            nose_forward=0.0,
+            nose_width=0.8,
+            brow_forward=2.0,
+            cheekbones=2.0,
+            neck=0.08,
+            eye_spacing=0.5,
+        ),
+        Look(
+            skin=(196, 144, 110),
+            lips=(160, 98, 86),
+            hair=(40, 32, 28),
+            brows=(42, 32, 28),
+            iris=(84, 60, 40),
+            blush=0.2,
+            beard=0.5,
+            stubble=(70, 56, 50),
+            lashes=0.4,
+        ),
         Hair(bald=1.0),
     ),
-)  # fmt: skip
+)

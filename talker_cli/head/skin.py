@@ -1,4 +1,4 @@
-"""The skin's layout: a grid round the head with rings of quads round the mouth slit and round each eye, on the implicit surface."""
+"""The skin's layout: a grid round the head, rings of quads round the mouth slit and each eye, on the implicit surface."""
 
 import numpy as np
 
@@ -21,6 +21,7 @@ MOUTH_RINGS = 10  # rings from the lip line (0) to the grid; the mouth bag has r
 LIP_BORDER = 4  # the ring at the border of the lips' red
 EYE_SPOKES = 32  # edges of an eye ring, from the outer corner over the upper lid
 EYE_RINGS = 9
+COLLAR_ROW = 3  # grid rows up to here are covered by a shirt
 _COLUMN_X = np.array([0, 2.7, 5.6, 8.8, 12.2, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52.5])  # mm at z = 85
 _MOUTH_COLUMNS, _EYE_COLUMNS = (0, 10), (4, 14)
 _CHIN_Y = np.linspace(-109.5, -84.5, 7)
@@ -33,12 +34,12 @@ _NECK_ROWS, _UNDER_ROWS, _CROWN_ROWS = 8, 6, 10
 
 def mouth_line(x: np.ndarray) -> np.ndarray:
     """Return the height (mm) of the closed mouth's line at x: a soft bow, dipping in the middle and at the corners."""
-    u = np.abs(x) / MOUTH_HALF_WIDTH
+    u = np.minimum(np.abs(x) / MOUTH_HALF_WIDTH, 1.0)
     return np.asarray(MOUTH_Y - 0.9 * bump(np.abs(x), 5.0) + 0.5 * bump(np.abs(x) - 11.0, 7.0) + 0.5 * u**3)
 
 
 def eye_angles() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the lid margin of the left eye by spoke: longitude, latitude, and latitude where lids meet (33 of each, radians)."""
+    """Return the left eye's lid margin by spoke: longitude, latitude, latitude where lids meet (33 of each, radians)."""
     s = np.linspace(0.0, 2.0, EYE_SPOKES + 1)
     t = np.where(s <= 1, s, 2 - s)  # 0 outer corner, 1 inner corner
     # seen from the front the opening is an almond: heights are functions of the place across it, not of the angle
@@ -89,9 +90,16 @@ def _lids() -> np.ndarray:
             on_eye(longitude + away * out_lon, latitude + away * out_lat, EYE_RADIUS + radius) + canthus_offset(ring)[:-1]
         )
     lift = np.where(out_lat > 0, 1.0, 0.9)
+    # at the inner corner rings step over the skin in short steps towards the nose, not round the eyeball
+    sideways = smoothstep(0.45, 0.95, -out_lon)[:, None]
+    short = 1.0 - 0.58 * smoothstep(0.2, 0.95, -out_lon)
     for degrees, height in ((8.0, 0.35), (14.0, 0.35), (20.0, -0.9), (26.0, 0.5)):
         away = np.radians(degrees) * lift
         points = project(on_eye(longitude + away * out_lon, latitude + away * out_lat, EYE_RADIUS + 2.4) + offset, 2)
+        step = 0.24 * degrees * short
+        x, y = rings[3][:, 0] + step * out_lon, rings[3][:, 1] + step * out_lat
+        points = points * (1 - sideways) + np.stack([x, y, front_depth(x, y)], -1) * sideways
+        points = project(points, 2)
         _, normal = skin_gradient(points)
         normal /= np.linalg.norm(normal, axis=1, keepdims=True)
         upper = smoothstep(0.1, 0.7, out_lat)
@@ -100,7 +108,7 @@ def _lids() -> np.ndarray:
 
 
 def _lips() -> tuple[np.ndarray, np.ndarray]:
-    """Return (rings 0 … 5, spokes, 3) explicit rings of the left half of the lips, and (6, spokes, 3) of the bag, inner first."""
+    """Return rings 0 … 5 (6, spokes, 3) of the left half of the lips, and (6, spokes, 3) of the bag, inner first."""
     half = MOUTH_SPOKES // 2
     t = np.abs(np.arange(MOUTH_SPOKES + 1) - half) / half  # 1 in the middle, 0 at the corner
     t = 1.0 - t
@@ -157,7 +165,7 @@ def _grid() -> np.ndarray:
     origin = np.stack([np.zeros_like(origin_y), origin_y, np.full_like(origin_y, -4.0)], -1)
     head = cast((origin + 190.0 * direction).reshape(-1, 3), -direction.reshape(-1, 3)).reshape(direction.shape)
     # neck: straight rays towards its own axis
-    t = np.linspace(0.0, 1.0, _NECK_ROWS + 1)[:, None] ** 0.9
+    t = np.array([0.0, 0.13, 0.26, 0.385, 0.40, 0.50, 0.65, 0.82, 1.0])[:, None]  # rows 3 and 4 are the collar's border
     share = np.sin(azimuth / 2)[None]
     top = -124.0 + 36.0 * share
     y = -178.0 + (top + 178.0) * t
@@ -169,6 +177,7 @@ def _grid() -> np.ndarray:
     s = np.linspace(0.0, 1.0, _UNDER_ROWS + 1)[1:-1, None, None]
     under = neck[-1][None] * (1 - s) + head[0][None] * s
     under = project(under.reshape(-1, 3), 4).reshape(under.shape)
+    neck[: COLLAR_ROW + 1] += 2.2 * flat[None]  # the shirt's thickness
     return np.concatenate([neck, under, head])
 
 
@@ -182,7 +191,7 @@ def _relax(points: np.ndarray, quads: np.ndarray, free: np.ndarray, seam: np.nda
     p = points.copy()
     for _ in range(rounds):
         mean = np.stack([np.bincount(edges[:, 0], weight * p[edges[:, 1], a], len(p)) for a in range(3)], -1)
-        mean /= np.maximum(total, 1)[:, None]
+        mean = mean / np.maximum(total, 1)[:, None]
         moved = 0.5 * p[free] + 0.5 * mean[free]
         p[free] = project(moved, 1)
         p[seam, 0] = 0.0
@@ -204,7 +213,8 @@ def add_skin(mesh: HalfMesh) -> dict[str, np.ndarray]:
     seam = np.zeros((rows, columns), bool)
     seam[:, [0, -1]] = True
     grid[seam, 0] = 0.0
-    index[keep] = mesh.add(grid[keep], "skin", seam[keep])
+    row = np.broadcast_to(np.arange(rows)[:, None], keep.shape)
+    index[keep] = mesh.add(grid[keep], "skin", seam[keep], -99, row[keep])  # `spoke` is the grid's row here
     index[-1] = index[-1, 0]
     cells = np.ones((rows - 1, columns - 1), bool)
     cells[mouth_rows[0] : mouth_rows[1], : _MOUTH_COLUMNS[1]] = False
@@ -259,7 +269,7 @@ def add_skin(mesh: HalfMesh) -> dict[str, np.ndarray]:
     ring = np.concatenate(mesh.ring)
     part = np.concatenate(mesh.part)
     free = (part == 0) & ~((ring >= -6) & (ring <= 6)) & ~((ring > 90) & (ring <= 106))
-    free[index[0]] = False
+    free[index[: COLLAR_ROW + 2].ravel()] = False
     quads = np.concatenate(mesh.quads[first:])
     points = _relax(points, quads, free, np.concatenate(mesh.seam), 10)
     cuts = np.cumsum([len(block) for block in mesh.points])[:-1]

@@ -1,0 +1,234 @@
+"""The built-in head: a closed mouth that seals, lids that close on the ball, mirror symmetry, local shapes, eight people."""
+
+import numpy as np
+import pytest
+
+from talker_cli.head import PEOPLE, build_head
+from talker_cli.head.assemble import rest_head
+from talker_cli.head.build import Layout
+from talker_cli.head.field import Field
+from talker_cli.head.skin import EYE_SPOKES
+from talker_cli.head.surface import EYE_CENTER, EYE_RADIUS
+from talker_cli.rig import ARKIT_NAMES, Rig, RigFile
+
+MM = 1e-3
+
+
+@pytest.fixture(scope="module")
+def head() -> RigFile:
+    return build_head()
+
+
+@pytest.fixture(scope="module")
+def rig(head: RigFile) -> Rig:
+    return head.rig
+
+
+@pytest.fixture(scope="module")
+def field() -> Field:
+    return rest_head()[1]
+
+
+@pytest.fixture(scope="module")
+def layout(field: Field) -> Layout:
+    return field.layout
+
+
+def shape(rig: Rig, name: str) -> np.ndarray:
+    """Return one shape's (V, 3) offsets; a name without its side gives both sides' sum."""
+    if name in rig.names:
+        return rig.basis[rig.names.index(name)].astype(np.float64)
+    return shape(rig, name + "Left") + shape(rig, name + "Right")
+
+
+def gap(rig: Rig, **amounts: float) -> np.ndarray:
+    """Return (P,) signed openings, mm, at the lip pairs."""
+    coefficients = np.zeros(len(rig.names))
+    for name, amount in amounts.items():
+        for side in ("", "Left", "Right"):
+            if name + side in rig.names:
+                coefficients[rig.names.index(name + side)] = amount
+    return np.asarray(rig.lip_gap_rows().astype(np.float64) @ coefficients) / MM
+
+
+def test_it_is_the_same_head_every_time(head: RigFile) -> None:
+    """Weights are trained on these arrays: a head that changes from build to build breaks them."""
+    again = build_head()
+    for name in ("template", "faces", "basis", "lip_pairs", "colors"):
+        assert getattr(head.rig, name).tobytes() == getattr(again.rig, name).tobytes(), name
+    for key, person in head.identities.items():
+        assert person.template.tobytes() == again.identities[key].template.tobytes()
+
+
+def test_names_types_and_sizes(rig: Rig) -> None:
+    """ARKit curves address shapes by Apple's order."""
+    assert rig.names == ARKIT_NAMES and rig.basis.shape == (52, *rig.template.shape)
+    assert rig.template.dtype == rig.basis.dtype == np.float32
+    assert rig.faces.dtype == rig.lip_pairs.dtype == np.int32 and rig.colors is not None and rig.colors.dtype == np.uint8
+    assert 6000 <= len(rig.template) <= 9000 and rig.fps == 30.0
+    assert {"lips", "upper_face"} <= set(rig.regions)
+    assert not np.any(rig.regions["lips"] & rig.regions["upper_face"])
+    assert np.all(rig.regions["lips"][rig.lip_pairs])
+    assert all(np.abs(offsets).max() > 1 * MM for offsets in rig.basis), "a shape that does nothing"
+
+
+def test_mirror_symmetry(rig: Rig, layout: Layout) -> None:
+    """The template is its own mirror image, and each right shape is the mirror image of its left one."""
+    mirror, flip = layout.mirror, np.array([-1.0, 1.0, 1.0])
+    assert np.array_equal(mirror[mirror], np.arange(len(mirror)))
+    assert np.abs(rig.template[mirror] * flip - rig.template).max() < 1e-6
+    for name in rig.names:
+        other = name.replace("Left", "\0").replace("Right", "Left").replace("\0", "Right")
+        assert np.abs(shape(rig, name)[mirror] * flip - shape(rig, other)).max() < 1e-6, name
+    triangles = {tuple(sorted(face)) for face in rig.faces.tolist()}
+    assert {tuple(sorted(face)) for face in mirror[rig.faces].tolist()} == triangles
+
+
+def test_lips_touch_at_rest_and_the_close_is_exact(rig: Rig) -> None:
+    """`mouthClose` is the inverse of `jawOpen` on the lips: p, b and m must seal at every opening of the jaw."""
+    upper, lower = rig.lip_pairs.T
+    assert np.abs(rig.template[upper] - rig.template[lower]).max() == 0.0
+    for amount in (0.1, 0.5, 1.0):
+        assert np.abs(gap(rig, jawOpen=amount, mouthClose=amount)).max() * MM < 1e-6
+    difference = shape(rig, "mouthClose") + shape(rig, "jawOpen")
+    assert np.abs(difference[upper] - difference[lower]).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [("jawOpen", 33.0, 37.0), ("mouthLowerDown", 8.5, 9.5), ("mouthUpperUp", 5.5, 6.5), ("mouthFunnel", 6.5, 7.5)],
+)
+def test_openings(rig: Rig, name: str, low: float, high: float) -> None:
+    """Motion is made and measured in these millimetres; the opening is an oval that ends at the corners."""
+    opening = gap(rig, **{name: 1.0})
+    middle = len(opening) // 2
+    assert low <= opening[middle] <= high
+    assert opening.min() > 0 and opening[0] < 0.5 * opening[middle]
+    assert np.all(np.diff(opening[: middle + 1]) > -0.1)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["mouthPucker", "mouthStretch", "mouthSmile", "mouthDimple", "mouthFrown", "mouthLeft", "mouthRight", "mouthPress",
+     "mouthRollUpper", "mouthRollLower", "mouthShrugUpper", "mouthShrugLower", "cheekPuff", "jawForward", "jawLeft"],
+)  # fmt: skip
+def test_shapes_that_do_not_open(rig: Rig, name: str) -> None:
+    """A smile or a pucker alone must not part the lips."""
+    assert np.abs(gap(rig, **{name: 1.0})).max() < 0.5
+
+
+def test_pucker_narrows_and_protrudes(rig: Rig) -> None:
+    pair = rig.lip_pairs[:, 0]
+    rest, moved = rig.template[pair], rig.template[pair] + shape(rig, "mouthPucker")[pair]
+    assert 0.55 < np.ptp(moved[:, 0]) / np.ptp(rest[:, 0]) < 0.66
+    assert 6 * MM < shape(rig, "mouthPucker")[pair, 2][len(pair) // 2] < 8 * MM
+
+
+def _lid(field: Field, spoke: int, ring: int = 0) -> int:
+    match = (field.lid_ring == ring) & (field.layout.side > 0) & (field.layout.spoke == spoke % EYE_SPOKES)
+    return int(np.flatnonzero(match)[0])
+
+
+def test_blink_closes_every_identity(head: RigFile, field: Field) -> None:
+    """Upper and lower lid meet within 0.3 mm all along; a slit would show white at each blink."""
+    half = EYE_SPOKES // 2
+    upper = [_lid(field, k) for k in range(half + 1)]
+    lower = [_lid(field, EYE_SPOKES - k) for k in range(half + 1)]
+    blink = shape(head.rig, "eyeBlinkLeft")
+    for template in [head.rig.template, *(person.template for person in head.identities.values())]:
+        closed = template + blink
+        assert np.linalg.norm(closed[upper] - closed[lower], axis=1).max() < 0.3 * MM
+        opened = template[upper[half // 2]] - template[lower[half // 2]]
+        assert 9 * MM < np.linalg.norm(opened) < 12 * MM
+
+
+@pytest.mark.parametrize(
+    "name", ["eyeBlinkLeft", "eyeWideLeft", "eyeSquintLeft", "eyeLookDownLeft", "eyeLookUpLeft", "cheekSquintLeft"]
+)
+def test_lids_stay_outside_the_eyeball(head: RigFile, field: Field, name: str) -> None:
+    """Blending is linear, so a lid cuts the corner of its arc: it must not cut the ball half-way."""
+    lids = (field.lid_ring < 20) & (field.layout.side > 0)
+    ball = field.layout.of("eyeball") & (field.layout.side > 0)
+    offsets = shape(head.rig, name)
+    for template in [head.rig.template, *(person.template for person in head.identities.values())]:
+        center = template[ball].mean(0) - head.rig.template[ball].mean(0) + EYE_CENTER * MM
+        for amount in (0.0, 0.25, 0.5, 0.75, 1.0):
+            distance = np.linalg.norm(template[lids] + amount * offsets[lids] - center, axis=1)
+            assert distance.min() > (EYE_RADIUS + 0.05) * MM
+
+
+def test_the_upper_lid_covers_the_top_of_the_iris(rig: Rig, field: Field) -> None:
+    """Eyes whose whole iris shows stare."""
+    iris = field.layout.of("eyeball") & (field.layout.ring == 7)
+    lid = rig.template[_lid(field, EYE_SPOKES // 4)]
+    assert 0.5 * MM < rig.template[iris, 1].max() - lid[1] < 2.5 * MM
+
+
+def test_shapes_are_local(rig: Rig, layout: Layout) -> None:
+    """Brows move nothing below the nose, the mouth nothing above the eyes, and nothing moves hair or skull."""
+    y = rig.template[:, 1]
+    still = layout.of("hair") | layout.of("ear") | (rig.template[:, 2] < -0.04)
+    assert np.abs(rig.basis[:, still]).max() < 1e-5
+    for name in ("browInnerUp", "browDownLeft", "browOuterUpRight"):
+        assert np.abs(shape(rig, name)[y < -0.045]).max() == 0.0
+    for name in ("mouthPucker", "mouthFunnel", "mouthRollLower", "mouthPress", "mouthLowerDown", "jawOpen"):
+        assert np.abs(shape(rig, name)[y > 0.005]).max() < 2e-4, name
+    right = rig.template[:, 0] < -0.012
+    for name in ("mouthSmileLeft", "mouthLowerDownLeft", "browDownLeft", "eyeBlinkLeft", "noseSneerLeft"):
+        assert np.abs(shape(rig, name)[right]).max() == 0.0, name
+
+
+def test_teeth_belong_to_their_jaws(rig: Rig, layout: Layout) -> None:
+    """The upper row never moves; the lower turns with the jaw as a rigid body (its full turn keeps distances)."""
+    assert np.abs(rig.basis[:, layout.of("upper_teeth")]).max() == 0.0
+    lower = np.flatnonzero(layout.of("lower_teeth"))
+    rest, moved = rig.template[lower], rig.template[lower] + shape(rig, "jawOpen")[lower]
+    before = np.linalg.norm(rest[:, None] - rest[None, ::7], axis=-1)
+    after = np.linalg.norm(moved[:, None] - moved[None, ::7], axis=-1)
+    assert np.abs(before - after).max() < 1e-5
+
+
+def test_teeth_stay_behind_closed_lips(rig: Rig, layout: Layout) -> None:
+    """Seen from the front, no tooth or tongue comes before the lips in shapes that keep the mouth shut."""
+    inside = layout.of("upper_teeth") | layout.of("lower_teeth") | layout.of("tongue")
+    pair = rig.lip_pairs[:, 0]
+    for name in (None, "mouthPress", "mouthStretch", "mouthSmile", "mouthRollLower", "mouthPucker", "mouthDimple"):
+        vertices = rig.template + (0 if name is None else shape(rig, name))
+        line = vertices[pair]
+        order = np.argsort(line[:, 0])
+        within = inside & (np.abs(vertices[:, 0]) < np.abs(line[:, 0]).max())
+        depth = np.interp(vertices[within, 0], line[order, 0], line[order, 2])
+        assert np.all(vertices[within, 2] < depth), name
+
+
+def test_faces_are_sound(head: RigFile, layout: Layout) -> None:
+    """Faces turn outwards (positive volume, part by part), none is degenerate, every vertex is used."""
+    faces = head.rig.faces
+    assert np.array_equal(np.unique(faces), np.arange(len(head.rig.template)))
+    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    assert len(np.unique(edges, axis=0)) == len(edges), "two faces turn the same way along one edge"
+    for template in [head.rig.template, *(person.template for person in head.identities.values())]:
+        corners = template[faces].astype(np.float64)
+        area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
+        assert area.min() > 1e-9
+    corners = head.rig.template[faces].astype(np.float64)
+    for part in ("skin", "eyeball", "upper_teeth", "lower_teeth", "tongue", "ear", "hair"):
+        own = layout.of(part)[faces].all(1) & (layout.side[faces].max(1) > 0)
+        at = corners[own] - corners[own].mean((0, 1))
+        assert np.einsum("ij,ij->", at[:, 0], np.cross(at[:, 1], at[:, 2])) > 0, part
+
+
+def test_people(head: RigFile) -> None:
+    """Eight stand-ins, in order, of the same topology, all different, sealed, and said not to be the subjects."""
+    assert tuple(head.identities) == tuple(person.name for person in PEOPLE)
+    assert list(head.identities)[2] == "FaceTalk_170725_00137_TA" and len(PEOPLE) == 8
+    templates = [person.template for person in head.identities.values()]
+    upper, lower = head.rig.lip_pairs.T
+    for person in head.identities.values():
+        assert person.template.shape == head.rig.template.shape and person.template.dtype == np.float32
+        assert person.colors is not None and person.colors.shape == head.rig.template.shape
+        assert person.about.startswith("stand-in: ") and "not that person" in person.about
+        assert np.abs(person.template[upper] - person.template[lower]).max() < 1e-6
+    for i, one in enumerate(templates):
+        for other in templates[:i]:
+            assert np.sqrt(np.mean(np.sum((one - other) ** 2, axis=1))) > 2 * MM
