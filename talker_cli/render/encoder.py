@@ -1,5 +1,6 @@
 """Frames into a file, through ffmpeg: H.264 with sound, an animated GIF, or one PNG; the suffix decides."""
 
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -89,7 +90,8 @@ def encode(output: Path, size: tuple[int, int], fps: float, frames: int, audio: 
 
 
 def _encoder_problem(output: Path, log: bytes, code: int, frames: int) -> TalkerError:
-    if b"No space left on device" in log or b"File too large" in log:
+    too_large = code == -signal.SIGXFSZ  # a limit on the size of files
+    if too_large or b"No space left on device" in log or b"File too large" in log:
         return OutputError(f"cannot write {output}: the disk is full; free some space or choose another -o")
     words = ffmpeg.last_words(log)
     return OutputError(f"cannot write {output}: the encoder stopped at frame {frames} with code {code} ({words})")

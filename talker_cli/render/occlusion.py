@@ -12,8 +12,8 @@ import numpy as np
 from talker_cli.mesh import VertexNormals
 from talker_cli.rig import Rig
 
-DIRECTIONS = 48
-PIXELS = 384  # of a depth map's side
+DIRECTIONS = 40
+PIXELS = 256  # of a depth map's side
 LIFT = 0.004  # of the mesh's radius: how far over the surface a vertex looks, so that it does not hide itself
 OPEN_POSE = {"jawOpen": 0.3, "mouthLowerDownLeft": 0.6, "mouthLowerDownRight": 0.6, "mouthUpperUpLeft": 0.6,
              "mouthUpperUpRight": 0.6, "mouthSmileLeft": 0.3, "mouthSmileRight": 0.3}  # fmt: skip

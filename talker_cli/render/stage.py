@@ -193,17 +193,21 @@ def _renderer_class() -> Any:
             matrices: tuple[np.ndarray, np.ndarray] = super()._get_camera_matrices(scene)
             return matrices
 
+        def _configure_forward_pass_viewport(self, flags: int) -> None:
+            super()._configure_forward_pass_viewport(flags)
+            if flags & RenderFlags.DEPTH_ONLY:  # depth needs no anti-aliasing, which is half the work
+                gl.glBindFramebuffer(gl.GL_DRAW_FRAMEBUFFER, self._main_fb)
+
         def _read_main_framebuffer(self, scene: Any, flags: int) -> np.ndarray:
             width, height = self._main_fb_dims
             whole = (0, 0, width, height)
-            gl.glBindFramebuffer(gl.GL_READ_FRAMEBUFFER, self._main_fb_ms)
-            gl.glBindFramebuffer(gl.GL_DRAW_FRAMEBUFFER, self._main_fb)
             gl.glPixelStorei(gl.GL_PACK_ALIGNMENT, 1)
             if flags & RenderFlags.DEPTH_ONLY:
-                gl.glBlitFramebuffer(*whole, *whole, gl.GL_DEPTH_BUFFER_BIT, gl.GL_NEAREST)
                 gl.glBindFramebuffer(gl.GL_READ_FRAMEBUFFER, self._main_fb)
                 data = gl.glReadPixels(*whole, gl.GL_DEPTH_COMPONENT, gl.GL_FLOAT)
                 return np.frombuffer(data, dtype=np.float32).reshape(height, width)
+            gl.glBindFramebuffer(gl.GL_READ_FRAMEBUFFER, self._main_fb_ms)
+            gl.glBindFramebuffer(gl.GL_DRAW_FRAMEBUFFER, self._main_fb)
             gl.glBlitFramebuffer(*whole, *whole, gl.GL_COLOR_BUFFER_BIT, gl.GL_LINEAR)  # four samples to one
             gl.glBindFramebuffer(gl.GL_READ_FRAMEBUFFER, self._main_fb)
             data = gl.glReadPixels(*whole, gl.GL_RGB, gl.GL_UNSIGNED_BYTE)
