@@ -121,6 +121,7 @@ def _lips() -> tuple[np.ndarray, np.ndarray]:
     low = 8.6 * (1 - u**2.6) ** 0.85
     height = np.where(upper > 0, high * round_**0.2, low)
     base_y = mouth_line(x)
+    flat = np.where(upper < 0, 0.9 * bump(x, 5.0), 0.0)  # the lower lip's border does not follow the middle's dip
     rings = []
     share = (0.0, 0.15, 0.42, 0.74, 1.0, 1.0)
     bulge_upper = (-1.3, 1.3, 3.0, 3.1, 2.1, 1.0)
@@ -128,7 +129,7 @@ def _lips() -> tuple[np.ndarray, np.ndarray]:
     aside = (0.0, 0.5, 1.0, 1.6, 2.3, 4.2)
     for r in range(6):
         px = x + u**6 * aside[r]
-        py = base_y + upper * (height * share[r] + (1.9 * round_**0.5 if r == 5 else 0.0))
+        py = base_y + flat * share[r] + upper * (height * share[r] + (1.9 * round_**0.5 if r == 5 else 0.0))
         bulge = np.where(upper > 0, bulge_upper[r] + 0.6 * (r < 5), bulge_lower[r] + 0.6 * (r == 0)) * round_**0.8
         corner = -0.9 * (1 - round_) * (1 - r / 6)
         rings.append(np.stack([px, py, front_depth(px, py) + bulge + corner], -1))
@@ -190,8 +191,8 @@ def _relax(points: np.ndarray, quads: np.ndarray, free: np.ndarray, seam: np.nda
     free = free & (total > 0)
     p = points.copy()
     for _ in range(rounds):
-        mean = np.stack([np.bincount(edges[:, 0], weight * p[edges[:, 1], a], len(p)) for a in range(3)], -1)
-        mean = mean / np.maximum(total, 1)[:, None]
+        sums = np.stack([np.bincount(edges[:, 0], weight * p[edges[:, 1], a], len(p)) for a in range(3)], -1)
+        mean = sums / np.maximum(total, 1)[:, None]
         moved = 0.5 * p[free] + 0.5 * mean[free]
         p[free] = project(moved, 1)
         p[seam, 0] = 0.0
