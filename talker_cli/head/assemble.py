@@ -99,6 +99,9 @@ def _person(field: Field, hair: np.ndarray, basis: np.ndarray, person: Person) -
     moved = rest + offsets
     own = _with_hair(field, rest)
     moved[mask] = (rest + warp(own, person.shape))[mask]
+    lash = np.flatnonzero(layout.of("lash"))
+    tip, base = (lash[layout.ring[lash] == ring] for ring in (1, 2))
+    moved[tip] = moved[base] + (0.3 + 0.7 * person.look.lashes) * (moved[tip] - moved[base])
     return Identity(person.name, (moved * _MILLIMETRE).astype(np.float32), paint(field, person.look, person.hair), person.about)
 
 

@@ -22,7 +22,8 @@ class Look:
         beard: share of beard shadow, 0 … 1.
         stubble: colour of the beard's shadow.
         shirt: colour of the collar.
-        lashes: how dark the lid's border is, 0 … 1.
+        lashes: how dark the lid's border and how long the lashes are, 0 … 1.
+        lines: shade in the folds of an older face, 0 … 1.
     """
 
     skin: Color = (222, 178, 152)
@@ -35,6 +36,7 @@ class Look:
     stubble: Color = (96, 84, 80)
     shirt: Color = (70, 78, 92)
     lashes: float = 0.7
+    lines: float = 0.0
 
 
 def _mix(colors: np.ndarray, target: Color | np.ndarray, share: np.ndarray) -> np.ndarray:
@@ -72,6 +74,15 @@ def paint(field: Field, look: Look, hair: Hair) -> np.ndarray:
     scalp = smoothstep(-9.0, 7.0, over) * (hair.bald == 0) * smoothstep(-75.0, -55.0, f.y) * layout.of("skin")
     colors = _mix(colors, 0.25 * skin + 0.75 * np.asarray(look.hair), 0.9 * scalp)
 
+    fold_x = 15.5 + 0.46 * np.maximum(-42.0 - f.y, 0.0)  # from the nose's wing past the corner of the mouth
+    fold = bump(f.x - fold_x, 3.4) * smoothstep(-36.0, -44.0, f.y) * smoothstep(-72.0, -60.0, f.y)
+    corner = bump(np.hypot((f.x - 28.0) / 3.0, (f.y + 73.0) / 8.0), 1.0)
+    bags = bump(np.hypot((f.x - 30.0) / 13.0, (f.y + 15.5) / 3.2), 1.0)
+    frown = bump(f.x - 5.5, 2.2) * bump(f.y - 20.0, 6.0) + 0.7 * bump(f.x - 51.0, 4.0) * bump(f.y - 1.0, 6.0)
+    colors = _mix(
+        colors, skin * [0.80, 0.70, 0.67], look.lines * f.front * (0.75 * fold + 0.5 * corner + 0.6 * bags + 0.4 * frown)
+    )
+
     collar = layout.of("skin") & (layout.ring == -99) & (layout.spoke <= COLLAR_ROW)
     colors = _mix(colors, look.shirt, collar)
 
@@ -98,7 +109,7 @@ def paint(field: Field, look: Look, hair: Hair) -> np.ndarray:
     colors = _mix(colors, look.brows, layout.of("brow") * (1.0 - inner_end))
     rim = layout.of("brow") & ((ring == 0) | (ring == 4))
     colors[rim] = 0.18 * np.asarray(look.brows) + 0.82 * skin * 0.97
-    colors[layout.of("lash")] = (20, 14, 13)
+    colors[layout.of("lash")] = (1 - look.lashes) * skin * 0.38 + look.lashes * np.array([18.0, 12.0, 11.0])
     colors = _eyes(colors, field, look)
     colors = _mouth(colors, field)
     strands = layout.of("hair")

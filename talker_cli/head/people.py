@@ -188,7 +188,13 @@ PEOPLE: tuple[Person, ...] = (
             forehead=1.0,
         ),
         Look(
-            skin=(224, 184, 160), lips=(180, 100, 98), hair=(120, 84, 52), brows=(104, 78, 56), iris=(104, 128, 138), blush=0.35
+            lines=0.3,
+            skin=(224, 184, 160),
+            lips=(180, 100, 98),
+            hair=(120, 84, 52),
+            brows=(104, 78, 56),
+            iris=(104, 128, 138),
+            blush=0.35,
         ),
         Hair(front=72, temple=6, volume=15, sides=8, length=70),
     ),
@@ -270,6 +276,7 @@ PEOPLE: tuple[Person, ...] = (
             age=1.0,
         ),
         Look(
+            lines=0.95,
             skin=(218, 170, 146),
             lips=(172, 112, 104),
             hair=(150, 146, 142),
@@ -362,6 +369,7 @@ PEOPLE: tuple[Person, ...] = (
             brow_forward=-1.5,
         ),
         Look(
+            lines=0.75,
             skin=(230, 192, 174),
             lips=(182, 112, 108),
             hair=(206, 200, 190),
@@ -390,6 +398,7 @@ PEOPLE: tuple[Person, ...] = (
             eye_spacing=0.5,
         ),
         Look(
+            lines=0.25,
             skin=(196, 144, 110),
             lips=(160, 98, 86),
             hair=(40, 32, 28),
