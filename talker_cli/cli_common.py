@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, ParamSpec, TypeVar
+from typing import Annotated, Literal, ParamSpec, TypeVar
 
 import typer
 
@@ -20,7 +20,7 @@ INTERRUPTED = 130  # as shells report Ctrl-C
 IdentityOption = Annotated[str, typer.Option("--identity", "-i", help="Who speaks: a name, or the beginning of one.")]
 ModelOption = Annotated[str, typer.Option("--model", help="A built-in model's name, or a folder with weights.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of the noise: the same seed gives the same motion.")]
-DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+DeviceOption = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where the network runs.")]
 
 OnProgress = Callable[[int, int], None]  # (done, of how many)
 

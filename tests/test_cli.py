@@ -189,6 +189,12 @@ def test_options_out_of_range(invoke: Talker, wav: Path, model: Path, tmp_path: 
     assert names(tmp_path) == {"speech.wav"}
 
 
+def test_a_device_nobody_has(talker: Talker, wav: Path) -> None:
+    """Breaks if a typing error reaches torch."""
+    ran = talker("animate", wav, "--device", "gpu")
+    assert ran.code == 2 and "gpu" in ran.err and "cuda" in ran.err and "Traceback" not in ran.err
+
+
 def test_no_opengl_driver(talker: Talker, motion: Path, tmp_path: Path) -> None:
     """Breaks if a machine without a driver gets a traceback, or a black film, instead of the line that installs one."""
     before = names(tmp_path)

@@ -5,7 +5,7 @@ import numpy as np
 from talker_cli.rig import Rig
 
 DEFAULT_COLOR = (0.80, 0.63, 0.55)  # sRGB, of a mesh that brings no colours
-GLOSS = {"lips": 0.30, "gums": 0.40, "tongue": 0.45, "teeth": 0.65, "eyes": 1.0}  # by region; skin is 0
+GLOSS = {"lips": 0.30, "gums": 0.20, "tongue": 0.45, "teeth": 0.65, "eyes": 1.0}  # by region; skin is 0
 
 
 def vertex_colors(rig: Rig) -> np.ndarray:

@@ -10,9 +10,9 @@ in float seen;
 out vec4 frag_color;
 
 const vec3 KEY_AT = vec3(-0.486, 0.534, 0.692);
-const vec3 KEY = vec3(1.16, 1.07, 0.97);
+const vec3 KEY = vec3(1.25, 1.14, 1.02);
 const vec3 FILL_AT = vec3(0.853, 0.085, 0.515);
-const vec3 FILL = vec3(0.25, 0.28, 0.33);
+const vec3 FILL = vec3(0.21, 0.24, 0.29);
 const vec3 RIM_LEFT_AT = vec3(-0.776, 0.352, -0.523);
 const vec3 RIM_RIGHT_AT = vec3(0.786, 0.336, -0.519);
 const vec3 RIM = vec3(0.70, 0.76, 0.84);
@@ -30,7 +30,8 @@ void main()
     float key = dot(n, KEY_AT);
     vec3 wrapped = max((key + WRAP) / (1.0 + WRAP), 0.0);
     vec3 light = KEY * wrapped * wrapped * (0.62 + 0.38 * wrapped);
-    float sky = mix(seen, 1.0, 0.5 * gloss);  // eyes are clear, and brighter than their sockets
+    float wet = gloss * gloss;
+    float sky = mix(seen, 1.0, 0.5 * wet);  // eyes and teeth are clear, and brighter than what they sit in
     light *= 0.35 + 0.65 * min(sky * 1.35, 1.0);
     // What is hidden from the sky is lit by skin: darker, and redder.
     vec3 hidden = mix(vec3(sky), vec3(1.0), vec3(0.14, 0.03, 0.02)) * sky;
@@ -42,12 +43,12 @@ void main()
     float rims = max(dot(n, RIM_LEFT_AT), 0.0) + max(dot(n, RIM_RIGHT_AT), 0.0);
 
     vec3 half_key = normalize(KEY_AT + eye);
-    float sharp = mix(16.0, 420.0, gloss * gloss);
+    float sharp = mix(16.0, 420.0, wet);
     float glint = pow(max(dot(n, half_key), 0.0), sharp) * step(0.0, key);
     float fresnel = 0.04 + 0.5 * edge * away * away;
     vec3 sheen = KEY * glint * mix(0.055, 1.0, gloss) + RIM * rims * (0.10 + 0.9 * edge) * mix(0.55, 0.9, gloss);
     sheen += SKY * fresnel * max(n.y, 0.0) * mix(0.3, 1.0, gloss);
-    sheen *= sky;
+    sheen *= sky * sky;
 
     vec3 color = albedo * light + sheen * (0.35 + 0.65 * dot(albedo, vec3(0.6)));
     color = gl_FrontFacing ? color : color * 0.45;
