@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 DatasetArgument = Annotated[Path, typer.Argument(help="A prepared dataset: what talker preprocess wrote.", show_default=False)]
 ModelFolderArgument = Annotated[Path, typer.Argument(help="A model's folder, such as weights/talker-base.", show_default=False)]
 OutputFolderOption = Annotated[Path, typer.Option("--output", "-o", help="The folder to write.", show_default=False)]
+SaveOption = Annotated[int, typer.Option(help="Steps between the states that a stopped run resumes from.", min=1)]
 BatchOption = Annotated[int, typer.Option(help="Motion frames in a batch.", min=64)]
 PrecisionOption = Annotated[bool, typer.Option("--bf16/--fp32", help="Matrix products in bfloat16, or all in float32.")]
 
@@ -63,6 +64,7 @@ def train(
     batch_frames: BatchOption = 4096,
     learning_rate: Annotated[float, typer.Option(help="Peak of the cosine.")] = 1.5e-3,
     bf16: PrecisionOption = False,
+    save_every: SaveOption = 200,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
 ) -> None:
@@ -73,7 +75,9 @@ def train(
     from talker_cli.train import TrainConfig
     from talker_cli.train import train as run
 
-    config = TrainConfig(steps=steps, batch_frames=batch_frames, learning_rate=learning_rate, bf16=bf16, seed=seed)
+    config = TrainConfig(
+        steps=steps, batch_frames=batch_frames, learning_rate=learning_rate, bf16=bf16, seed=seed, save_every=save_every
+    )
     with training_progress(f"the same command resumes the run in {output}") as report:
         result(run(dataset, output, config, device=device, on_progress=report))
 
@@ -112,7 +116,8 @@ def evaluate(
     dataset: DatasetArgument,
     split: Annotated[str, typer.Option(help="validation, test (held-out recordings) or test_voice (held-out voice).")] = "test",
     human: Annotated[bool, typer.Option("--human", help="Measure on human voices alone.")] = False,
-    limit: Annotated[int | None, typer.Option(help="Measure on the first clips alone.", min=1)] = None,
+    language: Annotated[str | None, typer.Option(help="Measure on recordings in this language alone, such as en.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Measure on so many clips, evenly spaced.", min=1)] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Write the numbers as JSON.")] = False,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
@@ -130,7 +135,7 @@ def evaluate(
 
     with progress("measuring", "clips") as advance:
         report = run(
-            model, dataset, split, human_only=human, limit=limit, device=device, seed=seed,
+            model, dataset, split, human_only=human, language=language, limit=limit, device=device, seed=seed,
             on_clip=lambda system, done, total: advance(done, total),
         )  # fmt: skip
     if json_output:

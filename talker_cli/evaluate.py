@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from talker_cli.animate import Animator, load_animator
-from talker_cli.data.prepared import SAMPLE_RATE, Clip, Dataset
+from talker_cli.data.prepared import SAMPLE_RATE, SPLITS, Clip, Dataset
 from talker_cli.errors import InputError
 from talker_cli.metrics import Articulation, fdd, lip_gap, lve_per_frame, mve
 from talker_cli.model.audio_encoder import log_mel
@@ -57,15 +57,24 @@ class Evaluation:
         InputError: the split has no clip.
     """
 
-    def __init__(self, dataset: Dataset, split: str, *, human_only: bool = False, limit: int | None = None) -> None:
+    def __init__(
+        self, dataset: Dataset, split: str, *, human_only: bool = False, language: str | None = None, limit: int | None = None
+    ) -> None:
         self.dataset = dataset
-        self.clips = [
-            clip
-            for clip in dataset.clips(split)
-            if clip.voice_matched and (dataset.recordings[clip.recording].human or not human_only)
-        ][:limit]
-        if not self.clips:
-            raise InputError(f"the '{split}' split of {dataset.folder} has no clip to measure on; prepare another dataset")
+        chosen = []
+        for clip in dataset.clips(split):
+            recording = dataset.recordings[clip.recording]
+            wanted = (recording.human or not human_only) and language in (None, recording.language)
+            if clip.voice_matched and wanted:
+                chosen.append(clip)
+        if not chosen:
+            raise InputError(
+                f"found no such clip in the '{split}' split of {dataset.folder}; expected some to measure on; "
+                f"choose another --split ({', '.join(SPLITS)}), voice or --language"
+            )
+        # Evenly spaced, so that a part of the split stands for all of it.
+        count = min(limit or len(chosen), len(chosen))
+        self.clips = [chosen[index * len(chosen) // count] for index in range(count)]
         self.fps = dataset.info.fps
         self._rigs = {name: dataset.rig.rig_of(name) for name in dataset.rig.identities}
 
@@ -141,6 +150,7 @@ def evaluate(
     split: str,
     *,
     human_only: bool = False,
+    language: str | None = None,
     limit: int | None = None,
     device: str = "auto",
     seed: int = 0,
@@ -153,7 +163,8 @@ def evaluate(
         dataset_folder: a prepared dataset of the same rig.
         split: "validation", "test" or "test_voice".
         human_only: leave synthetic voices out.
-        limit: measure on the first clips only.
+        language: ISO 639-1 code of the recordings to measure on.
+        limit: measure on so many clips, evenly spaced.
         device: "auto", "cpu" or "cuda".
         seed: of the noise.
         on_clip: called after each clip with (system, clips done, clips).
@@ -164,7 +175,7 @@ def evaluate(
     Raises:
         TalkerError: the model or the dataset cannot be used.
     """
-    evaluation = Evaluation(Dataset(dataset_folder), split, human_only=human_only, limit=limit)
+    evaluation = Evaluation(Dataset(dataset_folder), split, human_only=human_only, language=language, limit=limit)
     student, full = (load_animator(model, steps, device) for steps in ("8", "full"))
     eight = Animator(full.network, 8, full.device)
     systems: dict[str, Generate] = {
@@ -187,6 +198,7 @@ def evaluate(
     return {
         "split": split,
         "human_only": human_only,
+        "language": language,
         "clips": len(evaluation.clips),
         "seconds": sum(len(evaluation.dataset.coefficients(clip.name)) for clip in evaluation.clips) / evaluation.fps,
         "scores": [score.row() for score in scores],
