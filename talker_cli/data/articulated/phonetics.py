@@ -1,0 +1,167 @@
+"""Phones: ARPAbet without stress, IPA from espeak-ng mapped onto it, and English text made ready for a dictionary."""
+
+import re
+import shutil
+import subprocess
+from functools import cache
+
+from talker_cli.errors import MachineError
+
+SILENCE = "SIL"
+BILABIALS = frozenset({"P", "B", "M"})
+LABIODENTALS = frozenset({"F", "V"})
+OPEN_VOWELS = frozenset({"AA", "AE", "AO", "AW", "AY"})
+VOWELS = frozenset({"AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW"})
+CONSONANTS = frozenset(
+    {
+        "B",
+        "CH",
+        "D",
+        "DH",
+        "F",
+        "G",
+        "HH",
+        "JH",
+        "K",
+        "L",
+        "M",
+        "N",
+        "NG",
+        "P",
+        "R",
+        "S",
+        "SH",
+        "T",
+        "TH",
+        "V",
+        "W",
+        "Y",
+        "Z",
+        "ZH",
+    }
+)
+PHONES = VOWELS | CONSONANTS
+
+# The nearest English phones of each IPA symbol, by what the lips do first and by sound second: Spanish /β/ is an
+# approximant that does not seal, so it becomes V and not B; taps and trills become D, because English R rounds the lips.
+IPA_TO_ARPABET: dict[str, tuple[str, ...]] = {
+    # vowels, diphthongs first (the longest symbol wins)
+    "aɪə": ("AY", "AH"), "aɪ": ("AY",), "aʊ": ("AW",), "eɪ": ("EY",), "oʊ": ("OW",), "əʊ": ("OW",), "ɔɪ": ("OY",),
+    "iə": ("IY", "AH"), "ɪə": ("IH", "AH"), "eə": ("EH", "AH"), "ʊə": ("UH", "AH"), "əl": ("AH", "L"),
+    "i": ("IY",), "ɪ": ("IH",), "ᵻ": ("IH",), "ɨ": ("IH",), "y": ("UW",), "ɯ": ("IH",), "u": ("UW",), "ʊ": ("UH",),
+    "e": ("EY",), "ɛ": ("EH",), "ø": ("UH",), "ɵ": ("UH",), "œ": ("ER",), "ə": ("AH",), "ɘ": ("AH",), "ɜ": ("ER",),
+    "ɚ": ("ER",), "ɝ": ("ER",), "o": ("OW",), "ɔ": ("AO",), "ʌ": ("AH",), "ɐ": ("AH",), "æ": ("AE",), "a": ("AA",),
+    "ɑ": ("AA",), "ɒ": ("AO",), "ɑ̃": ("AA",), "ɔ̃": ("AO",), "ɛ̃": ("AE",), "œ̃": ("AH",),
+    # consonants
+    "p": ("P",), "b": ("B",), "m": ("M",), "ɱ": ("V",), "β": ("V",), "ʋ": ("V",), "f": ("F",), "v": ("V",),
+    "θ": ("TH",), "ð": ("DH",), "t": ("T",), "d": ("D",), "n": ("N",), "s": ("S",), "z": ("Z",), "l": ("L",),
+    "ɫ": ("L",), "ɭ": ("L",), "ɹ": ("R",), "r": ("D",), "ɾ": ("D",), "ʁ": ("HH",), "ʀ": ("HH",), "ʃ": ("SH",),
+    "ʒ": ("ZH",), "ʂ": ("SH",), "ʐ": ("ZH",), "ɕ": ("SH",), "ʑ": ("ZH",), "tʃ": ("CH",), "dʒ": ("JH",), "tɕ": ("CH",),
+    "dʑ": ("JH",), "ts": ("T", "S"), "dz": ("D", "Z"), "k": ("K",), "ɡ": ("G",), "g": ("G",), "c": ("K",), "ɟ": ("G",),
+    "x": ("HH",), "χ": ("HH",), "ɣ": ("G",), "h": ("HH",), "ɦ": ("HH",), "ç": ("HH",), "ŋ": ("NG",), "ɲ": ("N", "Y"),
+    "ʎ": ("L", "Y"), "j": ("Y",), "ʝ": ("Y",), "w": ("W",), "ɥ": ("W",), "ɬ": ("L",),
+    "n̩": ("AH", "N"), "l̩": ("AH", "L"), "m̩": ("AH", "M"),
+}  # fmt: skip
+
+# Symbols that differ by language: espeak-ng writes Russian ы as y; its French schwa is a rounded vowel.
+IPA_BY_LANGUAGE: dict[str, dict[str, tuple[str, ...]]] = {
+    "ru": {"y": ("IH",)},
+    "fr": {"ə": ("UH",), "r": ("HH",)},
+}
+
+# Stress, length, palatalisation and the like, which do not change the phone.
+IPA_IGNORED = frozenset("ˈˌːˑʲʰʷˠˤ̪̥̬̩̯̃͡ʔ\"'^-_.~|‿")
+
+_LONGEST = max(len(symbol) for symbol in IPA_TO_ARPABET)
+
+_UNITS = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
+    "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+
+# Abbreviations that are read letter by letter.
+SPELLED = frozenset({"PBX", "IVR", "IAX", "MGCP", "ISDN", "NBS", "USB", "IP", "PM", "AM", "UTC", "GMT"})
+
+
+def phones_of_ipa(ipa: str, language: str) -> list[str]:
+    """Return the ARPAbet phones of one IPA word; symbols that no table knows are left out (see `unknown_ipa`)."""
+    return [phone for _, phones in _parse_ipa(ipa, language) for phone in phones]
+
+
+def unknown_ipa(ipa: str, language: str) -> set[str]:
+    """Return the symbols of `ipa` that no table knows."""
+    return {symbol for symbol, phones in _parse_ipa(ipa, language) if not phones and symbol not in IPA_IGNORED}
+
+
+def _parse_ipa(ipa: str, language: str) -> list[tuple[str, tuple[str, ...]]]:
+    special = IPA_BY_LANGUAGE.get(language, {})
+    ipa = ipa.replace("͡", "").replace("g", "ɡ")
+    parsed: list[tuple[str, tuple[str, ...]]] = []
+    at = 0
+    while at < len(ipa):
+        for length in range(min(_LONGEST, len(ipa) - at), 0, -1):
+            symbol = ipa[at : at + length]
+            phones = special.get(symbol) or IPA_TO_ARPABET.get(symbol)
+            if phones or length == 1:
+                parsed.append((symbol, phones or ()))
+                at += length
+                break
+    return parsed
+
+
+@cache
+def espeak_program() -> str:
+    """Return espeak-ng's path.
+
+    Raises:
+        MachineError: espeak-ng is not installed.
+    """
+    path = shutil.which("espeak-ng")
+    if path is None:
+        raise MachineError("espeak-ng was not found; the corpus needs it for phones and voices; run: apt-get install espeak-ng")
+    return path
+
+
+def ipa_words(text: str, espeak_voice: str) -> list[str]:
+    """Return espeak-ng's IPA of `text`, word by word as espeak-ng joins and splits them (liaison included)."""
+    run = subprocess.run(
+        [espeak_program(), "-q", "--ipa", "-v", espeak_voice, "--stdin"], input=text.encode(), capture_output=True, check=True
+    )
+    spoken = re.sub(r"\([a-z-]+\)", "", run.stdout.decode())  # "(en)" marks a word of another language
+    return spoken.split()
+
+
+def number_words(digits: str) -> list[str]:
+    """Say a whole number in English: 28 -> twenty eight; of four digits and more, digit by digit, as telephones do."""
+    value = int(digits)
+    if len(digits) >= 4 or (len(digits) > 1 and digits[0] == "0"):
+        return [_UNITS[int(digit)] for digit in digits]
+    if value < 20:
+        return [_UNITS[value]]
+    if value < 100:
+        tens, unit = divmod(value, 10)
+        return [_TENS[tens - 2], *([_UNITS[unit]] if unit else [])]
+    hundreds, rest = divmod(value, 100)
+    return [_UNITS[hundreds], "hundred", *(number_words(str(rest)) if rest else [])]
+
+
+def english_words(text: str) -> list[str]:
+    """Return the lower-case words of an English text: numbers spoken, abbreviations in capitals spelled letter by letter."""
+    words: list[str] = []
+    text = text.replace("’", "'").replace(".org", " dot org").replace("www.", "w w w ")
+    for token in re.findall(r"[A-Za-z][A-Za-z']*|\d+", re.sub(r"\b([A-Za-z])\.([A-Za-z])\b", r"\1 \2", text)):
+        if token.isdigit():
+            words += number_words(token)
+        elif token in SPELLED:
+            words += [f"{letter}." for letter in token.lower()]
+        elif len(token) == 1 and token.lower() not in ("a", "i"):
+            words.append(f"{token.lower()}.")
+        else:
+            words.append(token.lower().strip("'"))
+    return [word for word in words if word]
+
+
+def normalised_text(text: str) -> str:
+    """Return the letters and digits of a text in lower case: equal texts must fall into the same split."""
+    return " ".join(re.findall(r"[^\W_]+", text.lower()))

@@ -1,0 +1,62 @@
+"""Which recording belongs to which split, and which voice reads which texts."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+
+from talker_cli.data.articulated.phonetics import normalised_text
+from talker_cli.data.articulated.recordings import Spoken
+from talker_cli.data.articulated.sentences import SENTENCES
+from talker_cli.data.articulated.sources import PROMPT_VOICES, list_prompts
+from talker_cli.data.articulated.synthesis import HELD_OUT_VOICES, SYNTHETIC_VOICES, SyntheticVoice, read_aloud
+
+SHARES = (("train", 0.80), ("validation", 0.08), ("test", 0.12))
+SHORTEST_PROMPT = 4  # words, of prompts that synthetic voices read
+
+
+def text_split(text: str) -> str:
+    """Return the split of a text by a stable hash: the same text falls into the same split in every voice."""
+    point = int(hashlib.sha256(normalised_text(text).encode()).hexdigest()[:12], 16) / 16**12
+    for split, share in SHARES:
+        if point < share:
+            return split
+        point -= share
+    return SHARES[-1][0]
+
+
+def split_of(item: Spoken) -> str:
+    """Return a recording's split: held-out voices are `test_voice`, all others go by their text."""
+    if item.voice in HELD_OUT_VOICES:
+        return "test_voice"
+    if not item.text:
+        return "train"  # silence: its lips never part, so that no share of their opening can be measured
+    return text_split(item.text)
+
+
+def texts_to_read(voice: SyntheticVoice, prompts: Sequence[str], seed: int) -> list[str]:
+    """Return a voice's own order of sentences and prompts, two sentences to each prompt; held-out voices read no train text."""
+
+    def shuffled(texts: Sequence[str], kind: str) -> list[str]:
+        return sorted(texts, key=lambda text: hashlib.sha256(f"{seed}|{voice.name}|{kind}|{text}".encode()).hexdigest())
+
+    held_out = voice.name in HELD_OUT_VOICES
+    sentences = [text for text in shuffled(SENTENCES, "s") if not (held_out and text_split(text) == "train")]
+    others = [text for text in shuffled(prompts, "p") if not (held_out and text_split(text) == "train")]
+    order: list[str] = []
+    while sentences or others:
+        order += [*sentences[:2], *others[:1]]
+        del sentences[:2], others[:1]
+    return order
+
+
+def synthetic_recordings(minutes: float, seed: int) -> Iterator[Spoken]:
+    """Let every synthetic voice read; `minutes` in all, a flite voice three times as long as one of espeak-ng.
+
+    Raises:
+        MachineError: a synthesiser or the prompts' texts are missing.
+    """
+    english = next(source for source in PROMPT_VOICES if source.language == "en")
+    prompts = sorted({p.text for p in list_prompts(english) if SHORTEST_PROMPT <= len(p.text.split()) <= 30})
+    weights = {voice.name: 3.0 if voice.program == "flite" else 1.0 for voice in SYNTHETIC_VOICES}
+    for voice in SYNTHETIC_VOICES:
+        seconds = 60.0 * minutes * weights[voice.name] / sum(weights.values())
+        yield from read_aloud(voice, texts_to_read(voice, prompts, seed), seconds)

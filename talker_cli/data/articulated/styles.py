@@ -1,0 +1,148 @@
+"""Styles: how a person moves when speaking. A style is a set of articulation parameters; the eight identities' are here."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Style:
+    """How one person articulates. 1 is the average speaker where nothing else is said.
+
+    Args:
+        effort: size of all mouth movements: 0.7 mumbles, 1.3 over-articulates.
+        jaw: how much of an opening the jaw does (JALI's jaw axis, Edwards et al. 2016).
+        lips: how much of it the lips do (JALI's lip axis).
+        rounding: protrusion and rounding of w, oo, sh, r.
+        spread: sideways pull of ee, s and the like.
+        upper_lip: how much the upper lip takes part; above 1 shows the upper teeth.
+        smile: constant smile under all speech, 0…0.25.
+        frown: constant pull down of the corners, 0…0.1.
+        press: how hard p, b, m press the lips together, 0…1.
+        funnel: constant forward push of the lips, 0…0.08.
+        jaw_forward: constant forward jaw, 0…0.06.
+        asymmetry: -1…1, the mouth's stronger side: positive is the subject's left.
+        width: width of coarticulation; above 1 slurs, below 1 is crisp.
+        variation: size of the random changes from sound to sound and second to second.
+        blinks: blinks a minute in calm speech.
+        blink_depth: peak of a usual blink, 0.8…1.
+        lid: constant lid position: positive a little closed, negative wide, -0.05…0.15.
+        brows: how much the brows follow the accents.
+        brow_rest: constant inner brow raise, 0…0.25.
+        brow_down: constant lowered brow, 0…0.2.
+        squint: constant squint and its growth with effort, 0…0.3.
+        cheek: cheek raise that goes with the smile, 0…1.
+        gaze: how far and often the eyes wander.
+        sneer: wrinkling of the nose with effort, 0…0.2.
+    """
+
+    effort: float = 1.0
+    jaw: float = 1.0
+    lips: float = 1.0
+    rounding: float = 1.0
+    spread: float = 1.0
+    upper_lip: float = 1.0
+    smile: float = 0.05
+    frown: float = 0.0
+    press: float = 0.4
+    funnel: float = 0.02
+    jaw_forward: float = 0.0
+    asymmetry: float = 0.0
+    width: float = 1.0
+    variation: float = 1.0
+    blinks: float = 16.0
+    blink_depth: float = 0.92
+    lid: float = 0.0
+    brows: float = 1.0
+    brow_rest: float = 0.08
+    brow_down: float = 0.02
+    squint: float = 0.06
+    cheek: float = 0.4
+    gaze: float = 1.0
+    sneer: float = 0.03
+
+
+@dataclass(frozen=True)
+class VoiceProfile:
+    """The voices that fit an identity: sex ("f" or "m"), pitch in hertz, words a minute, and loudness (1 average)."""
+
+    sex: str
+    pitch: float
+    rate: float
+    loudness: float
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """An identity: its style and its voice."""
+
+    name: str
+    style: Style
+    voice: VoiceProfile
+    about: str
+
+
+# Stand-ins under the names of VOCASET's training subjects: the people behind those names neither moved nor spoke for this.
+SPEAKERS: tuple[Speaker, ...] = (
+    Speaker(
+        "FaceTalk_170728_03272_TA",
+        Style(effort=0.92, jaw=0.75, lips=1.2, rounding=1.25, spread=0.85, upper_lip=0.9, smile=0.04, press=0.7, funnel=0.05,
+              width=1.0, blinks=22, blink_depth=0.98, brows=0.8, brow_rest=0.16, squint=0.03, asymmetry=-0.2, cheek=0.25),
+        VoiceProfile("f", 185, 155, 0.95),
+        "soft-spoken woman, rounded lips, raised brows, blinks often",
+    ),
+    Speaker(
+        "FaceTalk_170904_00128_TA",
+        Style(effort=0.84, jaw=1.25, lips=0.75, rounding=0.8, spread=0.7, upper_lip=0.6, smile=0.0, frown=0.05, press=0.3,
+              width=1.2, blinks=11, brows=0.45, brow_rest=0.03, brow_down=0.10, squint=0.10, asymmetry=0.15,
+              gaze=0.7, lid=0.08),
+        VoiceProfile("m", 95, 150, 0.9),
+        "calm man, jaw does the work, quiet lips and brows",
+    ),
+    Speaker(
+        "FaceTalk_170725_00137_TA",
+        Style(effort=1.15, jaw=1.0, lips=1.1, rounding=1.05, spread=1.15, upper_lip=1.15, smile=0.10, press=0.5, width=0.9,
+              blinks=17, brows=1.35, brow_rest=0.12, squint=0.05, asymmetry=0.05, cheek=0.6, gaze=1.1),
+        VoiceProfile("f", 205, 170, 1.05),
+        "lively woman, clear speaker with expressive brows",
+    ),
+    Speaker(
+        "FaceTalk_170915_00223_TA",
+        Style(effort=1.30, jaw=1.15, lips=1.0, rounding=0.95, spread=1.2, upper_lip=1.5, smile=0.03, press=0.8, width=0.85,
+              variation=1.2, blinks=14, brows=1.1, brow_rest=0.05, brow_down=0.06, squint=0.16,
+              asymmetry=0.3, sneer=0.09, gaze=1.3),
+        VoiceProfile("m", 130, 185, 1.25),
+        "energetic man, over-articulates and shows his upper teeth",
+    ),
+    Speaker(
+        "FaceTalk_170811_03274_TA",
+        Style(effort=0.95, jaw=0.9, lips=0.95, rounding=0.75, spread=1.5, upper_lip=1.1, smile=0.20, press=0.35, width=1.0,
+              blinks=19, brows=1.0, brow_rest=0.10, squint=0.14, asymmetry=-0.1, cheek=1.0),
+        VoiceProfile("f", 225, 180, 1.0),
+        "smiling woman, speaks with spread lips",
+    ),
+    Speaker(
+        "FaceTalk_170913_03279_TA",
+        Style(effort=0.75, jaw=0.85, lips=0.85, rounding=0.7, spread=0.75, upper_lip=0.7, smile=0.01, frown=0.02, press=0.15,
+              width=1.3, variation=0.8, blinks=26, blink_depth=0.85, brows=0.3, brow_rest=0.04, lid=0.13, squint=0.04,
+              asymmetry=0.1, gaze=0.6),
+        VoiceProfile("m", 110, 190, 0.8),
+        "fast mumbling man with heavy lids",
+    ),
+    Speaker(
+        "FaceTalk_170904_03276_TA",
+        Style(effort=1.08, jaw=1.35, lips=0.8, rounding=1.1, spread=0.9, upper_lip=0.8, smile=0.05, press=0.5, width=1.05,
+              blinks=9, blink_depth=0.9, brows=0.7, brow_rest=0.20, lid=-0.03, squint=0.0, asymmetry=0.2, cheek=0.2,
+              jaw_forward=0.02),
+        VoiceProfile("f", 170, 140, 1.1),
+        "deliberate woman, wide slow jaw, open eyes",
+    ),
+    Speaker(
+        "FaceTalk_170912_03278_TA",
+        Style(effort=1.02, jaw=0.7, lips=1.3, rounding=1.4, spread=0.8, upper_lip=1.0, smile=0.0, frown=0.03, press=0.6,
+              funnel=0.06, width=0.95, blinks=15, brows=1.5, brow_rest=0.02, brow_down=0.12, squint=0.10,
+              asymmetry=-0.3, jaw_forward=0.03),
+        VoiceProfile("m", 105, 160, 1.1),
+        "earnest man, protruding lips and active brows",
+    ),
+)  # fmt: skip
+
+SPEAKER_OF = {speaker.name: speaker for speaker in SPEAKERS}

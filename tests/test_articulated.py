@@ -1,0 +1,337 @@
+"""The articulated corpus: what lips do at the sounds that show, in any style, and labels where the sounds are."""
+
+import shutil
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from talker_cli.data.articulated.alignment import cover
+from talker_cli.data.articulated.articulation import articulate
+from talker_cli.data.articulated.contact import seal_holds, signal
+from talker_cli.data.articulated.corpus import HUMAN_IDENTITY, IDENTITY_OF_VOICE, describe, refusal
+from talker_cli.data.articulated.phonetics import (
+    IPA_BY_LANGUAGE,
+    IPA_TO_ARPABET,
+    PHONES,
+    VOWELS,
+    english_words,
+    phones_of_ipa,
+    unknown_ipa,
+)
+from talker_cli.data.articulated.prosody import Prosody, measure_prosody
+from talker_cli.data.articulated.recordings import Spoken
+from talker_cli.data.articulated.selection import text_split, texts_to_read
+from talker_cli.data.articulated.sentences import SENTENCES
+from talker_cli.data.articulated.sources import PROMPT_VOICES, spoken_text
+from talker_cli.data.articulated.styles import SPEAKERS, Style
+from talker_cli.data.articulated.synthesis import HELD_OUT_VOICES, SYNTHETIC_VOICES, resample, synthesise
+from talker_cli.data.articulated.targets import REACH, TARGETS, TRACKS
+from talker_cli.data.prepared import SAMPLE_RATE, Clip, Dataset, DatasetInfo, Recording, write_dataset
+from talker_cli.metrics import Articulation
+from talker_cli.rig import ARKIT_NAMES, Identity, Rig, RigFile
+
+COLUMN = {name: index for index, name in enumerate(ARKIT_NAMES)}
+
+# Metres of opening of one unit; the head's sizes, roughly.
+OPENING = {
+    "jawOpen": 0.025, "mouthClose": -0.025, "mouthFunnel": 0.005, "mouthLowerDownLeft": 0.0035, "mouthLowerDownRight": 0.0035,
+    "mouthUpperUpLeft": 0.0023, "mouthUpperUpRight": 0.0023,
+}  # fmt: skip
+
+SAID = (
+    "SIL:.4 M:.08 AA:.14 P:.1 AE:.12 B:.06 IY:.1 F:.1 AO:.13 W:.08 UW:.12 SH:.1 AY:.18 M:.07 T:.07 EH:.1 B:.05 AH:.07 "
+    "V:.06 AW:.2 SIL:.5"
+)
+
+
+def timed(text: str) -> tuple[tuple[str, float, float], ...]:
+    phones, at = [], 0.0
+    for item in text.split():
+        phone, seconds = item.split(":")
+        phones.append((phone, at, at + float(seconds)))
+        at += float(seconds)
+    return tuple(phones)
+
+
+def samples_of(phones: tuple[tuple[str, float, float], ...]) -> int:
+    return round(phones[-1][2] * SAMPLE_RATE)
+
+
+def flat(phones: tuple[tuple[str, float, float], ...]) -> Prosody:
+    count = int(phones[-1][2] * 100) + 1
+    return Prosody(np.zeros(count), np.zeros(count), np.ones(count, bool))
+
+
+def move(text: str = SAID, style: Style | None = None, key: str = "a", fps: float = 30.0) -> np.ndarray:
+    phones = timed(text)
+    return articulate(phones, samples_of(phones), style or Style(), flat(phones), key, fps)
+
+
+def gap_of(coefficients: np.ndarray) -> np.ndarray:
+    return np.maximum(sum(size * coefficients[:, COLUMN[name]] for name, size in OPENING.items()), 0.0)
+
+
+def frames_between(start: float, end: float, fps: float = 30.0) -> slice:
+    return slice(int(np.ceil(start * fps - 1e-6)), int(np.floor(end * fps + 1e-6)) + 1)
+
+
+@pytest.mark.parametrize("speaker", SPEAKERS, ids=lambda speaker: speaker.name)
+def test_lips_seal_exactly_at_every_bilabial_in_every_style(speaker):
+    gap = gap_of(move(style=speaker.style))
+    for phone, start, end in timed(SAID):
+        if phone in "PBM":
+            assert gap[frames_between(start - 0.02, end + 0.02)].min() < 1e-6, (phone, start)
+
+
+@pytest.mark.parametrize("speaker", SPEAKERS, ids=lambda speaker: speaker.name)
+def test_the_four_numbers_are_perfect_on_the_truth(speaker):
+    counts = Articulation.empty()
+    for key in "abcde":
+        counts.add(gap_of(move(style=speaker.style, key=key)), timed(SAID), 30.0)
+    summary = counts.summary()
+    assert summary["bilabials_closed"] == summary["silences_closed"] == summary["vowels_open"] == 1.0
+    assert summary["ordering"] > 0.999
+
+
+def test_a_short_vowel_between_bilabials_still_opens():
+    gap = gap_of(move("SIL:.3 M:.07 AA:.07 M:.07 AY:.15 T:.1 AA:.15 SIL:.3"))
+    assert gap[frames_between(0.37, 0.44)].max() > 0.25 * np.percentile(gap, 95)
+
+
+def test_a_plateau_is_never_too_short_for_a_frame():
+    # The shortest bilabial the aligner knows, at 40 places between two frames.
+    for shift in np.linspace(0.0, 1 / 30, 40):
+        phones = timed(f"AA:{0.2 + shift:.5f} B:.03 AA:.2")
+        times = np.arange(0, phones[-1][2], 1 / 30)
+        assert signal(seal_holds(phones), times)[frames_between(phones[1][1] - 0.05, phones[1][2] + 0.05)].max() == 1.0
+
+
+def test_the_mouth_rests_sealed_in_silence():
+    gap = gap_of(move("SIL:.6 AA:.2 SIL:.6 AA:.2 SIL:.6"))
+    for start, end in ((0.0, 0.45), (0.95, 1.25), (1.8, 2.15)):
+        assert gap[frames_between(start, end)].max() < 1e-6
+
+
+def test_nothing_jumps():
+    # Blinks close within 80 ms; nothing else may cross more than 0.2 of its range in a hundredth of a second.
+    fast = {"eyeBlinkLeft", "eyeBlinkRight", "eyeLookDownLeft", "eyeLookDownRight"}
+    for speaker in SPEAKERS:
+        steps = np.abs(np.diff(move(style=speaker.style, fps=120.0), axis=0)).max(0)
+        for name, step in zip(ARKIT_NAMES, steps, strict=True):
+            assert step < (0.3 if name in fast else 0.2), (speaker.name, name, step)
+
+
+def test_coefficients_are_finite_and_in_range():
+    for speaker in SPEAKERS:
+        coefficients = move(style=speaker.style)
+        assert coefficients.dtype == np.float32 and coefficients.shape == (int(timed(SAID)[-1][2] * 30 + 1e-9), 52)
+        assert np.isfinite(coefficients).all() and coefficients.min() >= 0 and coefficients.max() <= 1
+
+
+def test_the_same_key_gives_the_same_motion_and_another_key_another():
+    assert np.array_equal(move(key="1|x|y"), move(key="1|x|y"))
+    assert np.abs(move(key="1|x|y") - move(key="2|x|y")).max() > 0.01
+
+
+def test_frames_are_instants_whatever_the_frame_rate():
+    thirty, sixty = move(fps=30.0), move(fps=60.0)
+    assert np.abs(sixty[::2][: len(thirty)] - thirty).max() < 1e-6
+
+
+def test_styles_differ_more_than_chance():
+    lips = [index for index, name in enumerate(ARKIT_NAMES) if name.startswith(("jaw", "mouth"))]
+
+    def distance(a: np.ndarray, b: np.ndarray) -> float:
+        return float(np.abs(a[:, lips] - b[:, lips]).mean())
+
+    motions = {speaker.name: [move(style=speaker.style, key=key) for key in "abc"] for speaker in SPEAKERS}
+    within = np.mean([distance(takes[0], takes[1]) for takes in motions.values()])
+    for name, takes in motions.items():
+        for other, others in motions.items():
+            if name < other:
+                assert distance(takes[0], others[0]) > 1.3 * within, (name, other)
+
+
+def test_rounding_is_anticipated_and_labiodentals_tuck_the_lip():
+    motion = move("SIL:.3 AA:.2 T:.08 UW:.25 AA:.2 V:.1 AA:.2 SIL:.3")
+    pucker, roll, gap = motion[:, COLUMN["mouthPucker"]], motion[:, COLUMN["mouthRollLower"]], gap_of(motion)
+    assert pucker[frames_between(0.5, 0.55)].mean() > 0.3 * pucker.max() > 0.03
+    assert roll[frames_between(1.04, 1.12)].max() > 0.1
+    assert gap[frames_between(1.06, 1.1)].min() < 0.35 * gap[frames_between(0.85, 0.95)].max()
+
+
+def test_louder_vowels_open_wider():
+    phones = timed("SIL:.3 T:.1 AA:.2 T:.1 SIL:.3")
+    quiet, loud = (
+        gap_of(
+            articulate(
+                phones, samples_of(phones), Style(), Prosody(np.full(101, level), np.zeros(101), np.ones(101, bool)), "k"
+            )
+        )
+        for level in (-8.0, 6.0)
+    )
+    assert loud.max() > 1.15 * quiet.max()
+
+
+def test_every_phone_has_targets_and_every_track_a_reach():
+    assert set(TARGETS) == PHONES | {"SIL"} and set(REACH) == set(TRACKS)
+    for parts in TARGETS.values():
+        for target, share in parts:
+            assert 0 < share < 1 and set(target.values) <= set(TRACKS) and set(target.pulls) <= set(TRACKS)
+
+
+def test_the_ipa_table_maps_to_known_phones_and_reads_every_symbol_whole():
+    for table in (IPA_TO_ARPABET, *IPA_BY_LANGUAGE.values()):
+        for symbol, phones in table.items():
+            assert set(phones) <= PHONES, symbol
+    for symbol, phones in IPA_TO_ARPABET.items():
+        assert tuple(phones_of_ipa(symbol, "en")) == phones
+
+
+@pytest.mark.parametrize(
+    ("ipa", "language", "phones"),
+    [
+        ("faβˈoɾ", "es", "F AA V OW D"),
+        ("bɔ̃ʒˈuʁ", "fr", "B AO ZH UW HH"),
+        ("dʒˈa", "it", "JH AA"),
+        ("vyklʲutʃʲˈitʲ", "ru", "V IH K L UW CH IY T"),
+        ("mˈɛʒɚ", "en", "M EH ZH ER"),
+        ("kɔ̃feʁˈɑ̃s", "fr", "K AO F EY HH AA S"),
+    ],
+)
+def test_ipa_words(ipa, language, phones):
+    assert phones_of_ipa(ipa, language) == phones.split()
+    assert not unknown_ipa(ipa, language)
+
+
+def test_english_numbers_and_abbreviations_are_spoken():
+    assert " ".join(english_words("Press 1, or dial 28 or 1234.")) == "press one or dial twenty eight or one two three four"
+    assert " ".join(english_words("The Asterisk PBX, at 500 P.M.")) == "the asterisk p. b. x. at five hundred p. m."
+
+
+def test_texts_lose_their_remarks():
+    assert spoken_text('IAX (note: does not say "2")') == "IAX"
+    assert spoken_text("...has joined the conference.") == "has joined the conference."
+    assert spoken_text("[ascending tones]") == ""
+
+
+def test_cover_leaves_no_gap_and_no_overlap():
+    covered = cover([("AA", 0.1, 0.3), ("B", 0.25, 0.4), ("T", 0.6, 1.4)], 1.0)
+    assert covered[0][1] == 0.0 and covered[-1][2] == 1.0
+    assert all(one[2] == two[1] for one, two in pairwise(covered))
+    assert [phone for phone, _, _ in covered] == ["SIL", "AA", "B", "SIL", "T"]
+
+
+def test_equal_texts_fall_into_one_split_and_held_out_voices_read_no_train_text():
+    assert text_split("Hello,  World!") == text_split("hello world")
+    shares = [text_split(f"sentence number {index}") for index in range(2000)]
+    assert 0.76 < shares.count("train") / 2000 < 0.84 and 0.09 < shares.count("test") / 2000 < 0.15
+    for voice in SYNTHETIC_VOICES:
+        texts = texts_to_read(voice, [], 0)
+        if voice.name in HELD_OUT_VOICES:
+            assert texts and all(text_split(text) != "train" for text in texts)
+        else:
+            assert sorted(texts) == sorted(SENTENCES)
+
+
+def test_every_voice_belongs_to_one_identity_and_every_identity_has_a_voice():
+    assert set(IDENTITY_OF_VOICE) == {voice.name for voice in SYNTHETIC_VOICES} | {source.voice for source in PROMPT_VOICES}
+    assert set(IDENTITY_OF_VOICE.values()) == {speaker.name for speaker in SPEAKERS}
+    assert IDENTITY_OF_VOICE["allison_en"] == "FaceTalk_170725_00137_TA" and set(HUMAN_IDENTITY) < set(IDENTITY_OF_VOICE)
+    assert len(SYNTHETIC_VOICES) >= 24
+
+
+def test_prosody_finds_pitch_and_loudness():
+    seconds = np.arange(32000) / SAMPLE_RATE
+    hertz = np.where(seconds < 1.0, 120.0, 151.2)  # four semitones up
+    tone = sum(np.sin(k * 2 * np.pi * np.cumsum(hertz) / SAMPLE_RATE) / k for k in range(1, 8))
+    tone *= np.where(seconds < 1.0, 0.05, 0.2)  # 12 dB up
+    prosody = measure_prosody((tone * 8000).astype(np.int16))
+    assert prosody.pitch_at(1.2, 1.8) - prosody.pitch_at(0.2, 0.8) == pytest.approx(4.0, abs=0.3)
+    assert prosody.level_at(1.2, 1.8) - prosody.level_at(0.2, 0.8) == pytest.approx(12.0, abs=0.5)
+
+
+def test_resampling_keeps_a_tone():
+    tone = np.sin(2 * np.pi * 440 * np.arange(22050) / 22050) * np.hanning(22050)
+    resampled = resample((tone * 20000).astype(np.int16), 22050)
+    expected = np.sin(2 * np.pi * 440 * np.arange(16000) / 16000) * np.hanning(16000) * 20000 / 32768
+    assert len(resampled) == 16000 and np.abs(resampled - expected).max() < 2e-3
+
+
+def test_refusal_of_what_does_not_fit():
+    item = Spoken("v/a", "v", "en", True, "hello", np.zeros(16000, np.int16), "en-us", "test")
+    assert refusal(item, None) == "words do not fit"
+    assert describe([], [], [(item, "words do not fit")])["dropped"] == 1
+
+
+needs_espeak = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
+needs_flite = pytest.mark.skipif(shutil.which("flite") is None, reason="flite is not installed")
+SENTENCE = "My brother Bob put a map above the lamp."
+
+
+@needs_espeak
+def test_espeak_tells_its_phones():
+    voice = next(voice for voice in SYNTHETIC_VOICES if voice.name == "espeak_f2")
+    speech, phones = synthesise(voice, SENTENCE)
+    assert phones[0][1] == 0.0 and phones[-1][2] == pytest.approx(len(speech) / SAMPLE_RATE, abs=1e-3)
+    assert " ".join(phone for phone, _, _ in phones if phone in ("P", "B", "M")) == "M B B B P M P B M P"
+    check_sound_under(speech, phones)
+
+
+@needs_flite
+def test_flite_tells_its_phones():
+    voice = next(voice for voice in SYNTHETIC_VOICES if voice.name == "flite_rms")
+    speech, phones = synthesise(voice, SENTENCE)
+    assert " ".join(phone for phone, _, _ in phones if phone in ("P", "B", "M")) == "M B B B P M P B M P"
+    check_sound_under(speech, phones)
+
+
+@needs_flite
+def test_alignment_agrees_with_flites_own_times():
+    pytest.importorskip("pocketsphinx", reason="pocketsphinx (the extra [corpus]) is not installed")
+    from talker_cli.data.articulated.alignment import Aligner
+
+    speech, phones = synthesise(next(voice for voice in SYNTHETIC_VOICES if voice.name == "flite_slt"), SENTENCE)
+    found = Aligner().align(speech, SENTENCE, "en", "en-us")
+    assert found is not None
+    truth = [(phone, start) for phone, start, _ in phones if phone in ("P", "B", "M")]
+    aligned = [(phone, start) for phone, start, _ in found.phones if phone in ("P", "B", "M")]
+    assert [phone for phone, _ in truth] == [phone for phone, _ in aligned]
+    errors = [abs(a - b) for (_, a), (_, b) in zip(truth, aligned, strict=True)]
+    assert np.median(errors) < 0.02 and max(errors) < 0.08
+
+
+def check_sound_under(speech: np.ndarray, phones: tuple[tuple[str, float, float], ...]) -> None:
+    """Vowels are loud, p's middle and silences are not: labels that lag or lead fail."""
+
+    def level(start: float, end: float) -> float:
+        part = speech[int(start * SAMPLE_RATE) : max(int(end * SAMPLE_RATE), int(start * SAMPLE_RATE) + 80)].astype(float)
+        return float(np.sqrt(np.square(part).mean()))
+
+    vowels = [level(start, end) for phone, start, end in phones if phone in VOWELS]
+    silences = [level(start, end) for phone, start, end in phones if phone == "SIL"]
+    closures = [level(start + 0.008, start + 0.028) for phone, start, _ in phones if phone == "P"]
+    assert max(silences) < 0.3 * np.median(vowels) and np.median(closures) < 0.25 * np.median(vowels)
+
+
+def test_a_dataset_survives_writing_and_reading(tmp_path: Path):
+    phones = timed(SAID)
+    speech = np.random.default_rng(0).integers(-3000, 3000, samples_of(phones)).astype(np.int16)
+    rig = Rig(
+        np.zeros((4, 3), np.float32), np.array([[0, 1, 2]], np.int32), np.zeros((52, 4, 3), np.float32), ARKIT_NAMES,
+        {"lips": np.ones(4, bool), "upper_face": np.ones(4, bool)}, np.array([[0, 1]], np.int32), 30.0,
+    )  # fmt: skip
+    speaker = SPEAKERS[2]
+    rigs = RigFile(rig, {speaker.name: Identity(speaker.name, rig.template, None, "test")})
+    recording = Recording("v/a", "v", "en", True, "test", "text", phones, "nowhere")
+    clip = Clip(f"v/a@{speaker.name}", "v/a", speaker.name, True)
+    motion = articulate(phones, len(speech), speaker.style, measure_prosody(speech), "k")
+    info = DatasetInfo("s", "l", 30.0, (speaker.name,), (recording,), (clip,), "c", 0, {"a": 1})
+    write_dataset(tmp_path, info, rigs, [("v/a", speech)], [(clip.name, motion)])
+    read = Dataset(tmp_path)
+    assert read.recordings["v/a"] == recording and read.clips("test") == [clip]
+    assert np.array_equal(np.round(read.speech("v/a") * 32768).astype(np.int16), speech)
+    assert np.abs(read.coefficients(clip.name) - motion).max() < 1e-3
+    assert gap_of(read.coefficients(clip.name))[frames_between(0.42, 0.46)].max() < 2e-5  # half floats still seal
