@@ -1,0 +1,1 @@
+"""Sources of training data, and the prepared dataset that they become."""
