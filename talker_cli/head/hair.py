@@ -23,7 +23,6 @@ class Hair:
         length: how far hair hangs below the pupils at the sides and back, mm (0 for short hair).
         nape: height of short hair's border at the nape, mm over the pupils.
         part: depth of a parting in the middle, mm.
-        bun: size of a knot of hair at the back, mm (0 for none).
         bald: 1 draws the whole shell under the skin.
     """
 
@@ -34,7 +33,6 @@ class Hair:
     length: float = 0.0
     nape: float = -62.0
     part: float = 0.0
-    bun: float = 0.0
     bald: float = 0.0
 
 
@@ -80,10 +78,6 @@ def hair_points(hair: Hair) -> np.ndarray:
     points = skull + thick[..., None] * direction
     if hair.length != 0:
         points = _hang(points, hair, azimuth, flat, rows)
-    if hair.bun > 0:
-        away = points - np.array([0.0, 30.0, -104.0])
-        near = bump(np.linalg.norm(away * [1.0, 1.0, 0.5], axis=-1), hair.bun)
-        points = points + near[..., None] * np.array([0.0, 6.0, -1.15 * hair.bun])
     tuck = points[-1] - (5.0 if hair.length == 0 else 16.0) * flat
     points = np.concatenate([points, tuck[None]])
     if hair.bald > 0:

@@ -318,7 +318,7 @@ PEOPLE: tuple[Person, ...] = (
             blush=0.15,
             lashes=0.9,
         ),
-        Hair(front=68, temple=6, volume=9, sides=6, nape=-50, bun=26),
+        Hair(front=70, temple=6, volume=26, sides=19, nape=-54),
     ),
     Person(
         "FaceTalk_170913_03279_TA",
