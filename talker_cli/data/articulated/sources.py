@@ -10,6 +10,7 @@ import numpy as np
 
 from talker_cli.data.prepared import SAMPLE_RATE
 from talker_cli.errors import InputError, MachineError
+from talker_cli.ffmpeg import executable
 
 SOUNDS = Path("/usr/share/asterisk/sounds")
 TEXTS = Path("/usr/share/doc")
@@ -119,9 +120,8 @@ def decode_g722(path: Path) -> np.ndarray:
     Raises:
         InputError: ffmpeg cannot decode the file.
     """
-    import imageio_ffmpeg  # type: ignore[import-untyped, unused-ignore]
 
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "g722", "-i", str(path)]
+    command = [executable(), "-v", "error", "-f", "g722", "-i", str(path)]
     run = subprocess.run([*command, "-f", "s16le", "-ar", str(SAMPLE_RATE), "-ac", "1", "-"], capture_output=True, check=False)
     if run.returncode or not run.stdout:
         raise InputError(
