@@ -1,6 +1,5 @@
 """The articulated corpus: recordings, their phones, and the motion of eight identities, as a prepared dataset."""
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -169,11 +168,3 @@ def _move(job: tuple[Recording, np.ndarray, int, float]) -> list[tuple[str, np.n
         motion = articulate(recording.phones, len(speech), speaker.style, prosody, key, fps)
         moved.append((f"{recording.name}@{speaker.name}", motion.astype(np.float16)))
     return moved
-
-
-def fingerprint(recordings: Sequence[Recording]) -> str:
-    """Return a hash of all phones: equal corpora have equal ones."""
-    digest = hashlib.sha256()
-    for recording in recordings:
-        digest.update(repr((recording.name, recording.split, recording.phones)).encode())
-    return digest.hexdigest()[:16]

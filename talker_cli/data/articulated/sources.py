@@ -119,8 +119,8 @@ def decode_g722(path: Path) -> np.ndarray:
 
     Raises:
         InputError: ffmpeg cannot decode the file.
+        MachineError: ffmpeg is missing.
     """
-
     command = [executable(), "-v", "error", "-f", "g722", "-i", str(path)]
     run = subprocess.run([*command, "-f", "s16le", "-ar", str(SAMPLE_RATE), "-ac", "1", "-"], capture_output=True, check=False)
     if run.returncode or not run.stdout:

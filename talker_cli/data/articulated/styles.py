@@ -144,5 +144,3 @@ SPEAKERS: tuple[Speaker, ...] = (
         "earnest man, protruding lips and active brows",
     ),
 )  # fmt: skip
-
-SPEAKER_OF = {speaker.name: speaker for speaker in SPEAKERS}
