@@ -31,12 +31,13 @@ def training_progress(on_stop: str) -> Iterator[Callable[["Progress"], None]]:
 @contextmanager
 def _bar() -> Iterator[Callable[["Progress"], None]]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
 
     shown = TextColumn("{task.fields[shown]}")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), shown, TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        tasks: dict[str, object] = {}
+    with Bar(*columns, console=Console(stderr=True)) as bar:
+        tasks: dict[str, TaskID] = {}
 
         def report(progress: "Progress") -> None:
             if progress.stage not in tasks:
@@ -44,7 +45,7 @@ def _bar() -> Iterator[Callable[["Progress"], None]]:
             task = tasks[progress.stage]
             speed = next(entry.speed for entry in bar.tasks if entry.id == task)
             rate = f"{speed:.2f} steps/s " if speed else ""
-            bar.update(task, completed=progress.step, shown=rate + _losses(progress))  # type: ignore[arg-type]
+            bar.update(task, completed=progress.step, shown=rate + _losses(progress))
 
         yield report
 
