@@ -1,7 +1,7 @@
 """Speech to motion: load a model, pick the identity, sample, decode, write."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,21 +9,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from talker_cli.audio import audio_hash, load_speech
-from talker_cli.errors import IdentityError, InputError, ModelError
+from talker_cli.audio import load_speech
+from talker_cli.errors import InputError, ModelError
+from talker_cli.files import file_hash
+from talker_cli.identities import STAND_IN_NOTE, resolve_identity
 from talker_cli.model.audio_encoder import log_mel
-from talker_cli.model.checkpoint import file_hash, load_model, model_folder
+from talker_cli.model.checkpoint import load_model
 from talker_cli.model.config import MAX_TIMESTEP, SAMPLE_RATE
 from talker_cli.model.device import choose_device
 from talker_cli.model.diffusion import OnStep, frame_noise, sample_ddim, sample_ddpm, uniform_timesteps
+from talker_cli.model.folder import model_folder
 from talker_cli.model.network import FaceDiffusion
 from talker_cli.motion import write_motion
-from talker_cli.rig import ARKIT_NAMES, Identity, load_rig
-
-STAND_IN_NOTE = (
-    "The FaceTalk names are stand-ins: built-in styles and heads under VOCASET's training names, not its people; "
-    "the motion was learned from a model of articulation, not from captures."
-)
+from talker_cli.rig import ARKIT_NAMES, load_rig
 
 
 @dataclass(frozen=True)
@@ -38,22 +36,6 @@ class AnimateResult:
     seconds: float
 
 
-def resolve_identity(name: str, known: Sequence[str]) -> str:
-    """Return the identity that `name` is or uniquely begins.
-
-    Raises:
-        IdentityError: none fits, or more than one.
-    """
-    if name in known:
-        return name
-    fitting = [candidate for candidate in known if name and candidate.startswith(name)]
-    if len(fitting) == 1:
-        return fitting[0]
-    if fitting:
-        raise IdentityError(f"identity '{name}' fits {len(fitting)}: {', '.join(fitting)}; give more of the name")
-    raise IdentityError(f"no identity '{name}'; expected one of {', '.join(known)}, or the beginning of one")
-
-
 def parse_steps(steps: str) -> int | None:
     """Return the number of steps that `--steps` names, or None for the teacher's full sampler.
 
@@ -65,11 +47,6 @@ def parse_steps(steps: str) -> int | None:
     if not steps.isascii() or not steps.isdigit() or not 1 <= int(steps) <= MAX_TIMESTEP:
         raise InputError(f"found --steps {steps}; expected 8 (the student), a number from 1 to {MAX_TIMESTEP}, or full")
     return None if int(steps) == MAX_TIMESTEP else int(steps)
-
-
-def list_identities(model: str) -> list[Identity]:
-    """Return the identities a model knows by name."""
-    return list(load_rig(model_folder(model) / "rig.safetensors").identities.values())
 
 
 class Animator:
@@ -217,7 +194,7 @@ def _about(
         "fps": config.fps,
         "identity": identity,
         "rig": {"path": str((folder / "rig.safetensors").resolve()), "sha256": config.rig},
-        "audio": {"path": str(audio.resolve()), "sha256": audio_hash(audio)},
+        "audio": {"path": str(audio.resolve()), "sha256": file_hash(audio)},
         "model": {"path": str(folder.resolve()), "sha256": file_hash(folder / f"{config.kind}.safetensors")},
         "sampler": animator.sampler,
         "seed": seed,

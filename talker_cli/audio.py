@@ -5,7 +5,6 @@ seconds of start-up out, and streams, so that an hour of six channels never lies
 here, because ffmpeg's own downmix drops the bass channel and raises a mono voice in a stereo file by 3 dB.
 """
 
-import hashlib
 import struct
 import subprocess
 import tempfile
@@ -49,17 +48,6 @@ def load_speech(path: Path) -> np.ndarray:
     if peak > LOUDEST:
         raise InputError(f"{path} holds samples up to {peak:.4g}; expected -1…1; scale it and save it again")
     return np.clip(speech, -1.0, 1.0)
-
-
-def audio_hash(path: Path) -> str:
-    """Return the SHA-256 of the file's bytes, hexadecimal.
-
-    Raises:
-        InputError: the file is missing or cannot be read.
-    """
-    check_file(Path(path))
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def check_file(path: Path) -> None:

@@ -150,7 +150,7 @@ def identities(model: ModelOption = DEFAULT_MODEL) -> None:
 
     Example: talker identities
     """
-    from talker_cli.animate import STAND_IN_NOTE, list_identities
+    from talker_cli.identities import STAND_IN_NOTE, list_identities
 
     people = list_identities(model)
     width = max((len(person.name) for person in people), default=0)

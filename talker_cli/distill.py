@@ -15,7 +15,8 @@ from torch import Tensor
 
 from talker_cli.data.prepared import Dataset
 from talker_cli.errors import InputError
-from talker_cli.model.checkpoint import file_hash, load_model, save_model
+from talker_cli.files import file_hash
+from talker_cli.model.checkpoint import load_model, save_model
 from talker_cli.model.config import MAX_TIMESTEP, ModelConfig
 from talker_cli.model.device import choose_device
 from talker_cli.model.diffusion import add_noise, alpha_sigma, two_step_target

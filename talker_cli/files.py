@@ -1,6 +1,7 @@
 """Atomic writing, and reading of safetensors files with one metadata key that holds sorted JSON."""
 
 import errno
+import hashlib
 import json
 import os
 import tempfile
@@ -127,6 +128,12 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray], metadata: Any) -> No
             save_file(contiguous, temporary, metadata={METADATA_KEY: text})
         except SafetensorError as error:  # its own kind for what the disk refuses
             raise OutputError(f"cannot write {path}: {error}; free some space or choose another place") from error
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 class ArrayFile:

@@ -10,7 +10,8 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 
 from talker_cli.data.prepared import Dataset
-from talker_cli.model.checkpoint import file_hash, save_model
+from talker_cli.files import file_hash
+from talker_cli.model.checkpoint import save_model
 from talker_cli.model.config import ModelConfig
 from talker_cli.model.device import choose_device
 from talker_cli.model.network import FaceDiffusion

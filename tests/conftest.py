@@ -126,7 +126,8 @@ def model(tmp_path_factory: pytest.TempPathFactory, head: RigFile) -> Path:
     """A model folder whose student and teacher predict zero: its motion is everybody's neutral face."""
     import torch
 
-    from talker_cli.model.checkpoint import file_hash, save_model
+    from talker_cli.files import file_hash
+    from talker_cli.model.checkpoint import save_model
     from talker_cli.model.config import ModelConfig
     from talker_cli.model.network import FaceDiffusion
 

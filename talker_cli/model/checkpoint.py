@@ -1,6 +1,5 @@
-"""Model folders: `weights/<name>/` with `rig.safetensors`, `teacher.safetensors`, `student.safetensors`, `MODEL_CARD.md`."""
+"""Weights files: a network's tensors as safetensors, its config in the metadata."""
 
-import hashlib
 from pathlib import Path
 
 import torch
@@ -9,30 +8,6 @@ from talker_cli.errors import ModelError
 from talker_cli.files import ArrayFile, write_arrays
 from talker_cli.model.config import ModelConfig
 from talker_cli.model.network import FaceDiffusion
-
-
-def model_folder(model: str) -> Path:
-    """Return the folder of a model given by name or by path.
-
-    A name is looked up in the weights that were installed with the package, then in the checkout's.
-
-    Raises:
-        ModelError: there is no such folder.
-    """
-    package = Path(__file__).resolve().parents[1]
-    places = [package / "weights" / model, package.parent / "weights" / model, Path(model)]
-    for place in places:
-        if (place / "rig.safetensors").is_file():
-            return place
-    if Path(model).is_dir():
-        raise ModelError(f"{model} is no model folder: no rig.safetensors in it; expected what talker train writes")
-    raise ModelError(f"no model '{model}'; expected a built-in name (talker-base) or a folder that talker train wrote")
-
-
-def file_hash(path: Path) -> str:
-    """Return the SHA-256 of a file in hex."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def save_model(path: Path, network: FaceDiffusion) -> None:

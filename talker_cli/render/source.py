@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from talker_cli.audio import audio_hash, check_file
+from talker_cli.audio import check_file
 from talker_cli.errors import InputError
+from talker_cli.files import file_hash
 from talker_cli.motion import Motion, sidecar_path
 from talker_cli.rig import Rig, load_rig
 
@@ -24,7 +25,7 @@ def rig_of_motion(path: Path, motion: Motion) -> Rig:
     identity = motion.about.get("identity")
     if not place.is_file():
         raise InputError(f"no rig at {place}, which {sidecar} names; expected the model's rig.safetensors; animate again")
-    if digest is not None and audio_hash(place) != digest:
+    if digest is not None and file_hash(place) != digest:
         raise InputError(f"the rig at {place} is not the one {path} was made for (its SHA-256 differs); animate again")
     content = load_rig(place)
     if identity is None:
@@ -47,7 +48,7 @@ def audio_of_motion(path: Path, motion: Motion) -> Path | None:
     if not place.is_file():
         raise InputError(f"the recording {place} is not there any more; expected the one that was animated; {hint}")
     check_file(place)
-    if digest is not None and audio_hash(place) != digest:
+    if digest is not None and file_hash(place) != digest:
         raise InputError(f"the recording {place} has changed since it was animated (its SHA-256 differs); {hint}")
     return place
 

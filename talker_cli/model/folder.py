@@ -1,0 +1,23 @@
+"""Model folders: `weights/<name>/` with `rig.safetensors`, `teacher.safetensors`, `student.safetensors`, `MODEL_CARD.md`."""
+
+from pathlib import Path
+
+from talker_cli.errors import ModelError
+
+
+def model_folder(model: str) -> Path:
+    """Return the folder of a model given by name or by path.
+
+    A name is looked up in the weights that were installed with the package, then in the checkout's.
+
+    Raises:
+        ModelError: there is no such folder.
+    """
+    package = Path(__file__).resolve().parents[1]
+    places = [package / "weights" / model, package.parent / "weights" / model, Path(model)]
+    for place in places:
+        if (place / "rig.safetensors").is_file():
+            return place
+    if Path(model).is_dir():
+        raise ModelError(f"{model} is no model folder: no rig.safetensors in it; expected what talker train writes")
+    raise ModelError(f"no model '{model}'; expected a built-in name (talker-base) or a folder that talker train wrote")
