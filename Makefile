@@ -46,4 +46,4 @@ opengl:
 	@sh tools/opengl.sh
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache out.npy out.json out.mp4
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache out.npy out.coefficients.npy out.json out.mp4

@@ -1,0 +1,75 @@
+"""The weights that ship, on the recording that ships: no model in training heard it, or any other voice saying its text."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from talker_cli.animate import load_animator
+from talker_cli.audio import load_speech
+from talker_cli.evaluate import loudness_coefficients
+from talker_cli.head import build_head
+from talker_cli.metrics import Articulation
+from talker_cli.model.folder import model_folder
+from talker_cli.rig import load_rig
+
+SPEECH = Path(__file__).parents[1] / "examples" / "speech.wav"
+
+# Forced alignment of "I am afraid I was unable to create a connection to the Digium demonstration Asterisk server. You may
+# find some helpful debugging information on the Asterisk console.": what the lips must show, seconds.
+PHONES = (
+    ("AY", 0.16, 0.23), ("AE", 0.23, 0.29), ("M", 0.29, 0.37), ("AY", 0.80, 0.91), ("B", 1.55, 1.59), ("M", 3.55, 3.66),
+    ("M", 3.83, 3.88), ("AE", 4.53, 4.86), ("M", 6.19, 6.24), ("AY", 6.48, 6.61), ("M", 6.79, 6.85), ("P", 7.10, 7.13),
+    ("B", 7.58, 7.70), ("M", 8.25, 8.32), ("AA", 8.61, 8.68), ("AE", 8.84, 9.06), ("AA", 9.47, 9.60),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def gaps() -> dict[str, np.ndarray]:
+    """The mouth gap (T,) of the shipped student for each identity, and of a jaw that follows the loudness."""
+    folder = model_folder("talker-base")
+    student, speech = load_animator(folder, "8", "cpu"), load_speech(SPEECH)
+    rig = load_rig(folder / "rig.safetensors").rig
+    rows = rig.lip_gap_rows()
+
+    def gap(coefficients: np.ndarray) -> np.ndarray:
+        return np.asarray(np.maximum(coefficients @ rows.T, 0).mean(1))
+
+    found = {name: gap(student.coefficients(speech, name)) for name in student.network.config.identities}
+    loudness = loudness_coefficients(speech, len(next(iter(found.values()))), rig.fps, rig.names)
+    return found | {"loudness": gap(loudness)}
+
+
+def articulation(gap: np.ndarray) -> dict[str, float]:
+    counts = Articulation.empty()
+    counts.add(gap, PHONES, 30.0)
+    return counts.summary()
+
+
+def test_every_identity_closes_and_opens_where_the_speech_does(gaps: dict[str, np.ndarray]) -> None:
+    """Breaks if weights, features, sampler or rig no longer belong together: no lip movement by chance reaches this."""
+    for name, gap in gaps.items():
+        if name != "loudness":
+            summary = articulation(gap)
+            assert summary["bilabials"] == 8 and summary["vowels"] == 9
+            assert summary["bilabials_closed"] >= 0.6 and summary["vowels_open"] >= 0.85, (name, summary)
+            assert summary["ordering"] >= 0.9, (name, summary)
+    mean = np.mean([articulation(gap)["bilabials_closed"] for name, gap in gaps.items() if name != "loudness"])
+    assert mean > articulation(gaps["loudness"])["bilabials_closed"]
+
+
+def test_identities_speak_in_manners_of_their_own(gaps: dict[str, np.ndarray]) -> None:
+    """The widest opening differs between the least and the most lively by half and more."""
+    widest = sorted(np.percentile(gap, 95) for name, gap in gaps.items() if name != "loudness")
+    assert widest[-1] > 1.5 * widest[0]
+
+
+def test_the_shipped_rig_is_the_head_of_this_code() -> None:
+    """Breaks if the head changes and the weights' rig is not made again."""
+    shipped, built = load_rig(model_folder("talker-base") / "rig.safetensors"), build_head()
+    assert shipped.rig.names == built.rig.names and list(shipped.identities) == list(built.identities)
+    assert np.allclose(shipped.rig.basis, built.rig.basis, atol=1e-6)
+    for name, person in built.identities.items():
+        assert np.allclose(shipped.identities[name].template, person.template, atol=1e-6)
+        shade = np.abs(shipped.identities[name].colors.astype(int) - person.colors.astype(int))
+        assert shade.max() <= 2  # of 255: another processor rounds differently
