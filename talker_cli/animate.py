@@ -103,7 +103,8 @@ class Animator:
             return network.guided_x0(x_t, torch.full((1,), t, device=self.device), features, style, scale)
 
         def noise(index: int) -> Tensor:
-            return frame_noise(seed, frames, len(config.names), index).to(self.device)
+            deviation = config.noise_scale if index == 0 else 1.0
+            return deviation * frame_noise(seed, frames, len(config.names), index).to(self.device)
 
         if config.kind == "student":
             x0 = sample_ddim(predict_x0, noise, [step / MAX_TIMESTEP for step in config.timesteps], on_step)

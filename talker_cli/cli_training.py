@@ -63,6 +63,7 @@ def train(
     steps: Annotated[int, typer.Option(help="Optimiser steps.", min=1)] = 8000,
     batch_frames: BatchOption = 4096,
     learning_rate: Annotated[float, typer.Option(help="Peak of the cosine.")] = 1.5e-3,
+    guidance: Annotated[float, typer.Option(help="The teacher's default guidance at sampling; 1 is off.")] = 1.0,
     bf16: PrecisionOption = False,
     save_every: SaveOption = 200,
     seed: SeedOption = 0,
@@ -76,8 +77,9 @@ def train(
     from talker_cli.train import train as run
 
     config = TrainConfig(
-        steps=steps, batch_frames=batch_frames, learning_rate=learning_rate, bf16=bf16, seed=seed, save_every=save_every
-    )
+        steps=steps, batch_frames=batch_frames, learning_rate=learning_rate, guidance_scale=guidance,
+        bf16=bf16, seed=seed, save_every=save_every,
+    )  # fmt: skip
     with training_progress(f"the same command resumes the run in {output}") as report:
         result(run(dataset, output, config, device=device, on_progress=report))
 
@@ -90,6 +92,7 @@ def distill(
     stage_steps: Annotated[int, typer.Option(help="Optimiser steps of each halving but the last.", min=1)] = 500,
     last_stage_steps: Annotated[int, typer.Option(help="Optimiser steps of the last halving.", min=1)] = 1000,
     guidance: Annotated[float | None, typer.Option(help="Guidance baked into the student; the teacher's default.")] = None,
+    noise_scale: Annotated[float, typer.Option(help="Deviation of the noise the student starts from.", min=0.0, max=1.0)] = 0.7,
     batch_frames: BatchOption = 4096,
     bf16: PrecisionOption = False,
     seed: SeedOption = 0,
@@ -104,7 +107,7 @@ def distill(
 
     config = DistillConfig(
         steps=steps, stage_steps=stage_steps, last_stage_steps=last_stage_steps, guidance_scale=guidance,
-        batch_frames=batch_frames, bf16=bf16, seed=seed,
+        noise_scale=noise_scale, batch_frames=batch_frames, bf16=bf16, seed=seed,
     )  # fmt: skip
     with training_progress(f"the same command resumes the run in {model}") as report:
         result(run(model, dataset, config, device=device, on_progress=report))

@@ -38,6 +38,7 @@ class DistillConfig:
         batch_frames: motion frames a batch.
         learning_rate: at the start of a stage; it falls to 0 over the stage.
         guidance_scale: baked in at the first stage; None takes the teacher's default.
+        noise_scale: recorded as the student's deviation of the starting noise; it does not change the distillation.
         ema: decay of the averaged weights.
         bf16: compute matrix products in bfloat16.
         seed: of batches and noise.
@@ -50,6 +51,7 @@ class DistillConfig:
     batch_frames: int = 4096
     learning_rate: float = 3e-4
     guidance_scale: float | None = None
+    noise_scale: float = 0.7
     ema: float = 0.99
     bf16: bool = False
     seed: int = 0
@@ -133,15 +135,15 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
         run.save(0, modules, optimizer, {"stage": stage})
 
     path = model / "student.safetensors"
-    teacher.config = student_config(original.config, config.steps)
+    teacher.config = student_config(original.config, config.steps, config.noise_scale)
     save_model(path, teacher)
     return path
 
 
-def student_config(teacher: ModelConfig, steps: int) -> ModelConfig:
+def student_config(teacher: ModelConfig, steps: int, noise_scale: float) -> ModelConfig:
     """Return the config of a student of `teacher` with `steps` evenly spaced timesteps; its guidance is baked in."""
     timesteps = tuple(MAX_TIMESTEP * (steps - index) // steps for index in range(steps))
-    return replace(teacher, kind="student", timesteps=timesteps, guidance_scale=1.0)
+    return replace(teacher, kind="student", timesteps=timesteps, guidance_scale=1.0, noise_scale=noise_scale)
 
 
 def _step_loss(

@@ -35,6 +35,7 @@ class TrainConfig:
         clip: largest norm of the gradient.
         ema: decay of the averaged weights that are saved.
         drop: probability of dropping the speech, and of dropping the style (guidance needs both).
+        guidance_scale: recorded as the teacher's default at sampling; it does not change the training.
         bf16: compute matrix products in bfloat16.
         seed: of weights, batches, noise.
         save_every: steps between states that a killed run resumes from.
@@ -49,6 +50,7 @@ class TrainConfig:
     clip: float = 1.0
     ema: float = 0.999
     drop: float = 0.1
+    guidance_scale: float = 1.0
     bf16: bool = False
     seed: int = 0
     save_every: int = 200
@@ -101,6 +103,7 @@ def train(dataset_folder: Path, output: Path, config: TrainConfig, *, device: st
         names=dataset.rig.rig.names,
         identities=dataset.info.identities,
         fps=dataset.info.fps,
+        guidance_scale=config.guidance_scale,
     )
     bank = ClipBank(dataset, "train", model_config)
     network = FaceDiffusion(model_config)

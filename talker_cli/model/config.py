@@ -29,6 +29,7 @@ class ModelConfig:
         prediction: what the denoiser's output means, "v" or "x0".
         timesteps: of a student, the descending timesteps in 1…MAX_TIMESTEP it was distilled for; empty for a teacher.
         guidance_scale: the default at sampling, 1 = off; a student has it baked in and holds 1.
+        noise_scale: deviation of the noise that sampling starts from; under 1, motion keeps closer to the most likely one.
     """
 
     kind: str
@@ -46,6 +47,7 @@ class ModelConfig:
     prediction: str = "v"
     timesteps: tuple[int, ...] = ()
     guidance_scale: float = 1.0
+    noise_scale: float = 1.0
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON-able values."""
