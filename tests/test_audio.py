@@ -1,6 +1,5 @@
 """Every format, width, rate and channel count arrives as the same sound; what is no recording is refused in one line."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 import soundfile
 from conftest import ffmpeg, spoken
 
-from talker_cli.audio import audio_hash, load_speech
+from talker_cli.audio import load_speech
 from talker_cli.errors import InputError
 
 TONE = 440.0  # hertz
@@ -162,8 +161,3 @@ def test_a_film_without_sound(tmp_path: Path) -> None:
     ffmpeg("-f", "lavfi", "-i", "testsrc=size=64x64:duration=1", tmp_path / "v.mp4")
     with pytest.raises(InputError, match="no audio stream"):
         load_speech(tmp_path / "v.mp4")
-
-
-def test_hash_is_of_the_bytes(wav: Path) -> None:
-    """Breaks if the sidecar's hash is of something else than the file."""
-    assert audio_hash(wav) == hashlib.sha256(wav.read_bytes()).hexdigest()

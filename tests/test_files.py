@@ -1,6 +1,7 @@
 """Files appear whole or not at all; rigs and motions come back as they went."""
 
 import errno
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from conftest import IDENTITY
 
 from talker_cli.errors import InputError, ModelError, OutputError
-from talker_cli.files import ArrayFile, atomic_path, check_writable, read_json, write_arrays, write_json
+from talker_cli.files import ArrayFile, atomic_path, check_writable, file_hash, read_json, write_arrays, write_json
 from talker_cli.motion import coefficients_path, read_motion, sidecar_path, write_motion
 from talker_cli.rig import ARKIT_NAMES, RigFile, load_rig, save_rig
 
@@ -188,3 +189,9 @@ def test_an_identity_without_colours_has_the_rigs(tmp_path: Path, head: RigFile)
     again = load_rig(tmp_path / "r").rig_of(IDENTITY)
     assert again.colors is not None and head.rig.colors is not None
     assert (again.colors == head.rig.colors).all()
+
+
+def test_file_hash_is_of_the_bytes(tmp_path: Path) -> None:
+    """Breaks if a sidecar's hash is of something else than the file."""
+    (tmp_path / "some").write_bytes(b"talker" * 100_000)
+    assert file_hash(tmp_path / "some") == hashlib.sha256(b"talker" * 100_000).hexdigest()
