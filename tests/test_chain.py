@@ -16,6 +16,8 @@ from tiny import IDENTITIES, tiny_dataset
 from talker_cli.rig import load_rig
 
 SMALL = ("--batch-frames", "64", "--device", "cpu")
+# Steps this small are all waiting when several threads share them with whatever else the machine does.
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 def command(*arguments: object) -> list[str]:
@@ -28,8 +30,10 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A tiny dataset, and a model trained and distilled on it by the command line."""
     folder = tmp_path_factory.mktemp("chain")
     dataset, model = tiny_dataset(folder / "prepared"), folder / "model"
-    subprocess.run(command("train", dataset, "-o", model, "--steps", 4, *SMALL), check=True)
-    subprocess.run(command("distill", model, dataset, "--stage-steps", 1, "--last-stage-steps", 1, *SMALL), check=True)
+    subprocess.run(command("train", dataset, "-o", model, "--steps", 4, *SMALL), check=True, env=ENVIRONMENT)
+    subprocess.run(
+        command("distill", model, dataset, "--stage-steps", 1, "--last-stage-steps", 1, *SMALL), check=True, env=ENVIRONMENT
+    )
     return dataset, model
 
 
@@ -37,7 +41,7 @@ def test_training_killed_outright_resumes_to_the_same_weights(chain: tuple[Path,
     """kill -9 at an unknown moment after the first saved state, then the same command again."""
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     arguments = ("train", chain[0], "--steps", 60, "--save-every", 10, *SMALL)
-    with subprocess.Popen(command(*arguments, "-o", killed), stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command(*arguments, "-o", killed), stderr=subprocess.DEVNULL, env=ENVIRONMENT) as process:
         deadline = time.monotonic() + 240
         while not (killed / "run-teacher" / "state.safetensors").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -45,7 +49,7 @@ def test_training_killed_outright_resumes_to_the_same_weights(chain: tuple[Path,
     assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
     assert not (killed / "teacher.safetensors").exists()
     for folder in (killed, whole):
-        subprocess.run(command(*arguments, "-o", folder), check=True)
+        subprocess.run(command(*arguments, "-o", folder), check=True, env=ENVIRONMENT)
     assert (killed / "teacher.safetensors").read_bytes() == (whole / "teacher.safetensors").read_bytes()
 
 
