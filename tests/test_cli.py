@@ -314,7 +314,11 @@ def test_ctrl_c(motion: Path, tmp_path: Path) -> None:
     before = names(tmp_path)
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     command = [sys.executable, "-m", "talker_cli", "render", str(motion)]
-    process = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # A shell's background job, as a build machine may be, ignores Ctrl-C and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     deadline = time.monotonic() + 60
     while names(tmp_path) == before and time.monotonic() < deadline:
         time.sleep(0.05)
