@@ -25,11 +25,6 @@ def x0_from_v(x_t: Tensor, v: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
     return alpha * x_t - sigma * v
 
 
-def eps_from_v(x_t: Tensor, v: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-    """Return eps = sigma x_t + alpha v."""
-    return sigma * x_t + alpha * v
-
-
 def v_from_x0_eps(x0: Tensor, eps: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
     """Return v = alpha eps - sigma x0."""
     return alpha * eps - sigma * x0
