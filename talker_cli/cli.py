@@ -18,7 +18,8 @@ from talker_cli.cli_common import (
     result,
     same_file,
 )
-from talker_cli.cli_training import distill, evaluate, preprocess, train
+from talker_cli.cli_evaluate import evaluate
+from talker_cli.cli_training import distill, preprocess, train
 
 DEFAULT_IDENTITY = "FaceTalk_170725"
 DEFAULT_MODEL = "talker-base"
