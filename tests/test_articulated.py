@@ -228,12 +228,17 @@ def test_equal_texts_fall_into_one_split_and_held_out_voices_read_no_train_text(
     assert text_split("Hello,  World!") == text_split("hello world")
     shares = [text_split(f"sentence number {index}") for index in range(2000)]
     assert 0.76 < shares.count("train") / 2000 < 0.84 and 0.09 < shares.count("test") / 2000 < 0.15
+    heard: set[str] = set()
     for voice in SYNTHETIC_VOICES:
         texts = texts_to_read(voice, [], 0)
         if voice.name in HELD_OUT_VOICES:
             assert texts and all(text_split(text) != "train" for text in texts)
         else:
-            assert sorted(texts) == sorted(SENTENCES)
+            assert sorted(text for text in texts if text in SENTENCES) == sorted(SENTENCES)
+            strings = [text for text in texts if text not in SENTENCES]
+            assert len(set(strings)) == len(strings) == 2 * len(SENTENCES)
+            assert not heard & set(strings), "two voices read the same strings of words"
+            heard |= set(strings)
 
 
 def test_every_voice_belongs_to_one_identity_and_every_identity_has_a_voice():

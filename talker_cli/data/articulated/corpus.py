@@ -23,7 +23,7 @@ from talker_cli.rig import RigFile
 
 FPS = 30.0
 LANGUAGES = ("en", "es", "fr", "it", "ru")
-SYNTHETIC_MINUTES = 48.0
+SYNTHETIC_MINUTES = 90.0
 
 # Below these log likelihoods a frame (pocketsphinx's integer log scale) text and sound do not fit each other.
 WORST_SCORE = {"en": -45.0, "es": -40.0, "fr": -40.0, "it": -40.0, "ru": -40.0}

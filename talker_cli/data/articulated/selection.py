@@ -8,9 +8,11 @@ from talker_cli.data.articulated.recordings import Spoken
 from talker_cli.data.articulated.sentences import SENTENCES
 from talker_cli.data.articulated.sources import PROMPT_VOICES, list_prompts
 from talker_cli.data.articulated.synthesis import HELD_OUT_VOICES, SYNTHETIC_VOICES, SyntheticVoice, read_aloud
+from talker_cli.data.articulated.words import word_strings
 
 SHARES = (("train", 0.80), ("validation", 0.08), ("test", 0.12))
 SHORTEST_PROMPT = 4  # words, of prompts that synthetic voices read
+WORD_STRINGS = 2  # for each sentence or prompt: see words.py
 
 
 def text_split(text: str) -> str:
@@ -33,7 +35,10 @@ def split_of(item: Spoken) -> str:
 
 
 def texts_to_read(voice: SyntheticVoice, prompts: Sequence[str], seed: int) -> list[str]:
-    """Return a voice's own order of sentences and prompts, two sentences to each prompt; held-out voices read no train text."""
+    """Return a voice's own order of sentences, prompts and strings of random words.
+
+    Held-out voices read neither texts of the training split nor strings of words.
+    """
 
     def shuffled(texts: Sequence[str], kind: str) -> list[str]:
         return sorted(texts, key=lambda text: hashlib.sha256(f"{seed}|{voice.name}|{kind}|{text}".encode()).hexdigest())
@@ -41,10 +46,12 @@ def texts_to_read(voice: SyntheticVoice, prompts: Sequence[str], seed: int) -> l
     held_out = voice.name in HELD_OUT_VOICES
     sentences = [text for text in shuffled(SENTENCES, "s") if not (held_out and text_split(text) == "train")]
     others = [text for text in shuffled(prompts, "p") if not (held_out and text_split(text) == "train")]
+    strings = [] if held_out else word_strings(WORD_STRINGS * (len(sentences) + len(others)), f"{seed}|{voice.name}")
     order: list[str] = []
     while sentences or others:
-        order += [*sentences[:2], *others[:1]]
-        del sentences[:2], others[:1]
+        texts = [*sentences[:2], *others[:1]]
+        order += [*texts, *strings[: WORD_STRINGS * len(texts)]]
+        del sentences[:2], others[:1], strings[: WORD_STRINGS * len(texts)]
     return order
 
 

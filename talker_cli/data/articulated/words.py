@@ -1,0 +1,41 @@
+"""Strings of random words for the synthetic voices: sounds in every order, where sentences repeat a few thousand.
+
+A network that hears an hour and a half of prompts learns their words by heart, and then misses the same sounds in other words.
+"""
+
+import importlib.util
+import random
+import re
+from functools import cache
+from pathlib import Path
+
+from talker_cli.errors import MachineError
+
+DICTIONARY = Path("model/en-us/cmudict-en-us.dict")  # inside the package pocketsphinx: 134,000 English words and names
+WORDS = (4, 9)  # in a string
+
+
+@cache
+def dictionary() -> tuple[str, ...]:
+    """Return the plain words, 3 to 11 letters, of pocketsphinx's dictionary, in its order.
+
+    Raises:
+        MachineError: pocketsphinx is not installed.
+    """
+    package = importlib.util.find_spec("pocketsphinx")
+    if package is None or package.origin is None:
+        raise MachineError("pocketsphinx is not installed; the corpus needs it; run: pip install 'talker-cli[corpus]'")
+    lines = (Path(package.origin).parent / DICTIONARY).read_text(encoding="utf-8").splitlines()
+    return tuple(line.split(" ", 1)[0] for line in lines if re.match(r"[a-z]{3,11} ", line))
+
+
+def word_strings(count: int, key: str) -> list[str]:
+    """Return `count` strings of random words, each a sentence by its comma and full stop; a function of `key` alone."""
+    draw = random.Random(key)  # a text seeds by its SHA-512, the same in every process
+    strings = []
+    for _ in range(count):
+        words = draw.choices(dictionary(), k=draw.randint(*WORDS))
+        if len(words) > 5:
+            words[len(words) // 2 - 1] += ","
+        strings.append(" ".join(words).capitalize() + ".")
+    return strings
