@@ -7,9 +7,10 @@ import typer
 
 from talker_cli import __version__
 from talker_cli.cli_common import DeviceOption, IdentityOption, ModelOption, SeedOption, guarded, note, progress, result
+from talker_cli.cli_data import preprocess
 from talker_cli.cli_evaluate import evaluate
 from talker_cli.cli_render import render
-from talker_cli.cli_training import distill, preprocess, train
+from talker_cli.cli_training import distill, train
 
 DEFAULT_IDENTITY = "FaceTalk_170725"
 DEFAULT_MODEL = "talker-base"

@@ -19,6 +19,7 @@ INTERRUPTED = 130  # as shells report Ctrl-C
 
 IdentityOption = Annotated[str, typer.Option("--identity", "-i", help="Who speaks: a name, or the beginning of one.")]
 ModelOption = Annotated[str, typer.Option("--model", help="A built-in model's name, or a folder with weights.")]
+OutputFolderOption = Annotated[Path, typer.Option("--output", "-o", help="The folder to write.", show_default=False)]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of the noise: the same seed gives the same motion.")]
 DeviceOption = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where the network runs.")]
 

@@ -1,56 +1,18 @@
-"""The commands that make a model: preprocess, train, distill. Imported workers stay inside the commands."""
+"""The commands that make a model: train, distill. Imported workers stay inside the commands."""
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from talker_cli.cli_common import DeviceOption, SeedOption, guarded, note, progress, result
+from talker_cli.cli_common import DeviceOption, OutputFolderOption, SeedOption, guarded, result
 from talker_cli.cli_progress import training_progress
 
 DatasetArgument = Annotated[Path, typer.Argument(help="A prepared dataset: what talker preprocess wrote.", show_default=False)]
 ModelFolderArgument = Annotated[Path, typer.Argument(help="A model's folder, such as weights/talker-base.", show_default=False)]
-OutputFolderOption = Annotated[Path, typer.Option("--output", "-o", help="The folder to write.", show_default=False)]
 SaveOption = Annotated[int, typer.Option(help="Steps between the states that a stopped run resumes from.", min=1)]
 BatchOption = Annotated[int, typer.Option(help="Motion frames in a batch.", min=64)]
 PrecisionOption = Annotated[bool, typer.Option("--bf16/--fp32", help="Matrix products in bfloat16, or all in float32.")]
-
-
-@guarded
-def preprocess(
-    source: Annotated[
-        str, typer.Argument(help="articulated: speech of this machine's packages, motion by articulation rules.")
-    ],
-    output: OutputFolderOption,
-    seed: SeedOption = 0,
-    cache: Annotated[Path | None, typer.Option(help="A folder that keeps alignments between runs.")] = None,
-) -> None:
-    """Make a dataset to train on.
-
-    Example: talker preprocess articulated -o prepared/
-    """
-    from talker_cli.errors import InputError
-
-    if source != "articulated":
-        raise InputError(f"found the source '{source}'; expected articulated; see talker preprocess --help")
-    from talker_cli.data.articulated import prepare
-    from talker_cli.head import build_head
-
-    command = shlex.join(["talker", *sys.argv[1:]])
-    with progress("preparing", "recordings") as advance:
-        notes = prepare(
-            output,
-            rig=build_head(),
-            seed=seed,
-            cache=cache,
-            command=command,
-            on_progress=lambda stage, done, total: advance(done, total),
-        )
-    for name, value in notes.items():
-        note(f"{name}: {value}")
-    result(output)
 
 
 @guarded
