@@ -79,9 +79,9 @@ def test_the_ground_floor_knows_nobody_above(name: str) -> None:
     assert reach(f"talker_cli.{name}") <= {"talker_cli", *(f"talker_cli.{each}" for each in GROUND)}
 
 
-def test_rendering_and_the_head_know_no_torch() -> None:
+def test_rendering_export_and_the_head_know_no_torch() -> None:
     """Breaks if drawing a film costs the seconds and the memory of torch."""
-    for name in [name for name in IMPORTS if name.startswith(("talker_cli.render", "talker_cli.head"))]:
+    for name in [name for name in IMPORTS if name.startswith(("talker_cli.render", "talker_cli.export", "talker_cli.head"))]:
         for target in {name} | reach(name):
             assert not uses(target, "torch") and not uses(target, "torchaudio"), (name, target)
 

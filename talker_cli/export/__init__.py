@@ -1,0 +1,1 @@
+"""Motions in other programs' formats. Nothing here imports torch."""

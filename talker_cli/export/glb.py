@@ -1,0 +1,117 @@
+"""A head, and its animation if there is one, as binary glTF: sparse morph targets, a material for each part."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from talker_cli.export.gltf import INDICES, VERTICES, GlbWriter
+from talker_cli.export.parts import Material, parts
+from talker_cli.mesh import VertexNormals
+from talker_cli.render.materials import vertex_colors
+from talker_cli.render.stage import srgb_to_linear
+from talker_cli.rig import Rig
+
+TURNED = 0.004  # a change of a normal below this, of a unit vector, is not seen
+
+
+def head_glb(
+    rig: Rig,
+    *,
+    name: str,
+    coefficients: np.ndarray | None = None,
+    fps: float | None = None,
+    copyright: str | None = None,
+    extras: dict[str, Any] | None = None,
+) -> bytes:
+    """Return a GLB of a rig with its K shapes as morph targets, named in `mesh.extras.targetNames`.
+
+    Args:
+        rig: template, shapes and colours of one identity.
+        name: of the node and the mesh.
+        coefficients: (T, K) weights of an animation; None for a head at rest.
+        fps: frames a second of the animation; the rig's if None.
+        copyright: whom the content belongs to.
+        extras: what else the file should tell, under `asset.extras`.
+    """
+    writer = GlbWriter(copyright)
+    tree = writer.tree
+    if extras:
+        tree["asset"]["extras"] = extras
+    shapes = _shapes(rig)
+    found = parts(rig)
+    tree["materials"] = [_material(material) for material, _ in found]
+    colors = np.full((len(rig.template), 4), 65535, np.uint16)  # glTF's vertex colours are linear, and need the bits
+    colors[:, :3] = np.round(65535 * srgb_to_linear(vertex_colors(rig)))
+    normals = _unit(VertexNormals(rig.faces, len(rig.template))(rig.template))
+    primitives = [
+        _primitive(writer, rig, normals, colors, shapes, rig.faces[faces], number) for number, (_, faces) in enumerate(found)
+    ]
+    tree["meshes"] = [{"name": name, "primitives": primitives, "extras": {"targetNames": list(rig.names)}}]
+    tree["nodes"] = [{"name": name, "mesh": 0}]
+    tree["scenes"] = [{"nodes": [0]}]
+    tree["scene"] = 0
+    if coefficients is not None:
+        rate = rig.fps if fps is None else fps
+        times = (np.arange(len(coefficients)) / rate).astype(np.float32)
+        sampler = {
+            "input": writer.accessor(times, bounds=True),
+            "output": writer.accessor(coefficients.astype(np.float32).reshape(-1)),
+            "interpolation": "LINEAR",
+        }
+        channel = {"sampler": 0, "target": {"node": 0, "path": "weights"}}
+        tree["animations"] = [{"name": "speech", "samplers": [sampler], "channels": [channel]}]
+    return writer.to_bytes()
+
+
+def _shapes(rig: Rig) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return (V, 3) offsets and (V, 3) turns of the normals of each shape; what is not seen is zero."""
+    normals_of = VertexNormals(rig.faces, len(rig.template))
+    rest = normals_of(rig.template)
+    shapes = []
+    for offsets in rig.basis:
+        turns = normals_of(rig.template + offsets) - rest
+        turns[np.abs(turns).max(axis=1) < TURNED] = 0.0
+        shapes.append((offsets, turns))
+    return shapes
+
+
+def _primitive(
+    writer: GlbWriter,
+    rig: Rig,
+    normals: np.ndarray,
+    colors: np.ndarray,
+    shapes: Sequence[tuple[np.ndarray, np.ndarray]],
+    faces: np.ndarray,
+    material: int,
+) -> dict[str, Any]:
+    """Return a primitive of some of the rig's faces, with vertices of its own."""
+    used, corners = np.unique(faces, return_inverse=True)  # (N,) the rig's vertices, (3F,) places among them
+    attributes = {
+        "POSITION": writer.accessor(rig.template[used].astype(np.float32), target=VERTICES, bounds=True),
+        "NORMAL": writer.accessor(normals[used], target=VERTICES),
+        "COLOR_0": writer.accessor(colors[used], target=VERTICES, normalized=True),
+    }
+    groups = []
+    for offsets, turns in shapes:
+        rows = np.flatnonzero((offsets[used] != 0).any(axis=1) | (turns[used] != 0).any(axis=1))
+        groups.append((rows, (offsets[used[rows]], turns[used[rows]])))
+    targets = [{"POSITION": offset, "NORMAL": turn} for offset, turn in writer.sparse(len(used), groups)]
+    kind = np.uint16 if len(used) < 1 << 16 else np.uint32  # the highest number of a type ends a strip
+    return {
+        "attributes": attributes,
+        "indices": writer.accessor(corners.reshape(-1).astype(kind), target=INDICES),
+        "material": material,
+        "targets": targets,
+    }
+
+
+def _material(material: Material) -> dict[str, Any]:
+    surface = {"metallicFactor": 0.0, "roughnessFactor": material.roughness}
+    return {"name": material.name, "pbrMetallicRoughness": surface, "doubleSided": True}
+
+
+def _unit(normals: np.ndarray) -> np.ndarray:
+    """Return (V, 3) float32 normals of length one, upwards where a vertex has none."""
+    length = np.linalg.norm(normals, axis=1, keepdims=True)
+    return np.where(length > 0.5, normals / np.maximum(length, 1e-12), np.array([0.0, 1.0, 0.0])).astype(np.float32)
