@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from talker_cli.data.articulated import festival
 from talker_cli.data.articulated.alignment import cover
 from talker_cli.data.articulated.articulation import articulate
 from talker_cli.data.articulated.contact import seal_holds, signal
@@ -22,12 +23,15 @@ from talker_cli.data.articulated.phonetics import (
 )
 from talker_cli.data.articulated.prosody import Prosody, measure_prosody
 from talker_cli.data.articulated.recordings import Spoken
+from talker_cli.data.articulated.refine import odd_silence
 from talker_cli.data.articulated.selection import text_split, texts_to_read
 from talker_cli.data.articulated.sentences import SENTENCES
+from talker_cli.data.articulated.sentences_abroad import SENTENCES_ABROAD
 from talker_cli.data.articulated.sources import PROMPT_VOICES, spoken_text
 from talker_cli.data.articulated.styles import SPEAKERS, Style
-from talker_cli.data.articulated.synthesis import HELD_OUT_VOICES, SYNTHETIC_VOICES, resample, synthesise
+from talker_cli.data.articulated.synthesis import resample, synthesise
 from talker_cli.data.articulated.targets import REACH, TARGETS, TRACKS
+from talker_cli.data.articulated.voices import HELD_OUT_VOICES, SYNTHETIC_VOICES
 from talker_cli.data.prepared import SAMPLE_RATE, Clip, Dataset, DatasetInfo, Recording, write_dataset
 from talker_cli.metrics import Articulation
 from talker_cli.rig import ARKIT_NAMES, Identity, Rig, RigFile
@@ -229,14 +233,16 @@ def test_equal_texts_fall_into_one_split_and_held_out_voices_read_no_train_text(
     shares = [text_split(f"sentence number {index}") for index in range(2000)]
     assert 0.76 < shares.count("train") / 2000 < 0.84 and 0.09 < shares.count("test") / 2000 < 0.15
     heard: set[str] = set()
+    written = {"en": SENTENCES, "ru": ()} | SENTENCES_ABROAD  # Russian voices read the prompts only
     for voice in SYNTHETIC_VOICES:
         texts = texts_to_read(voice, [], 0)
         if voice.name in HELD_OUT_VOICES:
             assert texts and all(text_split(text) != "train" for text in texts)
         else:
-            assert sorted(text for text in texts if text in SENTENCES) == sorted(SENTENCES)
-            strings = [text for text in texts if text not in SENTENCES]
-            assert len(set(strings)) == len(strings) == 2 * len(SENTENCES)
+            sentences = written[voice.language]
+            assert sorted(text for text in texts if text in sentences) == sorted(sentences)
+            strings = [text for text in texts if text not in sentences]
+            assert len(set(strings)) == len(strings) == 2 * len(sentences)
             assert not heard & set(strings), "two voices read the same strings of words"
             heard |= set(strings)
 
@@ -340,3 +346,19 @@ def test_a_dataset_survives_writing_and_reading(tmp_path: Path):
     assert np.array_equal(np.round(read.speech("v/a") * 32768).astype(np.int16), speech)
     assert np.abs(read.coefficients(clip.name) - motion).max() < 1e-3
     assert gap_of(read.coefficients(clip.name))[frames_between(0.42, 0.46)].max() < 2e-5  # half floats still seal
+
+
+def test_every_sound_of_a_phone_set_is_a_phone_and_a_closure_that_is_none_is_no_bilabial():
+    for language, table in festival.PHONE_SETS.items():
+        assert {phone for phones in table.values() for phone in phones} <= PHONES, language
+    labels = "#\n0.1 100 pau\n0.2 100 a\n0.3 100 b\n0.4 100 J\n0.5 100 m\n0.6 100 b\n"
+    assert [phone for phone, _, _ in festival.segments(labels, "ca")] == ["SIL", "AA", "V", "N", "Y", "M", "B"]
+
+
+def test_speech_in_a_long_pause_is_noticed():
+    noise = np.random.default_rng(0).normal(size=32000)
+    loud = np.where((np.arange(32000) // 8000) % 2 == 1, 3000.0, 10.0)  # speaks at 0.5…1.0 and at 1.5…2.0 s
+    speech = (noise * loud).astype(np.int16)
+    assert not odd_silence(timed("SIL:.5 AA:.25 T:.25 SIL:.5 AA:.25 T:.25"), speech)
+    assert odd_silence(timed("SIL:.5 AA:.25 T:.25 SIL:1.0"), speech)
+    assert not odd_silence(timed("SIL:.5 AA:.25 T:.25 SIL:.5 AA:.45 SIL:.05"), speech), "an end may sound"

@@ -8,38 +8,39 @@ from typing import Any
 
 import numpy as np
 
-from talker_cli.data.articulated.alignment import ALIGNER, Alignment
+from talker_cli.data.articulated.alignment import ALIGNER, Alignment, Phones
 from talker_cli.data.articulated.articulation import articulate
 from talker_cli.data.articulated.phonetics import SILENCE
 from talker_cli.data.articulated.prosody import measure_prosody
 from talker_cli.data.articulated.recordings import Progress, Spoken, align_all, human_recordings
-from talker_cli.data.articulated.refine import refine
+from talker_cli.data.articulated.refine import odd_silence, refine
 from talker_cli.data.articulated.selection import split_of, synthetic_recordings
 from talker_cli.data.articulated.sources import PROMPT_VOICES
 from talker_cli.data.articulated.styles import SPEAKERS
-from talker_cli.data.articulated.synthesis import SYNTHETIC_VOICES
+from talker_cli.data.articulated.voices import SYNTHETIC_VOICES
 from talker_cli.data.prepared import Clip, DatasetInfo, Recording, write_dataset
 from talker_cli.rig import RigFile
 
 FPS = 30.0
 LANGUAGES = ("en", "es", "fr", "it", "ru")
-SYNTHETIC_MINUTES = 90.0
+SYNTHETIC_MINUTES = 112.0
 
 # Below these log likelihoods a frame (pocketsphinx's integer log scale) text and sound do not fit each other.
 WORST_SCORE = {"en": -45.0, "es": -40.0, "fr": -40.0, "it": -40.0, "ru": -40.0}
 MOST_ODD = 0.10  # share of phones with an implausible duration, in recordings of more than five phones
 
 SOURCE = (
-    "Motion modelled from phones (not captured) over recordings of Debian's asterisk-core-sounds and synthetic voices of flite "
-    "and espeak-ng"
+    "Motion modelled from phones (not captured) over recordings of Debian's asterisk-core-sounds and asterisk-prompt packages "
+    "and synthetic voices of flite, festival and espeak-ng"
 )
 LICENCE = (
-    "Recordings: en, es, fr CC-BY-SA-3.0 (Allison Smith, June Wallack, Digium); it CC-BY-3.0 (Carlo Flora); ru CC-BY-3.0 "
-    "(Maxim Topal, ivrvoice.ru). Synthetic voices: flite (BSD-like), espeak-ng (GPL-3.0 program, its output is free). "
-    "Motion: Apache-2.0"
+    "Recordings: "
+    + "; ".join(f"{source.voice} {source.licence}" for source in PROMPT_VOICES)
+    + ". Synthetic voices: flite (BSD-like), festival (see festival.LICENCES), espeak-ng (GPL-3.0 program, its "
+    "output is free). Motion: Apache-2.0"
 )
 
-HUMAN_IDENTITY = {"allison_en": 2, "allison_es": 2, "june_fr": 0, "carlo_it": 1, "ivrvoice_ru": 6}
+HUMAN_IDENTITY = {"allison_en": 2, "allison_es": 2, "june_fr": 0, "carlo_it": 1, "ivrvoice_ru": 6, "paola_it": 2}
 IDENTITY_OF_VOICE: dict[str, str] = {voice: SPEAKERS[number].name for voice, number in HUMAN_IDENTITY.items()} | {
     voice.name: SPEAKERS[voice.identity].name for voice in SYNTHETIC_VOICES
 }
@@ -82,14 +83,18 @@ def prepare(
     dropped: list[tuple[Spoken, str]] = []
     for item, found in zip(spoken, alignments, strict=True):
         reason = refusal(item, found)
-        if reason or found is None:
+        phones: Phones = ()
+        if found is not None and not reason:
+            phones = item.phones or refine(found, item.speech, item.language)
+            if item.human and item.text and odd_silence(phones, item.speech):
+                reason = "odd silence"
+        if reason:
             dropped.append((item, reason))
             continue
         kept.append(item)
         recordings.append(
-            Recording(item.name, item.voice, item.language, item.human, split_of(item), item.text,
-                      item.phones or refine(found, item.speech, item.language), item.source)
-        )  # fmt: skip
+            Recording(item.name, item.voice, item.language, item.human, split_of(item), item.text, phones, item.source)
+        )
     clips = tuple(
         Clip(
             f"{recording.name}@{speaker.name}", recording.name, speaker.name, IDENTITY_OF_VOICE[recording.voice] == speaker.name

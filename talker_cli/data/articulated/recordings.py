@@ -12,7 +12,7 @@ import numpy as np
 
 from talker_cli.data.articulated.alignment import Aligner, Alignment, Phones
 from talker_cli.data.articulated.phonetics import SILENCE
-from talker_cli.data.articulated.sources import PROMPT_VOICES, decode_g722, list_prompts
+from talker_cli.data.articulated.sources import PROMPT_VOICES, decode_prompts, list_prompts
 from talker_cli.data.prepared import SAMPLE_RATE
 from talker_cli.files import write_bytes
 
@@ -57,10 +57,11 @@ def human_recordings(languages: Sequence[str]) -> Iterator[Spoken]:
     for source in PROMPT_VOICES:
         if source.language not in languages:
             continue
-        for prompt in list_prompts(source):
+        prompts = list_prompts(source)
+        for prompt, speech in zip(prompts, decode_prompts([prompt.path for prompt in prompts]), strict=True):
             yield Spoken(
-                f"{source.voice}/{prompt.name}", source.voice, source.language, True, prompt.text,
-                decode_g722(prompt.path), source.espeak_voice, source.packages.split()[0],
+                f"{source.voice}/{prompt.name}", source.voice, source.language, True, prompt.text, speech, source.espeak_voice,
+                source.package,
             )  # fmt: skip
 
 

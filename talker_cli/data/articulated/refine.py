@@ -12,6 +12,8 @@ LONGEST_STOP = 0.16  # seconds; what is longer is a pause and a stop
 SHORTEST_TRIM = 0.04
 KEPT = 0.03  # seconds of decay left to a sound before a pause
 MIN_PHONE = 0.03
+LONG_PAUSE = 0.3  # seconds; in a shorter one the ends of its neighbours may sound
+SPEECH_LIKE = 12.0  # decibels below a recording's speech: what is louder in a pause is not a pause
 SHORT_VOWEL = 0.055  # seconds; pocketsphinx's shortest phone is 0.03, which a vowel never is
 
 
@@ -60,6 +62,20 @@ def refine(found: Alignment, speech: np.ndarray, language: str) -> Phones:
     return cover(out, len(speech) / SAMPLE_RATE)
 
 
+def odd_silence(phones: Phones, speech: np.ndarray) -> bool:
+    """Say whether something sounds like speech in a long pause of (S,) int16 speech: its text leaves words out."""
+    level = _level(speech)
+    parts = {True: [0.0], False: [0.0]}
+    for phone, start, end in phones:
+        silent = phone == SILENCE
+        if silent and end - start < LONG_PAUSE:
+            continue
+        edge = 0.06 if silent else 0.0
+        inner = level[int((start + edge) / HOP) : int((end - edge) / HOP)]
+        parts[silent].append(float(np.percentile(inner, 80)) if len(inner) else 0.0)
+    return max(parts[True]) > float(np.median(parts[False])) - SPEECH_LIKE
+
+
 def _mend_labels(phones: Phones, language: str) -> Phones:
     """Turn the m that espeak-ng writes before f and v in other languages into n: that nasal is made with lip and teeth."""
     if language == "en":
@@ -73,9 +89,14 @@ def _mend_labels(phones: Phones, language: str) -> Phones:
 
 def _loud(speech: np.ndarray) -> np.ndarray:
     """Return (N,) bool, every 5 ms: the level is nearer to speech than to the recording's silence."""
+    level = _level(speech)
+    floor, top = np.percentile(level, 2), np.percentile(level, 95)
+    return np.asarray(level > max(floor + 0.3 * (top - floor), top - 38.0))
+
+
+def _level(speech: np.ndarray) -> np.ndarray:
+    """Return (N,) decibels, every 5 ms, smoothed over 15 ms."""
     hop = int(HOP * SAMPLE_RATE)
     count = max(1, len(speech) // hop)
     energy = np.square(speech[: count * hop].astype(np.float64).reshape(count, -1)).mean(-1)
-    level = 10.0 * np.log10(np.convolve(energy, np.ones(3) / 3, "same") + 1.0)
-    floor, top = np.percentile(level, 2), np.percentile(level, 95)
-    return np.asarray(level > max(floor + 0.3 * (top - floor), top - 38.0))
+    return np.asarray(10.0 * np.log10(np.convolve(energy, np.ones(3) / 3, "same") + 1.0))

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 from talker_cli.data.articulated.phonetics import normalised_text
 from talker_cli.data.articulated.recordings import Spoken
 from talker_cli.data.articulated.sentences import SENTENCES
-from talker_cli.data.articulated.sources import PROMPT_VOICES, list_prompts
-from talker_cli.data.articulated.synthesis import HELD_OUT_VOICES, SYNTHETIC_VOICES, SyntheticVoice, read_aloud
-from talker_cli.data.articulated.words import word_strings
+from talker_cli.data.articulated.sentences_abroad import SENTENCES_ABROAD
+from talker_cli.data.articulated.sources import PROMPT_VOICES, PromptVoice, list_prompts
+from talker_cli.data.articulated.synthesis import read_aloud
+from talker_cli.data.articulated.voices import HELD_OUT_VOICES, SYNTHETIC_VOICES, SyntheticVoice
+from talker_cli.data.articulated.words import word_strings, words_of
 
 SHARES = (("train", 0.80), ("validation", 0.08), ("test", 0.12))
 SHORTEST_PROMPT = 4  # words, of prompts that synthetic voices read
@@ -44,9 +46,11 @@ def texts_to_read(voice: SyntheticVoice, prompts: Sequence[str], seed: int) -> l
         return sorted(texts, key=lambda text: hashlib.sha256(f"{seed}|{voice.name}|{kind}|{text}".encode()).hexdigest())
 
     held_out = voice.name in HELD_OUT_VOICES
-    sentences = [text for text in shuffled(SENTENCES, "s") if not (held_out and text_split(text) == "train")]
+    written = SENTENCES if voice.language == "en" else SENTENCES_ABROAD.get(voice.language, ())
+    sentences = [text for text in shuffled(written, "s") if not (held_out and text_split(text) == "train")]
     others = [text for text in shuffled(prompts, "p") if not (held_out and text_split(text) == "train")]
-    strings = [] if held_out else word_strings(WORD_STRINGS * (len(sentences) + len(others)), f"{seed}|{voice.name}")
+    count = 0 if held_out else WORD_STRINGS * (len(sentences) + len(others))
+    strings = word_strings(count, f"{seed}|{voice.name}", () if voice.language == "en" else words_of([*sentences, *others]))
     order: list[str] = []
     while sentences or others:
         texts = [*sentences[:2], *others[:1]]
@@ -55,15 +59,22 @@ def texts_to_read(voice: SyntheticVoice, prompts: Sequence[str], seed: int) -> l
     return order
 
 
+# Minutes of a voice, relative to one of espeak-ng.
+WEIGHTS = {"flite": 3.0, "festival": 1.0, "espeak-ng": 1.0}
+
+
 def synthetic_recordings(minutes: float, seed: int) -> Iterator[Spoken]:
-    """Let every synthetic voice read; `minutes` in all, a flite voice three times as long as one of espeak-ng.
+    """Let every synthetic voice read; `minutes` in all, shared by WEIGHTS.
 
     Raises:
         MachineError: a synthesiser or the prompts' texts are missing.
     """
-    english = next(source for source in PROMPT_VOICES if source.language == "en")
-    prompts = sorted({p.text for p in list_prompts(english) if SHORTEST_PROMPT <= len(p.text.split()) <= 30})
-    weights = {voice.name: 3.0 if voice.program == "flite" else 1.0 for voice in SYNTHETIC_VOICES}
+    prompts = {source.language: _prompt_texts(source) for source in PROMPT_VOICES if source.language in ("en", "ru")}
+    total = sum(WEIGHTS[voice.program] for voice in SYNTHETIC_VOICES)
     for voice in SYNTHETIC_VOICES:
-        seconds = 60.0 * minutes * weights[voice.name] / sum(weights.values())
-        yield from read_aloud(voice, texts_to_read(voice, prompts, seed), seconds)
+        seconds = 60.0 * minutes * WEIGHTS[voice.program] / total
+        yield from read_aloud(voice, texts_to_read(voice, prompts.get(voice.language, []), seed), seconds)
+
+
+def _prompt_texts(source: PromptVoice) -> list[str]:
+    return sorted({p.text for p in list_prompts(source) if SHORTEST_PROMPT <= len(p.text.split()) <= 30})

@@ -1,8 +1,10 @@
-"""Human recordings: Debian's packages of telephone prompts, with their texts (1,800 recordings, five speakers, two hours)."""
+"""Human recordings: Debian's packages of telephone prompts, with their texts (some 3,200 recordings of six speakers)."""
 
 import gzip
 import re
 import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from talker_cli.ffmpeg import executable
 
 SOUNDS = Path("/usr/share/asterisk/sounds")
 TEXTS = Path("/usr/share/doc")
+AT_ONCE = 50  # files that one ffmpeg decodes
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class PromptVoice:
         folder: the folder below SOUNDS.
         espeak_voice: the voice whose phones fit the speaker's accent.
         licence: of recordings and texts.
+        package: that holds the recordings; their texts are those of asterisk-core-sounds-LANGUAGE.
+        suffix: of the recordings' files.
     """
 
     voice: str
@@ -33,20 +38,31 @@ class PromptVoice:
     folder: str
     espeak_voice: str
     licence: str
+    package: str
+    suffix: str = "g722"
 
     @property
     def packages(self) -> str:
         """Name the Debian packages that hold recordings and texts."""
-        return f"asterisk-core-sounds-{self.language}-g722 asterisk-core-sounds-{self.language}"
+        return f"{self.package} asterisk-core-sounds-{self.language}"
 
 
 PROMPT_VOICES: tuple[PromptVoice, ...] = (
-    PromptVoice("allison_en", "en", "en_US_f_Allison", "en-us", "CC-BY-SA-3.0, Allison Smith and Digium"),
-    PromptVoice("allison_es", "es", "es_MX_f_Allison", "es-419", "CC-BY-SA-3.0, Allison Smith and Digium"),
-    PromptVoice("june_fr", "fr", "fr_CA_f_June", "fr-fr", "CC-BY-SA-3.0, June Wallack"),
-    PromptVoice("carlo_it", "it", "it_IT_m_Carlo", "it", "CC-BY-3.0, Carlo Flora, segreterietelefoniche.it"),
-    PromptVoice("ivrvoice_ru", "ru", "ru_RU_f_IvrvoiceRU", "ru", "CC-BY-3.0, Maxim Topal, ivrvoice.ru"),
-)
+    PromptVoice("allison_en", "en", "en_US_f_Allison", "en-us", "CC-BY-SA-3.0, Allison Smith and Digium",
+                "asterisk-core-sounds-en-g722"),
+    PromptVoice("allison_es", "es", "es_MX_f_Allison", "es-419", "CC-BY-SA-3.0, Allison Smith and Digium",
+                "asterisk-core-sounds-es-g722"),
+    PromptVoice("june_fr", "fr", "fr_CA_f_June", "fr-fr", "CC-BY-SA-3.0, June Wallack", "asterisk-core-sounds-fr-g722"),
+    PromptVoice("carlo_it", "it", "it_IT_m_Carlo", "it", "CC-BY-3.0, Carlo Flora, segreterietelefoniche.it",
+                "asterisk-core-sounds-it-g722"),
+    PromptVoice("ivrvoice_ru", "ru", "ru_RU_f_IvrvoiceRU", "ru", "CC-BY-3.0, Maxim Topal, ivrvoice.ru",
+                "asterisk-core-sounds-ru-g722"),
+    PromptVoice("paola_it", "it", "it_IT_f_Menardi", "it", "CC-BY-SA-3.0-IT, Paola Dal Zot and Marco Menardi",
+                "asterisk-prompt-it-menardi-wav", "wav"),
+)  # fmt: skip
+
+# Left out: asterisk-prompt-es-co and asterisk-prompt-fr-armelle say other words than these texts in all but single words, are
+# band-limited by GSM, and align badly.
 
 # Texts that differ from what is said, or that no rule reads right; None: no speech in it.
 SAID: dict[tuple[str, str], str | None] = {
@@ -85,7 +101,7 @@ def list_prompts(source: PromptVoice) -> list[Prompt]:
             )
     texts = read_texts(listing)
     prompts = []
-    for path in sorted(folder.rglob("*.g722")):
+    for path in sorted(folder.rglob(f"*.{source.suffix}")):
         name = path.relative_to(folder).with_suffix("").as_posix()
         key = (source.language, name)
         if key in SAID:
@@ -114,17 +130,28 @@ def spoken_text(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip()
 
 
-def decode_g722(path: Path) -> np.ndarray:
-    """Decode a raw G.722 file to (S,) int16 at 16 kHz.
+def decode_prompts(paths: Sequence[Path]) -> Iterator[np.ndarray]:
+    """Decode recordings to (S,) int16 at 16 kHz, many in each run of ffmpeg, whose start takes longer than a prompt.
 
     Raises:
-        InputError: ffmpeg cannot decode the file.
+        InputError: ffmpeg cannot decode one of the files.
         MachineError: ffmpeg is missing.
     """
-    command = [executable(), "-v", "error", "-f", "g722", "-i", str(path)]
-    run = subprocess.run([*command, "-f", "s16le", "-ar", str(SAMPLE_RATE), "-ac", "1", "-"], capture_output=True, check=False)
-    if run.returncode or not run.stdout:
-        raise InputError(
-            f"{path} is not readable as G.722 ({run.stderr.decode(errors='replace').strip()[:120]}); reinstall its package"
-        )
-    return np.frombuffer(run.stdout, np.int16)
+    for first in range(0, len(paths), AT_ONCE):
+        some = paths[first : first + AT_ONCE]
+        with tempfile.TemporaryDirectory() as folder:
+            outputs = [Path(folder) / f"{index}.raw" for index in range(len(some))]
+            command = [executable(), "-v", "error"]
+            for path in some:
+                command += [*(["-f", "g722"] if path.suffix == ".g722" else []), "-i", str(path)]
+            for index, output in enumerate(outputs):
+                command += ["-map", f"{index}:a", "-f", "s16le", "-ar", str(SAMPLE_RATE), "-ac", "1", str(output)]
+            run = subprocess.run(command, capture_output=True, check=False)
+            for path, output in zip(some, outputs, strict=True):
+                data = output.read_bytes() if output.is_file() else b""
+                if run.returncode or not data:
+                    raise InputError(
+                        f"{path} or a file near it is not readable as {path.suffix[1:]} "
+                        f"({run.stderr.decode(errors='replace').strip()[:120]}); reinstall its package"
+                    )
+                yield np.frombuffer(data, np.int16)

@@ -6,6 +6,7 @@ A network that hears an hour and a half of prompts learns their words by heart, 
 import importlib.util
 import random
 import re
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -29,13 +30,22 @@ def dictionary() -> tuple[str, ...]:
     return tuple(line.split(" ", 1)[0] for line in lines if re.match(r"[a-z]{3,11} ", line))
 
 
-def word_strings(count: int, key: str) -> list[str]:
-    """Return `count` strings of random words, each a sentence by its comma and full stop; a function of `key` alone."""
+def words_of(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return the different words of some texts, sorted: what strings of another language are made of."""
+    return tuple(sorted({word for text in texts for word in re.sub(r"[.,;:?!।]", " ", text.lower()).split()}))
+
+
+def word_strings(count: int, key: str, words: Sequence[str] = ()) -> list[str]:
+    """Return `count` strings of random words, each a sentence by its comma and full stop; a function of the arguments alone.
+
+    Args:
+        words: to choose from; the English dictionary's if there are none.
+    """
     draw = random.Random(key)  # a text seeds by its SHA-512, the same in every process
     strings = []
     for _ in range(count):
-        words = draw.choices(dictionary(), k=draw.randint(*WORDS))
-        if len(words) > 5:
-            words[len(words) // 2 - 1] += ","
-        strings.append(" ".join(words).capitalize() + ".")
+        chosen = draw.choices(words or dictionary(), k=draw.randint(*WORDS))
+        if len(chosen) > 5:
+            chosen[len(chosen) // 2 - 1] += ","
+        strings.append(" ".join(chosen).capitalize() + ".")
     return strings
