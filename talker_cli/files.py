@@ -4,8 +4,10 @@ import errno
 import hashlib
 import json
 import os
+import shutil
+import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,10 @@ from talker_cli.errors import InputError, ModelError, OutputError
 
 METADATA_KEY = "talker"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# numpy's names of what a safetensors file may hold, and the file's own.
+DTYPES = {
+    "<f2": "F16", "<f4": "F32", "<f8": "F64", "|i1": "I8", "<i2": "I16", "<i4": "I32", "<i8": "I64", "|u1": "U8", "|b1": "BOOL",
+}  # fmt: skip
 FORBIDDEN = (errno.EACCES, errno.EROFS, errno.EPERM, errno.EISDIR, errno.ENOTDIR)
 
 
@@ -130,6 +136,29 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray], metadata: Any) -> No
             raise OutputError(f"cannot write {path}: {error}; free some space or choose another place") from error
 
 
+def stream_arrays(path: Path, arrays: Iterable[tuple[str, np.ndarray]], metadata: Any) -> None:
+    """Write arrays as safetensors in the order they come, one in memory at a time; not atomic: give it a temporary name.
+
+    Raises:
+        ValueError: two arrays have one name.
+    """
+    header: dict[str, Any] = {"__metadata__": {METADATA_KEY: json.dumps(metadata, sort_keys=True, ensure_ascii=False)}}
+    with tempfile.TemporaryFile(dir=Path(path).parent) as spool:  # the header precedes the data, and is known after them
+        end = 0
+        for name, array in arrays:
+            if name in header:
+                raise ValueError(f"two arrays with the name {name}")
+            start, end = end, end + array.nbytes
+            header[name] = {"dtype": DTYPES[array.dtype.str], "shape": list(array.shape), "data_offsets": [start, end]}
+            spool.write(np.asarray(array, order="C").data)
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        text += b" " * (-len(text) % 8)
+        spool.seek(0)
+        with Path(path).open("wb") as stream:
+            stream.write(struct.pack("<Q", len(text)) + text)
+            shutil.copyfileobj(spool, stream, 1 << 20)
+
+
 def file_hash(path: Path) -> str:
     """Return the SHA-256 of a file in hex."""
     with path.open("rb") as stream:
@@ -151,7 +180,7 @@ class ArrayFile:
             self._file = safe_open(str(path), framework="numpy")
             header = self._file.metadata() or {}
             self.metadata: Any = json.loads(header[METADATA_KEY])
-            self.names: list[str] = list(self._file.keys())
+            self.names: dict[str, None] = dict.fromkeys(self._file.keys())  # in order, and quick to look up
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise ModelError(
                 f"{path} is not a {what} of talker ({type(error).__name__}: {str(error)[:80]}); "

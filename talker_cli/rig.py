@@ -5,6 +5,7 @@ Arrays are float32 in metres, +y up, +z out of the face, +x the subject's left.
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -97,6 +98,11 @@ class RigFile:
 
 def save_rig(path: Path, content: RigFile) -> None:
     """Write a rig and its identities as one safetensors file, atomically."""
+    write_arrays(path, *pack_rig(content))
+
+
+def pack_rig(content: RigFile) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Return a rig file's arrays and metadata."""
     rig = content.rig
     arrays = {"template": rig.template, "faces": rig.faces, "basis": rig.basis, "lip_pairs": rig.lip_pairs}
     arrays |= {f"region/{name}": mask for name, mask in rig.regions.items()}
@@ -113,7 +119,7 @@ def save_rig(path: Path, content: RigFile) -> None:
         "regions": sorted(rig.regions),
         "identities": [{"name": person.name, "about": person.about} for person in content.identities.values()],
     }
-    write_arrays(path, arrays, metadata)
+    return arrays, metadata
 
 
 def load_rig(path: Path) -> RigFile:

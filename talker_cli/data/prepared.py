@@ -5,19 +5,21 @@ Frame i of a clip is the instant i / fps of its recording.
 """
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from talker_cli.errors import InputError
-from talker_cli.files import ArrayFile, read_json, write_arrays, write_json
-from talker_cli.rig import RigFile, load_rig, save_rig
+from talker_cli.errors import InputError, OutputError
+from talker_cli.files import ArrayFile, atomic_path, output_problem, read_json, stream_arrays, write_json
+from talker_cli.rig import RigFile, load_rig, pack_rig
 
 SAMPLE_RATE = 16_000  # hertz, of all speech inside talker
 SPLITS = ("train", "validation", "test", "test_voice")
 VERSION = 1
+RIG, SPEECH, CLIPS = "rig.safetensors", "speech.safetensors", "clips.safetensors"
 
 
 @dataclass(frozen=True)
@@ -84,18 +86,31 @@ def write_dataset(
     speech: Iterable[tuple[str, np.ndarray]],
     motion: Iterable[tuple[str, np.ndarray]],
 ) -> None:
-    """Write a prepared dataset; `dataset.json` comes last, so that a folder without it is an unfinished one.
+    """Write a prepared dataset, all of its files or none, with one array of speech or motion in memory at a time.
+
+    `dataset.json` comes last, so that a folder without it is an unfinished one.
 
     Args:
         speech: (recording name, (S,) int16 at 16 kHz).
         motion: (clip name, (T, K) float32 coefficients).
+
+    Raises:
+        OutputError: the folder cannot be written, or the disk is full.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    save_rig(folder / "rig.safetensors", rig)
-    write_arrays(folder / "speech.safetensors", dict(speech), {"kind": "speech", "sample_rate": SAMPLE_RATE})
-    half = {name: coefficients.astype(np.float16) for name, coefficients in motion}
-    write_arrays(folder / "clips.safetensors", half, {"kind": "clips", "fps": info.fps})
-    write_json(folder / "dataset.json", {"format": "talker-dataset", "version": VERSION, **asdict(info)})
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(output_problem(folder, error)) from error
+    half = ((name, coefficients.astype(np.float16)) for name, coefficients in motion)
+    about = {"format": "talker-dataset", "version": VERSION, **asdict(info)}
+    with ExitStack() as stack:
+        # The last to be entered is the first to appear.
+        paths = [stack.enter_context(atomic_path(folder / name)) for name in ("dataset.json", RIG, SPEECH, CLIPS)]
+        stream_arrays(paths[1], pack_rig(rig)[0].items(), pack_rig(rig)[1])
+        stream_arrays(paths[2], speech, {"kind": "speech", "sample_rate": SAMPLE_RATE})
+        stream_arrays(paths[3], half, {"kind": "clips", "fps": info.fps})
+        write_json(paths[0], about)
+        (folder / "dataset.json").unlink(missing_ok=True)  # killed from here on, the folder holds no mixture that is read
 
 
 class Dataset:
@@ -122,10 +137,10 @@ class Dataset:
             raw["source"], raw["licence"], raw["fps"], tuple(raw["identities"]), recordings, clips,
             raw["command"], raw["seed"], raw["notes"],
         )  # fmt: skip
-        self.rig = load_rig(self.folder / "rig.safetensors")
+        self.rig = load_rig(self.folder / RIG)
         self.recordings = {recording.name: recording for recording in recordings}
-        self._speech = ArrayFile(self.folder / "speech.safetensors", "speech file")
-        self._clips = ArrayFile(self.folder / "clips.safetensors", "clips file")
+        self._speech = ArrayFile(self.folder / SPEECH, "speech file")
+        self._clips = ArrayFile(self.folder / CLIPS, "clips file")
 
     def speech(self, recording: str) -> np.ndarray:
         """Return (S,) float32 speech in -1…1 at 16 kHz."""

@@ -1,0 +1,80 @@
+"""The prepared format: written as a stream, whole or not at all, and read back as it was."""
+
+import tracemalloc
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from tiny import tiny_dataset, tiny_rig
+
+from talker_cli.data.prepared import Dataset, write_dataset
+from talker_cli.errors import OutputError
+from talker_cli.files import ArrayFile, stream_arrays
+
+
+def test_a_stream_is_a_safetensors_file(tmp_path: Path) -> None:
+    """Breaks if another program cannot read what we stream, or an array loses its kind, shape or place."""
+    rng = np.random.default_rng(0)
+    arrays = {
+        f"é{kind}{number}": (100 * rng.normal(size=shape)).astype(kind)
+        for number, shape in enumerate([(3, 5), (0, 4), (), (7,)])
+        for kind in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "?")
+    }
+    arrays["turned"] = rng.normal(size=(4, 6)).T
+    stream_arrays(tmp_path / "a", iter(arrays.items()), {"x": [1, "é"]})
+    for read in (load_file(tmp_path / "a"), {name: ArrayFile(tmp_path / "a", "thing").array(name) for name in arrays}):
+        assert set(read) == set(arrays)
+        for name, array in arrays.items():
+            assert read[name].dtype == array.dtype and read[name].shape == array.shape and (read[name] == array).all(), name
+    assert ArrayFile(tmp_path / "a", "thing").metadata == {"x": [1, "é"]}
+    with pytest.raises(ValueError, match="two arrays with the name a"):
+        stream_arrays(tmp_path / "b", [("a", np.zeros(3)), ("a", np.zeros(3))], {})
+
+
+def test_a_dataset_is_never_in_memory(tmp_path: Path) -> None:
+    """Breaks if writing gathers what it is given: 200 arrays of 1 MB must not take 200 MB."""
+    tracemalloc.start()
+    try:
+        stream_arrays(tmp_path / "a", ((str(number), np.full(1 << 20, number, np.uint8)) for number in range(200)), {})
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_dataset_comes_back(tmp_path: Path) -> None:
+    """Breaks if speech, motion, rig or what is known of the clips changes on the way through the folder."""
+    dataset = Dataset(tiny_dataset(tmp_path / "d"))
+    speech = [(name, (dataset.speech(name) * 32768).astype(np.int16)) for name in dataset.recordings]
+    motion = [(clip.name, dataset.coefficients(clip.name)) for clip in dataset.info.clips]
+    write_dataset(tmp_path / "e", dataset.info, dataset.rig, iter(speech), iter(motion))
+    names = {path.name for path in (tmp_path / "d").iterdir()}
+    assert names == {"dataset.json", "rig.safetensors", "speech.safetensors", "clips.safetensors"}
+    for name in names:
+        assert (tmp_path / "d" / name).read_bytes() == (tmp_path / "e" / name).read_bytes(), name
+    assert Dataset(tmp_path / "e").info == dataset.info
+
+
+def test_a_failure_leaves_the_old_dataset(tmp_path: Path) -> None:
+    """Breaks if a run that dies half-way leaves a mixture of two datasets."""
+    folder = tiny_dataset(tmp_path / "d")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    info = replace(Dataset(folder).info, source="another")
+
+    def motion() -> Iterator[tuple[str, np.ndarray]]:
+        yield "a", np.zeros((3, 52), np.float32)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_dataset(folder, info, tiny_rig(), [], motion())
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_place_that_is_none(tmp_path: Path) -> None:
+    """Breaks if a folder that cannot be made ends in a traceback."""
+    (tmp_path / "file").write_text("")
+    info = Dataset(tiny_dataset(tmp_path / "d")).info
+    with pytest.raises(OutputError, match="cannot write"):
+        write_dataset(tmp_path / "file" / "d", info, tiny_rig(), [], [])
