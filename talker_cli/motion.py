@@ -1,6 +1,11 @@
-"""Motion files: vertices (T, V, 3) float32 in metres as `.npy`, beside it a `.json` that says where they come from."""
+"""Motion files: vertices (T, V, 3) float32 in metres as `.npy`, beside it a `.json` that says where they come from.
+
+Motions of other systems are read too: (T, V*3), float64, other units, in an .npz, without the .json.
+"""
 
 import json
+import mmap
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,6 +14,8 @@ import numpy as np
 
 from talker_cli.errors import InputError
 from talker_cli.files import atomic_path, read_json
+
+RELEASE_EVERY = 256  # frames between two calls of `release`
 
 
 @dataclass(frozen=True)
@@ -59,12 +66,12 @@ def read_motion(path: Path) -> Motion:
     if not path.is_file():
         raise InputError(f"no motion at {path}; expected a .npy file; make one with: talker animate speech.wav -o {path}")
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = _only_array(path, loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else loaded
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is not a motion ({error}); expected a .npy array (T, V, 3)") from error
-    if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
-        kind = getattr(array, "dtype", type(array).__name__)
-        raise InputError(f"{path} holds {kind}; expected a float array (T, V, 3) in a .npy file")
+    if array.dtype.kind != "f":
+        raise InputError(f"{path} holds {array.dtype}; expected a float array (T, V, 3) in a .npy file")
     if array.ndim == 2 and array.shape[1] % 3 == 0:
         array = array.reshape(len(array), -1, 3)
     if array.ndim != 3 or array.shape[2] != 3:
@@ -74,5 +81,30 @@ def read_motion(path: Path) -> Motion:
     for frame, vertices in enumerate(array):
         if not np.isfinite(vertices).all():
             raise InputError(f"{path} holds NaN or infinity, first in frame {frame}; expected finite vertices")
+        if frame % RELEASE_EVERY == 0:
+            release(array)
     sidecar = sidecar_path(path)
-    return Motion(array, read_json(sidecar) if sidecar.is_file() else {})
+    about = read_json(sidecar) if sidecar.is_file() else {}
+    if not isinstance(about, dict):
+        raise InputError(f"{sidecar} holds a {type(about).__name__}; expected an object that says what {path} is; remove it")
+    return Motion(array, about)
+
+
+def release(array: np.ndarray) -> None:
+    """Drop the pages of a memory-mapped array from this process' memory, so that an hour costs no more than a second."""
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap):
+        base.madvise(mmap.MADV_DONTNEED)
+
+
+def _only_array(path: Path, archive: np.lib.npyio.NpzFile) -> np.ndarray:
+    """Return the one array of an .npz that can be a motion."""
+    with archive:
+        arrays = {name: archive[name] for name in archive.files}
+    fitting = [name for name, array in arrays.items() if array.ndim in (2, 3) and array.dtype.kind == "f"]
+    if len(fitting) != 1:
+        found = ", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "nothing"
+        raise InputError(f"{path} holds {found[:200]}; expected one float array (T, V, 3); save that one as a .npy")
+    return arrays[fitting[0]]

@@ -122,6 +122,20 @@ def rig(head: RigFile) -> Rig:
 
 
 @pytest.fixture(scope="session")
+def ball() -> Rig:
+    """A coloured ball that moves sideways: enough for what concerns cameras and films, and cheap to draw."""
+    u, v = np.meshgrid(np.linspace(0, 2 * np.pi, 32, endpoint=False), np.linspace(0, np.pi, 17), indexing="ij")
+    template = 0.1 * np.stack([np.sin(v) * np.sin(u), np.cos(v), np.sin(v) * np.cos(u)], -1).reshape(-1, 3).astype(np.float32)
+    i, j = (index.ravel() for index in np.meshgrid(np.arange(32), np.arange(16), indexing="ij"))
+    a, b = i * 17 + j, (i + 1) % 32 * 17 + j
+    faces = np.concatenate([np.stack([a, a + 1, b], 1), np.stack([b, a + 1, b + 1], 1)]).astype(np.int32)
+    basis = np.zeros((1, len(template), 3), np.float32)
+    basis[..., 0] = 0.02
+    colors = (255 * (0.3 + 0.6 * (template / 0.2 + 0.5))).astype(np.uint8)
+    return Rig(template, faces, basis, ("sideways",), {}, np.zeros((0, 2), np.int32), 30.0, colors)
+
+
+@pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory, head: RigFile) -> Path:
     """A model folder whose student and teacher predict zero: its motion is everybody's neutral face."""
     import torch

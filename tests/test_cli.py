@@ -232,7 +232,7 @@ def test_places_that_cannot_be_written(talker: Talker, wav: Path, motion: Path, 
     for place in ("missing/out.npy", "file/out.npy", "/proc/out.npy"):
         assert f"cannot write {place}" in talker("animate", wav, "-o", place).mistake
     assert "cannot write /proc/out.mp4" in talker("render", motion, "-o", "/proc/out.mp4").mistake
-    assert "it is a folder" in talker("render", motion, "-o", ".").mistake
+    assert "it is not empty" in talker("render", motion, "-o", ".").mistake
     assert names(tmp_path) == before
 
 

@@ -159,6 +159,18 @@ class Glb:
             values = np.maximum(values.astype(np.float32) / LARGEST[entry["componentType"]], -1.0)
         return values[:, 0] if entry["type"] == "SCALAR" else values
 
+    def view(self, number: int) -> bytes:
+        """Return a buffer view's bytes, as of a picture.
+
+        Raises:
+            ValueError: they lie in another file.
+        """
+        entry = self.tree["bufferViews"][number]
+        if entry["buffer"] != 0 or "uri" in self.tree["buffers"][0]:
+            raise ValueError("its data lie in another file")
+        start = entry.get("byteOffset", 0)
+        return self._binary[start : start + entry["byteLength"]]
+
     def _with_sparse(self, values: np.ndarray, sparse: dict[str, Any], kind: np.dtype, width: int) -> np.ndarray:
         where, what = sparse["indices"], sparse["values"]
         index_kind = np.dtype(COMPONENTS[where["componentType"]]).newbyteorder("<")
@@ -169,12 +181,8 @@ class Glb:
 
     def _rows(self, view: int, offset: int, count: int, kind: np.dtype, width: int) -> np.ndarray:
         """Return (count, width) of a buffer view, whatever its stride."""
-        entry = self.tree["bufferViews"][view]
-        if entry["buffer"] != 0 or "uri" in self.tree["buffers"][0]:
-            raise ValueError("its data lie in another file")
-        start = entry.get("byteOffset", 0)
-        data = self._binary[start : start + entry["byteLength"]]
-        stride = entry.get("byteStride", kind.itemsize * width)
+        data = self.view(view)
+        stride = self.tree["bufferViews"][view].get("byteStride", kind.itemsize * width)
         if min(offset, count) < 0 or (count and offset + (count - 1) * stride + kind.itemsize * width > len(data)):
             raise ValueError("it reaches outside its buffer view")
         return np.ndarray((count, width), kind, data, offset, (stride, kind.itemsize)).copy()

@@ -8,6 +8,11 @@ FIELD_OF_VIEW = np.radians(18.0)  # of the picture's height: about an 110 mm len
 MARGIN = 1.10  # the picture's extent over the mesh's
 BELOW_THE_LIPS = 0.50  # how far a portrait reaches below them, in heights from lips to crown
 
+YAWS = {"front": 0.0, "three-quarter": 35.0, "side": 90.0}  # degrees; positive: the camera at the subject's left
+TURNTABLE = "turntable"
+VIEWS = (*YAWS, TURNTABLE)
+TURN_SECONDS = 8.0  # of one turn of the turntable, about: whole turns fill the film
+
 
 @dataclass(frozen=True)
 class View:
@@ -26,50 +31,73 @@ class View:
     far: float
 
 
-def frame(vertices: np.ndarray, size: tuple[int, int], yaw: float = 0.0, lips: np.ndarray | None = None) -> View:
-    """Return the view that holds a mesh of any scale, from the front or turned about the vertical.
+class Framing:
+    """The place of the picture round a mesh of any scale, wherever the camera goes.
 
     With the lips known, it is a portrait: from over the crown to the neck, shoulders running out of the picture.
 
     Args:
         vertices: (V, 3).
         size: width and height, pixels.
-        yaw: degrees; positive moves the camera to the subject's left.
         lips: (V,) bool, the lips' vertices.
     """
-    low, high = vertices.min(axis=0), vertices.max(axis=0)
-    radius = max(float(np.linalg.norm(high - low)) / 2, 1e-9)
+
+    def __init__(self, vertices: np.ndarray, size: tuple[int, int], lips: np.ndarray | None = None) -> None:
+        low, high = vertices.min(axis=0), vertices.max(axis=0)
+        self._aspect = size[0] / size[1]
+        shown, self._cut = vertices, False
+        portrait = lips is not None and lips.any()
+        if portrait:
+            mouth = float(vertices[lips, 1].mean())
+            bottom = mouth - BELOW_THE_LIPS * (float(high[1]) - mouth)
+            self._cut = bool(low[1] < bottom)
+            shown = vertices[vertices[:, 1] >= bottom]
+        center = (shown.min(axis=0) + shown.max(axis=0)) / 2
+        self._bust = np.zeros(len(shown), dtype=bool)
+        if portrait:
+            head = shown[shown[:, 1] >= mouth]
+            center[[0, 2]] = (head.min(axis=0) + head.max(axis=0))[[0, 2]] / 2
+            self._bust = shown[:, 1] < mouth
+            if self._cut:  # room over the crown, none below
+                center[1] = (bottom + float(high[1]) + (MARGIN - 1) * (float(high[1]) - bottom) / 2) / 2
+        self.center = center
+        self._offset = shown - center
+        self._radius = max(float(np.linalg.norm(high - low)) / 2, 1e-9)
+        # What is seen, as a ball: nothing of the mesh above the portrait's lower edge lies outside.
+        self.radius = max(float(np.linalg.norm(self._offset, axis=1).max()), 1e-9)
+
+    def distance(self, yaw: float) -> float:
+        """Return how far back the camera must stand to hold the subject, seen from a side."""
+        right, up, back = _axes(yaw)
+        across, along, towards = self._offset @ right, self._offset @ up, self._offset @ back
+        # Move back until every vertex lies inside both pairs of the picture's edges; shoulders may leave it at the sides.
+        half_height = np.tan(FIELD_OF_VIEW / 2)
+        sideways = np.where(self._bust, 0.0, np.abs(across) / (half_height * self._aspect))
+        upwards = np.where(self._bust & self._cut, 0.0, np.abs(along) / half_height)
+        return max(float((np.maximum(sideways, upwards) * MARGIN + towards).max()), 1e-9)
+
+    def all_round(self) -> float:
+        """Return how far back the camera must stand to hold the subject from every side."""
+        return max(self.distance(yaw) for yaw in range(0, 360, 15))
+
+    def view(self, yaw: float, distance: float | None = None) -> View:
+        """Return the camera that looks from a side, yaw in degrees; as near as that side allows if no distance is given."""
+        distance = self.distance(yaw) if distance is None else distance
+        right, up, back = _axes(yaw)
+        pose = np.eye(4)
+        pose[:3, 0], pose[:3, 1], pose[:3, 2] = right, up, back
+        pose[:3, 3] = self.center + distance * back
+        near = max(distance - 2 * self._radius, 0.05 * distance)
+        return View(pose, float(FIELD_OF_VIEW), near, distance + 3 * self._radius)
+
+
+def turntable_yaw(share: float, seconds: float) -> float:
+    """Return the degrees that a turntable has turned after a share, 0…1, of a film: whole turns of about `TURN_SECONDS`."""
+    return 360.0 * max(1, round(seconds / TURN_SECONDS)) * share
+
+
+def _axes(yaw: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the world's directions to the picture's right, up, and from the subject to the camera."""
     angle = np.radians(yaw)
     right = np.array([np.cos(angle), 0.0, -np.sin(angle)])
-    up = np.array([0.0, 1.0, 0.0])
-    back = np.array([np.sin(angle), 0.0, np.cos(angle)])  # from the subject to the camera
-
-    shown, cut = vertices, False
-    if lips is not None and lips.any():
-        mouth = float(vertices[lips, 1].mean())
-        bottom = mouth - BELOW_THE_LIPS * (float(high[1]) - mouth)
-        cut = bool(low[1] < bottom)
-        shown = vertices[vertices[:, 1] >= bottom]
-    center = (shown.min(axis=0) + shown.max(axis=0)) / 2
-    if lips is not None and lips.any():
-        head = shown[shown[:, 1] >= mouth]
-        center[[0, 2]] = (head.min(axis=0) + head.max(axis=0))[[0, 2]] / 2
-        bust = shown[:, 1] < mouth
-        if cut:  # room over the crown, none below
-            center[1] = (bottom + float(high[1]) + (MARGIN - 1) * (float(high[1]) - bottom) / 2) / 2
-    else:
-        bust = np.zeros(len(shown), dtype=bool)
-
-    # Move back until every vertex lies inside both pairs of the picture's edges; shoulders may leave it at the sides.
-    offset = shown - center
-    across, along, towards = offset @ right, offset @ up, offset @ back
-    half_height = np.tan(FIELD_OF_VIEW / 2)
-    half_width = half_height * size[0] / size[1]
-    sideways = np.where(bust, 0.0, np.abs(across) / half_width)
-    upwards = np.where(bust & cut, 0.0, np.abs(along) / half_height)
-    distance = float((np.maximum(sideways, upwards) * MARGIN + towards).max())
-
-    pose = np.eye(4)
-    pose[:3, 0], pose[:3, 1], pose[:3, 2] = right, up, back
-    pose[:3, 3] = center + distance * back
-    return View(pose, float(FIELD_OF_VIEW), max(distance - 2 * radius, 0.05 * distance), distance + 3 * radius)
+    return right, np.array([0.0, 1.0, 0.0]), np.array([np.sin(angle), 0.0, np.cos(angle)])

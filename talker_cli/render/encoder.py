@@ -1,5 +1,7 @@
-"""Frames into a file, through ffmpeg: H.264 with sound, an animated GIF, or one PNG; the suffix decides."""
+"""Frames into a file, through ffmpeg: H.264 or VP9 with sound, an animated GIF, a PNG or a folder of them: the name decides."""
 
+import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -11,18 +13,23 @@ import numpy as np
 
 from talker_cli import ffmpeg
 from talker_cli.errors import OutputError, TalkerError
-from talker_cli.files import atomic_path
+from talker_cli.files import atomic_path, check_writable, output_problem
 
 PATIENCE = 300.0  # seconds for the encoder to finish its last frames and to rewrite the file for streaming
 
 # yuv420p at High profile and an index at the front: what every browser plays, and starts before all of it has arrived.
 # The colours are named, or players guess a matrix by the picture's size and skin turns greenish.
-H264 = ["-vf", "scale=out_color_matrix=bt709:out_range=tv", "-c:v", "libx264", "-preset", "veryfast", "-crf", "18",
-        "-pix_fmt", "yuv420p", "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709",
-        "-movflags", "+faststart"]  # fmt: skip
-AAC = ["-c:a", "aac", "-b:a", "160k", "-ar", "48000"]
+YUV = ["-vf", "scale=out_color_matrix=bt709:out_range=tv", "-pix_fmt", "yuv420p", "-colorspace", "bt709",
+       "-color_primaries", "bt709", "-color_trc", "bt709"]  # fmt: skip
+H264 = [*YUV, "-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-movflags", "+faststart"]
+VP9 = [*YUV, "-c:v", "libvpx-vp9", "-crf", "24", "-b:v", "0", "-deadline", "realtime", "-cpu-used", "5", "-row-mt", "1"]
+SOUND = {".mp4": ["-c:a", "aac", "-b:a", "160k", "-ar", "48000"], ".webm": ["-c:a", "libopus", "-b:a", "128k", "-ar", "48000"]}
 GIF = ["-vf", "split[a][b];[a]palettegen=stats_mode=diff[p];[b][p]paletteuse=dither=bayer:bayer_scale=4", "-loop", "0"]
-PICTURES: dict[str, list[str]] = {".mp4": H264, ".gif": GIF, ".png": ["-frames:v", "1", "-update", "1"]}
+FOLDER = ""  # no suffix: a picture a frame
+PICTURES: dict[str, list[str]] = {
+    ".mp4": H264, ".webm": VP9, ".gif": GIF, ".png": ["-frames:v", "1", "-update", "1"], FOLDER: ["-start_number", "0"],
+}  # fmt: skip
+NUMBERED = "%06d.png"
 
 
 class Encoder:
@@ -50,24 +57,26 @@ def encode(output: Path, size: tuple[int, int], fps: float, frames: int, audio: 
     recording does that was cut into whole frames, and ends with the picture if it is longer; a shorter one leaves silence.
 
     Args:
-        size: width and height, pixels, both even for .mp4.
+        size: width and height, pixels, both even for a film.
 
     Raises:
         OutputError: the suffix is unknown, the place cannot be written to, or the encoder failed.
         MachineError: there is no ffmpeg.
     """
-    kind = output.suffix.lower()
-    if kind not in PICTURES:
-        raise OutputError(f"cannot write {output}: the suffix is '{kind}'; expected {', '.join(PICTURES)}; choose one with -o")
+    kind = kind_of(output)
     arguments = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", f"{size[0]}x{size[1]}", "-framerate", f"{fps:.10g}"]
     arguments += ["-i", "pipe:0"]
-    if audio is not None and kind == ".mp4":
+    if audio is not None and kind in SOUND:
         # The sound's own clock starts at zero, as it did when it was animated, whatever its container says.
-        arguments += [*ffmpeg.input_arguments(audio), "-map", "0:v:0", "-map", "1:a:0", "-af", "asetpts=N/SR/TB", *AAC]
+        arguments += [*ffmpeg.input_arguments(audio), "-map", "0:v:0", "-map", "1:a:0", "-af", "asetpts=N/SR/TB", *SOUND[kind]]
         arguments += ["-t", f"{(frames + 1) / fps:.6f}"]
     arguments += PICTURES[kind]
-    with atomic_path(output) as temporary, tempfile.TemporaryFile() as log:
-        command = [*arguments, "-y", f"file:{temporary}"]
+    with (
+        (atomic_folder(output) if kind == FOLDER else atomic_path(output)) as temporary,
+        tempfile.TemporaryFile() as log,
+    ):
+        place = f"{str(temporary).replace('%', '%%')}/{NUMBERED}" if kind == FOLDER else str(temporary)
+        command = [*arguments, "-y", f"file:{place}"]
         process = ffmpeg.start(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log.fileno())
         assert process.stdin is not None
         broken: Exception | None = None
@@ -84,7 +93,8 @@ def encode(output: Path, size: tuple[int, int], fps: float, frames: int, audio: 
             process.wait()
             with suppress(BrokenPipeError):
                 process.stdin.close()
-        if broken is not None or process.returncode != 0 or temporary.stat().st_size == 0:
+        empty = not any(temporary.iterdir()) if kind == FOLDER else temporary.stat().st_size == 0
+        if broken is not None or process.returncode != 0 or empty:
             log.seek(0)
             raise _encoder_problem(output, log.read(), process.returncode, encoder.frames) from broken
 
@@ -95,3 +105,55 @@ def _encoder_problem(output: Path, log: bytes, code: int, frames: int) -> Talker
         return OutputError(f"cannot write {output}: the disk is full; free some space or choose another -o")
     words = ffmpeg.last_words(log)
     return OutputError(f"cannot write {output}: the encoder stopped at frame {frames} with code {code} ({words})")
+
+
+def kind_of(output: Path) -> str:
+    """Return the suffix that decides what is written; an empty one means a folder.
+
+    Raises:
+        OutputError: nobody knows the suffix.
+    """
+    kind = output.suffix.lower()
+    if kind not in PICTURES:
+        known = ", ".join(suffix for suffix in PICTURES if suffix)
+        raise OutputError(f"cannot write {output}: the suffix is '{kind}'; expected {known}, or none for a folder; choose -o")
+    return kind
+
+
+def check_place(output: Path) -> None:
+    """Refuse a place that cannot be written to before any work goes into what should be written there.
+
+    Raises:
+        OutputError: the suffix is unknown, the folder to write into does not exist or cannot be written, or is not empty.
+    """
+    if kind_of(output) != FOLDER:
+        check_writable(output)
+        return
+    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
+        what = "is not empty" if output.is_dir() else "is a file"
+        raise OutputError(f"cannot write pictures into {output}: it {what}; choose a new folder with -o, or remove this one")
+    check_writable(output.parent / f"{output.name}.png")
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`, renamed to it when the block ends well and removed when it does not.
+
+    Raises:
+        OutputError: the place cannot be written to, or holds something.
+    """
+    try:
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
+    except OSError as error:
+        raise OutputError(output_problem(path, error)) from error
+    try:
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o777 & ~umask)
+        try:
+            temporary.replace(path)
+        except OSError as error:
+            raise OutputError(output_problem(path, error)) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

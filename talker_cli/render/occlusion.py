@@ -1,8 +1,8 @@
-"""How much of the sky each vertex sees: soft darkness under the chin, beside the nose, behind the teeth.
+"""What each vertex sees of the light: soft darkness under the chin, beside the nose, behind the teeth, and the key's shadow.
 
 The light of the shader knows nothing of what stands between. So the mesh is looked at once from many sides; a vertex that a
-side's depth map does not hide sees the sky there. One mouth pose stands for all, lips drawn back, so that teeth and tongue
-keep some light and the throat none.
+side's depth map does not hide sees the light from there. One mouth pose stands for all, lips drawn back, so that teeth and
+tongue keep some light and the throat none.
 """
 
 from collections.abc import Callable
@@ -12,9 +12,11 @@ import numpy as np
 from talker_cli.mesh import VertexNormals
 from talker_cli.rig import Rig
 
-DIRECTIONS = 40
+DIRECTIONS = 96
 PIXELS = 256  # of a depth map's side
 LIFT = 0.004  # of the mesh's radius: how far over the surface a vertex looks, so that it does not hide itself
+HORIZON = 0.08  # the cosine below which a direction grazes the surface and tells nothing of what stands before it
+SOFTNESS = 14.0  # of a light's edge: exp(-SOFTNESS (1 - cos)), so that half its weight comes from 18 degrees round its middle
 OPEN_POSE = {"jawOpen": 0.3, "mouthLowerDownLeft": 0.6, "mouthLowerDownRight": 0.6, "mouthUpperUpLeft": 0.6,
              "mouthUpperUpRight": 0.6, "mouthSmileLeft": 0.3, "mouthSmileRight": 0.3}  # fmt: skip
 
@@ -30,30 +32,67 @@ def occlusion_pose(rig: Rig) -> np.ndarray:
     return vertices
 
 
-def sky_seen(vertices: np.ndarray, faces: np.ndarray, draw_depth: DrawDepth) -> np.ndarray:
-    """Return (V,) float32 in 0…1: the share of its sky, weighted by the cosine, that each vertex sees.
+class Visibility:
+    """From which sides each vertex is seen.
 
     Args:
         vertices: (V, 3).
         faces: (F, 3).
         draw_depth: draws the vertices under an orthographic projection and returns the depth map.
+        center: (3,) the middle of what counts; the mesh's own if None.
+        radius: of the ball round it; what lies outside is taken for free.
     """
-    normals = VertexNormals(faces, len(vertices))(vertices)
-    center = (vertices.max(axis=0) + vertices.min(axis=0)) / 2
-    radius = float(np.linalg.norm(vertices - center, axis=1).max()) * 1.02
-    points = vertices + normals * (LIFT * radius)
-    seen = np.zeros(len(vertices), dtype=np.float32)
-    total = np.full(len(vertices), 1e-6, dtype=np.float32)
-    for direction in fibonacci_sphere(DIRECTIONS):
-        projection = _orthographic(center, radius, direction)
-        depth = draw_depth(vertices, projection)
-        place = points @ projection[:3, :3].T + projection[:3, 3]  # (V, 3) in -1…1
-        column = np.clip(((place[:, 0] + 1) / 2 * depth.shape[1]).astype(np.int64), 0, depth.shape[1] - 1)
-        row = np.clip(((place[:, 1] + 1) / 2 * depth.shape[0]).astype(np.int64), 0, depth.shape[0] - 1)
-        weight = np.maximum(normals @ direction, 0.0).astype(np.float32)
-        seen += weight * ((place[:, 2] + 1) / 2 <= depth[row, column])
-        total += weight
-    return _smoothed(seen / total, faces)
+
+    def __init__(
+        self,
+        vertices: np.ndarray,
+        faces: np.ndarray,
+        draw_depth: DrawDepth,
+        center: np.ndarray | None = None,
+        radius: float | None = None,
+    ) -> None:
+        normals = VertexNormals(faces, len(vertices))(vertices)
+        if center is None or radius is None:
+            center = (vertices.max(axis=0) + vertices.min(axis=0)) / 2
+            radius = float(np.linalg.norm(vertices - center, axis=1).max())
+        radius *= 1.02
+        points = vertices + normals * (LIFT * radius)
+        self._faces = faces
+        self._directions = fibonacci_sphere(DIRECTIONS).astype(np.float32)
+        self._cosine = normals @ self._directions.T  # (V, D)
+        self._seen = np.empty(self._cosine.shape, dtype=bool)
+        for index, direction in enumerate(self._directions):
+            projection = _orthographic(center, radius, direction)
+            depth = draw_depth(vertices, projection)
+            place = points @ projection[:3, :3].T + projection[:3, 3]  # (V, 3) in -1…1
+            column = np.clip(((place[:, 0] + 1) / 2 * depth.shape[1]).astype(np.int64), 0, depth.shape[1] - 1)
+            row = np.clip(((place[:, 1] + 1) / 2 * depth.shape[0]).astype(np.int64), 0, depth.shape[0] - 1)
+            hidden = (place[:, 2] + 1) / 2 > depth[row, column]
+            self._seen[:, index] = ~hidden | (np.abs(place) > 1).any(axis=1)
+
+    def sky(self) -> np.ndarray:
+        """Return (V,) float32 in 0…1: the share of its sky, weighted by the cosine, that each vertex sees."""
+        weight = np.maximum(self._cosine, 0.0)
+        return self._smoothed((weight * self._seen).sum(axis=1) / np.maximum(weight.sum(axis=1), 1e-6))
+
+    def towards(self, direction: np.ndarray) -> np.ndarray:
+        """Return (V,) float32 in 0…1: how much each vertex sees of a large light; 1 where it faces away from all of it."""
+        lobe = np.exp(SOFTNESS * (self._directions @ np.asarray(direction, np.float32) - 1))  # (D,)
+        weight = lobe * (self._cosine > HORIZON)
+        total = weight.sum(axis=1)
+        known = total > 1e-3
+        share = (weight * self._seen).sum(axis=1) / np.where(known, total, 1.0)
+        return self._smoothed(np.where(known, share, 1.0))
+
+    def _smoothed(self, values: np.ndarray) -> np.ndarray:
+        """Return (V,) values averaged with their neighbours', against the noise of few directions."""
+        corners = self._faces.reshape(-1).astype(np.int64)
+        count = np.bincount(corners, minlength=len(values))
+        for _ in range(2):
+            mean = np.repeat(values[self._faces].mean(axis=1), 3)  # (3F,) each face's mean at its corners
+            around = np.bincount(corners, weights=mean, minlength=len(values)) / np.maximum(count, 1)
+            values = np.where(count > 0, around, values)
+        return values.astype(np.float32)
 
 
 def fibonacci_sphere(count: int) -> np.ndarray:
@@ -75,14 +114,3 @@ def _orthographic(center: np.ndarray, radius: float, direction: np.ndarray) -> n
     matrix[:3, :3] = rows
     matrix[:3, 3] = -rows @ center
     return matrix
-
-
-def _smoothed(values: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Return (V,) values averaged with their neighbours', against the noise of few directions."""
-    corners = faces.reshape(-1).astype(np.int64)
-    for _ in range(2):
-        mean = np.repeat(values[faces].mean(axis=1), 3)  # (3F,) each face's mean at its corners
-        count = np.bincount(corners, minlength=len(values))
-        around = np.bincount(corners, weights=mean, minlength=len(values)) / np.maximum(count, 1)
-        values = np.where(count > 0, around, values).astype(np.float32)
-    return values

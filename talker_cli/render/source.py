@@ -1,13 +1,150 @@
-"""What a motion's sidecar leads to: the rig it moves and the recording it speaks."""
+"""What is drawn of a motion: the mesh it moves, by its sidecar, a template or an avatar, and the recording it speaks."""
 
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from talker_cli.audio import check_file
 from talker_cli.errors import InputError
 from talker_cli.files import file_hash
-from talker_cli.motion import Motion, sidecar_path
+from talker_cli.mesh import Mesh, checked, read_mesh
+from talker_cli.motion import RELEASE_EVERY, Motion, read_motion, release, sidecar_path
+from talker_cli.render.avatar import read_avatar
+from talker_cli.render.character import read_glb
+from talker_cli.render.materials import Surface, surface_of
 from talker_cli.rig import Rig, load_rig
+
+
+@dataclass(frozen=True)
+class Take:
+    """A face that moves: what the camera sees.
+
+    Args:
+        rig: whose faces, colours and regions are drawn.
+        frames: (T, V, 3) vertices, or the (T, K) coefficients that drive the rig.
+        fps: frames a second.
+        label: what to call it beside others.
+        given: the rig's surface, if it is not what the rig's regions say.
+        about: what the motion's sidecar says.
+    """
+
+    rig: Rig
+    frames: np.ndarray
+    fps: float
+    label: str = ""
+    given: Surface | None = None
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def surface(self) -> Surface:
+        """What light needs to know of the mesh."""
+        return surface_of(self.rig) if self.given is None else self.given
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasts, its last frame included."""
+        return len(self.frames) / self.fps
+
+    def at(self, seconds: float) -> np.ndarray:
+        """Return the (V, 3) float32 vertices of an instant, between two frames on the straight line."""
+        place = min(max(seconds * self.fps, 0.0), len(self.frames) - 1.0)
+        index = int(place + 1e-6)
+        share = place - index
+        if index % RELEASE_EVERY == 0:
+            release(self.frames)
+        frame = np.asarray(self.frames[index], dtype=np.float32)
+        if share > 1e-4:
+            frame = frame + np.float32(share) * (np.asarray(self.frames[index + 1], dtype=np.float32) - frame)
+        return frame if frame.ndim == 2 else self.rig.decode(frame[None])[0]
+
+
+def read_take(path: Path, *, template: Path | None = None, fps: float | None = None) -> Take:
+    """Read a motion and the mesh it moves: the template, or the rig that its sidecar names.
+
+    Args:
+        path: the motion.
+        template: a mesh file, whatever the sidecar says.
+        fps: of a motion that does not say its own.
+
+    Raises:
+        InputError: the motion or its sidecar cannot be used, no faces or no frame rate are known, or the vertex counts differ.
+        ModelError: the rig file is damaged.
+    """
+    motion = read_motion(path)
+    if template is None:
+        rig, of = rig_of_motion(path, motion), "its rig"
+    else:
+        mesh = _read_template(template)
+        none = np.zeros((0, len(mesh.vertices), 3), np.float32)
+        rig = Rig(mesh.vertices, mesh.faces, none, (), {}, np.zeros((0, 2), np.int32), 0.0, mesh.colors)
+        of = f"the template {template}"
+    check_motion(motion, rig, of)
+    return Take(rig, motion.vertices, _rate(path, motion, fps), path.stem, None, motion.about)
+
+
+def read_driven(path: Path, avatar: Path, *, fps: float | None = None) -> tuple[Take, tuple[str, ...]]:
+    """Read a character and the coefficients that will drive it, which lie beside a motion.
+
+    Returns:
+        the take, and the names of the coefficients that the character has no shape for.
+
+    Raises:
+        InputError: the motion has no coefficients, or the character cannot be used.
+    """
+    motion = read_motion(path)
+    name = motion.about.get("coefficients")
+    if not isinstance(name, str):
+        raise InputError(f"{path} says nothing of coefficients in its .json; expected a motion that talker animate wrote")
+    names = rig_of_motion(path, motion).names
+    place = path.parent / name
+    try:
+        curves = np.load(place, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"no coefficients at {place} ({error}); expected those of {path}; animate again") from error
+    expected = (len(motion.vertices), len(names))
+    if curves.shape != expected or curves.dtype.kind != "f" or not np.isfinite(curves).all():
+        raise InputError(f"{place} holds {curves.dtype} {curves.shape}; expected finite floats {expected}; animate again")
+    rate = _rate(path, motion, fps)
+    character = read_avatar(avatar, names, rate)
+    return Take(character.rig, curves, rate, avatar.stem, character.surface, motion.about), character.missing
+
+
+def _read_template(path: Path) -> Mesh:
+    if path.suffix.lower() != ".glb":
+        return read_mesh(path)
+    character = read_glb(path)
+    return checked(path, Mesh(character.vertices, character.faces, character.colors))
+
+
+def _rate(path: Path, motion: Motion, fps: float | None) -> float:
+    rate = motion.about.get("fps", fps)
+    if isinstance(rate, int | float) and 0 < rate <= 1000:
+        return float(rate)
+    said = "does not say its frames a second" if rate is None else f"says {rate!r} frames a second"
+    raise InputError(f"{path} {said}; expected a number, 25, 30 or 60 as a rule; give it with --fps")
+
+
+def labelled(takes: list[Take]) -> list[Take]:
+    """Return takes whose labels differ: a number is added to those that files share."""
+    names = [take.label for take in takes]
+    same = {name for name in names if names.count(name) > 1}
+    return [
+        replace(take, label=f"{take.label} ({index + 1})") if take.label in same else take for index, take in enumerate(takes)
+    ]
+
+
+def check_motion(motion: Motion, rig: Rig, of: str = "its rig") -> None:
+    """Refuse a motion of another mesh.
+
+    Raises:
+        InputError: the vertex counts differ.
+    """
+    found, expected = motion.vertices.shape[1], len(rig.template)
+    if found != expected:
+        raise InputError(f"the motion has {found} vertices; {of} has {expected}; give the mesh it was made for with --template")
 
 
 def rig_of_motion(path: Path, motion: Motion) -> Rig:
@@ -19,8 +156,8 @@ def rig_of_motion(path: Path, motion: Motion) -> Rig:
     """
     sidecar = sidecar_path(path)
     if not motion.about:
-        raise InputError(f"no {sidecar} beside {path}; expected the .json that says which rig and recording belong to it; "
-                         "keep the two files together or animate again")  # fmt: skip
+        raise InputError(f"no {sidecar} beside {path}, so its faces are not known; keep the two files together, "
+                         "or give the mesh with --template face.ply")  # fmt: skip
     place, digest = _file(motion.about.get("rig"), "rig", sidecar)
     identity = motion.about.get("identity")
     if not place.is_file():
@@ -35,15 +172,15 @@ def rig_of_motion(path: Path, motion: Motion) -> Rig:
     return content.rig_of(identity)
 
 
-def audio_of_motion(path: Path, motion: Motion) -> Path | None:
+def audio_of_motion(path: Path, about: dict[str, Any]) -> Path | None:
     """Return the recording that was animated, or None if the sidecar names none.
 
     Raises:
         InputError: the recording has moved or changed.
     """
-    if motion.about.get("audio") is None:
+    if about.get("audio") is None:
         return None
-    place, digest = _file(motion.about["audio"], "audio", sidecar_path(path))
+    place, digest = _file(about["audio"], "audio", sidecar_path(path))
     hint = f"give it with: talker render {path} --audio FILE"
     if not place.is_file():
         raise InputError(f"the recording {place} is not there any more; expected the one that was animated; {hint}")

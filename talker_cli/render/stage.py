@@ -1,4 +1,4 @@
-"""The stage: one mesh, one camera, our light, drawn off screen. The only module that touches pyrender and OpenGL.
+"""The stage: meshes, one camera, our light, drawn off screen. The only module that touches pyrender and OpenGL.
 
 pyrender brings the EGL context, the anti-aliased frame buffer and the mesh's buffers. Its own shader costs 40-80 ms a frame
 at 512x512 on a machine without a GPU, and its reading of the depth buffer another 5, so both are replaced here.
@@ -10,66 +10,99 @@ from typing import Any
 
 import numpy as np
 
-from talker_cli.errors import MachineError
+from talker_cli.errors import InputError, MachineError
 from talker_cli.mesh import VertexNormals
 from talker_cli.render.camera import View
+from talker_cli.render.light import KEY_AT
+from talker_cli.render.materials import Surface
 from talker_cli.render.occlusion import PIXELS
 
 PACKAGES = "libegl1 libgl1 libgl1-mesa-dri"
 SHADERS = Path(__file__).parent / "shaders"
-BACKGROUND = (0.235, 0.245, 0.26)  # sRGB, a photographer's grey
+
+Color = tuple[float, float, float]  # sRGB, 0…1
+
+
+class Figure:
+    """One mesh on the stage. Made by `Stage.add`."""
+
+    def __init__(self, surface: Surface) -> None:
+        import pyrender
+
+        count = len(surface.colors)
+        self._normals = VertexNormals(surface.faces, count, surface.normal_of)
+        # As pyrender packs them: position, normal, "tangent" (x: the sky seen, y: the key light seen), colour and gloss.
+        self.buffer = np.zeros((count, 14), dtype=np.float32)
+        self.buffer[:, 6:8] = 1.0
+        self.buffer[:, 13] = surface.gloss
+        self.paint(surface.colors)
+        # Foreign meshes have open necks and mouths; the shader turns and darkens what is seen from behind.
+        material = pyrender.MetallicRoughnessMaterial(doubleSided=not surface.closed, alphaMode="OPAQUE")
+        self.primitive = pyrender.Primitive(
+            positions=self.buffer[:, 0:3],
+            normals=self.buffer[:, 3:6],
+            tangents=self.buffer[:, 6:10],
+            color_0=self.buffer[:, 10:14],
+            indices=surface.faces,
+            material=material,
+        )
+        self.mesh = pyrender.Mesh([self.primitive])
+        self.mesh.is_visible = False
+
+    def move(self, vertices: np.ndarray, *, normals: bool = True) -> None:
+        """Take (V, 3) positions, and their normals if they will be seen."""
+        self.buffer[:, 0:3] = vertices
+        if normals:
+            self.buffer[:, 3:6] = self._normals(self.buffer[:, 0:3])
+
+    def paint(self, colors: np.ndarray) -> None:
+        """Take (V, 3) float32 colours, sRGB in 0…1."""
+        # The shader squares what it gets and takes the root of what it gives: a gamma of 2, close to sRGB's and far cheaper.
+        self.buffer[:, 10:13] = np.sqrt(srgb_to_linear(colors))
+
+    def light(self, sky: np.ndarray, key: np.ndarray) -> None:
+        """Take the (V,) shares of the sky and of the key light that each vertex sees, 0…1."""
+        self.buffer[:, 6] = sky
+        self.buffer[:, 7] = key
 
 
 class Stage:
-    """A mesh on a neutral ground, drawn again and again as its vertices move; its buffers are made once.
+    """A ground and the meshes before it, drawn again and again as their vertices move; the buffers are made once.
 
     Args:
-        faces: (F, 3) int, counter-clockwise seen from outside.
-        colors: (V, 3) float32, sRGB in 0…1.
-        gloss: (V,) float32, 0 for skin … 1 for a wet eye.
         size: width and height, pixels.
-        closed: nothing is ever seen from behind, so that back faces need not be drawn: a third less work.
+        background: sRGB in 0…1, or None for the studio's backdrop.
 
     Raises:
         MachineError: no OpenGL library or driver.
     """
 
-    def __init__(
-        self, faces: np.ndarray, colors: np.ndarray, gloss: np.ndarray, size: tuple[int, int], *, closed: bool = False
-    ) -> None:
-        self._normals = VertexNormals(faces, len(colors))
-        # As pyrender packs them: position, normal, "tangent" (x: the sky seen), colour and gloss.
-        self._vertices = np.zeros((len(colors), 14), dtype=np.float32)
-        self._vertices[:, 6] = 1.0
-        # The shader squares what it gets and takes the root of what it gives: a gamma of 2, close to sRGB's and far cheaper.
-        self._vertices[:, 10:13] = np.sqrt(srgb_to_linear(colors))
-        self._vertices[:, 13] = gloss
+    def __init__(self, size: tuple[int, int], background: Color | None = None) -> None:
         self._gl, self._platform, self._renderer = _open(size)
         import pyrender
 
-        self._size = size
+        self.size = size
         self._flags = pyrender.RenderFlags.FLAT | pyrender.RenderFlags.OFFSCREEN
         self._depth_flags = pyrender.RenderFlags.DEPTH_ONLY | pyrender.RenderFlags.OFFSCREEN
-        # Foreign meshes have open necks and mouths; the shader turns and darkens what is seen from behind.
-        material = pyrender.MetallicRoughnessMaterial(doubleSided=not closed, alphaMode="OPAQUE")
-        self._primitive = pyrender.Primitive(
-            positions=self._vertices[:, 0:3],
-            normals=self._vertices[:, 3:6],
-            tangents=self._vertices[:, 6:10],
-            color_0=self._vertices[:, 10:14],
-            indices=faces,
-            material=material,
-        )
-        self._scene = pyrender.Scene(bg_color=(*BACKGROUND, 1.0))
-        self._scene.add(pyrender.Mesh([self._primitive]))
+        self._scene = pyrender.Scene(bg_color=(*(background or (0.0, 0.0, 0.0)), 1.0))
         self._camera = self._scene.add(pyrender.PerspectiveCamera(yfov=0.5))
         self._scene.main_camera_node = self._camera
+        self._ground: Any = None
+        if background is None:
+            corners = np.array([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]], dtype=np.float32)
+            primitive = pyrender.Primitive(positions=corners, indices=np.array([[0, 1, 2], [0, 2, 3]]))
+            primitive.is_ground = True
+            self._ground = pyrender.Mesh([primitive])
+            self._scene.add(self._ground)
 
-    def draw(self, vertices: np.ndarray, view: View) -> np.ndarray:
-        """Draw one frame.
+    def add(self, surface: Surface) -> Figure:
+        """Put a mesh on the stage."""
+        figure = Figure(surface)
+        self._scene.add(figure.mesh)
+        return figure
 
-        Args:
-            vertices: (V, 3) float32, metres.
+    def draw(self, figure: Figure, view: View) -> np.ndarray:
+        """Draw one figure before the ground.
 
         Returns:
             (H, W, 3) uint8 sRGB.
@@ -80,40 +113,38 @@ class Stage:
         self._scene.set_pose(self._camera, view.pose)
         self._camera.camera.yfov = view.field_of_view
         self._camera.camera.znear, self._camera.camera.zfar = view.near, view.far
-        self._vertices[:, 0:3] = vertices
-        self._vertices[:, 3:6] = self._normals(vertices)
         self._renderer.projection = None
-        self._renderer.viewport_width, self._renderer.viewport_height = self._size
-        return self._draw(self._flags)
+        self._renderer.viewport_width, self._renderer.viewport_height = self.size
+        return self._draw(figure, self._flags)
 
-    def set_sky(self, seen: np.ndarray) -> None:
-        """Take the (V,) share of the sky that each vertex sees, 0…1."""
-        self._vertices[:, 6] = seen
-
-    def draw_depth(self, vertices: np.ndarray, projection: np.ndarray) -> np.ndarray:
-        """Draw (V, 3) vertices under a (4, 4) projection of the world; return (H, W) depth, 0 near … 1 far, rows upwards."""
-        self._vertices[:, 0:3] = vertices
+    def draw_depth(self, figure: Figure, projection: np.ndarray) -> np.ndarray:
+        """Draw a figure under a (4, 4) projection of the world; return (H, W) depth, 0 near … 1 far, rows upwards."""
         self._renderer.projection = projection
         self._renderer.viewport_width = self._renderer.viewport_height = PIXELS
-        return self._draw(self._depth_flags)
+        return self._draw(figure, self._depth_flags)
 
-    def _draw(self, flags: int) -> np.ndarray:
+    def _draw(self, figure: Figure, flags: int) -> np.ndarray:
+        if self._ground is not None:
+            self._ground.is_visible = flags == self._flags
+        figure.mesh.is_visible = True
         try:
             self._platform.make_current()
-            self._upload()
+            self._upload(figure)
             image: np.ndarray = self._renderer.render(self._scene, flags)
         except Exception as error:
             reason = str(error).strip().splitlines()
             raise MachineError(f"OpenGL failed while drawing ({reason[0] if reason else type(error).__name__}); "
                                f"try Mesa's software driver: apt-get install {PACKAGES}") from error  # fmt: skip
+        finally:
+            figure.mesh.is_visible = False
         return image
 
-    def _upload(self) -> None:
+    def _upload(self, figure: Figure) -> None:
         """Put the vertices where the last frame's were; the buffer is made by the first."""
-        if not self._primitive._in_context():
+        if not figure.primitive._in_context():
             self._renderer._update_context(self._scene, self._flags)
-        self._gl.glBindBuffer(self._gl.GL_ARRAY_BUFFER, self._primitive._buffers[0])
-        self._gl.glBufferSubData(self._gl.GL_ARRAY_BUFFER, 0, self._vertices.nbytes, self._vertices)
+        self._gl.glBindBuffer(self._gl.GL_ARRAY_BUFFER, figure.primitive._buffers[0])
+        self._gl.glBufferSubData(self._gl.GL_ARRAY_BUFFER, 0, figure.buffer.nbytes, figure.buffer)
 
     def close(self) -> None:
         """Free the OpenGL context."""
@@ -135,6 +166,23 @@ class Stage:
 def srgb_to_linear(colors: np.ndarray) -> np.ndarray:
     """Return linear reflectance of sRGB values, both in 0…1 (IEC 61966-2-1)."""
     return np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4)
+
+
+def parse_color(text: str | None) -> Color | None:
+    """Return the sRGB colour, 0…1, of `#rrggbb` or of a name as web pages use it; None stays None.
+
+    Raises:
+        InputError: nobody knows the colour.
+    """
+    if text is None:
+        return None
+    from PIL import ImageColor
+
+    try:
+        red, green, blue = ImageColor.getrgb(text)[:3]
+    except ValueError as error:
+        raise InputError(f"found --background {text}; expected a colour, as '#2a2c30' or 'white'") from error
+    return red / 255, green / 255, blue / 255
 
 
 def _open(size: tuple[int, int]) -> tuple[Any, Any, Any]:
@@ -180,9 +228,10 @@ def _renderer_class() -> Any:
             self.projection: np.ndarray | None = None
 
         def _get_primitive_program(self, primitive: Any, flags: int, program_flags: int) -> Any:
-            fragments = "depth.frag" if flags & RenderFlags.DEPTH_ONLY else "face.frag"
-            places = {"NORMAL_LOC": 1, "TANGENT_LOC": 2, "COLOR_0_LOC": 3}
-            program = self._program_cache.get_program("face.vert", fragments, defines=places)
+            name = "ground" if hasattr(primitive, "is_ground") else "face"
+            fragments = "depth.frag" if flags & RenderFlags.DEPTH_ONLY else f"{name}.frag"
+            places = {"NORMAL_LOC": 1, "TANGENT_LOC": 2, "COLOR_0_LOC": 3, "KEY_AT": "vec3({}, {}, {})".format(*KEY_AT)}
+            program = self._program_cache.get_program(f"{name}.vert", fragments, defines=places)
             if not program._in_context():
                 program._add_to_context()
             return program

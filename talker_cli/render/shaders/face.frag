@@ -9,7 +9,6 @@ in vec4 surface;
 in float seen;
 out vec4 frag_color;
 
-const vec3 KEY_AT = vec3(-0.486, 0.534, 0.692);
 const vec3 KEY = vec3(1.25, 1.14, 1.02);
 const vec3 FILL_AT = vec3(0.853, 0.085, 0.515);
 const vec3 FILL = vec3(0.21, 0.24, 0.29);

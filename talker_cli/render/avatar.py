@@ -1,0 +1,104 @@
+"""The user's own character: a .glb with ARKit-named morph targets, as a rig that a motion's coefficients drive."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from talker_cli.errors import InputError
+from talker_cli.mesh import Mesh, checked
+from talker_cli.render.character import Character, read_glb
+from talker_cli.render.materials import GLOSS, Surface
+from talker_cli.rig import ARKIT_NAMES, Rig
+
+# What a piece of the scene is made of, by the words in its names; the first that fits.
+MATERIALS = (
+    (re.compile(r"lash|brow|hair|beard|cap|hat", re.I), 0.0),
+    (re.compile(r"eye(?!lid)|iris|cornea|sclera", re.I), GLOSS["eyes"]),
+    (re.compile(r"teeth|tooth", re.I), GLOSS["teeth"]),
+    (re.compile(r"tongue", re.I), GLOSS["tongue"]),
+)
+LIP_SHAPES = ("mouthFunnel", "mouthPucker", "mouthClose", "mouthRollLower", "mouthRollUpper", "jawOpen")
+LIP_SHARE = 0.5  # of a lip shape's largest offset: what moves as far is called lips, for the portrait's framing
+
+
+@dataclass(frozen=True)
+class Avatar:
+    """A character ready to be driven.
+
+    Args:
+        rig: its mesh, and the motion's coefficients' names as its basis; a shape that it lacks moves nothing.
+        surface: what light needs to know of it.
+        missing: the names of the motion's coefficients that it has no morph target for.
+    """
+
+    rig: Rig
+    surface: Surface
+    missing: tuple[str, ...]
+
+
+def read_avatar(path: Path, names: tuple[str, ...], fps: float) -> Avatar:
+    """Read a character.
+
+    Args:
+        path: a .glb.
+        names: of the motion's coefficients.
+        fps: of the motion.
+
+    Raises:
+        InputError: the file cannot be read, or has no morph target of an ARKit name.
+    """
+    character = read_glb(path)
+    checked(path, Mesh(character.vertices, character.faces))
+    canonical = {_plain(name): name for name in ARKIT_NAMES}
+    targets: dict[str, np.ndarray] = {}
+    for name, offsets in character.targets.items():
+        known = canonical.get(_plain(name))
+        if known is not None:
+            targets[known] = targets[known] + offsets if known in targets else offsets
+    if not targets.keys() & set(names):
+        found = ", ".join(character.targets) or "none"
+        raise InputError(f"{path} has the morph targets {found[:160]}; expected ARKit's names, as jawOpen; rename them in it")
+    none = np.zeros_like(character.vertices)
+    rig = Rig(
+        template=character.vertices,
+        faces=character.faces,
+        basis=np.stack([targets.get(name, none) for name in names]),
+        names=names,
+        regions={"lips": _lips(targets, character)},
+        lip_pairs=np.zeros((0, 2), np.int32),
+        fps=fps,
+        colors=character.colors,
+    )
+    surface = Surface(
+        faces=rig.faces,
+        colors=character.colors.astype(np.float32) / 255,
+        gloss=_gloss(character),
+        normal_of=character.normal_of,
+    )
+    return Avatar(rig, surface, tuple(name for name in names if name not in targets))
+
+
+def _plain(name: str) -> str:
+    """Return a morph target's name as tools agree on it: `Head.eyeBlink_L`, `blendShape1.eyeBlinkLeft` -> `eyeblinkleft`."""
+    last = re.split(r"[.:|]", name)[-1]
+    sided = re.sub(r"_([LR])$", lambda match: "Left" if match[1] == "L" else "Right", last)
+    return re.sub(r"[^a-z0-9]", "", sided.lower())
+
+
+def _lips(targets: dict[str, np.ndarray], character: Character) -> np.ndarray:
+    """Return (V,) bool, the vertices that the first lip shape there is moves most; none where there is no such shape."""
+    for name in LIP_SHAPES:
+        if name in targets:
+            far = np.linalg.norm(targets[name], axis=1)
+            if far.max() > 0:
+                return np.asarray(far > LIP_SHARE * far.max())
+    return np.zeros(len(character.vertices), dtype=bool)
+
+
+def _gloss(character: Character) -> np.ndarray:
+    gloss = np.zeros(len(character.vertices), np.float32)
+    for name, place in character.parts:
+        gloss[place] = next((value for pattern, value in MATERIALS if pattern.search(name)), 0.0)
+    return gloss

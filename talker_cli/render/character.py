@@ -1,0 +1,250 @@
+"""Characters out of binary glTF (.glb): triangles (F, 3), vertices (V, 3) and morph targets (K, V, 3), in the scene's space.
+
+trimesh reads neither morph targets nor skins, so the scene is put together here. All meshes of the scene become
+one; node transforms and skins are applied as they stand at rest, to the morph targets too: a pose that does not move is
+linear, so `vertices = rest + sum_k c_k * target_k` stays true.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from talker_cli.errors import InputError
+from talker_cli.export.gltf import Glb
+from talker_cli.render.character_paint import Paint
+
+TRIANGLES, TRIANGLE_STRIP, TRIANGLE_FAN = 4, 5, 6
+# Extensions without which the vertices cannot be found.
+UNREADABLE = ("KHR_draco_mesh_compression", "EXT_meshopt_compression", "KHR_meshopt_compression")
+
+
+@dataclass(frozen=True)
+class Character:
+    """A scene as one mesh.
+
+    Args:
+        vertices: (V, 3) float32 at rest, the scene's unit (metres by glTF's rule).
+        faces: (F, 3) int32, counter-clockwise seen from outside.
+        targets: name -> (V, 3) float32 offsets of one unit of the morph target; one name may move several meshes.
+        colors: (V, 3) uint8 sRGB.
+        parts: for each piece of the scene its name, as the file calls mesh and material, and the slice of its vertices.
+        normal_of: (V,) int, the same number for vertices that are one point of the surface, split by texture or shading.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    targets: dict[str, np.ndarray]
+    colors: np.ndarray
+    parts: list[tuple[str, slice]]
+    normal_of: np.ndarray
+
+
+@dataclass
+class _Piece:
+    """One primitive, placed in the scene."""
+
+    name: str
+    node: int
+    vertices: np.ndarray  # (V, 3)
+    faces: np.ndarray  # (F, 3)
+    colors: np.ndarray  # (V, 3) uint8
+    targets: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def read_glb(path: Path) -> Character:
+    """Read every triangle mesh of a .glb's scene.
+
+    Raises:
+        InputError: the file is missing, damaged, compressed, leads to other files, or holds no triangles.
+    """
+    try:
+        pieces = _Scene(path).pieces()
+    except InputError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
+        what = f"{type(error).__name__}: {' '.join(str(error).split())[:80]}"
+        raise InputError(f"{path} is damaged ({what}); expected a whole binary glTF; export it again") from error
+    if not pieces:
+        raise InputError(f"{path} holds no triangles; expected a character's mesh; export the meshes with it")
+    return _joined(pieces)
+
+
+def _joined(pieces: list[_Piece]) -> Character:
+    counts = [len(piece.vertices) for piece in pieces]
+    starts = np.concatenate([[0], np.cumsum(counts)]).astype(int)
+    total = int(starts[-1])
+    targets: dict[str, np.ndarray] = {}
+    for piece, start in zip(pieces, starts, strict=False):
+        for name, offsets in piece.targets.items():
+            whole = targets.setdefault(name, np.zeros((total, 3), np.float32))
+            whole[start : start + len(offsets)] += offsets
+    vertices = np.concatenate([piece.vertices for piece in pieces])
+    owner = np.repeat([piece.node for piece in pieces], counts)
+    return Character(
+        vertices=vertices,
+        faces=np.concatenate([piece.faces + start for piece, start in zip(pieces, starts, strict=False)]).astype(np.int32),
+        targets=targets,
+        colors=np.concatenate([piece.colors for piece in pieces]),
+        parts=[
+            (piece.name, slice(int(start), int(start) + count))
+            for piece, start, count in zip(pieces, starts, counts, strict=False)
+        ],
+        normal_of=_welded(vertices, owner, targets),
+    )
+
+
+def _welded(vertices: np.ndarray, owner: np.ndarray, targets: dict[str, np.ndarray]) -> np.ndarray:
+    """Return (V,) numbers, equal for vertices of a node's mesh that lie and move as one.
+
+    Lips that touch at rest lie as one, but do not move so.
+    """
+    code = owner.astype(np.uint64)
+    for array in (vertices, *targets.values()):
+        for axis in range(3):
+            bits = np.ascontiguousarray(array[:, axis] + np.float32(0)).view(np.uint32).astype(np.uint64)  # + 0: no -0.0
+            code = (code ^ bits) * np.uint64(0x9E3779B97F4A7C15)
+            code ^= code >> np.uint64(29)
+    return np.unique(code, return_inverse=True)[1].reshape(-1)
+
+
+class _Scene:
+    """A file's scene: where its nodes stand, and what they show."""
+
+    def __init__(self, path: Path) -> None:
+        self.glb = Glb(path)
+        self.json = self.glb.tree
+        hard = [name for name in self.json.get("extensionsRequired", []) if name in UNREADABLE]
+        if hard:
+            raise InputError(f"{path} is compressed ({', '.join(hard)}); expected plain accessors; export without compression")
+        self.worlds = self._worlds()
+        self.paint = Paint(self.glb)
+
+    def _worlds(self) -> dict[int, np.ndarray]:
+        """Return the (4, 4) transform of every node of the scene into the scene's space."""
+        nodes = self.json.get("nodes", [])
+        if self.json.get("scenes"):
+            todo = [(node, np.eye(4)) for node in self.json["scenes"][self.json.get("scene", 0)].get("nodes", [])]
+        else:
+            children = {child for node in nodes for child in node.get("children", [])}
+            todo = [(index, np.eye(4)) for index in range(len(nodes)) if index not in children]
+        worlds: dict[int, np.ndarray] = {}
+        while todo:
+            index, parent = todo.pop()
+            if index in worlds:
+                raise ValueError(f"node {index} has two parents")
+            worlds[index] = parent @ _local(nodes[index])
+            todo += [(child, worlds[index]) for child in nodes[index].get("children", [])]
+        return worlds
+
+    def pieces(self) -> list[_Piece]:
+        """Return every triangle primitive of the scene, in the order of its nodes."""
+        found = []
+        for index in sorted(self.worlds):
+            node = self.json["nodes"][index]
+            if "mesh" not in node:
+                continue
+            mesh = self.json["meshes"][node["mesh"]]
+            for primitive in mesh["primitives"]:
+                if primitive.get("mode", TRIANGLES) in (TRIANGLES, TRIANGLE_STRIP, TRIANGLE_FAN):
+                    found.append(self._piece(index, node, mesh, primitive))
+        return found
+
+    def _piece(self, index: int, node: dict[str, Any], mesh: dict[str, Any], primitive: dict[str, Any]) -> _Piece:
+        attributes = primitive["attributes"]
+        rest = self.glb.array(attributes["POSITION"]).astype(np.float64)  # (V, 3)
+        targets = [
+            self.glb.array(target["POSITION"]).astype(np.float64) if "POSITION" in target else np.zeros_like(rest)
+            for target in primitive.get("targets", [])
+        ]
+        names = primitive.get("extras", {}).get("targetNames") or mesh.get("extras", {}).get("targetNames") or []
+        names = [str(name) for name in names[: len(targets)]]
+        names += [f"target_{number}" for number in range(len(names), len(targets))]
+        for weight, offsets in zip(node.get("weights", mesh.get("weights", [])), targets, strict=False):
+            rest = rest + float(weight) * offsets
+        corners = self.glb.array(primitive["indices"]) if "indices" in primitive else np.arange(len(rest))
+        faces = _triangles(corners.astype(np.int64), primitive.get("mode", TRIANGLES))
+        if len(faces) and (faces.min() < 0 or faces.max() >= len(rest)):
+            raise ValueError(f"a face names vertex {int(faces.max())} of {len(rest)}")
+
+        turn, shift = self._placement(index, node, attributes, len(rest))  # (V, 3, 3) or (1, 3, 3), (V, 3) or (1, 3)
+        placed = np.einsum("vij,vj->vi", np.broadcast_to(turn, (len(rest), 3, 3)), rest) + shift
+        moved: dict[str, np.ndarray] = {}
+        for name, offsets in zip(names, targets, strict=True):
+            turned = np.einsum("vij,vj->vi", np.broadcast_to(turn, (len(rest), 3, 3)), offsets).astype(np.float32)
+            moved[name] = moved[name] + turned if name in moved else turned
+        if np.linalg.det(turn.mean(axis=0)) < 0:
+            faces = faces[:, ::-1]
+        material = self.json["materials"][primitive["material"]] if "material" in primitive else {}
+        color = self.glb.array(attributes["COLOR_0"]) if "COLOR_0" in attributes else None
+        textures = {
+            int(name.removeprefix("TEXCOORD_")): self.glb.array(place).astype(np.float32)
+            for name, place in attributes.items()
+            if name.startswith("TEXCOORD_")
+        }
+        return _Piece(
+            node=index,
+            name=" ".join(str(part.get("name", "")) for part in (node, mesh, material)),
+            vertices=placed.astype(np.float32),
+            faces=faces,
+            colors=self.paint.colors(material, len(rest), color, textures),
+            targets=moved,
+        )
+
+    def _placement(
+        self, index: int, node: dict[str, Any], attributes: dict[str, int], count: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the linear parts (V or 1, 3, 3) and shifts (V or 1, 3) that put a mesh's vertices into the scene."""
+        if "skin" not in node or "JOINTS_0" not in attributes:
+            world = self.worlds[index][None]
+            return world[:, :3, :3], world[:, :3, 3]
+        # A skinned mesh stands where its joints put it, whatever its own node says.
+        skin = self.json["skins"][node["skin"]]
+        joints = [self.worlds[joint] for joint in skin["joints"]]
+        if "inverseBindMatrices" in skin:
+            inverse = self.glb.array(skin["inverseBindMatrices"]).reshape(-1, 4, 4).transpose(0, 2, 1).astype(np.float64)
+        else:
+            inverse = np.tile(np.eye(4), (len(joints), 1, 1))
+        matrices = np.stack([joint @ bind for joint, bind in zip(joints, inverse, strict=True)])[:, :3]  # (J, 3, 4)
+        blended = np.zeros((count, 3, 4))
+        total = np.zeros(count)
+        number = 0
+        while f"JOINTS_{number}" in attributes:
+            which = self.glb.array(attributes[f"JOINTS_{number}"]).astype(np.int64)
+            weights = self.glb.array(attributes[f"WEIGHTS_{number}"]).astype(np.float64)
+            for corner in range(which.shape[1]):
+                blended += weights[:, corner, None, None] * matrices[which[:, corner]]
+                total += weights[:, corner]
+            number += 1
+        blended /= np.maximum(total, 1e-9)[:, None, None]
+        return blended[:, :, :3], blended[:, :, 3]
+
+
+def _local(node: dict[str, Any]) -> np.ndarray:
+    """Return a node's own (4, 4) transform: its matrix, or translation, rotation (a quaternion x y z w) and scale."""
+    if "matrix" in node:
+        return np.array(node["matrix"], dtype=np.float64).reshape(4, 4).T
+    x, y, z, w = np.array(node.get("rotation", [0, 0, 0, 1]), dtype=np.float64)
+    turn = np.array([
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ])  # fmt: skip
+    matrix = np.eye(4)
+    matrix[:3, :3] = turn * np.array(node.get("scale", [1, 1, 1]), dtype=np.float64)
+    matrix[:3, 3] = node.get("translation", [0, 0, 0])
+    return matrix
+
+
+def _triangles(corners: np.ndarray, mode: int) -> np.ndarray:
+    """Return (F, 3) triangles of a list, a strip or a fan."""
+    if mode == TRIANGLES:
+        return corners[: len(corners) // 3 * 3].reshape(-1, 3)
+    if len(corners) < 3:
+        return np.zeros((0, 3), np.int64)
+    if mode == TRIANGLE_FAN:
+        return np.stack([np.full(len(corners) - 2, corners[0]), corners[1:-1], corners[2:]], axis=1)
+    faces = np.stack([corners[:-2], corners[1:-1], corners[2:]], axis=1)
+    faces[1::2] = faces[1::2, ::-1]
+    return faces
