@@ -26,7 +26,8 @@ LANGUAGES = ("en", "es", "fr", "it", "ru")
 SYNTHETIC_MINUTES = 112.0
 
 # Below these log likelihoods a frame (pocketsphinx's integer log scale) text and sound do not fit each other.
-WORST_SCORE = {"en": -45.0, "es": -40.0, "fr": -40.0, "it": -40.0, "ru": -40.0}
+WORST_SCORE = {"en": -45.0}
+UNLIKELY = -40.0  # in every other language
 MOST_ODD = 0.10  # share of phones with an implausible duration, in recordings of more than five phones
 
 SOURCE = (
@@ -118,7 +119,7 @@ def refusal(item: Spoken, found: Alignment | None) -> str:
     sounds = sum(phone != SILENCE for phone, _, _ in found.phones)
     if item.text and not sounds:
         return "no sound found"
-    if item.text and found.score < WORST_SCORE[item.language]:
+    if item.text and found.score < WORST_SCORE.get(item.language, UNLIKELY):
         return "unlikely"
     if sounds > 5 and found.odd_share > MOST_ODD:
         return "odd durations"

@@ -36,13 +36,13 @@ SYNTHETIC_VOICES: tuple[SyntheticVoice, ...] = (
     SyntheticVoice("flite_kal16", "flite", "kal16", 7, rate=165, level=0.55),
     # festival's; those of other languages read the sentences of `sentences_abroad`. Its slt, the speaker of flite's slt, its
     # kal, flite's kal16, and its Italian voices are left out: that speaker and that language are held out.
-    SyntheticVoice("festival_ked", "festival", "ked_diphone", 3, rate=170, level=0.6),
+    SyntheticVoice("festival_ked", "festival", "ked_diphone", 7, rate=170, level=0.6),
     SyntheticVoice("festival_dita", "festival", "czech_dita", 2, rate=165, level=0.55, language="cs"),
     SyntheticVoice("festival_krb", "festival", "czech_krb", 4, rate=170, level=0.5, language="cs"),
     SyntheticVoice("festival_machac", "festival", "czech_machac", 1, rate=155, level=0.45, language="cs"),
-    SyntheticVoice("festival_ph", "festival", "czech_ph", 7, rate=160, level=0.58, language="cs"),
+    SyntheticVoice("festival_ph", "festival", "czech_ph", 3, rate=160, level=0.58, language="cs"),
     SyntheticVoice("festival_lj", "festival", "suo_fi_lj_diphone", 6, rate=150, level=0.58, language="fi"),
-    SyntheticVoice("festival_mv", "festival", "hy_fi_mv_diphone", 7, rate=165, level=0.55, language="fi"),
+    SyntheticVoice("festival_mv", "festival", "hy_fi_mv_diphone", 1, rate=165, level=0.55, language="fi"),
     SyntheticVoice("festival_ona", "festival", "upc_ca_ona_hts", 0, rate=160, level=0.48, language="ca"),
     SyntheticVoice("festival_hindi", "festival", "hindi_NSK_diphone", 5, rate=165, level=0.35, language="hi"),
     SyntheticVoice("festival_marathi", "festival", "marathi_NSK_diphone", 5, rate=160, level=0.35, language="mr"),
