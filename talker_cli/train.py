@@ -161,6 +161,7 @@ def _draw_step(bank: ClipBank, config: TrainConfig, step: int, accelerator: Acce
     if rng.random() < 0.9:  # the clean recording counts too: it is what most users bring
         mel = augment_mel(mel, generator)
     draw = Draw.sample(batch, generator, config.drop)
+    torch.manual_seed(int(rng.integers(2**62)))  # of dropout
     device = accelerator.device
     moved = Draw(*(getattr(draw, name).to(device) for name in Draw.__dataclass_fields__))
     return batch.to(device), mel.to(device), moved

@@ -114,7 +114,7 @@ def test_contrastive_loss_is_symmetric_infonce() -> None:
 def test_surface_metric_is_the_error_of_the_vertices() -> None:
     rig = tiny_rig().rig
     deviation = np.random.default_rng(0).uniform(0.05, 0.2, 52).astype(np.float32)
-    weights = LossWeights(surface=1.0, gap=0.0, coefficient=0.0, velocity=0.0)
+    weights = LossWeights(surface=1.0, gap=0.0, coefficient=0.0, velocity=0.0, closed=0.0)
     # A pure surface metric is singular (24 vertices, 52 coefficients), so a trace of the coefficient term stays in.
     metric = SurfaceMetric(rig, deviation, replace(weights, coefficient=1e-4))
     error = torch.randn(1, 7, 52)
@@ -125,6 +125,10 @@ def test_surface_metric_is_the_error_of_the_vertices() -> None:
     expected = (np.square(offsets).sum(-1) * vertex_weight).sum(-1).mean() / trace
     expected += 1e-4 * float(error.square().mean())
     assert float(metric(error, torch.zeros(1, 7))) == pytest.approx(expected, rel=1e-4)
+    # Frames with closed lips count more, frames with open ones as before.
+    closer = SurfaceMetric(rig, deviation, replace(weights, coefficient=1e-4, closed=4.0))
+    assert float(closer(error, torch.zeros(1, 7))) == pytest.approx(5 * expected, rel=1e-4)
+    assert float(closer(error, torch.full((1, 7), 1.0))) == pytest.approx(expected, rel=1e-4)
 
 
 def test_augmentation_keeps_shape_and_time_and_repeats_under_a_seed() -> None:

@@ -81,7 +81,7 @@ def test_a_killed_distillation_resumes_to_the_same_bytes(dataset: Path, model: P
 
 
 def test_training_lowers_the_loss(dataset: Path, tmp_path: Path) -> None:
-    config = replace(CONFIG, steps=60, batch_frames=512, validate_every=6, save_every=1000)
+    config = replace(CONFIG, steps=150, batch_frames=512, validate_every=6, save_every=1000)
     train(dataset, tmp_path, config, device="cpu", on_progress=ignore)
     rows = list(csv.DictReader((tmp_path / "run-teacher" / "curve.csv").open()))
     first, last = ([float(row[f"validation_{name}"]) for name in ("regression", "phones")] for row in (rows[0], rows[-1]))
@@ -99,7 +99,7 @@ def test_the_student_is_the_teacher_with_eight_timesteps(model: Path) -> None:
     assert student.config.timesteps == (256, 224, 192, 160, 128, 96, 64, 32)
     assert replace(student.config, kind="teacher", timesteps=(), noise_scale=1.0) == teacher.config
     for mine, theirs in zip(student.encoder.state_dict().values(), teacher.encoder.state_dict().values(), strict=True):
-        assert torch.equal(mine, theirs)
+        assert torch.equal(mine, theirs.half().float())
     assert not torch.equal(student.denoiser.motion_out.weight, teacher.denoiser.motion_out.weight)
 
 

@@ -11,6 +11,7 @@ from talker_cli.model.config import SAMPLE_RATE, ModelConfig
 WINDOW = 400  # samples, 25 ms
 FFT = 512  # samples
 MEL_FLOOR = 1e-6  # power; speech at full scale lies near 1
+DROPOUT = 0.1  # in training alone, of each block's output
 MEL_SHIFT, MEL_SCALE = 5.0, 4.0  # fixed, never taken from the file: chunked and whole generation must agree
 
 
@@ -85,10 +86,11 @@ class ConvBlock(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.conv = DilatedConv(width, dilation)
         self.out = nn.Linear(width, width)
+        self.drop = nn.Dropout(DROPOUT)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, T, width)."""
-        return x + self.out(F.gelu(self.conv(self.norm(x))))
+        return x + self.drop(self.out(F.gelu(self.conv(self.norm(x)))))
 
 
 class CompactEncoder(nn.Module):

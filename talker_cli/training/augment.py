@@ -26,8 +26,10 @@ def augment_mel(mel: Tensor, generator: torch.Generator) -> Tensor:
         return (torch.rand(batch, 1, 1, generator=generator) < probability).float()
 
     log_power = mel * MEL_SCALE - MEL_SHIFT
-    log_power = log_power @ _warp_matrices(uniform(-0.13, 0.13) * some(0.7)[:, 0, 0], bands)
-    power = log_power.exp()
+    log_power = log_power @ _warp_matrices(uniform(-0.18, 0.18) * some(0.8)[:, 0, 0], bands)
+    # Voices differ in how far their harmonics stand out.
+    beside = F.pad(log_power, (1, 1), mode="replicate")
+    power = log_power.lerp(0.5 * (beside[..., :-2] + beside[..., 2:]), uniform(0.0, 0.5, 1, 1) * some(0.4)).exp()
 
     # Room: an exponential tail of 0.05 to 0.3 s; columns are 1/120 s apart.
     reach = 36

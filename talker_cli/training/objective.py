@@ -17,11 +17,15 @@ from talker_cli.training.batches import UNKNOWN_PHONE, Batch
 class LossWeights:
     """How much each part of the loss counts.
 
+    A weighted squared error teaches the density tilted by its weight: with `closed`, where the sound leaves open whether it
+    was a /p/ or a /t/, the lips rather meet: lips that stay apart at /p b m/ are seen sooner than lips that meet once too often.
+
     Args:
         surface: vertex error, lips weighted.
         gap: error of the opening at the lip pairs, more where the lips are nearly closed.
         coefficient: error of the normalised coefficients themselves, so that shapes alike on the surface stay apart.
         velocity: the same three on frame-to-frame differences.
+        closed: how much more a frame with closed lips counts, in all of these.
         contrastive: audio to identity.
         phones: cross-entropy of the phones, read off the speech features.
         regression: the motion read straight off the speech features; with `phones`, it teaches the encoder early.
@@ -31,6 +35,7 @@ class LossWeights:
     gap: float = 0.35
     coefficient: float = 0.3
     velocity: float = 0.5
+    closed: float = 4.0
     contrastive: float = 0.05
     phones: float = 0.15
     regression: float = 0.3
@@ -38,6 +43,7 @@ class LossWeights:
 
 LIP_WEIGHT = 10.0  # of a lip vertex against another
 GAP_SOFTNESS = 0.002  # metres: a gap of this size counts half as much as closed lips
+CLOSED_GAP = 0.001  # metres: a gap of this size counts half as much more
 
 
 def lip_gap_of(coefficients: Tensor, gap_rows: Tensor) -> Tensor:
@@ -64,6 +70,7 @@ class SurfaceMetric(nn.Module):
         self.register_buffer("gap_rows", torch.from_numpy(rows * deviation / size).float())
         self.gap_weight = weights.gap
         self.velocity_weight = weights.velocity
+        self.closed_weight = weights.closed
 
     def forward(self, error: Tensor, truth_gap: Tensor) -> Tensor:
         """Return the loss of normalised errors (B, T, K) in float32, whatever the network computed in.
@@ -76,10 +83,12 @@ class SurfaceMetric(nn.Module):
             surface = error.float() @ self.surface  # (B, T, K)
             nearness = GAP_SOFTNESS / (GAP_SOFTNESS + truth_gap)  # (B, T), 1 for closed lips
             gap = (error.float() @ self.gap_rows) * (self.gap_weight * (0.5 + 2.0 * nearness)).sqrt()  # (B, T)
+            weight = 1.0 + self.closed_weight / (1.0 + (truth_gap / CLOSED_GAP).square())  # (B, T)
+            between = 0.5 * (weight[:, 1:] + weight[:, :-1])  # (B, T - 1)
             count = error.shape[-1]
-            position = surface.square().sum(-1).mean() / count + gap.square().mean()
-            velocity = surface.diff(dim=1).square().sum(-1).mean() / count + gap.diff(dim=1).square().mean()
-            return position + self.velocity_weight * velocity
+            position = weight * (surface.square().sum(-1) / count + gap.square())
+            velocity = between * (surface.diff(dim=1).square().sum(-1) / count + gap.diff(dim=1).square())
+            return position.mean() + self.velocity_weight * velocity.mean()
 
 
 @dataclass
