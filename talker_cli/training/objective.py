@@ -18,7 +18,7 @@ class LossWeights:
     """How much each part of the loss counts.
 
     A weighted squared error teaches the density tilted by its weight: with `closed`, where the sound leaves open whether it
-    was a /p/ or a /t/, the lips rather meet: lips that stay apart at /p b m/ are seen sooner than lips that meet once too often.
+    was a /p/ or a /t/, the lips rather meet: lips apart at /p b m/ are seen sooner than lips that meet once too often.
 
     Args:
         surface: vertex error, lips weighted.
