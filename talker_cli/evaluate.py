@@ -1,37 +1,36 @@
 """Measure a model on a prepared dataset's held-out clips: surface error, articulation, identity."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 
 from talker_cli.animate import Animator, load_animator
 from talker_cli.data.prepared import SAMPLE_RATE, SPLITS, Clip, Dataset
 from talker_cli.errors import InputError
-from talker_cli.metrics import Articulation, fdd, lip_gap, lve_per_frame, mve
-from talker_cli.model.audio_encoder import log_mel
-from talker_cli.rig import Rig
+from talker_cli.evaluation.conditions import SOUNDS, faster_motion
+from talker_cli.evaluation.face import Face
+from talker_cli.evaluation.identities import IdentityCheck
+from talker_cli.evaluation.naming import PROTOCOLS, Protocol
+from talker_cli.evaluation.scores import (
+    BLENDSHAPE_METRICS,
+    LVE_VARIANTS,
+    SURFACE_METRICS,
+    Output,
+    Report,
+    measure_blendshapes,
+    measure_surface,
+)
+from talker_cli.evaluation.system import Generate, Item, System
+from talker_cli.metrics import Articulation, blendshape_error, lip_gap
+from talker_cli.model.checkpoint import load_model
+from talker_cli.model.config import MAX_TIMESTEP
+from talker_cli.rig import ARKIT_NAMES
 
-Generate = Callable[[np.ndarray, Clip], np.ndarray]  # (speech (S,), clip) -> coefficients (T, K)
-OnClip = Callable[[str, int, int], None]
-
-
-@dataclass
-class Score:
-    """One system's numbers over a split: LVE (m^2), MVE (m), mean |FDD| (m^2), and the articulation's shares."""
-
-    system: str
-    lve: float
-    mve: float
-    fdd: float
-    articulation: dict[str, float]
-
-    def row(self) -> dict[str, Any]:
-        """Return a flat row for a table."""
-        return {"system": self.system, "lve": self.lve, "mve": self.mve, "fdd": self.fdd, **self.articulation}
+SYSTEMS = ("truth", "mean", "loudness", "student", "teacher-8", "teacher-256")
+DDIM_FULL = f"teacher-ddim-{MAX_TIMESTEP}"
+OnClip = Callable[[str, int, int], None]  # (system, motions made, of how many)
 
 
 def loudness_coefficients(speech: np.ndarray, frames: int, fps: float, names: tuple[str, ...]) -> np.ndarray:
@@ -51,97 +50,135 @@ def loudness_coefficients(speech: np.ndarray, frames: int, fps: float, names: tu
 
 
 class Evaluation:
-    """A split's clips, each with its own identity, and the systems' scores on them.
+    """The clips that are measured on, as they sound under one condition.
+
+    Args:
+        dataset: the prepared dataset.
+        split: one of SPLITS; not used with a protocol, which names its clips.
+        human_only: leave synthetic voices out.
+        language: of the recordings, ISO 639-1.
+        limit: so many clips, evenly spaced, so that a part of the split stands for all of it.
+        sound: a name of SOUNDS.
+        protocol: measure on the sequences of a published protocol.
 
     Raises:
-        InputError: the split has no clip.
+        InputError: there is no such clip.
     """
 
     def __init__(
-        self, dataset: Dataset, split: str, *, human_only: bool = False, language: str | None = None, limit: int | None = None
-    ) -> None:
-        self.dataset = dataset
+        self, dataset: Dataset, split: str, *, human_only: bool = False, language: str | None = None,
+        limit: int | None = None, sound: str = "clean", protocol: Protocol | None = None,
+    ) -> None:  # fmt: skip
+        self.dataset, self.sound, self.fps = dataset, sound, dataset.info.fps
         chosen = []
-        for clip in dataset.clips(split):
+        for clip in dataset.info.clips if protocol else dataset.clips(split):
             recording = dataset.recordings[clip.recording]
             wanted = (recording.human or not human_only) and language in (None, recording.language)
-            if clip.voice_matched and wanted:
+            if clip.voice_matched and wanted and (protocol is None or clip.name in protocol.sequences):
                 chosen.append(clip)
+        if not chosen and protocol:
+            raise InputError(
+                f"found none of the {len(protocol.sequences)} clips of {protocol.name} in {dataset.folder}; "
+                f"expected names like {protocol.sequences[0]}; prepare that dataset, or choose a --split instead"
+            )
         if not chosen:
             raise InputError(
                 f"found no such clip in the '{split}' split of {dataset.folder}; expected some to measure on; "
                 f"choose another --split ({', '.join(SPLITS)}), voice or --language"
             )
-        # Evenly spaced, so that a part of the split stands for all of it.
         count = min(limit or len(chosen), len(chosen))
         self.clips = [chosen[index * len(chosen) // count] for index in range(count)]
-        self.fps = dataset.info.fps
-        self._rigs = {name: dataset.rig.rig_of(name) for name in dataset.rig.identities}
+        self.faces = {name: Face(dataset.rig.rig_of(name)) for name in dict.fromkeys(clip.identity for clip in self.clips)}
 
-    def rig(self, clip: Clip) -> Rig:
-        """Return the rig of a clip's identity."""
-        return self._rigs[clip.identity]
-
-    def score(self, system: str, generate: Generate, on_clip: OnClip | None = None) -> Score:
-        """Run a system over the clips and measure it against the truth."""
-        errors, distances, deviations = [], [], []
-        articulation = Articulation.empty()
-        for index, clip in enumerate(self.clips):
-            rig = self.rig(clip)
-            predicted = rig.decode(generate(self.dataset.speech(clip.recording), clip))
-            truth = rig.decode(self.dataset.coefficients(clip.name))
-            errors.append(lve_per_frame(truth, predicted, rig.regions["lips"]))
-            distances.append((mve(truth, predicted), len(truth)))
-            deviations.append(abs(fdd(truth, predicted, rig.template, rig.regions["upper_face"])))
-            gap = lip_gap(predicted, rig.lip_pairs)
-            articulation.add(gap, self.dataset.recordings[clip.recording].phones, self.fps)
-            if on_clip:
-                on_clip(system, index + 1, len(self.clips))
-        weight = np.array([frames for _, frames in distances])
-        return Score(
-            system,
-            float(np.concatenate(errors).mean()),
-            float((np.array([value for value, _ in distances]) * weight).sum() / weight.sum()),
-            float(np.mean(deviations)),
-            articulation.summary(),
+    def item(self, clip: Clip) -> Item:
+        """Return a clip as it is measured."""
+        change, factor = SOUNDS[self.sound]
+        speech = self.dataset.speech(clip.recording)
+        return Item(
+            clip,
+            change(speech, clip.recording) if change else speech,
+            faster_motion(self.dataset.coefficients(clip.name), factor),
+            [(symbol, start / factor, end / factor) for symbol, start, end in self.dataset.recordings[clip.recording].phones],
         )
 
-    def truth(self, speech: np.ndarray, clip: Clip) -> np.ndarray:
-        """Return the truth itself: what the articulation measures say of it is what they can reach."""
-        return self.dataset.coefficients(clip.name)
-
-    def loudness(self, speech: np.ndarray, clip: Clip) -> np.ndarray:
+    def loudness(self, item: Item, identity: str, seed: int) -> np.ndarray:
         """Return the loudness baseline's coefficients."""
-        frames = len(self.dataset.coefficients(clip.name))
-        return loudness_coefficients(speech, frames, self.fps, self.dataset.rig.rig.names)
+        return loudness_coefficients(item.speech, len(item.truth), self.fps, self.dataset.rig.rig.names)
 
     def mean_face(self) -> Generate:
-        """Return the system that holds the mean face of each identity's training clips."""
-        means = {}
-        for identity in self.dataset.info.identities:
-            clips = [clip for clip in self.dataset.clips("train") if clip.identity == identity]
-            if clips:
-                means[identity] = np.concatenate([self.dataset.coefficients(clip.name) for clip in clips]).mean(
-                    0, keepdims=True
-                )
-        return lambda speech, clip: np.repeat(means[clip.identity], len(self.dataset.coefficients(clip.name)), 0)
+        """Return the system that holds the mean face of the identity's training clips, or of all if it has none."""
+        training = self.dataset.clips("train")
 
-    def model(self, animator: Animator, seed: int = 0, identity: Callable[[Clip], str] | None = None) -> Generate:
-        """Return the system that a loaded model is, with each clip's own identity or the one that `identity` gives."""
-        return lambda speech, clip: animator.coefficients(speech, identity(clip) if identity else clip.identity, seed=seed)
+        def mean(identity: str) -> np.ndarray:
+            clips = [clip for clip in training if clip.identity == identity] or training
+            frames = [self.dataset.coefficients(clip.name) for clip in clips]
+            return np.concatenate(frames).mean(0, keepdims=True)
 
-    def retrieval(self, animator: Animator) -> float:
-        """Return the share of clips whose speech, read by the personalizer, lies nearest to its own identity (top-1)."""
-        network = animator.network
-        hits = []
-        for clip in self.clips:
-            speech = torch.from_numpy(self.dataset.speech(clip.recording))[None].to(animator.device)
-            frames = max(1, int(speech.shape[1] * self.fps / SAMPLE_RATE))
-            with torch.inference_mode():
-                style = network.personalizer.read(log_mel(speech, frames, network.config))
-                nearest = int(network.personalizer.similarity(style).argmax())
-            hits.append(network.config.identities[nearest] == clip.identity)
-        return float(np.mean(hits))
+        means = {identity: mean(identity) for identity in self.faces}
+        return lambda item, identity, seed: np.repeat(means[item.clip.identity], len(item.truth), 0)
+
+    def output(self, system: str, item: Item, made: np.ndarray, about: tuple[str, int], blendshapes: bool) -> Output:
+        """Measure coefficients (T, K) that a system made for an item, `about` = (identity asked for, take)."""
+        face = self.faces[item.clip.identity]
+        frames = min(len(made), len(item.truth))
+        made_vertices = face.part.decode(made)
+        if blendshapes:
+            values = measure_blendshapes(item.truth, made, face.rig.names)
+        else:
+            values = measure_surface(face.part.decode(item.truth), made_vertices, face.surface)
+            values["mve"] = face.distance(item.truth, made)
+        articulation = Articulation.empty()
+        if len(face.part.lip_pairs):
+            articulation.add(lip_gap(made_vertices, face.part.lip_pairs), item.phones, self.fps)
+        return Output(system, item.clip.name, item.clip.identity, *about, frames, values, articulation)
+
+
+def load_systems(wanted: Sequence[str], model: Path, evaluation: Evaluation, device: str) -> list[System]:
+    """Return the systems that names stand for: see SYSTEMS; `teacher-N` is DDIM of N steps, teacher-256 the full sampler.
+
+    Raises:
+        InputError: there is no such system, or the model was made for other coefficients than the dataset's.
+        ModelError: the weights are missing or damaged.
+    """
+    rig = evaluation.dataset.rig.rig
+    systems, teacher = [], None
+    for name in wanted:
+        steps = name.removeprefix("teacher-")
+        if name == "truth":
+            systems.append(System("truth", lambda item, identity, seed: item.truth))
+        elif name == "mean":
+            systems.append(System("mean face", evaluation.mean_face()))
+        elif name == "loudness" and "jawOpen" in rig.names:
+            systems.append(System("loudness", evaluation.loudness))
+        elif name == "loudness":
+            raise InputError("found the system loudness on a dataset without jawOpen; leave it out of --systems")
+        elif name == "student":
+            trained = len(load_model(model / "student.safetensors", "student").config.timesteps)
+            systems.append(_system(load_animator(model, str(trained), device), evaluation))
+        elif name == DDIM_FULL or (steps != name and steps.isascii() and steps.isdigit() and 1 <= int(steps) <= MAX_TIMESTEP):
+            teacher = teacher or load_animator(model, "full", device)
+            ddim = None if steps == str(MAX_TIMESTEP) else int(steps.removeprefix("ddim-"))
+            systems.append(_system(Animator(teacher.network, ddim, teacher.device), evaluation))
+        else:
+            expected = f"{', '.join(SYSTEMS)}, {DDIM_FULL} or teacher-N"
+            raise InputError(f"found the system '{name}'; expected {expected}, N from 1 to {MAX_TIMESTEP}; mend --systems")
+
+    return systems
+
+
+def _system(animator: Animator, evaluation: Evaluation) -> System:
+    config, dataset = animator.network.config, evaluation.dataset
+    if config.names != dataset.rig.rig.names or config.fps != dataset.info.fps:
+        raise InputError(
+            f"found a model of {len(config.names)} coefficients at {config.fps:g} fps and a dataset of "
+            f"{len(dataset.rig.rig.names)} at {dataset.info.fps:g}; expected the same coefficients and rate; "
+            "choose the dataset that the model was trained on, or one prepared like it"
+        )
+
+    def generate(item: Item, identity: str, seed: int) -> np.ndarray:
+        return animator.coefficients(item.speech, identity, seed=seed)
+
+    return System(animator.sampler, generate, animator)
 
 
 def evaluate(
@@ -152,56 +189,112 @@ def evaluate(
     human_only: bool = False,
     language: str | None = None,
     limit: int | None = None,
+    systems: Sequence[str] | None = None,
+    identities: bool = True,
+    takes: int = 1,
+    sound: str = "clean",
+    protocol: str | None = None,
+    blendshapes: bool = False,
+    lve: str = LVE_VARIANTS[0],
     device: str = "auto",
     seed: int = 0,
     on_clip: OnClip | None = None,
-) -> dict[str, Any]:
+) -> Report:
     """Measure a model folder against the baselines and its own teacher.
+
+    Each clip is made with its own identity; with every identity of the model, and the numbers averaged, where the protocol
+    says so or the model does not know the clip's.
 
     Args:
         model: folder with teacher and student.
-        dataset_folder: a prepared dataset of the same rig.
-        split: "validation", "test" or "test_voice".
+        dataset_folder: a prepared dataset of the same coefficients.
+        split: one of SPLITS.
         human_only: leave synthetic voices out.
         language: ISO 639-1 code of the recordings to measure on.
         limit: measure on so many clips, evenly spaced.
+        systems: names as `load_systems` knows them; None for SYSTEMS.
+        identities: also make every clip as every identity, by the first system with a network, and read it off the speech.
+        takes: so many samples of each clip, with the seeds `seed`, `seed + 1`, …; more than one tell the diversity.
+        sound: a name of SOUNDS.
+        protocol: a name of PROTOCOLS, in place of the split.
+        blendshapes: measure coefficients, not vertices.
+        lve: one of LVE_VARIANTS.
         device: "auto", "cpu" or "cuda".
         seed: of the noise.
-        on_clip: called after each clip with (system, clips done, clips).
+        on_clip: called after each motion with (system, motions done, of how many).
 
     Returns:
-        `scores` (rows), `retrieval` (top-1 and chance), `wrong_identity` (the student's LVE with every other identity).
+        A row a system, and, where `identities` are asked for and the model knows the clips' own, findings: `retrieval` (top-1
+        and chance), `wrong_identity`, `lve_matrix`, `identity_diversity`.
 
     Raises:
         TalkerError: the model or the dataset cannot be used.
     """
-    evaluation = Evaluation(Dataset(dataset_folder), split, human_only=human_only, language=language, limit=limit)
-    student, full = (load_animator(model, steps, device) for steps in ("8", "full"))
-    eight = Animator(full.network, 8, full.device)
-    systems: dict[str, Generate] = {
-        "truth": evaluation.truth,
-        "mean face": evaluation.mean_face(),
-        "loudness": evaluation.loudness,
-        "student, 8 steps": evaluation.model(student, seed),
-        "teacher, DDIM 8 steps": evaluation.model(eight, seed),
-        "teacher, DDPM 256 steps": evaluation.model(full, seed),
-    }
-    scores = [evaluation.score(name, generate, on_clip) for name, generate in systems.items()]
-    names = evaluation.dataset.info.identities
-    wrong = []
-    for shift in range(1, len(names)):
+    dataset = Dataset(dataset_folder)
+    rule = PROTOCOLS[protocol] if protocol else None
+    evaluation = Evaluation(dataset, split, human_only=human_only, language=language, limit=limit, sound=sound, protocol=rule)
+    names = dataset.rig.rig.names
+    if blendshapes and names != ARKIT_NAMES:
+        raise InputError("found --blendshapes on a dataset without ARKit coefficients; measure its vertices instead")
+    if systems is None:
+        systems = [name for name in SYSTEMS if name != "loudness" or "jawOpen" in names]
+    made_by = load_systems(systems, model, evaluation, device)
+    report = Report(BLENDSHAPE_METRICS if blendshapes else SURFACE_METRICS, lve)
+    check = _identity_check(made_by, evaluation) if identities else None
+    total = len(evaluation.clips) * (len(made_by) + (len(check.names) - 1 if check else 0))
+    done = 0
 
-        def other(clip: Clip, shift: int = shift) -> str:
-            return names[(names.index(clip.identity) + shift) % len(names)]
+    def count(title: str) -> None:
+        nonlocal done
+        done += 1
+        if on_clip:
+            on_clip(title, done, total)
 
-        wrong.append(evaluation.score("student, wrong identity", evaluation.model(student, seed, other), on_clip).lve)
-    return {
-        "split": split,
-        "human_only": human_only,
-        "language": language,
-        "clips": len(evaluation.clips),
-        "seconds": sum(len(evaluation.dataset.coefficients(clip.name)) for clip in evaluation.clips) / evaluation.fps,
-        "scores": [score.row() for score in scores],
-        "retrieval": {"top1": evaluation.retrieval(student), "chance": 1 / len(names)},
-        "wrong_identity": {"lve_mean": float(np.mean(wrong)), "lve_least": float(np.min(wrong))},
-    }
+    seconds = 0.0
+    for clip in evaluation.clips:
+        item, face = evaluation.item(clip), evaluation.faces[clip.identity]
+        seconds += len(item.truth) / evaluation.fps
+        for system in made_by:
+            samples = range(takes if system.known else 1)
+            asked = [(identity, take) for identity in _asked(system, clip, rule) for take in samples]
+            made = {(identity, take): system.generate(item, identity, seed + take) for identity, take in asked}
+            outputs = [evaluation.output(system.title, item, each, about, blendshapes) for about, each in made.items()]
+            if len(made) > 1:
+                distance = blendshape_error if blendshapes else face.distance
+                outputs[0].values["diversity"] = float(np.mean([distance(*pair) for pair in combinations(made.values(), 2)]))
+            report.outputs += outputs
+            count(system.title)
+            if check and system is check.system:
+                others = [identity for identity in check.names if (identity, 0) not in made]
+                for identity in others:
+                    made[identity, 0] = system.generate(item, identity, seed)
+                    count(f"{system.title}, every identity")
+                check.add(face, item, {identity: made[identity, 0] for identity in check.names})
+    report.about = {
+        "model": str(model), "dataset": str(dataset_folder), "split": None if rule else split, "protocol": protocol,
+        "human_only": human_only, "language": language, "condition": sound, "clips": len(evaluation.clips),
+        "seconds": seconds, "fps": evaluation.fps, "takes": takes, "seed": seed,
+    }  # fmt: skip
+    report.findings = check.findings() if check else {}
+    return report
+
+
+def _identity_check(systems: Sequence[System], evaluation: Evaluation) -> IdentityCheck | None:
+    """Return the check of the first system that knows several identities and those of all clips, if there is one."""
+    own = {clip.identity for clip in evaluation.clips}
+    return next((IdentityCheck(system) for system in systems if len(system.known) > 1 and own <= set(system.known)), None)
+
+
+def _asked(system: System, clip: Clip, protocol: Protocol | None) -> tuple[str, ...]:
+    """Return the identities that a system is asked for on a clip."""
+    if not system.known:
+        return ("",)
+    if protocol is None:
+        return (clip.identity,) if clip.identity in system.known else system.known
+    wanted = protocol.wanted(clip.name)
+    if missing := [name for name in wanted if name not in system.known]:
+        raise InputError(
+            f"found no identity '{missing[0]}' in the model; expected the {len(wanted)} that {protocol.name} asks for; "
+            "train on that dataset's training split"
+        )
+    return wanted

@@ -5,6 +5,7 @@ Formulas as published code computes them; each function says whose. Frames beyon
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
@@ -28,7 +29,7 @@ def lve_per_frame(truth: np.ndarray, prediction: np.ndarray, lips: np.ndarray) -
         lips: (V,) bool.
     """
     frames = min(len(truth), len(prediction))
-    distance = np.square(truth[:frames, lips] - prediction[:frames, lips]).sum(-1)
+    distance = np.square(_difference(truth[:frames, lips], prediction[:frames, lips])).sum(-1)
     return np.asarray(distance.max(-1))
 
 
@@ -37,25 +38,72 @@ def lve(pairs: Iterable[tuple[np.ndarray, np.ndarray]], lips: np.ndarray) -> flo
     return float(np.concatenate([lve_per_frame(truth, prediction, lips) for truth, prediction in pairs]).mean())
 
 
+def lve_by_sequence(pairs: Iterable[tuple[np.ndarray, np.ndarray]], lips: np.ndarray) -> float:
+    """Return the lip vertex error, square metres: the mean over each sequence's frames, then over sequences (DiffSpeaker)."""
+    return float(np.mean([lve_per_frame(truth, prediction, lips).mean() for truth, prediction in pairs]))
+
+
+def lve_in_mm(pairs: Iterable[tuple[np.ndarray, np.ndarray]], lips: np.ndarray) -> float:
+    """Return the lip vertex error, millimetres: largest distance over the lips, mean over frames, then sequences (Imitator)."""
+    roots = (np.sqrt(lve_per_frame(truth, prediction, lips)) for truth, prediction in pairs)
+    return float(np.mean([root.mean() * 1000 for root in roots]))
+
+
 def mve(truth: np.ndarray, prediction: np.ndarray) -> float:
     """Return the mean vertex distance, metres, over frames and vertices (FaceDiffuser)."""
     frames = min(len(truth), len(prediction))
-    return float(np.linalg.norm(truth[:frames] - prediction[:frames], axis=-1).mean())
+    return float(np.linalg.norm(_difference(truth[:frames], prediction[:frames]), axis=-1).mean())
+
+
+def dynamics(vertices: np.ndarray, template: np.ndarray, upper_face: np.ndarray) -> float:
+    """Return how much the upper face moves, square metres: mean over it of std_t(|m_v|^2), m the offset from the template.
+
+    The standard deviation has ddof 0.
+    """
+    motion = _difference(vertices[:, upper_face], template[upper_face])
+    return float(np.square(motion).sum(-1).std(0).mean())
 
 
 def fdd(truth: np.ndarray, prediction: np.ndarray, template: np.ndarray, upper_face: np.ndarray) -> float:
     """Return the signed upper-face dynamics deviation of one sequence, square metres (CodeTalker).
 
-    Mean over the upper face of std_t(|m_v|^2) of the truth minus the same of the prediction; m is the displacement from
-    the template, the standard deviation has ddof 0.
+    The dynamics of the truth minus those of the prediction; positive where the prediction moves too little.
     """
     frames = min(len(truth), len(prediction))
+    return dynamics(truth[:frames], template, upper_face) - dynamics(prediction[:frames], template, upper_face)
 
-    def dynamics(vertices: np.ndarray) -> float:
-        motion = vertices[:frames, upper_face] - template[upper_face]
-        return float(np.square(motion).sum(-1).std(0).mean())
 
-    return dynamics(truth) - dynamics(prediction)
+def diversity(outputs: Sequence[np.ndarray]) -> float:
+    """Return the mean over pairs of outputs for one speech of their mean vertex distance, metres (FaceDiffuser).
+
+    Args:
+        outputs: two or more of (T, V, 3): under different conditions, or different takes.
+    """
+    return float(np.mean([mve(one, other) for one, other in combinations(outputs, 2)]))
+
+
+def blendshape_error(truth: np.ndarray, prediction: np.ndarray) -> float:
+    """Return the mean over frames of |p - g| over coefficients (T, K) (FaceDiffuser: MVE over all, LVE over the mouth's)."""
+    frames = min(len(truth), len(prediction))
+    return float(np.linalg.norm(_difference(truth[:frames], prediction[:frames]), axis=-1).mean())
+
+
+def blendshape_fdd(truth: np.ndarray, prediction: np.ndarray) -> float:
+    """Return std_t of the sum of squares of upper-face coefficients (T, K), truth minus prediction (FaceDiffuser)."""
+    frames = min(len(truth), len(prediction))
+    one, other = (np.square(each[:frames], dtype=np.float64).sum(-1).std() for each in (truth, prediction))
+    return float(one - other)
+
+
+def lip_gap_error(truth: np.ndarray, prediction: np.ndarray) -> float:
+    """Return the mean over frames of |gap - true gap|, metres, of two mouth gaps (T,)."""
+    frames = min(len(truth), len(prediction))
+    return float(np.abs(_difference(truth[:frames], prediction[:frames])).mean())
+
+
+def _difference(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return one - other in float64: what is left of two nearly equal float32 arrays has few digits to lose."""
+    return np.subtract(one, other, dtype=np.float64)
 
 
 def lip_gap(vertices: np.ndarray, lip_pairs: np.ndarray) -> np.ndarray:
@@ -117,6 +165,18 @@ class Articulation:
             elif symbol == SILENCE and end - start > LONG_SILENCE:
                 # The mouth takes 0.1 s to come to rest and opens before the sound begins.
                 self.silent.append(bool(np.median(between(start + 0.1, end - 0.1)) < CLOSED_SHARE))
+
+    @classmethod
+    def joined(cls, parts: "Iterable[Articulation]") -> "Articulation":
+        """Return the counts of all parts together."""
+        whole = cls.empty()
+        for part in parts:
+            whole.closed += part.closed
+            whole.opened += part.opened
+            whole.silent += part.silent
+            whole.vowel_gaps += part.vowel_gaps
+            whole.bilabial_gaps += part.bilabial_gaps
+        return whole
 
     def summary(self) -> dict[str, float]:
         """Return the shares and how many sounds they are of; NaN where there was none."""

@@ -1,9 +1,25 @@
-"""Metrics of motions whose numbers are known by construction."""
+"""Metrics of motions whose numbers are known by construction, worked out by hand, or taken by loops over every number."""
+
+import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
-from talker_cli.metrics import Articulation, fdd, lip_gap, lve, lve_per_frame, mve
+from talker_cli.metrics import (
+    Articulation,
+    blendshape_error,
+    blendshape_fdd,
+    diversity,
+    fdd,
+    lip_gap,
+    lip_gap_error,
+    lve,
+    lve_by_sequence,
+    lve_in_mm,
+    lve_per_frame,
+    mve,
+)
 
 LIPS = np.arange(20) < 6
 UPPER = np.arange(20) > 13
@@ -46,6 +62,113 @@ def test_fdd_is_zero_for_the_truth_and_signed() -> None:
     expected = np.square(truth[:, UPPER]).sum(-1).std(0).mean()
     assert still == pytest.approx(expected, rel=1e-9)
     assert fdd(frozen, truth, template, UPPER) == pytest.approx(-expected, rel=1e-9)
+
+
+# The same again, number by number, as one would write it who had never seen the code.
+
+
+def distance(one: Sequence[float], other: Sequence[float]) -> float:
+    return math.sqrt(sum((a - b) ** 2 for a, b in zip(one, other, strict=True)))
+
+
+def worst_lip(truth: np.ndarray, prediction: np.ndarray) -> list[float]:
+    frames = min(len(truth), len(prediction))
+    return [max(distance(truth[t][v], prediction[t][v]) for v in range(20) if LIPS[v]) for t in range(frames)]
+
+
+def mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
+def deviation(values: Sequence[float]) -> float:
+    middle = mean(values)
+    return math.sqrt(mean([(value - middle) ** 2 for value in values]))
+
+
+def movement(vertices: np.ndarray, template: np.ndarray) -> float:
+    over_time = [[distance(frame[v], template[v]) ** 2 for frame in vertices] for v in range(20) if UPPER[v]]
+    return mean([deviation(values) for values in over_time])
+
+
+@pytest.fixture(scope="module")
+def pairs() -> list[tuple[np.ndarray, np.ndarray]]:
+    """Three sequences of different lengths; predictions shorter, longer and as long."""
+    return [(motion(7, 1), motion(5, 2)), (motion(4, 3), motion(9, 4)), (motion(12, 5), motion(12, 6))]
+
+
+def same(value: float, expected: float) -> None:
+    assert value == pytest.approx(expected, rel=1e-12, abs=0)
+
+
+def test_each_lve_equals_its_naive_form(pairs: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    """Breaks if any published variant is averaged in another order, rooted where it is squared, or over other vertices."""
+    errors = [worst_lip(truth, prediction) for truth, prediction in pairs]
+    assert [len(each) for each in errors] == [5, 4, 12]
+    same(lve(pairs, LIPS), mean([error**2 for each in errors for error in each]))
+    same(lve_by_sequence(pairs, LIPS), mean([mean([error**2 for error in each]) for each in errors]))
+    same(lve_in_mm(pairs, LIPS), mean([mean(each) for each in errors]) * 1000)
+
+
+def test_the_other_metrics_equal_their_naive_forms(pairs: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    template = motion(1, 9)[0]
+    gaps = np.array([[0, 1], [2, 3], [4, 5]])
+    for truth, prediction in pairs:
+        frames = min(len(truth), len(prediction))
+        cut = truth[:frames], prediction[:frames]
+        same(mve(truth, prediction), mean([distance(cut[0][t][v], cut[1][t][v]) for t in range(frames) for v in range(20)]))
+        same(fdd(truth, prediction, template, UPPER), movement(cut[0], template) - movement(cut[1], template))
+        opened = [[mean([max(frame[a][1] - frame[b][1], 0.0) for a, b in gaps]) for frame in each] for each in cut]
+        same(
+            lip_gap_error(lip_gap(truth, gaps), lip_gap(prediction, gaps)),
+            mean([abs(one - other) for one, other in zip(*opened, strict=True)]),
+        )
+        coefficients, made = truth[:, :, 0], prediction[:, :, 0]
+        same(blendshape_error(coefficients, made), mean([distance(coefficients[t], made[t]) for t in range(frames)]))
+        sums = [[math.fsum(value**2 for value in frame) for frame in each[:frames]] for each in (coefficients, made)]
+        same(blendshape_fdd(coefficients, made), deviation(sums[0]) - deviation(sums[1]))
+
+
+def test_diversity_equals_its_naive_form() -> None:
+    outputs = [motion(6, seed) for seed in (1, 2, 3, 4)]
+    between = [
+        mean([distance(outputs[i][t][v], outputs[j][t][v]) for t in range(6) for v in range(20)])
+        for i in range(4)
+        for j in range(i + 1, 4)
+    ]
+    assert len(between) == 6
+    same(diversity(outputs), mean(between))
+
+
+def test_values_worked_out_by_hand() -> None:
+    """Two sequences of one lip vertex: errors of 3, 4 and 5 mm, and of 1 mm."""
+    still = np.zeros((3, 1, 3))
+    long, short = still.copy(), still[:1].copy()
+    long[:, 0, 0] = 0.003, 0.0, 0.003
+    long[:, 0, 1] = 0.0, 0.004, 0.004
+    short[0, 0, 2] = 0.001
+    everything = np.array([True])
+    pairs = [(still, long), (still[:1], short)]
+    same(lve(pairs, everything), 1e-6 * (9 + 16 + 25 + 1) / 4)
+    same(lve_by_sequence(pairs, everything), 1e-6 * ((9 + 16 + 25) / 3 + 1) / 2)
+    same(lve_in_mm(pairs, everything), ((3 + 4 + 5) / 3 + 1) / 2)
+    same(mve(still, long), 0.004)
+    # Squared offsets of 9, 16 and 25 mm2: mean 50/3, deviation sqrt(((-23/3)**2 + (-2/3)**2 + (25/3)**2) / 3) = sqrt(386)/3.
+    same(fdd(long, still, still[0], everything), 1e-6 * math.sqrt(386) / 3)
+    same(fdd(still, long, still[0], everything), -1e-6 * math.sqrt(386) / 3)
+    # Pairs at distances of 4 (still, long), 8 (still, twice) and 4 (long, twice) millimetres.
+    same(diversity([still, long, 2 * long]), 0.016 / 3)
+    same(lip_gap_error(np.array([0.001, 0.004]), np.array([0.003, 0.003, 9.0])), 0.0015)
+    assert blendshape_error(np.zeros((2, 2)), np.array([[0.3, 0.4], [0.0, 1.0]])) == pytest.approx(0.75, rel=1e-12)
+    # Sums of squares of 0.25 and 1: deviation 0.375.
+    assert blendshape_fdd(np.array([[0.3, 0.4], [0.0, 1.0]]), np.zeros((2, 2))) == pytest.approx(0.375, rel=1e-12)
+
+
+def test_float32_is_measured_in_float64() -> None:
+    """Breaks if what is left of two close float32 positions is rounded once more: half a metre off the origin."""
+    truth = motion(5).astype(np.float32) + np.float32(0.5)
+    prediction = truth + np.float32(1e-4)
+    same(lve([(truth, prediction)], LIPS), lve([(truth.astype(np.float64), prediction.astype(np.float64))], LIPS))
+    same(mve(truth, prediction), mve(truth.astype(np.float64), prediction.astype(np.float64)))
 
 
 def test_lip_gap_counts_openings_not_overlaps() -> None:

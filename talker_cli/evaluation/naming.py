@@ -1,0 +1,96 @@
+"""Names: what other systems call their files, and the protocols that papers report.
+
+FaceFormer, CodeTalker and their followers write `SUBJECT_SENTENCE_condition_IDENTITY.npy`, FaceDiffuser also
+`..._condition_IDENTITY_TAKE.npy`, some with the model's name in front; systems without identities `SUBJECT_SENTENCE.npy`.
+"""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+CONDITION = "_condition_"
+TAKE = re.compile(r"(FaceTalk_\d+_\d+_TA|[FM]\d+)_(\d+)")
+VOCASET_TRAIN = tuple(
+    f"FaceTalk_{name}_TA"
+    for name in (
+        "170728_03272", "170904_00128", "170725_00137", "170915_00223",
+        "170811_03274", "170913_03279", "170904_03276", "170912_03278",
+    )
+)  # fmt: skip
+BIWI_TRAIN = ("F2", "F3", "F4", "M3", "M4", "M5")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a prediction's name says: the truth's name, the identity asked for ("" for none), and which sample (from 0)."""
+
+    sequence: str
+    condition: str
+    take: int
+
+
+def parse_prediction(stem: str, truths: Collection[str]) -> Prediction | None:
+    """Return what a prediction's name means, or None if no truth belongs to it."""
+    name, _, condition = stem.partition(CONDITION)
+    take = 0
+    if match := TAKE.fullmatch(condition):
+        condition, take = match[1], int(match[2])
+    if name not in truths:
+        known = [truth for truth in truths if name.endswith(f"_{truth}")]  # the model's name stands in front
+        if not known:
+            return None
+        name = max(known, key=len)
+    return Prediction(name, condition, take)
+
+
+def subject_of(sequence: str, subjects: Collection[str] = ()) -> str:
+    """Return whose sequence it is: the longest known subject that the name begins with, else what precedes the last `_`."""
+    known = [subject for subject in subjects if sequence == subject or sequence.startswith(f"{subject}_")]
+    return max(known, key=len) if known else sequence.rpartition("_")[0] or sequence
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The sequences that a paper measures on, and the identities that it gives to the model.
+
+    Args:
+        name: for `--protocol`.
+        sequences: their names; some may be missing from a copy of the data.
+        conditions: identities whose outputs are averaged; empty where each sequence is made with its own.
+        unit: of the vertices.
+        about: one line.
+    """
+
+    name: str
+    sequences: tuple[str, ...]
+    conditions: tuple[str, ...]
+    unit: str
+    about: str
+
+    def wanted(self, sequence: str) -> tuple[str, ...]:
+        """Return the conditions under which a sequence is made."""
+        return self.conditions or (subject_of(sequence),)
+
+
+def _sequences(subjects: tuple[str, ...], sentences: range, form: str) -> tuple[str, ...]:
+    return tuple(f"{subject}_{form.format(number)}" for subject in subjects for number in sentences)
+
+
+PROTOCOLS = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol(
+            "vocaset-test",
+            _sequences(("FaceTalk_170809_00138_TA", "FaceTalk_170731_00024_TA"), range(21, 41), "sentence{:02}"),
+            VOCASET_TRAIN, "m", "VOCASET's two test subjects, sentences 21-40, mean over the 8 training identities",
+        ),
+        Protocol(
+            "biwi-a", _sequences(BIWI_TRAIN, range(37, 41), "e{:02}"), (), "unit",
+            "BIWI-Test-A: the 6 training subjects, e37-e40, each in its own identity",
+        ),
+        Protocol(
+            "biwi-b", _sequences(("F1", "F5", "F6", "F7", "F8", "M1", "M2", "M6"), range(37, 41), "e{:02}"), BIWI_TRAIN,
+            "unit", "BIWI-Test-B: the 8 unseen subjects, e37-e40, mean over the 6 training identities",
+        ),
+    )
+}  # fmt: skip

@@ -1,0 +1,224 @@
+"""`talker evaluate MODEL PREPARED` through the real command line: which systems, how they sound, what is reported."""
+
+import csv
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Talker
+from PIL import Image
+from tiny import IDENTITIES, tiny_dataset
+
+from talker_cli.animate import load_animator
+from talker_cli.data.prepared import SAMPLE_RATE, Dataset
+from talker_cli.evaluate import Evaluation, load_systems
+from talker_cli.evaluation.conditions import faster_20, faster_motion, noise_10db, telephone
+from talker_cli.evaluation.scores import SURFACE_METRICS, Output, estimates
+from talker_cli.files import file_hash
+from talker_cli.metrics import diversity, fdd, lip_gap, lip_gap_error, lve, lve_by_sequence, lve_in_mm, mve
+from talker_cli.model.checkpoint import save_model
+from talker_cli.model.config import ModelConfig
+from talker_cli.model.network import FaceDiffusion
+from talker_cli.rig import ARKIT_NAMES
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A tiny dataset, and a model for it that was never trained."""
+    import torch
+
+    folder = tmp_path_factory.mktemp("evaluate")
+    dataset, model = tiny_dataset(folder / "prepared"), folder / "model"
+    model.mkdir()
+    (model / "rig.safetensors").write_bytes((dataset / "rig.safetensors").read_bytes())
+    torch.manual_seed(0)
+    for kind, timesteps in (("teacher", ()), ("student", (256, 128))):
+        config = ModelConfig(
+            kind=kind, rig=file_hash(model / "rig.safetensors"), names=ARKIT_NAMES, identities=IDENTITIES, fps=30.0,
+            feature_width=16, encoder_dilations=(1,), style_width=4, width=16, denoiser_dilations=(1,), timesteps=timesteps,
+        )  # fmt: skip
+        network = FaceDiffusion(config)
+        with torch.no_grad():
+            for parameter in network.parameters():  # some begin at zero, and a style would change nothing
+                parameter += 0.2 * torch.randn_like(parameter)
+        save_model(model / f"{kind}.safetensors", network)
+    return dataset, model
+
+
+def measured(invoke: Talker, tiny: tuple[Path, Path], *options: object) -> dict:
+    ran = invoke("evaluate", tiny[1], tiny[0], "--device", "cpu", "--json", *options)
+    assert ran.code == 0, ran.err
+    return json.loads(ran.out)
+
+
+def test_a_models_numbers_are_those_of_its_motion(invoke: Talker, tiny: tuple[Path, Path]) -> None:
+    """Breaks if decoding only what is measured, or measuring over several takes, changes a number."""
+    report = measured(invoke, tiny, "--split", "validation", "--systems", "student", "--takes", 3, "--seed", 4)
+    (row,) = report["scores"]
+    dataset, animator = Dataset(tiny[0]), load_animator(tiny[1], "2", "cpu")
+    (clip,) = [clip for clip in dataset.clips("validation") if clip.voice_matched]
+    rig = dataset.rig.rig_of(clip.identity)
+    truth = rig.decode(dataset.coefficients(clip.name))
+    speech = dataset.speech(clip.recording)
+    made = [rig.decode(animator.coefficients(speech, clip.identity, seed=seed)) for seed in (4, 5, 6)]
+    pairs = [(truth, each) for each in made]
+    lips, upper = rig.regions["lips"], rig.regions["upper_face"]
+    deviations = [fdd(truth, each, rig.template, upper) for each in made]
+    gaps = [lip_gap_error(lip_gap(truth, rig.lip_pairs), lip_gap(each, rig.lip_pairs)) for each in made]
+    expected = {
+        "lve": lve(pairs, lips), "lve_codetalker": lve(pairs, lips), "lve_diffspeaker": lve_by_sequence(pairs, lips),
+        "lve_imitator": lve_in_mm(pairs, lips), "mve": np.mean([mve(*pair) for pair in pairs]), "fdd": np.mean(deviations),
+        "abs_fdd": np.mean(np.abs(deviations)), "gap_error": np.mean(gaps), "diversity": diversity(made),
+    }  # fmt: skip
+    for name, value in expected.items():
+        assert row[name] == pytest.approx(value, rel=2e-4), name
+    assert row["system"] == "student, 2 steps"
+    assert report["clips"] == 1 and report["takes"] == 3
+
+
+def test_every_identity_is_asked_for(invoke: Talker, tiny: tuple[Path, Path]) -> None:
+    """Breaks if the matrix is transposed or the wrong identities are averaged wrongly."""
+    report = measured(invoke, tiny, "--systems", "teacher-2")
+    (line,) = [line for line in report["lve_matrix"]["lve"] if any(line)]
+    own = report["lve_matrix"]["lve"].index(line)
+    assert line[own] == pytest.approx(report["scores"][0]["lve"], rel=1e-6)
+    others = line[:own] + line[own + 1 :]
+    assert report["wrong_identity"]["lve_mean"] == pytest.approx(np.mean(others))
+    assert report["wrong_identity"]["lve_least"] == pytest.approx(min(others))
+    assert report["identity_diversity"] > 0 and report["identities_by"] == "teacher, DDIM 2 steps"
+    assert set(measured(invoke, tiny, "--systems", "truth,mean")) & {"lve_matrix", "retrieval"} == set()
+    assert "lve_matrix" not in measured(invoke, tiny, "--systems", "student", "--no-identities")
+
+
+def test_systems_by_name(invoke: Talker, tiny: tuple[Path, Path]) -> None:
+    wanted = ["mean", "teacher-3", "teacher-ddim-256", "teacher-256", "truth"]
+    systems = load_systems(wanted, tiny[1], Evaluation(Dataset(tiny[0]), "test"), "cpu")
+    assert [system.title for system in systems] == [
+        "mean face", "teacher, DDIM 3 steps", "teacher, DDIM 256 steps", "teacher, DDPM 256 steps", "truth",
+    ]  # fmt: skip
+    report = measured(invoke, tiny, "--systems", "truth,teacher-3", "--no-identities")
+    assert [row["system"] for row in report["scores"]] == ["truth", "teacher, DDIM 3 steps"]
+    for wrong in ("teacher-0", "teacher-257", "teacher-x", "pupil", ""):
+        ran = invoke("evaluate", tiny[1], tiny[0], "--systems", f"truth,{wrong}")
+        assert f"found the system '{wrong}'; expected truth, mean, loudness, student" in ran.mistake
+
+
+def test_blendshapes_are_measured_as_coefficients(invoke: Talker, tiny: tuple[Path, Path]) -> None:
+    report = measured(invoke, tiny, "--systems", "loudness", "--blendshapes")
+    (row,) = report["scores"]
+    dataset = Dataset(tiny[0])
+    (clip,) = [clip for clip in dataset.clips("test") if clip.voice_matched]
+    truth = dataset.coefficients(clip.name).astype(np.float64)
+    # 51 shapes rest at 0.05 in the truth and at 0 in the baseline; of mouth and jaw there are 26 more beside jawOpen.
+    mouth = [name for name in ARKIT_NAMES if name.startswith(("jaw", "mouth", "tongue"))]
+    assert len(mouth) == 28
+    jaw = ARKIT_NAMES.index("jawOpen")
+    rest = float(truth[0, 0])
+    assert row["mve"] ** 2 >= 51 * rest**2 and row["lve"] < row["mve"]
+    assert row["lve"] >= np.sqrt(27) * rest and truth[:, jaw].max() > 0.1
+    assert row["fdd"] == pytest.approx(0, abs=1e-12)  # neither moves brows or eyes
+    assert report["metrics"]["lve"]["unit"] == "" and report["lve_variant"] is None
+
+
+def test_faster_speech_has_its_truth_played_faster(invoke: Talker, tiny: tuple[Path, Path]) -> None:
+    """Breaks if speech, motion and phones are not sped up together: the tone's mouth would be open while it is silent."""
+    for condition in ("clean", "faster-20"):
+        rows = {
+            row["system"]: row
+            for row in measured(invoke, tiny, "--condition", condition, "--systems", "truth,loudness")["scores"]
+        }
+        assert rows["truth"]["lve"] == rows["truth"]["gap_error"] == 0
+        assert rows["truth"]["bilabials_closed"] == rows["truth"]["ordering"] == rows["loudness"]["ordering"] == 1
+    clean, faster = (
+        measured(invoke, tiny, "--condition", name, "--systems", "truth")["seconds"] for name in ("clean", "faster-20")
+    )
+    assert clean / faster == pytest.approx(1.2, abs=0.03)
+
+
+def test_motion_played_faster_is_read_between_its_frames() -> None:
+    ramp = np.arange(25, dtype=np.float32)[:, None] * np.array([1.0, -2.0], np.float32)
+    faster = faster_motion(ramp, 1.2)
+    assert (
+        len(faster) == 21 and np.allclose(faster[:, 0], 1.2 * np.arange(21)) and np.allclose(faster[:, 1], -2.4 * np.arange(21))
+    )
+    assert np.array_equal(faster_motion(ramp, 1.0), ramp) and len(faster_motion(ramp[:1], 1.2)) == 1
+
+
+def test_sounds_do_what_their_names_say() -> None:
+    instant = np.arange(2 * SAMPLE_RATE) / SAMPLE_RATE
+    tones = {hertz: np.sin(2 * np.pi * hertz * instant).astype(np.float32) for hertz in (100, 1000, 6000)}
+    speech = sum(tones.values())
+
+    def share(sound: np.ndarray, hertz: float) -> float:
+        window = np.abs(np.fft.rfft(sound * np.hanning(len(sound)))) ** 2
+        nearest = round(hertz * len(sound) / SAMPLE_RATE)
+        return float(window[nearest - 3 : nearest + 4].sum() / window.sum())
+
+    noisy = noise_10db(speech, "name")
+    added = noisy.astype(np.float64) - speech
+    assert 10 * np.log10(np.mean(speech.astype(np.float64) ** 2) / np.mean(added**2)) == pytest.approx(10, abs=1e-3)
+    assert np.array_equal(noisy, noise_10db(speech, "name")) and not np.array_equal(noisy, noise_10db(speech, "other"))
+    band = telephone(speech, "name")
+    assert len(band) == len(speech) and share(band, 1000) > 0.999 and share(speech, 1000) < 0.4
+    faster = faster_20(tones[1000], "name")
+    assert len(faster) == round(len(speech) / 1.2) and share(faster, 1200) > 0.999
+    assert np.std(faster) == pytest.approx(np.std(tones[1000]), rel=1e-3)
+
+
+def test_intervals_are_those_of_a_bootstrap_over_sequences() -> None:
+    """All 27 resamples of three sequences by hand: their 2.5th and 97.5th percentiles bound what 2,000 draws may say."""
+    values = {"a": 1.0, "b": 2.0, "c": 6.0}
+    outputs = [Output("s", name, "i", "", 0, 10, {"mve": value}) for name, value in values.items()]
+    found = estimates(outputs, SURFACE_METRICS)
+    assert set(found) == {"mve"} and found["mve"].value == pytest.approx(3)
+    assert (found["mve"].low, found["mve"].high) == (1.0, 6.0)  # one resample in 27 is of a single sequence: 3.7 %
+    weighted = [
+        Output("s", name, "i", "", 0, frames, {"mve": value})
+        for (name, value), frames in zip(values.items(), (10, 20, 70), strict=True)
+    ]
+    means = [
+        sum(weighted[i].frames * weighted[i].values["mve"] for i in draw) / sum(weighted[i].frames for i in draw)
+        for draw in itertools.product(range(3), repeat=3)
+    ]
+    found = estimates(weighted, SURFACE_METRICS)
+    assert found["mve"].value == pytest.approx((10 + 40 + 420) / 100)
+    assert (found["mve"].low, found["mve"].high) == pytest.approx((min(means), max(means)))
+    assert estimates(weighted[:1], SURFACE_METRICS)["mve"].low is None
+
+
+def test_table_csv_and_plot(invoke: Talker, tiny: tuple[Path, Path], tmp_path: Path) -> None:
+    ran = invoke(
+        "evaluate", tiny[1], tiny[0], "--device", "cpu", "--systems", "truth,mean,student", "--csv", "a.csv", "--plot", "a.png",
+        "--split", "train", "--limit", 6, "--by-identity", "--lve", "imitator",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert (
+        "LVE mm" in ran.out and "LVE: Imitator: 1000 max over the lips" in ran.out and "bootstrap over 6 sequences" in ran.out
+    )
+    assert all(name in ran.out for name in ("Ada", "student, 2 steps", "identity read off the speech"))
+    with (tmp_path / "a.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 18 and {row["system"] for row in rows} == {"truth", "mean face", "student, 2 steps"}
+    assert all(float(row["mve"]) == 0 for row in rows if row["system"] == "truth")
+    picture = np.asarray(Image.open(tmp_path / "a.png").convert("RGB"))
+    assert min(picture.shape[:2]) > 400 and (picture == (31, 95, 168)).all(-1).sum() > 200  # the dots
+    refused = invoke("evaluate", tiny[1], tiny[0], "--csv", "nowhere/a.csv")
+    assert "the folder nowhere does not exist" in refused.mistake
+
+
+def test_a_dataset_of_other_coefficients_is_refused(
+    invoke: Talker, tiny: tuple[Path, Path], tmp_path: Path, model: Path
+) -> None:
+    """Breaks if a model is measured on motion that its numbers do not mean."""
+    changed = tmp_path / "prepared"
+    changed.mkdir()
+    for path in tiny[0].iterdir():
+        (changed / path.name).write_bytes(path.read_bytes())
+    about = json.loads((changed / "dataset.json").read_text())
+    (changed / "dataset.json").write_text(json.dumps({**about, "fps": 60.0}))
+    ran = invoke("evaluate", tiny[1], changed, "--systems", "student")
+    assert "found a model of 52 coefficients at 30 fps and a dataset of 52 at 60" in ran.mistake
+    ran = invoke("evaluate", tiny[1], tiny[0], "--protocol", "biwi-a")
+    assert "found none of the 24 clips of biwi-a" in ran.mistake
