@@ -1,4 +1,4 @@
-"""Speech to motion: load a model, pick the identity, sample, decode, write."""
+"""Speech to motion: load a model, pick the identity, sample."""
 
 import time
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from talker_cli.audio import load_speech
 from talker_cli.errors import InputError, ModelError
+from talker_cli.export.performance import Performance
 from talker_cli.files import file_hash
 from talker_cli.identities import STAND_IN_NOTE, resolve_identity
 from talker_cli.model.audio_encoder import log_mel
@@ -20,18 +21,14 @@ from talker_cli.model.device import choose_device
 from talker_cli.model.diffusion import OnStep, frame_noise, sample_ddim, sample_ddpm, uniform_timesteps
 from talker_cli.model.folder import model_folder
 from talker_cli.model.network import FaceDiffusion
-from talker_cli.motion import write_motion
-from talker_cli.rig import ARKIT_NAMES, load_rig
+from talker_cli.rig import ARKIT_NAMES, Rig, load_rig
 
 
 @dataclass(frozen=True)
-class AnimateResult:
-    """What was written: the file, its length, and how it was made."""
+class Animated:
+    """A performance, and how it was made."""
 
-    output: Path
-    frames: int
-    fps: float
-    identity: str
+    performance: Performance
     sampler: str
     seconds: float
 
@@ -141,7 +138,6 @@ def load_animator(folder: Path, steps: str, device: str) -> Animator:
 
 def animate_file(
     audio: Path,
-    output: Path,
     *,
     identity: str,
     model: str = "talker-base",
@@ -149,20 +145,21 @@ def animate_file(
     seed: int = 0,
     guidance: float | None = None,
     device: str = "auto",
+    check_rig: Callable[[Rig], None] = lambda rig: None,
     on_note: Callable[[str], None],
     on_step: OnStep | None = None,
-) -> AnimateResult:
-    """Animate a recording and write vertices, sidecar and coefficients.
+) -> Animated:
+    """Animate a recording; what comes back can be written in any format.
 
     Args:
         audio: any recording that ffmpeg reads.
-        output: `.npy` to write; `.json` and `.coefficients.npy` lie beside it.
         identity: name, or the beginning of one.
         model: built-in name or folder.
         steps: "8" for the student, another number for the teacher with that many DDIM steps, "full" for its full sampler.
         seed: of the noise.
         guidance: scale for the teacher, None for its default.
         device: "auto", "cpu" or "cuda".
+        check_rig: called with the identity's rig before any work goes into moving it.
         on_note: called with a line the user should read.
         on_step: called after each denoising step.
 
@@ -170,20 +167,19 @@ def animate_file(
         TalkerError: of every kind; each says what was found, what was expected and what to do.
     """
     started = time.perf_counter()
-    if output.suffix != ".npy":
-        raise InputError(f"found the output {output}; expected a name that ends in .npy; then: talker render {output.stem}.npy")
     folder = model_folder(model)
     rigs = load_rig(folder / "rig.safetensors")
     name = resolve_identity(identity, list(rigs.identities))
+    rig = rigs.rig_of(name)
+    check_rig(rig)
     animator = load_animator(folder, steps, device)
     speech = load_speech(audio)
     if name.startswith("FaceTalk_") and "stand-in" in rigs.identities[name].about:
         on_note(STAND_IN_NOTE)
     coefficients = animator.coefficients(speech, name, seed=seed, guidance=guidance, on_step=on_step)
     about = _about(animator, folder, audio, name, seed, guidance)
-    write_motion(output, rigs.rig_of(name).decode(coefficients), coefficients, about)
-    fps = animator.network.config.fps
-    return AnimateResult(output, len(coefficients), fps, name, animator.sampler, time.perf_counter() - started)
+    performance = Performance(coefficients, rig, animator.network.config.fps, about, audio)
+    return Animated(performance, animator.sampler, time.perf_counter() - started)
 
 
 def _about(

@@ -9,6 +9,7 @@ from talker_cli import __version__
 from talker_cli.cli_common import DeviceOption, IdentityOption, ModelOption, SeedOption, guarded, note, progress, result
 from talker_cli.cli_data import preprocess
 from talker_cli.cli_evaluate import evaluate
+from talker_cli.cli_export import DEFAULT_OUTPUT, OutputsOption, export, write_outputs
 from talker_cli.cli_render import render
 from talker_cli.cli_training import distill, train
 
@@ -48,9 +49,7 @@ def _options(
 def animate(
     audio: Annotated[Path, typer.Argument(help="A recording of speech: wav, flac, mp3, m4a, mp4, g722, …", show_default=False)],
     identity: IdentityOption = DEFAULT_IDENTITY,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The motion to write; its .json comes beside it.")] = Path(
-        "out.npy"
-    ),
+    output: OutputsOption = None,
     steps: Annotated[str, typer.Option(help="8: the student. Another number: the teacher. full: all its steps.")] = "8",
     seed: SeedOption = 0,
     guidance: Annotated[float | None, typer.Option(help="How strictly the teacher follows speech and style; 1 is off.")] = None,
@@ -59,32 +58,35 @@ def animate(
 ) -> None:
     """Turn a recording of speech into the motion of a face.
 
-    Example: talker animate speech.wav --identity FaceTalk_170725
+    Example: talker animate speech.wav --identity FaceTalk_170725 -o out.glb -o out.csv
     """
     from talker_cli.audio import check_file
-    from talker_cli.files import check_writable
+    from talker_cli.export.formats import check_outputs, check_rig
 
     # What can be refused at once is refused before seconds go into loading a model.
+    outputs = output or [Path(DEFAULT_OUTPUT)]
     check_file(audio)
-    check_writable(output)
+    check_outputs(outputs, [audio])
     from talker_cli.animate import animate_file
 
     with progress("animating", "steps") as advance:
         made = animate_file(
             audio,
-            output,
             identity=identity,
             model=model,
             steps=steps,
             seed=seed,
             guidance=guidance,
             device=device,
+            check_rig=lambda rig: check_rig(outputs, rig),
             on_note=note,
             on_step=advance,
         )
-    length = made.frames / made.fps
-    note(f"{made.identity}, {made.sampler}: {made.frames} frames, {length:.1f} s of motion in {made.seconds:.1f} s")
-    result(made.output)
+    performance = made.performance
+    frames = len(performance.coefficients)
+    length = frames / performance.fps
+    note(f"{performance.identity}, {made.sampler}: {frames} frames, {length:.1f} s of motion in {made.seconds:.1f} s")
+    write_outputs(performance, outputs)
 
 
 @app.command()
@@ -104,5 +106,5 @@ def identities(model: ModelOption = DEFAULT_MODEL) -> None:
         note(STAND_IN_NOTE)
 
 
-for command in (render, preprocess, train, distill, evaluate):
+for command in (render, export, preprocess, train, distill, evaluate):
     app.command()(command)

@@ -6,6 +6,7 @@ Motions of other systems are read too: (T, V*3), float64, other units, in an .np
 import json
 import mmap
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,11 @@ def coefficients_path(path: Path) -> Path:
     return Path(path).with_suffix(".coefficients.npy")
 
 
-def write_motion(path: Path, vertices: np.ndarray, coefficients: np.ndarray, about: dict[str, Any]) -> None:
-    """Write vertices (T, V, 3), their coefficients (T, K) and their sidecar; all three appear, or none.
+def write_motion(path: Path, vertices: Iterable[np.ndarray], coefficients: np.ndarray, about: dict[str, Any]) -> None:
+    """Write vertices, their coefficients (T, K) and their sidecar; all three appear, or none.
+
+    Args:
+        vertices: T frames (V, 3), metres, written one by one, so that they need not all be in memory.
 
     Raises:
         OutputError: the place cannot be written.
@@ -50,9 +54,14 @@ def write_motion(path: Path, vertices: np.ndarray, coefficients: np.ndarray, abo
     curves = coefficients_path(path)
     content = json.dumps({**about, "coefficients": curves.name}, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     with atomic_path(path) as first, atomic_path(curves) as second, atomic_path(sidecar_path(path)) as third:
-        for temporary, array in ((first, vertices), (second, coefficients)):
-            with temporary.open("wb") as stream:
-                np.save(stream, array.astype(np.float32, copy=False))
+        with first.open("wb") as stream:
+            for index, frame in enumerate(vertices):
+                if index == 0:
+                    header = {"descr": "<f4", "fortran_order": False, "shape": (len(coefficients), *frame.shape)}
+                    np.lib.format.write_array_header_1_0(stream, header)
+                stream.write(frame.astype("<f4", copy=False).tobytes())
+        with second.open("wb") as stream:
+            np.save(stream, coefficients.astype(np.float32, copy=False))
         third.write_text(content, encoding="utf-8")
 
 

@@ -29,7 +29,7 @@ def test_help_and_version(talker: Talker) -> None:
     """Breaks if a command is missing from the help, or the help goes where results do not."""
     shown = talker("--help")
     assert shown.code == 0 and shown.err == ""
-    for command in ("animate", "render", "identities", "preprocess", "train", "distill", "evaluate"):
+    for command in ("animate", "render", "export", "identities", "preprocess", "train", "distill", "evaluate"):
         assert command in shown.out
     assert talker("--version").out == f"talker {__version__}\n"
 
@@ -182,7 +182,7 @@ def test_no_gpu(invoke: Talker, wav: Path, model: Path, monkeypatch: pytest.Monk
     assert "no CUDA device" in invoke("animate", wav, "--model", model, "--device", "cuda").mistake
 
 
-@pytest.mark.parametrize("option,value", [("--steps", "0"), ("--steps", "many"), ("--steps", "257"), ("-o", "out.mp4")])
+@pytest.mark.parametrize("option,value", [("--steps", "0"), ("--steps", "many"), ("--steps", "257"), ("-o", "out.mp5")])
 def test_options_out_of_range(invoke: Talker, wav: Path, model: Path, tmp_path: Path, option: str, value: str) -> None:
     """Breaks if a wrong value is rounded to a right one."""
     assert value in invoke("animate", wav, option, value, "--model", model, "--device", "cpu").mistake

@@ -95,18 +95,8 @@ def read_driven(path: Path, avatar: Path, *, fps: float | None = None) -> tuple[
         InputError: the motion has no coefficients, or the character cannot be used.
     """
     motion = read_motion(path)
-    name = motion.about.get("coefficients")
-    if not isinstance(name, str):
-        raise InputError(f"{path} says nothing of coefficients in its .json; expected a motion that talker animate wrote")
     names = rig_of_motion(path, motion).names
-    place = path.parent / name
-    try:
-        curves = np.load(place, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"no coefficients at {place} ({error}); expected those of {path}; animate again") from error
-    expected = (len(motion.vertices), len(names))
-    if curves.shape != expected or curves.dtype.kind != "f" or not np.isfinite(curves).all():
-        raise InputError(f"{place} holds {curves.dtype} {curves.shape}; expected finite floats {expected}; animate again")
+    curves = coefficients_of_motion(path, motion, len(names))
     rate = _rate(path, motion, fps)
     character = read_avatar(avatar, names, rate)
     return Take(character.rig, curves, rate, avatar.stem, character.surface, motion.about), character.missing
@@ -170,6 +160,29 @@ def rig_of_motion(path: Path, motion: Motion) -> Rig:
     if identity not in content.identities:
         raise InputError(f"{sidecar} names the identity {identity}; {place} holds no such; animate again")
     return content.rig_of(identity)
+
+
+def coefficients_of_motion(path: Path, motion: Motion, count: int) -> np.ndarray:
+    """Return the (T, K) coefficients that lie beside the motion at `path`.
+
+    Args:
+        count: K, how many its rig has.
+
+    Raises:
+        InputError: the sidecar names none, or they are gone, of another shape, or not finite.
+    """
+    name = motion.about.get("coefficients")
+    if not isinstance(name, str):
+        raise InputError(f"{path} says nothing of coefficients in its .json; expected a motion that talker animate wrote")
+    place = path.parent / name
+    try:
+        curves = np.load(place, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"no coefficients at {place} ({error}); expected those of {path}; animate again") from error
+    expected = (len(motion.vertices), count)
+    if curves.shape != expected or curves.dtype.kind != "f" or not np.isfinite(curves).all():
+        raise InputError(f"{place} holds {curves.dtype} {curves.shape}; expected finite floats {expected}; animate again")
+    return curves
 
 
 def audio_of_motion(path: Path, about: dict[str, Any]) -> Path | None:

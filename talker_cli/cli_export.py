@@ -1,0 +1,63 @@
+"""The command that writes a motion in other programs' formats, and what `animate -o` shares with it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from talker_cli.cli_common import guarded, note, progress, result
+
+if TYPE_CHECKING:
+    from talker_cli.export.performance import Performance
+
+DEFAULT_OUTPUT = "out.npy"
+
+OutputsOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="npy, npz, csv, json, glb, usda, html, mp4, webm, gif, or a mesh a frame: FOLDER/%04d.obj or .ply; may be given again.",
+        show_default=DEFAULT_OUTPUT,
+    ),
+]
+
+
+def write_outputs(performance: "Performance", outputs: Sequence[Path]) -> None:
+    """Write a performance to every place and say where it lies."""
+    from talker_cli.export.formats import write_performance
+
+    for output in outputs:
+        with progress(f"writing {output.name}", "frames") as advance:
+            write_performance(performance, output, advance)
+        result(output)
+
+
+@guarded
+def export(
+    motion: Annotated[Path, typer.Argument(help="A motion that talker animate wrote (.npy).", show_default=False)],
+    output: OutputsOption = None,
+    audio: Annotated[Path | None, typer.Option(help="The sound, if not the recording that was animated.")] = None,
+) -> None:
+    """Write a motion in other programs' formats, without animating again.
+
+    Example: talker export out.npy -o out.glb -o out.html
+    """
+    from talker_cli.audio import load_speech
+    from talker_cli.errors import OutputError
+    from talker_cli.export.formats import check_outputs, check_rig
+    from talker_cli.export.performance import read_performance
+    from talker_cli.motion import coefficients_path, sidecar_path
+
+    if not output:
+        raise OutputError(f"found no -o; expected what to write, for example: talker export {motion} -o {motion.stem}.glb")
+    if audio is not None:
+        load_speech(audio)  # says in one line what the encoder would say in many
+    performance = read_performance(motion, audio)
+    sources = [motion, coefficients_path(motion), sidecar_path(motion)]
+    check_outputs(output, sources if performance.audio is None else [*sources, performance.audio])
+    check_rig(output, performance.rig)
+    if performance.audio is None:
+        note("the motion names no recording, so nothing will sound; give one with --audio FILE")
+    write_outputs(performance, output)

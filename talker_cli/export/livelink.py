@@ -1,0 +1,45 @@
+"""Live Link Face's CSV: a row a frame, 52 ARKit curves and nine rotations, as Epic's app records and Unreal imports them.
+
+A timecode is HH:MM:SS:FF.mmm with frames of a sixtieth of a second, whatever the rate: the app's clock ticks so, and Unreal's
+importer divides by 60. The nine rotations of head and eyes stay zero: the head does not turn, and the eyes are in the curves.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from talker_cli.export.arkit import arkit_coefficients
+from talker_cli.export.performance import Performance
+from talker_cli.files import atomic_path
+from talker_cli.rig import ARKIT_NAMES
+
+TICKS = 60  # a second
+ROTATIONS = ("HeadYaw", "HeadPitch", "HeadRoll", "LeftEyeYaw", "LeftEyePitch", "LeftEyeRoll", "RightEyeYaw",
+             "RightEyePitch", "RightEyeRoll")  # fmt: skip
+# The app goes from right to left where Apple's list, which ours is, goes from left to right.
+SWAPPED = {"jawLeft": "jawRight", "jawRight": "jawLeft", "mouthLeft": "mouthRight", "mouthRight": "mouthLeft"}
+CURVES = tuple(SWAPPED.get(name, name) for name in ARKIT_NAMES)
+COLUMNS = (*(name[0].upper() + name[1:] for name in CURVES), *ROTATIONS)
+
+
+def timecode(seconds: float) -> str:
+    """Return HH:MM:SS:FF.mmm of an instant."""
+    thousandths = round(seconds * TICKS * 1000)
+    whole, rest = divmod(thousandths, TICKS * 1000)
+    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}:{rest // 1000:02d}.{rest % 1000:03d}"
+
+
+def write_csv(performance: Performance, path: Path) -> None:
+    """Write the curves as Live Link Face does.
+
+    Raises:
+        InputError: the rig has no ARKit shapes, and none can be solved for.
+        OutputError: the place cannot be written.
+    """
+    curves = arkit_coefficients(performance)[:, [ARKIT_NAMES.index(name) for name in CURVES]]
+    still = ",0" * len(ROTATIONS)
+    with atomic_path(path) as temporary, temporary.open("w", encoding="ascii", newline="\n") as stream:
+        stream.write(f"Timecode,BlendShapeCount,{','.join(COLUMNS)}\n")
+        for index, row in enumerate(np.asarray(curves, dtype=np.float64)):
+            values = ",".join(f"{value:.8f}" for value in row)
+            stream.write(f"{timecode(index / performance.fps)},{len(COLUMNS)},{values}{still}\n")

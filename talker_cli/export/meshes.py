@@ -1,0 +1,102 @@
+"""A mesh a frame: folders of OBJ or PLY files, numbered as the pattern in their name says."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from talker_cli import __version__
+from talker_cli.errors import OutputError
+from talker_cli.export.performance import Performance, copyright_of
+from talker_cli.render.encoder import atomic_folder, check_place
+from talker_cli.rig import Rig
+
+OnFrame = Callable[[int, int], None]  # (frames written, of how many)
+NUMBER = re.compile(r"%(0?)(\d*)d")
+
+
+def check_pattern(path: Path) -> None:
+    """Refuse a pattern that names no folder of its own, or one that holds something.
+
+    Raises:
+        OutputError: there is no %d in the name, or one elsewhere, or the folder is not empty or cannot be made.
+    """
+    if len(NUMBER.findall(path.name)) != 1 or "%" in NUMBER.sub("", path.name) or "%" in str(path.parent):
+        raise OutputError(
+            f"found the output {path}; a motion is a mesh a frame; expected a pattern: {path.stem}/%04d{path.suffix}"
+        )
+    folder = path.parent
+    if folder.resolve() == Path.cwd() or folder.resolve() in Path.cwd().parents:
+        raise OutputError(
+            f"found the output {path}; expected a folder of its own for the frames: {path.stem or 'frames'}/{path.name}"
+        )
+    check_place(folder)
+
+
+def write_meshes(performance: Performance, path: Path, on_frame: OnFrame | None = None) -> None:
+    """Write every frame as a file of its own; the folder appears whole or not at all.
+
+    Args:
+        path: a pattern, as `frames/%04d.ply`; the suffix decides the format.
+        on_frame: called with (frames written, T) after each.
+
+    Raises:
+        OutputError: the folder holds something, or the place cannot be written.
+    """
+    encode = _obj_encoder(performance) if path.suffix.lower() == ".obj" else _ply_encoder(performance)
+    count = len(performance.coefficients)
+    with atomic_folder(path.parent) as temporary:
+        for index, vertices in enumerate(performance.frames()):
+            (temporary / _numbered(path.name, index)).write_bytes(encode(vertices))
+            if on_frame is not None:
+                on_frame(index + 1, count)
+
+
+def _numbered(pattern: str, index: int) -> str:
+    return NUMBER.sub(lambda match: f"{index:{match[1]}{match[2]}d}" if match[2] else str(index), pattern)
+
+
+def _credits(rig: Rig) -> str:
+    owner = copyright_of(rig)
+    return f"made with talker {__version__}" + (f"; {owner}" if owner else "")
+
+
+def _obj_encoder(performance: Performance) -> Callable[[np.ndarray], bytes]:
+    """Return what turns (V, 3) vertices into an OBJ, with the colours behind the positions as most programs read them."""
+    rig = performance.rig
+    head = f"# {_credits(rig)}\no {performance.identity}\n".encode()
+    shown = np.zeros((len(rig.template), 0)) if rig.colors is None else rig.colors / 255.0
+    line = "v %.6f %.6f %.6f" + " %.3f" * shown.shape[1] + "\n"
+    faces = "".join(f"f {a} {b} {c}\n" for a, b, c in (rig.faces + 1).tolist()).encode()
+
+    def encode(vertices: np.ndarray) -> bytes:
+        rows = np.concatenate([vertices, shown], axis=1).tolist()
+        return head + "".join(line % tuple(row) for row in rows).encode() + faces
+
+    return encode
+
+
+def _ply_encoder(performance: Performance) -> Callable[[np.ndarray], bytes]:
+    """Return what turns (V, 3) vertices into a binary PLY with colours."""
+    rig = performance.rig
+    columns: list[tuple[str, str]] = [("x", "<f4"), ("y", "<f4"), ("z", "<f4")]
+    if rig.colors is not None:
+        columns += [("red", "u1"), ("green", "u1"), ("blue", "u1")]
+    names = {"<f4": "float", "u1": "uchar"}
+    head = ["ply", "format binary_little_endian 1.0", f"comment {_credits(rig)}", f"element vertex {len(rig.template)}"]
+    head += [f"property {names[kind]} {name}" for name, kind in columns]
+    head += [f"element face {len(rig.faces)}", "property list uchar int vertex_indices", "end_header\n"]
+    faces = np.zeros(len(rig.faces), [("count", "u1"), ("corners", "<i4", 3)])
+    faces["count"], faces["corners"] = 3, rig.faces
+    table = np.zeros(len(rig.template), columns)
+    if rig.colors is not None:
+        for name, column in zip(("red", "green", "blue"), rig.colors.T, strict=True):
+            table[name] = column
+
+    def encode(vertices: np.ndarray) -> bytes:
+        for name, column in zip("xyz", vertices.T, strict=True):
+            table[name] = column
+        return "\n".join(head).encode() + table.tobytes() + faces.tobytes()
+
+    return encode

@@ -1,0 +1,86 @@
+"""A performance: coefficients (T, K) that move one identity's rig, the speech they belong to, and where they come from."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from talker_cli.files import ArrayFile
+from talker_cli.model.folder import model_folder
+from talker_cli.motion import read_motion
+from talker_cli.render.source import audio_of_motion, coefficients_of_motion, rig_of_motion
+from talker_cli.rig import Rig
+
+CHUNK_FRAMES = 64  # decoded at a time: an hour of vertices is 11 GB
+OWN_HEAD = "Head: talker's built-in one, Apache-2.0"
+
+
+@dataclass(frozen=True)
+class Performance:
+    """What can be written in any format; vertices are computed only where a format holds them.
+
+    Args:
+        coefficients: (T, K) float32 of the rig's K shapes.
+        rig: of the one identity that performs.
+        fps: frames a second.
+        about: the motion's sidecar: identity, rig, audio, model, sampler, seed …
+        audio: the recording, if it is at hand.
+    """
+
+    coefficients: np.ndarray
+    rig: Rig
+    fps: float
+    about: dict[str, Any] = field(default_factory=dict)
+    audio: Path | None = None
+
+    @property
+    def identity(self) -> str:
+        """The name of who performs."""
+        return str(self.about.get("identity") or "face")
+
+    @property
+    def sound(self) -> str | None:
+        """The recording's file name, without the folders of whoever made it."""
+        if self.audio is not None:
+            return self.audio.name
+        named = self.about.get("audio")
+        return Path(str(named["path"])).name if isinstance(named, dict) and "path" in named else None
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """Yield the (V, 3) float32 vertices of each frame, metres, in bounded memory."""
+        for start in range(0, len(self.coefficients), CHUNK_FRAMES):
+            yield from self.rig.decode(self.coefficients[start : start + CHUNK_FRAMES])
+
+    def origin(self) -> dict[str, Any]:
+        """Return what a file that travels should tell of where it comes from: names and numbers, no paths."""
+        told: dict[str, Any] = {key: self.about[key] for key in ("identity", "sampler", "seed") if key in self.about}
+        told["fps"] = self.fps
+        if self.sound is not None:
+            told["audio"] = self.sound
+        return told
+
+
+def copyright_of(rig: Rig) -> str | None:
+    """Return whose head it is, if it is the built-in one's mesh in whatever shape; None if nobody knows."""
+    built_in = ArrayFile(model_folder("talker-base") / "rig.safetensors", "rig file")
+    return OWN_HEAD if np.array_equal(built_in.array("faces"), rig.faces) else None
+
+
+def read_performance(path: Path, audio: Path | None = None) -> Performance:
+    """Read a motion's coefficients and all that its sidecar leads to.
+
+    Args:
+        path: the motion that talker animate wrote.
+        audio: the recording, if it is not the one that was animated.
+
+    Raises:
+        InputError: the motion has no coefficients, or something that its sidecar names is gone or another one now.
+        ModelError: the rig file is damaged.
+    """
+    motion = read_motion(path)
+    rig = rig_of_motion(path, motion)
+    coefficients = np.asarray(coefficients_of_motion(path, motion, len(rig.names)), dtype=np.float32)
+    sound = audio if audio is not None else audio_of_motion(path, motion.about)
+    return Performance(coefficients, rig, float(motion.about.get("fps", rig.fps)), motion.about, sound)

@@ -1,0 +1,141 @@
+"""OpenUSD as text (.usda): the head with UsdSkel blend shapes, their animation, materials, and the sound."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from talker_cli import __version__
+from talker_cli.export.parts import Material, parts
+from talker_cli.export.performance import Performance, copyright_of
+from talker_cli.files import atomic_path
+from talker_cli.mesh import VertexNormals
+from talker_cli.render.materials import vertex_colors
+from talker_cli.render.stage import srgb_to_linear
+from talker_cli.rig import Rig
+
+TURNED = 0.004  # a change of a normal below this, of a unit vector, is not seen
+ONE = "( (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1) )"
+
+
+def write_usda(performance: Performance, path: Path) -> None:
+    """Write a performance as a UsdSkel root that any USD program opens and plays.
+
+    Raises:
+        OutputError: the place cannot be written.
+    """
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as stream:
+        for line in _lines(performance, path):
+            stream.write(line)
+            stream.write("\n")
+
+
+def identifier(name: str) -> str:
+    """Return a name that USD allows for a prim: letters, digits and underscores, no digit in front."""
+    plain = re.sub(r"[^A-Za-z0-9_]", "_", name)
+    return plain if plain[:1].isalpha() or plain[:1] == "_" else f"_{plain}"
+
+
+def _lines(performance: Performance, path: Path) -> Iterator[str]:
+    rig, fps = performance.rig, performance.fps
+    names = [identifier(name) for name in rig.names]
+    doc = f"made with talker {__version__}" + (f"; {owner}" if (owner := copyright_of(rig)) else "")
+    yield "#usda 1.0\n("
+    yield f'    defaultPrim = "Face"\n    doc = {_quoted(doc)}'
+    yield "    customLayerData = {"
+    for key, value in performance.origin().items():
+        kind = "string" if isinstance(value, str) else "int" if isinstance(value, int) else "double"
+        shown = _quoted(value) if isinstance(value, str) else f"{value:.10g}"
+        yield f"        {kind} {key} = {shown}"
+    yield "    }"
+    yield f"    startTimeCode = 0\n    endTimeCode = {len(performance.coefficients) - 1}"
+    yield f"    timeCodesPerSecond = {fps:.10g}\n    framesPerSecond = {fps:.10g}"
+    yield '    metersPerUnit = 1\n    upAxis = "Y"\n)\n'
+    yield 'def SkelRoot "Face" (\n    prepend apiSchemas = ["SkelBindingAPI"]\n)\n{'
+    yield 'def Skeleton "Skeleton" (\n    prepend apiSchemas = ["SkelBindingAPI"]\n)\n{'
+    yield f'    uniform token[] joints = ["head"]\n    uniform matrix4d[] bindTransforms = [{ONE}]'
+    yield f"    uniform matrix4d[] restTransforms = [{ONE}]\n    rel skel:animationSource = </Face/Speech>\n}}\n"
+    yield 'def SkelAnimation "Speech"\n{'
+    yield f"    uniform token[] blendShapes = [{_tokens(names)}]\n    float[] blendShapeWeights.timeSamples = {{"
+    for index, row in enumerate(performance.coefficients.tolist()):
+        yield f"        {index}: [{', '.join(f'{value:.9g}' for value in row)}],"
+    yield "    }\n}\n"
+    yield from _mesh(rig, names)
+    yield from _materials([material for material, _ in parts(rig)])
+    if performance.audio is not None:
+        place = os.path.relpath(performance.audio.resolve(), path.parent.resolve())
+        yield f'def SpatialAudio "Sound"\n{{\n    uniform asset filePath = @@@{place}@@@'
+        yield '    uniform token auralMode = "nonSpatial"\n    uniform token playbackMode = "onceFromStart"'
+        yield "    uniform timecode startTime = 0\n}"
+    yield "}"
+
+
+def _mesh(rig: Rig, names: list[str]) -> Iterator[str]:
+    """Yield the head at rest, its blend shapes, and which faces are of which material."""
+    normals_of = VertexNormals(rig.faces, len(rig.template))
+    rest = normals_of(rig.template)
+    low, high = rig.template.min(axis=0), rig.template.max(axis=0)
+    yield 'def Mesh "Head" (\n    prepend apiSchemas = ["SkelBindingAPI", "MaterialBindingAPI"]\n)\n{'
+    yield '    uniform token subdivisionScheme = "none"\n    uniform token orientation = "rightHanded"'
+    yield f"    float3[] extent = [{_vectors(np.stack([low, high]), 6)}]"
+    yield f"    int[] faceVertexCounts = [{_numbers([3] * len(rig.faces))}]"
+    yield f"    int[] faceVertexIndices = [{_numbers(rig.faces.reshape(-1).tolist())}]"
+    yield f"    point3f[] points = [{_vectors(rig.template, 7)}]"
+    yield f'    normal3f[] normals = [{_vectors(rest, 4)}] (\n        interpolation = "vertex"\n    )'
+    colors = srgb_to_linear(vertex_colors(rig))
+    yield f'    color3f[] primvars:displayColor = [{_vectors(colors, 4)}] (\n        interpolation = "vertex"\n    )'
+    yield f"    uniform token[] skel:blendShapes = [{_tokens(names)}]"
+    yield f"    rel skel:blendShapeTargets = [{', '.join(f'</Face/Head/{name}>' for name in names)}]"
+    yield "    rel skel:skeleton = </Face/Skeleton>"
+    yield f"    matrix4d primvars:skel:geomBindTransform = {ONE}"
+    for kind, name, value in (("int", "Indices", 0), ("float", "Weights", 1)):
+        yield f"    {kind}[] primvars:skel:joint{name} = [{value}] ("
+        yield '        elementSize = 1\n        interpolation = "constant"\n    )'
+    yield '    uniform token subsetFamily:materialBind:familyType = "partition"\n'
+    for material, faces in parts(rig):
+        yield f'def GeomSubset "{material.name}" (\n    prepend apiSchemas = ["MaterialBindingAPI"]\n)\n{{'
+        yield '    uniform token elementType = "face"\n    uniform token familyName = "materialBind"'
+        yield f"    int[] indices = [{_numbers(faces.tolist())}]"
+        yield f"    rel material:binding = </Face/Materials/{material.name}>\n}}\n"
+    for name, offsets in zip(names, rig.basis, strict=True):
+        turns = normals_of(rig.template + offsets) - rest
+        rows = np.flatnonzero((offsets != 0).any(axis=1) | (np.abs(turns).max(axis=1) >= TURNED))
+        yield f'def BlendShape "{name}"\n{{\n    uniform vector3f[] offsets = [{_vectors(offsets[rows], 7)}]'
+        yield f"    uniform vector3f[] normalOffsets = [{_vectors(turns[rows], 3)}]"
+        yield f"    uniform int[] pointIndices = [{_numbers(rows.tolist())}]\n}}\n"
+    yield "}\n"
+
+
+def _materials(materials: Iterable[Material]) -> Iterator[str]:
+    yield 'def Scope "Materials"\n{'
+    for material in materials:
+        place = f"/Face/Materials/{material.name}"
+        yield f'def Material "{material.name}"\n{{\n    token outputs:surface.connect = <{place}/Surface.outputs:surface>'
+        yield '    def Shader "Surface"\n    {\n        uniform token info:id = "UsdPreviewSurface"'
+        yield f"        color3f inputs:diffuseColor.connect = <{place}/Color.outputs:result>"
+        yield f"        float inputs:roughness = {material.roughness}\n        float inputs:metallic = 0"
+        yield '        token outputs:surface\n    }\n    def Shader "Color"\n    {'
+        yield '        uniform token info:id = "UsdPrimvarReader_float3"\n        string inputs:varname = "displayColor"'
+        yield "        float3 outputs:result\n    }\n}"
+    yield "}\n"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ") + '"'
+
+
+def _tokens(names: Iterable[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def _numbers(values: Iterable[int]) -> str:
+    return ", ".join(map(str, values))
+
+
+def _vectors(rows: np.ndarray, digits: int) -> str:
+    """Return (N, 3) vectors with some digits behind the point; nothing is written that rounds to nothing."""
+    scale = 10**digits
+    whole = np.round(rows.astype(np.float64) * scale).astype(np.int64) / scale + 0.0  # no negative zeros
+    return ", ".join(f"({x:g}, {y:g}, {z:g})" if digits <= 5 else f"({x:.9g}, {y:.9g}, {z:.9g})" for x, y, z in whole.tolist())
