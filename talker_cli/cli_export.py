@@ -18,7 +18,7 @@ OutputsOption = Annotated[
     typer.Option(
         "--output",
         "-o",
-        help="npy, npz, csv, json, glb, usda, html, mp4, webm, gif, or a mesh a frame: FOLDER/%04d.obj or .ply; may be given again.",
+        help="npy, npz, csv, json, glb, usda, html, mp4, webm, gif, FOLDER/%04d.obj or .ply; may be given again.",
         show_default=DEFAULT_OUTPUT,
     ),
 ]

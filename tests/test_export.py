@@ -232,16 +232,18 @@ def test_meshes_come_back(talker: Talker, take: Path, own: Rig, tmp_path: Path) 
         assert (faces["n"] == 3).all() and (faces["v"] == own.faces).all()
 
 
-def test_animate_writes_several_at_once(invoke: Talker, wav: Path, tmp_path: Path) -> None:
+def test_animate_writes_several_at_once(invoke: Talker, tmp_path: Path) -> None:
     """Breaks if the shipped model's motion differs from format to format, or a film is silent."""
+    wav = tmp_path / "speech.wav"
+    soundfile.write(wav, spoken(0.45), 16_000)
     places = ("a.npy", "a.csv", "a.glb", "a.mp4")
     ran = invoke("animate", wav, "--device", "cpu", *(word for place in places for word in ("-o", place)))
     assert (ran.code, ran.out.split()) == (0, list(places)), ran.err
     curves = np.load(tmp_path / "a.coefficients.npy")
-    assert curves.shape == (36, 52) and curves.max() > 0.05
+    assert curves.shape == (13, 52) and curves.max() > 0.05
     glb = Glb(tmp_path / "a.glb")
     assert (glb.array(glb.tree["animations"][0]["samplers"][0]["output"]).reshape(-1, 52) == curves).all()
-    assert len((tmp_path / "a.csv").read_text().splitlines()) == 37
+    assert len((tmp_path / "a.csv").read_text().splitlines()) == 14
     said = streams(tmp_path / "a.mp4")
     assert "h264" in said and "Audio: aac" in said and "30 fps" in said
     assert left(tmp_path) == {"speech.wav", *places, "a.coefficients.npy", "a.json"}

@@ -9,7 +9,7 @@ import numpy as np
 from talker_cli import __version__
 from talker_cli.errors import OutputError
 from talker_cli.export.performance import Performance, copyright_of
-from talker_cli.render.encoder import atomic_folder, check_place
+from talker_cli.render.encoder import atomic_folder, check_new_folder
 from talker_cli.rig import Rig
 
 OnFrame = Callable[[int, int], None]  # (frames written, of how many)
@@ -31,7 +31,7 @@ def check_pattern(path: Path) -> None:
         raise OutputError(
             f"found the output {path}; expected a folder of its own for the frames: {path.stem or 'frames'}/{path.name}"
         )
-    check_place(folder)
+    check_new_folder(folder)
 
 
 def write_meshes(performance: Performance, path: Path, on_frame: OnFrame | None = None) -> None:

@@ -126,13 +126,22 @@ def check_place(output: Path) -> None:
     Raises:
         OutputError: the suffix is unknown, the folder to write into does not exist or cannot be written, or is not empty.
     """
-    if kind_of(output) != FOLDER:
+    if kind_of(output) == FOLDER:
+        check_new_folder(output)
+    else:
         check_writable(output)
-        return
-    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
-        what = "is not empty" if output.is_dir() else "is a file"
-        raise OutputError(f"cannot write pictures into {output}: it {what}; choose a new folder with -o, or remove this one")
-    check_writable(output.parent / f"{output.name}.png")
+
+
+def check_new_folder(folder: Path) -> None:
+    """Refuse a folder that is there with something in it, or whose place cannot be written to.
+
+    Raises:
+        OutputError: it is not empty, is a file, or cannot be made.
+    """
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        what = "is not empty" if folder.is_dir() else "is a file"
+        raise OutputError(f"cannot write into {folder}: it {what}; choose a new folder with -o, or remove this one")
+    check_writable(folder.parent / f"{folder.name}.png")
 
 
 @contextmanager
