@@ -24,6 +24,7 @@ def lettered(text: str, height: int) -> np.ndarray:
 def write(image: np.ndarray, text: str, row: int, column: int, height: int) -> None:
     """Write a line into (H, W, 3) uint8, its upper left corner at a row and a column; what does not fit is cut."""
     letters = lettered(text, height)
+    row, column = max(row, 0), max(column, 0)
     rows, columns = min(letters.shape[0], image.shape[0] - row), min(letters.shape[1], image.shape[1] - column)
     if rows <= 0 or columns <= 0:
         return

@@ -1,0 +1,378 @@
+"""Motions of other systems, comparisons and the user's own character: any mesh, any unit, and every mistake one line."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Talker, streams
+from PIL import Image
+
+from talker_cli.errors import InputError
+from talker_cli.export.gltf import GlbWriter
+from talker_cli.mesh import read_mesh
+from talker_cli.motion import read_motion
+from talker_cli.render import Shot, Take, draw_frames, render_still
+from talker_cli.render.avatar import read_avatar
+from talker_cli.render.character import read_glb
+from talker_cli.render.heat import Unit, rounded_up, unit_of
+from talker_cli.rig import Rig
+
+GREY = (0.235, 0.245, 0.26)
+
+
+def pixels(picture: Path) -> np.ndarray:
+    with Image.open(picture) as image:
+        return np.asarray(image.convert("RGB")).astype(int)
+
+
+def sheet_of(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a bulging sheet of rows x columns vertices and its faces, in metres: as many vertices as a test wants."""
+    x, y = np.meshgrid(np.linspace(-0.07, 0.07, columns), np.linspace(0.1, -0.1, rows))
+    vertices = np.stack([x, y, 0.08 - 6 * x**2 - 3 * y**2], -1).reshape(-1, 3)
+    a = (np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)).ravel()
+    faces = np.concatenate([np.stack([a, a + columns, a + 1], 1), np.stack([a + 1, a + columns, a + columns + 1], 1)])
+    return vertices, faces
+
+
+# Templates
+
+VERTICES = np.array([(0, 0, 0), (1, 0, 0), (1, 1, 0), (9, 9, 9), (0, 1, 0.5), (0, 0, 0)], np.float32)  # one loose, two alike
+FACES = np.array([(0, 1, 2), (0, 2, 4), (5, 2, 4)], np.int32)
+OBJ = """# corners of every kind, in groups and materials
+mtllib nowhere.mtl
+v 0 0 0
+v 1 0 0
+v 1 1 0
+v 9 9 9
+v 0 1 0.5
+v 0 0 0
+vt 0 0
+vt 1 0
+vt 1 1
+vn 0 0 1
+usemtl skin
+f 1/1/1 2/2/1 3/3/1 5//1
+g other
+usemtl lips
+f -1/1 3/2 5/3
+"""
+
+
+def ply(path: Path, encoding: str, real: str, index: str) -> None:
+    """Write our mesh as a PLY of a byte order, with reals and indices of a type."""
+    kinds = {"float": "f4", "double": "f8", "ushort": "u2", "int": "i4"}
+    head = f"ply\nformat {encoding} 1.0\nelement vertex {len(VERTICES)}\n" + "".join(f"property {real} {a}\n" for a in "xyz")
+    head += f"element face {len(FACES)}\nproperty list uchar {index} vertex_indices\nend_header\n"
+    order = {"binary_little_endian": "<", "binary_big_endian": ">"}.get(encoding)
+    if order is None:
+        rows = [" ".join(map(str, row)) for row in VERTICES] + [" ".join(map(str, (3, *row))) for row in FACES]
+        path.write_text(head + "\n".join(rows) + "\n")
+        return
+    corners = np.zeros(len(FACES), [("n", "u1"), ("v", order + kinds[index], 3)])
+    corners["n"], corners["v"] = 3, FACES
+    path.write_bytes(head.encode() + VERTICES.astype(order + kinds[real]).tobytes() + corners.tobytes())
+
+
+@pytest.mark.parametrize(
+    "kind", ["obj", "npz", "ascii float int", "binary_little_endian double ushort", "binary_big_endian float int"]
+)
+def test_a_template_keeps_its_order(tmp_path: Path, kind: str) -> None:
+    """Breaks if vertices are merged, split, dropped or sorted: every motion of that template would tear the face."""
+    path = tmp_path / f"face.{kind if kind in ('obj', 'npz') else 'ply'}"
+    if kind == "obj":
+        path.write_text(OBJ)
+    elif kind == "npz":
+        np.savez(path, vertices=VERTICES.astype(np.float64), faces=FACES.astype(np.int64))
+    else:
+        ply(path, *kind.split())
+    mesh = read_mesh(path)
+    assert (mesh.vertices == VERTICES).all() and mesh.vertices.dtype == np.float32
+    assert (mesh.faces == FACES).all()
+
+
+@pytest.mark.parametrize(
+    "name,content,words",
+    [
+        ("face.stl", b"solid", "the suffix is '.stl'; expected .ply, .obj, .npz or .glb"),
+        ("gone.ply", None, "no mesh at gone.ply"),
+        ("face.ply", b"ply\nformat ascii 1.0\nelement vertex 9\nprop", "cannot read the mesh face.ply"),
+        ("face.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\n", "holds 3 vertices and no triangles"),
+        ("face.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 4\n", "a face with the vertex 3; expected 0 to 2"),
+        ("face.npz", b"PK\x03\x04 half", "cannot read the mesh face.npz"),
+        ("face.glb", b"glTF", "is no GLB"),
+    ],
+)
+def test_templates_that_cannot_be_used(
+    talker: Talker, tmp_path: Path, name: str, content: bytes | None, words: str
+) -> None:
+    """Breaks if a template that cannot be read, or has no faces, ends in a traceback or an empty picture."""
+    np.save(tmp_path / "m.npy", np.zeros((2, 9), np.float32))
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    before = sorted(tmp_path.iterdir())
+    assert words in talker("render", "m.npy", "--template", name, "--fps", "25").mistake
+    assert sorted(tmp_path.iterdir()) == before
+
+
+# Motions
+
+
+@pytest.mark.parametrize(
+    "rows,columns,loose,unit,kind",
+    [(81, 62, 1, 1.0, np.float32), (123, 190, 0, 1 / 0.187, np.float64), (41, 57, 0, 1000.0, np.float64)],
+    ids=["FLAME's 5,023", "BIWI's 23,370", "millimetres"],
+)
+def test_any_motion_of_any_system(
+    talker: Talker, tmp_path: Path, rows: int, columns: int, loose: int, unit: float, kind: type
+) -> None:
+    """Breaks if other meshes, units, doubles or flat frames are refused, or a vertex of no face pushes the face aside."""
+    vertices, faces = sheet_of(rows, columns)
+    vertices = unit * np.concatenate([vertices, np.full((loose, 3), 7.0)])
+    np.savez(tmp_path / "face.npz", vertices=vertices, faces=faces)
+    motion = np.repeat(vertices[None], 3, axis=0)
+    motion[1, :, 0] += 0.02 * unit
+    np.save(tmp_path / "m.npy", motion.reshape(3, -1).astype(kind))
+    look = ("--size", "64x64", "--background", "#fff")
+    ran = talker("render", "m.npy", "--template", "face.npz", "--fps", "25", "-o", "f", *look)
+    assert (ran.code, ran.out) == (0, "f\n"), ran.err
+    first, moved, again = (pixels(tmp_path / "f" / f"{index:06d}.png") for index in range(3))
+    drawn = (first < 250).all(axis=-1)
+    assert drawn[24:40, 24:40].all() and 0.4 < drawn.mean() < 0.9 and not drawn[0].any() and not drawn[:, 0].any()
+    assert (first == again).all()
+    assert np.flatnonzero((moved < 250).all(axis=-1)[32])[0] > np.flatnonzero(drawn[32])[0] + 2
+
+
+@pytest.mark.parametrize(
+    "change,words",
+    [
+        ("nan", "holds NaN or infinity, first in frame 3;"),
+        ("inf", "holds NaN or infinity, first in frame 3;"),
+        ("count", "the motion has 5 vertices; the template face.npz has 6;"),
+        ("none", "has no frames or no vertices, shape (0, 6, 3)"),
+        ("whole", "holds int64; expected a float array"),
+        ("rate", "does not say its frames a second"),
+        ("faces", "so its faces are not known"),
+        ("flat", "has the shape (4, 17)"),
+        ("text", "is not a motion"),
+        ("gone", "no motion at m.npy"),
+    ],
+)
+def test_motions_that_cannot_be_drawn(talker: Talker, tmp_path: Path, change: str, words: str) -> None:
+    """Breaks if the mistake is not said in one line with exit code 2, or a black or half film appears."""
+    motion = np.repeat(VERTICES[None], 4, axis=0)
+    np.savez(tmp_path / "face.npz", vertices=VERTICES, faces=FACES)
+    if change in ("nan", "inf"):
+        motion[3, 2, 1] = float(change)
+    changed = {"count": motion[:, 1:], "none": motion[:0], "whole": np.zeros((4, 6, 3), int), "flat": np.zeros((4, 17))}
+    np.save(tmp_path / "m.npy", changed.get(change, motion))
+    if change == "text":
+        (tmp_path / "m.npy").write_text("vertices")
+    elif change == "gone":
+        (tmp_path / "m.npy").unlink()
+    options = [] if change == "faces" else ["--template", "face.npz"]
+    options += [] if change == "rate" else ["--fps", "25"]
+    before = sorted(tmp_path.iterdir())
+    assert words in talker("render", "m.npy", *options).mistake
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_an_npz_of_one_motion(tmp_path: Path) -> None:
+    """Breaks if the archives that some systems write cannot be read, or one of two motions is picked by chance."""
+    motion = np.arange(24, dtype=np.float64).reshape(2, 12)
+    np.savez(tmp_path / "m.npz", prediction=motion, fps=np.array(25))
+    assert (read_motion(tmp_path / "m.npz").vertices == motion.reshape(2, 4, 3)).all()
+    np.savez(tmp_path / "m.npz", prediction=motion, truth=motion)
+    with pytest.raises(InputError, match="expected one float array"):
+        read_motion(tmp_path / "m.npz")
+
+
+def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
+    """Breaks if a motion is read whole, or its pages are kept: 600 MB of frames pass through 150 MB."""
+    path = tmp_path / "long.npy"
+    frames = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(2500, 20_000, 3))
+    del frames  # zeros, and none of them on the disk
+    (tmp_path / "long.json").write_text(json.dumps({"fps": 25.0}))
+    np.savez(tmp_path / "face.npz", vertices=np.zeros((20_000, 3)), faces=[[0, 1, 2]])
+    script = (
+        "import resource, sys; from pathlib import Path; from talker_cli.render import read_take\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "before = peak()\n"
+        "take = read_take(Path(sys.argv[1]), template=Path(sys.argv[2]))\n"
+        "total = sum(float(take.at(index / 25).sum()) for index in range(2500))\n"
+        "print((peak() - before) // 1024, total)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(path), str(tmp_path / "face.npz")], capture_output=True, text=True, check=True,
+        cwd=Path(__file__).parents[1],
+    )  # fmt: skip
+    grown, total = done.stdout.split()
+    assert float(total) == 0 and int(grown) < 150, done.stdout
+
+
+# Side by side
+
+
+def test_side_by_side(tmp_path: Path, ball: Rig) -> None:
+    """Breaks if the pictures change places, a face is not the one that stands alone, or nobody says which is which."""
+    one = Take(ball, ball.decode(np.array([[0.0]])), 30.0, "truth")
+    other = Take(ball, ball.decode(np.array([[1.0]])), 30.0, "prediction")
+    render_still([one, other], tmp_path / "c.png", Shot((128, 96), background=GREY))
+    image = pixels(tmp_path / "c.png")
+    assert image.shape == (96, 256, 3)
+    for take, half in ((one, image[:, :128]), (other, image[:, 128:])):
+        alone = next(draw_frames(take.frames, ball, size=(128, 96), background=GREY))
+        changed = np.abs(half - alone).max(axis=-1) > 2
+        assert changed[:24].any() and not changed[24:].any()  # its name, and nothing else
+
+
+def test_the_heat_is_where_the_distance_is(tmp_path: Path, ball: Rig) -> None:
+    """Breaks if the distance is measured or coloured wrongly: the left half is 4 mm off, the right half not at all."""
+    moved = ball.template.copy()
+    left = ball.template[:, 0] > 0.01
+    moved[left, 2] += 0.004
+    one, other = Take(ball, ball.template[None], 30.0, "a"), Take(ball, moved[None], 30.0, "b")
+    render_still([one, other], tmp_path / "c.png", Shot((128, 128), background=GREY, heatmap=True))
+    image = pixels(tmp_path / "c.png")
+    assert image.shape == (128, 384, 3)
+    heat = image[:, 256:]
+    hot, cold = heat[55:75, 80:92].reshape(-1, 3).mean(axis=0), heat[55:75, 36:48].reshape(-1, 3).mean(axis=0)
+    assert hot[0] > hot[2] + 60 and cold[2] > cold[0]  # red where the subject's left is, slate on the right
+    before = image[:, 128:256]
+    assert np.abs(before[40:80] - image[40:80, :128]).mean() < 6  # the faces themselves keep their colours
+
+
+@pytest.mark.parametrize("value,end", [(0.0, 1.0), (3.9, 4.0), (4.0, 4.0), (0.012, 0.015), (73.0, 80.0), (9.9, 10.0)])
+def test_a_scale_ends_with_a_number_to_read(value: float, end: float) -> None:
+    """Breaks if the scale is shorter than the distances, or ends with 3.87."""
+    assert rounded_up(value) == pytest.approx(end)
+
+
+def test_units_are_told_by_size(rig: Rig) -> None:
+    """Breaks if millimetres are taken for metres: the scale would be a thousand times off."""
+    for scale, unit in (
+        (1.0, Unit(1000.0)), (100.0, Unit(10.0)), (1000.0, Unit(1.0)), (1 / 0.187, Unit(187.0, "about mm")),
+    ):  # fmt: skip
+        assert unit_of(rig.template * scale) == unit
+
+
+def test_a_comparison_from_the_command_line(talker: Talker, motion: Path, tmp_path: Path) -> None:
+    """Breaks if the sound is lost, the labels need not differ, or other meshes are measured against each other."""
+    late = tmp_path / "late.npy"
+    np.save(late, np.roll(np.load(motion), 4, axis=0))
+    late.with_suffix(".json").write_text(motion.with_suffix(".json").read_text())
+    ran = talker("render", motion, "--compare", late, "--heatmap", "--size", "64x64", "--fps", "10", "-o", "c.mp4")
+    assert (ran.code, ran.out) == (0, "c.mp4\n"), ran.err
+    assert " 192x64" in streams(tmp_path / "c.mp4") and "Audio: aac" in streams(tmp_path / "c.mp4")
+    assert "--heatmap alone" in talker("render", motion, "--heatmap").mistake
+    assert "--at and --every" in talker("render", motion, "--at", "0", "--every", "1").mistake
+    assert "--background mud" in talker("render", motion, "--background", "mud").mistake
+
+
+# The user's own character
+
+
+def character(path: Path, names: tuple[str, ...] = ("jawOpen", "eyeBlink_L", "smirk")) -> None:
+    """Write a .glb: a node turned about y and doubled, with a triangle, and a skinned triangle whose joint is moved.
+
+    Both have the morph targets `names`; the k-th moves its k-th vertex by one unit of x.
+    """
+    glb = GlbWriter()
+    points = np.array([(0, 0, 0), (1, 0, 0), (0, 1, 0)], np.float32)
+    position = glb.accessor(points, bounds=True)
+    indices = glb.accessor(np.array([0, 1, 2], np.uint16))
+    targets = []
+    for index in range(len(names)):
+        offsets = np.zeros((3, 3), np.float32)
+        offsets[index % 3, 0] = 1.0
+        targets.append({"POSITION": glb.accessor(offsets, bounds=True)})
+    plain = {"attributes": {"POSITION": position}, "indices": indices, "targets": targets, "material": 0}
+    joints = glb.accessor(np.array([(0, 1, 0, 0)] * 3, np.uint8))
+    weights = glb.accessor(np.array([(0.5, 0.5, 0, 0), (1, 0, 0, 0), (0, 1, 0, 0)], np.float32))
+    skinned = {**plain, "attributes": {"POSITION": position, "JOINTS_0": joints, "WEIGHTS_0": weights}}
+    bind = np.stack([np.eye(4), np.eye(4)]).astype(np.float32)
+    bind[1, 3, :3] = (0, -5, 0)  # column-major: the joint stood 5 up when the mesh was bound to it
+    glb.tree |= {
+        "scene": 0,
+        "scenes": [{"nodes": [0, 1, 2]}],
+        "nodes": [
+            {"name": "Head", "mesh": 0, "rotation": [0, 0.5**0.5, 0, 0.5**0.5], "scale": [2, 2, 2], "translation": [10, 0, 0]},
+            {"name": "Eyes", "mesh": 1, "skin": 0, "translation": [99, 99, 99]},  # a skinned mesh's own node does not count
+            {"name": "root", "children": [3, 4]},
+            {"name": "a", "translation": [0, 0, 1]},
+            {"name": "b", "translation": [0, 9, 0]},
+        ],
+        "meshes": [
+            {"primitives": [plain], "extras": {"targetNames": list(names)}},
+            {"primitives": [skinned], "extras": {"targetNames": list(names)}},
+        ],
+        "skins": [{"joints": [3, 4], "inverseBindMatrices": glb.accessor(bind.reshape(2, 16))}],
+        "materials": [{"name": "red", "pbrMetallicRoughness": {"baseColorFactor": [1.0, 0.0, 0.0, 1.0]}}],
+    }
+    path.write_bytes(glb.to_bytes())
+
+
+def test_nodes_and_skins_are_applied(tmp_path: Path) -> None:
+    """Breaks if a part of the character stands elsewhere, or its shapes move it in another direction than its own."""
+    character(tmp_path / "c.glb")
+    found = read_glb(tmp_path / "c.glb")
+    # Turned 90 degrees about y, x points to -z; doubled; moved by 10.
+    assert np.abs(found.vertices[:3] - [(10, 0, 0), (10, 0, -2), (10, 2, 0)]).max() < 1e-6
+    # The first joint moves by (0, 0, 1), the second by 9 - 5 up; the first vertex takes half of each.
+    assert np.abs(found.vertices[3:] - [(0, 2, 0.5), (1, 0, 1), (0, 5, 0)]).max() < 1e-6
+    assert set(found.targets) == {"jawOpen", "eyeBlink_L", "smirk"}
+    expected = np.zeros((6, 3))
+    expected[0, 2], expected[3, 0] = -2, 1
+    assert np.abs(found.targets["jawOpen"] - expected).max() < 1e-6
+    assert (found.faces == [(0, 1, 2), (3, 4, 5)]).all() and (found.colors == (255, 0, 0)).all()
+
+
+def test_names_as_tools_write_them(tmp_path: Path) -> None:
+    """Breaks if a character whose shapes are called head.eyeBlink_L or JAWOPEN does not move."""
+    character(tmp_path / "c.glb", ("head.eyeBlink_L", "JAWOPEN", "blendShape1.MouthSmileRight"))
+    avatar = read_avatar(tmp_path / "c.glb", ("jawOpen", "eyeBlinkLeft", "mouthSmileRight", "tongueOut"), 30.0)
+    assert avatar.missing == ("tongueOut",)
+    assert [np.flatnonzero(np.abs(row).sum(axis=1)).tolist() for row in avatar.rig.basis] == [[1, 4], [0, 3], [2, 5], []]
+    assert (avatar.surface.gloss == [0, 0, 0, 1, 1, 1]).all()  # eyes, by their name
+
+
+def test_the_built_in_head_as_an_avatar(talker: Talker, motion: Path, rig: Rig, tmp_path: Path) -> None:
+    """Breaks if an exported character, driven by the coefficients, is another face than the motion's own vertices."""
+    glb = GlbWriter()
+    shapes = [name for name in rig.names if name != "tongueOut"]
+    targets = [{"POSITION": glb.accessor(rig.basis[rig.names.index(name)], bounds=True)} for name in shapes]
+    position, indices = glb.accessor(rig.template, bounds=True), glb.accessor(rig.faces.ravel().astype(np.uint32))
+    assert rig.colors is not None
+    linear = ((rig.colors / 255.0) ** 2.2).astype(np.float32)
+    attributes = {"POSITION": position, "COLOR_0": glb.accessor(linear)}
+    primitive = {"attributes": attributes, "indices": indices, "targets": targets}
+    glb.tree |= {
+        "scenes": [{"nodes": [0]}],
+        "nodes": [{"mesh": 0}],
+        "meshes": [{"primitives": [primitive], "extras": {"targetNames": shapes}}],
+    }
+    (tmp_path / "me.glb").write_bytes(glb.to_bytes())
+    for name, options in (("own", []), ("avatar", ["--avatar", "me.glb"])):
+        look = ("--at", "0.3", "--size", "128x128", "--background", "grey")
+        ran = talker("render", motion, *options, *look, "-o", f"{name}.png")
+        assert ran.code == 0, ran.err
+        assert ran.err == ("" if name == "own" else "talker: me.glb has no shape for tongueOut: they move nothing\n")
+    own, avatar = pixels(tmp_path / "own.png"), pixels(tmp_path / "avatar.png")
+    assert np.abs(own - avatar).mean() < 4  # but for wet eyes and lips, which a .glb does not tell of
+
+
+def test_characters_that_cannot_be_driven(talker: Talker, motion: Path, tmp_path: Path) -> None:
+    """Breaks if an avatar without ARKit's shapes stands still in silence, or a foreign motion is drawn on it."""
+    character(tmp_path / "other.glb", ("A", "E", "O"))
+    character(tmp_path / "half.glb")
+    (tmp_path / "half.glb").write_bytes((tmp_path / "half.glb").read_bytes()[:-100])
+    character(tmp_path / "good.glb")
+    np.save(tmp_path / "m.npy", np.zeros((2, 9), np.float32))
+    before = sorted(tmp_path.iterdir())
+    assert "has the morph targets A, E, O; expected ARKit's names" in talker("render", motion, "--avatar", "other.glb").mistake
+    assert "half.glb is cut short" in talker("render", motion, "--avatar", "half.glb").mistake
+    assert "cannot read gone.glb" in talker("render", motion, "--avatar", "gone.glb").mistake
+    assert "coefficients" in talker("render", "m.npy", "--avatar", "good.glb", "--fps", "25").mistake
+    assert sorted(tmp_path.iterdir()) == before
