@@ -7,7 +7,7 @@ import typer
 
 from talker_cli import __version__
 from talker_cli.cli_common import DeviceOption, IdentityOption, ModelOption, SeedOption, guarded, note, progress, result
-from talker_cli.cli_data import preprocess
+from talker_cli.cli_data import preprocess_app
 from talker_cli.cli_evaluate import evaluate
 from talker_cli.cli_export import DEFAULT_OUTPUT, OutputsOption, export, write_outputs
 from talker_cli.cli_render import render
@@ -106,5 +106,6 @@ def identities(model: ModelOption = DEFAULT_MODEL) -> None:
         note(STAND_IN_NOTE)
 
 
-for command in (render, export, preprocess, train, distill, evaluate):
+app.add_typer(preprocess_app, name="preprocess")
+for command in (render, export, train, distill, evaluate):
     app.command()(command)

@@ -1,4 +1,4 @@
-"""The commands about data: preprocess. Imported workers stay inside the commands."""
+"""The commands about data: preprocess, one for each source. Imported workers stay inside the commands."""
 
 import shlex
 import sys
@@ -9,24 +9,20 @@ import typer
 
 from talker_cli.cli_common import OutputFolderOption, SeedOption, guarded, note, progress, result
 
+preprocess_app = typer.Typer(help="Make a dataset to train on, from one of these sources.", no_args_is_help=True)
 
+
+@preprocess_app.command()
 @guarded
-def preprocess(
-    source: Annotated[
-        str, typer.Argument(help="articulated: speech of this machine's packages, motion by articulation rules.")
-    ],
+def articulated(
     output: OutputFolderOption,
     seed: SeedOption = 0,
     cache: Annotated[Path | None, typer.Option(help="A folder that keeps alignments between runs.")] = None,
 ) -> None:
-    """Make a dataset to train on.
+    """Speech of this machine's packages, motion by articulation rules.
 
     Example: talker preprocess articulated -o prepared/
     """
-    from talker_cli.errors import InputError
-
-    if source != "articulated":
-        raise InputError(f"found the source '{source}'; expected articulated; see talker preprocess --help")
     from talker_cli.data.articulated import prepare
     from talker_cli.head import build_head
 
@@ -43,3 +39,8 @@ def preprocess(
     for name, value in notes.items():
         note(f"{name}: {value}")
     result(output)
+
+
+@preprocess_app.callback()
+def _sources() -> None:
+    """Keep `articulated` a word of the command line while it is the only source."""
