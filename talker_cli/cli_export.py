@@ -46,7 +46,7 @@ def export(
     """
     from talker_cli.audio import load_speech
     from talker_cli.errors import OutputError
-    from talker_cli.export.formats import check_outputs, check_rig
+    from talker_cli.export.formats import check_outputs, check_rig, format_of
     from talker_cli.export.performance import read_performance
     from talker_cli.motion import coefficients_path, sidecar_path
 
@@ -54,10 +54,11 @@ def export(
         raise OutputError(f"found no -o; expected what to write, for example: talker export {motion} -o {motion.stem}.glb")
     if audio is not None:
         load_speech(audio)  # says in one line what the encoder would say in many
-    performance = read_performance(motion, audio)
+    sounding = any(format_of(place).sounds for place in output)
+    performance = read_performance(motion, audio, with_sound=sounding)
     sources = [motion, coefficients_path(motion), sidecar_path(motion)]
     check_outputs(output, sources if performance.audio is None else [*sources, performance.audio])
     check_rig(output, performance.rig)
-    if performance.audio is None:
+    if sounding and performance.audio is None:
         note("the motion names no recording, so nothing will sound; give one with --audio FILE")
     write_outputs(performance, output)

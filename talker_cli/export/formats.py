@@ -27,12 +27,14 @@ class Format:
         files: everything that is written for a place; the folder where there are many.
         check: refuses a place that cannot be written.
         needs_arkit: it holds the 52 ARKit curves and nothing else.
+        sounds: it holds the recording, or leads to it.
     """
 
     write: Callable[[Performance, Path, OnFrame | None], None]
     files: Callable[[Path], list[Path]] = lambda path: [path]
     check: Callable[[Path], None] = check_writable
     needs_arkit: bool = False
+    sounds: bool = False
 
 
 def _npy(performance: Performance, path: Path, on_frame: OnFrame | None) -> None:
@@ -65,10 +67,10 @@ FORMATS = {
     ".csv": Format(lambda performance, path, on_frame: write_csv(performance, path), needs_arkit=True),
     ".json": Format(lambda performance, path, on_frame: write_json_curves(performance, path)),
     ".glb": Format(_glb),
-    ".usda": Format(lambda performance, path, on_frame: write_usda(performance, path)),
-    ".html": Format(lambda performance, path, on_frame: write_html(performance, path)),
-    ".mp4": Format(_film),
-    ".webm": Format(_film),
+    ".usda": Format(lambda performance, path, on_frame: write_usda(performance, path), sounds=True),
+    ".html": Format(lambda performance, path, on_frame: write_html(performance, path), sounds=True),
+    ".mp4": Format(_film, sounds=True),
+    ".webm": Format(_film, sounds=True),
     ".gif": Format(_film),
     ".obj": Format(write_meshes, files=lambda path: [path.parent], check=check_pattern),
     ".ply": Format(write_meshes, files=lambda path: [path.parent], check=check_pattern),

@@ -6,10 +6,8 @@ from typing import Any
 import numpy as np
 
 from talker_cli.export.gltf import INDICES, VERTICES, GlbWriter
-from talker_cli.export.parts import Material, parts
+from talker_cli.export.parts import Material, linear_colors, parts
 from talker_cli.mesh import VertexNormals
-from talker_cli.render.materials import vertex_colors
-from talker_cli.render.stage import srgb_to_linear
 from talker_cli.rig import Rig
 
 TURNED = 0.004  # a change of a normal below this, of a unit vector, is not seen
@@ -42,7 +40,7 @@ def head_glb(
     found = parts(rig)
     tree["materials"] = [_material(material) for material, _ in found]
     colors = np.full((len(rig.template), 4), 65535, np.uint16)  # glTF's vertex colours are linear, and need the bits
-    colors[:, :3] = np.round(65535 * srgb_to_linear(vertex_colors(rig)))
+    colors[:, :3] = np.round(65535 * linear_colors(rig))
     normals = _unit(VertexNormals(rig.faces, len(rig.template))(rig.template))
     primitives = [
         _primitive(writer, rig, normals, colors, shapes, rig.faces[faces], number) for number, (_, faces) in enumerate(found)

@@ -4,7 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from talker_cli.render.materials import vertex_colors
+from talker_cli.render.stage import srgb_to_linear
 from talker_cli.rig import Rig
+
+INNER_MOUTH = ("teeth", "gums", "tongue")
+DARKEST = 0.3  # of its colour: what is left at the back of the mouth
+MOUTH_DEPTH = (0.010, 0.032)  # metres behind the lips' front: where the dark begins, and where it is darkest
 
 
 @dataclass(frozen=True)
@@ -45,3 +51,18 @@ def parts(rig: Rig) -> list[tuple[Material, np.ndarray]]:
             found.append((material, np.flatnonzero(chosen)))
             left = left & ~chosen
     return found
+
+
+def linear_colors(rig: Rig) -> np.ndarray:
+    """Return (V, 3) linear reflectance for programs whose light knows no shadow: the mouth darkens towards the throat."""
+    colors = srgb_to_linear(vertex_colors(rig))
+    lips = rig.regions.get("lips")
+    if lips is not None and lips.any():
+        inside = np.zeros(len(rig.template), dtype=bool)
+        for region in INNER_MOUTH:
+            if region in rig.regions:
+                inside |= rig.regions[region]
+        near, far = MOUTH_DEPTH
+        depth = np.clip((rig.template[lips, 2].max() - rig.template[inside, 2] - near) / (far - near), 0, 1)
+        colors[inside] *= (1 - (1 - DARKEST) * depth)[:, None]
+    return colors

@@ -68,12 +68,13 @@ def copyright_of(rig: Rig) -> str | None:
     return OWN_HEAD if np.array_equal(built_in.array("faces"), rig.faces) else None
 
 
-def read_performance(path: Path, audio: Path | None = None) -> Performance:
+def read_performance(path: Path, audio: Path | None = None, *, with_sound: bool = True) -> Performance:
     """Read a motion's coefficients and all that its sidecar leads to.
 
     Args:
         path: the motion that talker animate wrote.
         audio: the recording, if it is not the one that was animated.
+        with_sound: look for the recording that was animated; without, it may be gone.
 
     Raises:
         InputError: the motion has no coefficients, or something that its sidecar names is gone or another one now.
@@ -82,5 +83,6 @@ def read_performance(path: Path, audio: Path | None = None) -> Performance:
     motion = read_motion(path)
     rig = rig_of_motion(path, motion)
     coefficients = np.asarray(coefficients_of_motion(path, motion, len(rig.names)), dtype=np.float32)
-    sound = audio if audio is not None else audio_of_motion(path, motion.about)
-    return Performance(coefficients, rig, float(motion.about.get("fps", rig.fps)), motion.about, sound)
+    if audio is None and with_sound:
+        audio = audio_of_motion(path, motion.about)
+    return Performance(coefficients, rig, float(motion.about.get("fps", rig.fps)), motion.about, audio)

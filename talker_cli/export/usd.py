@@ -8,12 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from talker_cli import __version__
-from talker_cli.export.parts import Material, parts
+from talker_cli.export.parts import Material, linear_colors, parts
 from talker_cli.export.performance import Performance, copyright_of
 from talker_cli.files import atomic_path
 from talker_cli.mesh import VertexNormals
-from talker_cli.render.materials import vertex_colors
-from talker_cli.render.stage import srgb_to_linear
 from talker_cli.rig import Rig
 
 TURNED = 0.004  # a change of a normal below this, of a unit vector, is not seen
@@ -84,7 +82,7 @@ def _mesh(rig: Rig, names: list[str]) -> Iterator[str]:
     yield f"    int[] faceVertexIndices = [{_numbers(rig.faces.reshape(-1).tolist())}]"
     yield f"    point3f[] points = [{_vectors(rig.template, 7)}]"
     yield f'    normal3f[] normals = [{_vectors(rest, 4)}] (\n        interpolation = "vertex"\n    )'
-    colors = srgb_to_linear(vertex_colors(rig))
+    colors = linear_colors(rig)
     yield f'    color3f[] primvars:displayColor = [{_vectors(colors, 4)}] (\n        interpolation = "vertex"\n    )'
     yield f"    uniform token[] skel:blendShapes = [{_tokens(names)}]"
     yield f"    rel skel:blendShapeTargets = [{', '.join(f'</Face/Head/{name}>' for name in names)}]"

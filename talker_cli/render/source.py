@@ -194,7 +194,7 @@ def audio_of_motion(path: Path, about: dict[str, Any]) -> Path | None:
     if about.get("audio") is None:
         return None
     place, digest = _file(about["audio"], "audio", sidecar_path(path))
-    hint = f"give it with: talker render {path} --audio FILE"
+    hint = "give it with --audio FILE"
     if not place.is_file():
         raise InputError(f"the recording {place} is not there any more; expected the one that was animated; {hint}")
     check_file(place)
