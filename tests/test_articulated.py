@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from talker_cli.data.articulated import festival
-from talker_cli.data.articulated.alignment import cover
+from talker_cli.data.articulated.alignment import Alignment, cover
 from talker_cli.data.articulated.articulation import articulate
+from talker_cli.data.articulated.building import refusal
 from talker_cli.data.articulated.contact import seal_holds, signal
-from talker_cli.data.articulated.corpus import HUMAN_IDENTITY, IDENTITY_OF_VOICE, describe, refusal
+from talker_cli.data.articulated.corpus import HUMAN_IDENTITY, IDENTITY_OF_VOICE
 from talker_cli.data.articulated.phonetics import (
     IPA_BY_LANGUAGE,
     IPA_TO_ARPABET,
@@ -272,9 +273,12 @@ def test_resampling_keeps_a_tone():
 
 
 def test_refusal_of_what_does_not_fit():
-    item = Spoken("v/a", "v", "en", True, "hello", np.zeros(16000, np.int16), "en-us", "test")
+    item = Spoken("v/a", "v", "en", True, "hello", np.zeros(16000, np.int16), "en-us", "test", "CC0")
     assert refusal(item, None) == "words do not fit"
-    assert describe([], [], [(item, "words do not fit")])["dropped"] == 1
+    assert refusal(item, Alignment((("SIL", 0.0, 1.0),))) == "no sound found"
+    assert refusal(item, Alignment((("AA", 0.0, 1.0),), score=-45.1)) == "unlikely"
+    assert refusal(item, Alignment(timed("AA:.9 B:.6 AA:.1 B:.1 AA:.1 B:.1"), odd_share=2 / 6)) == "odd durations"
+    assert refusal(item, Alignment((("AA", 0.0, 1.0),), score=-44.9)) == ""
 
 
 needs_espeak = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")

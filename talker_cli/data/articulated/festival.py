@@ -19,13 +19,6 @@ PACKAGES = (
     "festvox-mr-nsk festvox-te-nsk"
 )
 
-# Voices' licences, from their packages; prefixes of the voices' names.
-LICENCES = {
-    "ked": "BSD-like (University of Edinburgh)", "czech": "GPL-3.0-or-later (Brailcom)", "suo_fi": "LGPL-2.1 (Suopuhe)",
-    "hy_fi": "LGPL-2.1 (Suopuhe)", "upc_ca": "LGPL-2.1-or-later (UPC)", "hindi": "GPL-2.0-or-later (C-DAC)",
-    "marathi": "GPL-2.0-or-later (C-DAC)", "telugu": "GPL-2.0-or-later", "msu_ru": "BSD-like (Nickolay V. Shmyrev)",
-}  # fmt: skip
-
 # The nearest English phones of each symbol, by what the lips do first and by sound second; () is a pause. Taps and trills
 # become D, because English R rounds the lips; a glottal stop becomes HH, which leaves the mouth to its neighbours.
 _PLAIN: Table = {name: (name.upper(),) for name in ("p", "b", "m", "f", "v", "t", "d", "n", "k", "g", "l", "s", "z")}

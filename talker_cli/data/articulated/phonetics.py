@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from functools import cache
 
-from talker_cli.errors import MachineError
+from talker_cli.errors import InputError, MachineError
 
 SILENCE = "SIL"
 BILABIALS = frozenset({"P", "B", "M"})
@@ -121,6 +121,18 @@ def espeak_program() -> str:
     if path is None:
         raise MachineError("espeak-ng was not found; the corpus needs it for phones and voices; run: apt-get install espeak-ng")
     return path
+
+
+def check_voice(espeak_voice: str) -> None:
+    """Refuse a language that espeak-ng has no voice for.
+
+    Raises:
+        InputError: there is none.
+        MachineError: espeak-ng is not installed.
+    """
+    run = subprocess.run([espeak_program(), "-q", "-v", espeak_voice, "a"], capture_output=True, check=False)
+    if run.returncode or run.stderr:
+        raise InputError(f"found the language '{espeak_voice}'; expected one of espeak-ng's; see espeak-ng --voices")
 
 
 def ipa_words(text: str, espeak_voice: str) -> list[str]:

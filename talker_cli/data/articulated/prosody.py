@@ -20,11 +20,13 @@ class Prosody:
         level: (N,) decibels above the recording's median level of speech, not below -40.
         pitch: (N,) semitones above the recording's median pitch; 0 where unvoiced.
         voiced: (N,) bool.
+        hertz: the median pitch; 0 where nothing is voiced.
     """
 
     level: np.ndarray
     pitch: np.ndarray
     voiced: np.ndarray
+    hertz: float = 0.0
 
     def level_at(self, start: float, end: float) -> float:
         """Return the mean level from `start` to `end`, decibels."""
@@ -66,10 +68,11 @@ def measure_prosody(speech: np.ndarray) -> Prosody:
     level = np.maximum(level - np.median(level[loud]), -40.0)
     voiced = (clarity > VOICED) & (level > -18.0)
     pitch = np.zeros(count)
+    hertz = float(np.median(frequency[voiced])) if voiced.any() else 0.0
     if voiced.any():
-        pitch[voiced] = 12.0 * np.log2(frequency[voiced] / np.median(frequency[voiced]))
+        pitch[voiced] = 12.0 * np.log2(frequency[voiced] / hertz)
         pitch = np.clip(pitch, -8.0, 8.0)
-    return Prosody(_smooth(level, 3), pitch, voiced)
+    return Prosody(_smooth(level, 3), pitch, voiced, hertz)
 
 
 def _autocorrelation(frames: np.ndarray) -> np.ndarray:

@@ -1,23 +1,21 @@
-"""Recordings with their texts, human and synthetic, and their phones: the corpus before anything moves."""
+"""Recordings with their texts, and what finds their phones: the corpus before anything moves."""
 
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from talker_cli.data.articulated.alignment import Aligner, Alignment, Phones
 from talker_cli.data.articulated.phonetics import SILENCE
-from talker_cli.data.articulated.sources import PROMPT_VOICES, decode_prompts, list_prompts
+from talker_cli.data.articulated.sources import PROMPT_VOICES, Prompt, decode_prompts, list_prompts
 from talker_cli.data.prepared import SAMPLE_RATE
 from talker_cli.files import write_bytes
 
-# What a caller is told: the stage, how many of how many are done.
-Progress = Callable[[str, int, int], None]
+AT_ONCE = 50  # prompts that one process prepares in one go
 
 
 @dataclass(frozen=True)
@@ -28,8 +26,10 @@ class Spoken:
         name: unique, the recording's name in the dataset.
         speech: (S,) int16 at 16 kHz.
         espeak_voice: whose phones spell words that the dictionary lacks.
-        source: package or program it comes from.
+        source: package, program or file it comes from.
+        licence: of the recording.
         phones: with times, where the synthesiser tells them; empty otherwise.
+        problem: why it cannot be used, where reading it already shows that.
     """
 
     name: str
@@ -40,7 +40,9 @@ class Spoken:
     speech: np.ndarray
     espeak_voice: str
     source: str
+    licence: str
     phones: Phones = ()
+    problem: str = ""
 
     @property
     def seconds(self) -> float:
@@ -48,73 +50,65 @@ class Spoken:
         return len(self.speech) / SAMPLE_RATE
 
 
-def human_recordings(languages: Sequence[str]) -> Iterator[Spoken]:
-    """Decode the prompts of these languages.
+class Share(Protocol):
+    """Recordings that one process prepares in one go; small, so that it can be sent there."""
+
+    def plan(self) -> Any:
+        """Return what decides the recordings, JSON-able: an unfinished corpus is taken up only if it is the same."""
+
+    def read(self) -> Iterator[Spoken]:
+        """Read, decode or synthesise the recordings."""
+
+
+@dataclass(frozen=True)
+class PromptShare:
+    """Some prompts of one speaker."""
+
+    prompts: tuple[Prompt, ...]
+
+    def plan(self) -> Any:
+        """Return names, texts and sizes."""
+        return [[prompt.source.voice, prompt.name, prompt.text, prompt.path.stat().st_size] for prompt in self.prompts]
+
+    def read(self) -> Iterator[Spoken]:
+        """Decode the prompts."""
+        for prompt, speech in zip(self.prompts, decode_prompts([prompt.path for prompt in self.prompts]), strict=True):
+            source = prompt.source
+            yield Spoken(
+                f"{source.voice}/{prompt.name}", source.voice, source.language, True, prompt.text, speech, source.espeak_voice,
+                source.package, source.licence,
+            )  # fmt: skip
+
+
+def prompt_shares(languages: Sequence[str]) -> Iterator[PromptShare]:
+    """Yield the prompts of these languages.
 
     Raises:
         MachineError: a package is not installed.
     """
     for source in PROMPT_VOICES:
-        if source.language not in languages:
-            continue
-        prompts = list_prompts(source)
-        for prompt, speech in zip(prompts, decode_prompts([prompt.path for prompt in prompts]), strict=True):
-            yield Spoken(
-                f"{source.voice}/{prompt.name}", source.voice, source.language, True, prompt.text, speech, source.espeak_voice,
-                source.package,
-            )  # fmt: skip
+        if source.language in languages:
+            prompts = list_prompts(source)
+            for first in range(0, len(prompts), AT_ONCE):
+                yield PromptShare(tuple(prompts[first : first + AT_ONCE]))
 
 
-def align_all(spoken: Sequence[Spoken], cache: Path | None, processes: int, on_progress: Progress) -> list[Alignment | None]:
-    """Align recordings in `processes` processes; what `cache` already holds is not done again."""
-    results: dict[int, Alignment | None] = {}
-    missing = []
-    for index, item in enumerate(spoken):
-        if item.phones:
-            results[index] = Alignment(item.phones)
-            continue
-        stored = _cached(cache, item)
-        if stored is None:
-            missing.append(index)
-        else:
-            results[index] = _from_json(stored)
-    with ProcessPoolExecutor(processes, initializer=_start) as pool:
-        for done, (index, found) in enumerate(
-            zip(missing, pool.map(_align, (spoken[index] for index in missing), chunksize=8), strict=True), 1
-        ):
-            results[index] = found
-            if cache is not None:
-                write_bytes(_cache_path(cache, spoken[index]), json.dumps(_to_json(found)).encode())
-            on_progress("align", done, len(missing))
-    return [results[index] for index in range(len(spoken))]
-
-
-_aligner: Aligner | None = None
-
-
-def _start() -> None:
-    global _aligner
-    _aligner = Aligner()
-
-
-def _align(item: Spoken) -> Alignment | None:
+def find_phones(item: Spoken, aligner: Callable[[], Aligner], cache: Path | None) -> Alignment | None:
+    """Return a recording's phones: the synthesiser's own, silence, what `cache` holds, or what an aligner finds."""
+    if item.phones:
+        return Alignment(item.phones)
     if not item.text:
         return Alignment(((SILENCE, 0.0, item.seconds),))
-    assert _aligner is not None
-    return _aligner.align(item.speech, item.text, item.language, item.espeak_voice)
-
-
-def _cache_path(cache: Path, item: Spoken) -> Path:
-    digest = hashlib.sha256(item.speech.tobytes() + f"{item.text}|{item.language}|{item.espeak_voice}".encode()).hexdigest()
-    cache.mkdir(parents=True, exist_ok=True)
-    return cache / f"{digest[:32]}.json"
-
-
-def _cached(cache: Path | None, item: Spoken) -> Any:
     if cache is None:
-        return None
-    path = _cache_path(cache, item)
-    return json.loads(path.read_bytes()) if path.is_file() else None
+        return aligner().align(item.speech, item.text, item.language, item.espeak_voice)
+    digest = hashlib.sha256(item.speech.tobytes() + f"{item.text}|{item.language}|{item.espeak_voice}".encode()).hexdigest()
+    path = cache / f"{digest[:32]}.json"
+    if path.is_file():
+        return _from_json(json.loads(path.read_bytes()))
+    found = aligner().align(item.speech, item.text, item.language, item.espeak_voice)
+    cache.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, json.dumps(_to_json(found)).encode())
+    return found
 
 
 def _to_json(found: Alignment | None) -> list[Any]:

@@ -8,7 +8,7 @@ from talker_cli.data.articulated.recordings import Spoken
 from talker_cli.data.articulated.sentences import SENTENCES
 from talker_cli.data.articulated.sentences_abroad import SENTENCES_ABROAD
 from talker_cli.data.articulated.sources import PROMPT_VOICES, PromptVoice, list_prompts
-from talker_cli.data.articulated.synthesis import read_aloud
+from talker_cli.data.articulated.synthesis import VoiceShare
 from talker_cli.data.articulated.voices import HELD_OUT_VOICES, SYNTHETIC_VOICES, SyntheticVoice
 from talker_cli.data.articulated.words import word_strings, words_of
 
@@ -63,17 +63,17 @@ def texts_to_read(voice: SyntheticVoice, prompts: Sequence[str], seed: int) -> l
 WEIGHTS = {"flite": 3.0, "festival": 1.0, "espeak-ng": 1.0}
 
 
-def synthetic_recordings(minutes: float, seed: int) -> Iterator[Spoken]:
-    """Let every synthetic voice read; `minutes` in all, shared by WEIGHTS.
+def voice_shares(minutes: float, seed: int) -> Iterator[VoiceShare]:
+    """Give every synthetic voice its texts; `minutes` in all, shared by WEIGHTS.
 
     Raises:
-        MachineError: a synthesiser or the prompts' texts are missing.
+        MachineError: the prompts' texts are missing.
     """
     prompts = {source.language: _prompt_texts(source) for source in PROMPT_VOICES if source.language in ("en", "ru")}
     total = sum(WEIGHTS[voice.program] for voice in SYNTHETIC_VOICES)
     for voice in SYNTHETIC_VOICES:
-        seconds = 60.0 * minutes * WEIGHTS[voice.program] / total
-        yield from read_aloud(voice, texts_to_read(voice, prompts.get(voice.language, []), seed), seconds)
+        texts = texts_to_read(voice, prompts.get(voice.language, []), seed)
+        yield VoiceShare(voice, tuple(texts), 60.0 * minutes * WEIGHTS[voice.program] / total)
 
 
 def _prompt_texts(source: PromptVoice) -> list[str]:

@@ -16,7 +16,6 @@ from talker_cli.ffmpeg import executable
 
 SOUNDS = Path("/usr/share/asterisk/sounds")
 TEXTS = Path("/usr/share/doc")
-AT_ONCE = 50  # files that one ffmpeg decodes
 
 
 @dataclass(frozen=True)
@@ -131,27 +130,25 @@ def spoken_text(text: str) -> str:
 
 
 def decode_prompts(paths: Sequence[Path]) -> Iterator[np.ndarray]:
-    """Decode recordings to (S,) int16 at 16 kHz, many in each run of ffmpeg, whose start takes longer than a prompt.
+    """Decode recordings to (S,) int16 at 16 kHz, all in one run of ffmpeg, whose start takes longer than a prompt.
 
     Raises:
         InputError: ffmpeg cannot decode one of the files.
         MachineError: ffmpeg is missing.
     """
-    for first in range(0, len(paths), AT_ONCE):
-        some = paths[first : first + AT_ONCE]
-        with tempfile.TemporaryDirectory() as folder:
-            outputs = [Path(folder) / f"{index}.raw" for index in range(len(some))]
-            command = [executable(), "-v", "error"]
-            for path in some:
-                command += [*(["-f", "g722"] if path.suffix == ".g722" else []), "-i", str(path)]
-            for index, output in enumerate(outputs):
-                command += ["-map", f"{index}:a", "-f", "s16le", "-ar", str(SAMPLE_RATE), "-ac", "1", str(output)]
-            run = subprocess.run(command, capture_output=True, check=False)
-            for path, output in zip(some, outputs, strict=True):
-                data = output.read_bytes() if output.is_file() else b""
-                if run.returncode or not data:
-                    raise InputError(
-                        f"{path} or a file near it is not readable as {path.suffix[1:]} "
-                        f"({run.stderr.decode(errors='replace').strip()[:120]}); reinstall its package"
-                    )
-                yield np.frombuffer(data, np.int16)
+    with tempfile.TemporaryDirectory() as folder:
+        outputs = [Path(folder) / f"{index}.raw" for index in range(len(paths))]
+        command = [executable(), "-v", "error"]
+        for path in paths:
+            command += [*(["-f", "g722"] if path.suffix == ".g722" else []), "-i", str(path)]
+        for index, output in enumerate(outputs):
+            command += ["-map", f"{index}:a", "-f", "s16le", "-ar", str(SAMPLE_RATE), "-ac", "1", str(output)]
+        run = subprocess.run(command, capture_output=True, check=False)
+        for path, output in zip(paths, outputs, strict=True):
+            data = output.read_bytes() if output.is_file() else b""
+            if run.returncode or not data:
+                raise InputError(
+                    f"{path} or a file near it is not readable as {path.suffix[1:]} "
+                    f"({run.stderr.decode(errors='replace').strip()[:120]}); reinstall its package"
+                )
+            yield np.frombuffer(data, np.int16)

@@ -5,8 +5,10 @@ import shutil
 import subprocess
 import tempfile
 import wave
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,21 +29,35 @@ LONGEST_CLOSURE = 0.08  # seconds
 NATURAL_RATE = 165.0  # words a minute of the voices of flite and festival at a stretch of 1
 
 
-def read_aloud(voice: SyntheticVoice, texts: Sequence[str], seconds: float) -> Iterator[Spoken]:
-    """Let a voice read `texts` in turn until it has spoken for `seconds`.
+@dataclass(frozen=True)
+class VoiceShare:
+    """What one synthetic voice reads: `texts` in turn, until it has spoken for `seconds`."""
 
-    Raises:
-        MachineError: the synthesiser is not installed.
-    """
-    spoken = 0.0
-    for index, text in enumerate(texts):
-        if spoken >= seconds:
-            return
-        speech, phones = synthesise(voice, text)
-        name = f"{voice.name}/{index:03d}"
-        item = Spoken(name, voice.name, voice.language, False, text, speech, "en-us", voice.program, phones)
-        spoken += item.seconds
-        yield item
+    voice: SyntheticVoice
+    texts: tuple[str, ...]
+    seconds: float
+
+    def plan(self) -> Any:
+        """Return voice, texts and seconds."""
+        return [asdict(self.voice), list(self.texts), self.seconds]
+
+    def read(self) -> Iterator[Spoken]:
+        """Let the voice read.
+
+        Raises:
+            MachineError: the synthesiser is not installed.
+        """
+        spoken = 0.0
+        for index, text in enumerate(self.texts):
+            if spoken >= self.seconds:
+                return
+            speech, phones = synthesise(self.voice, text)
+            item = Spoken(
+                f"{self.voice.name}/{index:03d}", self.voice.name, self.voice.language, False, text, speech, "en-us",
+                self.voice.program, self.voice.licence, phones,
+            )  # fmt: skip
+            spoken += item.seconds
+            yield item
 
 
 def synthesise(voice: SyntheticVoice, text: str) -> tuple[np.ndarray, Phones]:

@@ -27,6 +27,27 @@ class SyntheticVoice:
     level: float = 0.5
     language: str = "en"
 
+    @property
+    def licence(self) -> str:
+        """Return the licence of what the voice speaks."""
+        return next(licence for start, licence in LICENCES.items() if f"{self.program} {self.voice}".startswith(start))
+
+
+# Of the voices by the beginning of "program voice", from their packages.
+LICENCES = {
+    "flite": "BSD-like, Carnegie Mellon University",
+    "espeak-ng": "GPL-3.0-or-later program, its output is free",
+    "festival ked": "BSD-like, University of Edinburgh",
+    "festival czech": "GPL-3.0-or-later, Brailcom",
+    "festival suo_fi": "LGPL-2.1, Suopuhe",
+    "festival hy_fi": "LGPL-2.1, Suopuhe",
+    "festival upc_ca": "LGPL-2.1-or-later, Universitat Politècnica de Catalunya",
+    "festival hindi": "GPL-2.0-or-later, Priti Patil",
+    "festival marathi": "GPL-2.0-or-later, Priti Patil",
+    "festival telugu": "GPL-2.0-or-later, Chaithanya Kamishetty",
+    "festival msu_ru": "BSD-like, Nickolay V. Shmyrev",
+}
+
 
 # flite's four voices of people, festival's, then espeak-ng's. Rates, pitches and levels follow the identities' voice profiles.
 SYNTHETIC_VOICES: tuple[SyntheticVoice, ...] = (

@@ -1,0 +1,183 @@
+"""A folder of transcribed speech becomes a dataset: real voices, a real aligner, and a real kill in the middle."""
+
+import csv
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from talker_cli.data.articulated.sentences import SENTENCES
+from talker_cli.data.articulated.styles import SPEAKERS
+from talker_cli.data.articulated.synthesis import synthesise
+from talker_cli.data.articulated.transcribed import AT_ONCE, find_transcribed
+from talker_cli.data.articulated.voices import SYNTHETIC_VOICES
+from talker_cli.data.prepared import SAMPLE_RATE, Dataset
+from talker_cli.errors import InputError
+
+needs_voices = pytest.mark.skipif(
+    shutil.which("flite") is None or shutil.which("espeak-ng") is None, reason="flite or espeak-ng is not installed"
+)
+COMMAND = [sys.executable, "-m", "talker_cli", "preprocess", "articulated"]
+VOICES = {"slt": "f", "rms": "m"}
+SHORT = sorted(SENTENCES, key=len)[: AT_ONCE + 2]  # of each voice; in all more than two shares
+
+Phones = tuple[tuple[str, float, float], ...]
+
+
+def write_wav(path: Path, speech: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
+        file.writeframes(speech.tobytes())
+
+
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *arguments], cwd=cwd, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def spoken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Phones]]:
+    """Return a folder of two voices' recordings with their texts, and each recording's true phones."""
+    folder = tmp_path_factory.mktemp("spoken") / "recordings"
+    truth: dict[str, Phones] = {}
+    for name in VOICES:
+        voice = next(voice for voice in SYNTHETIC_VOICES if voice.name == f"flite_{name}")
+        for index, text in enumerate(SHORT):
+            speech, truth[f"{name}/{index}"] = synthesise(voice, text)
+            write_wav(folder / name / f"{index}.wav", speech)
+            (folder / name / f"{index}.txt").write_text(text)
+    (folder / "rms" / "torn.flac").write_bytes(b"fLaC and nothing more")
+    (folder / "rms" / "torn.txt").write_text("torn")
+    shutil.copy(folder / "slt" / "0.wav", folder / "slt" / "alone.wav")
+    shutil.copy(folder / "slt" / "0.wav", folder / "slt" / "other.wav")
+    (folder / "slt" / "other.txt").write_text("Seventeen purple elephants were never invited to this long party.")
+    return folder, truth
+
+
+@pytest.fixture(scope="module")
+def prepared(spoken: tuple[Path, dict[str, Phones]]) -> Path:
+    """Return the dataset of an uninterrupted run."""
+    here = spoken[0].parent / "whole"
+    here.mkdir()
+    done = run("../recordings", "-o", "prepared", "--licence", "CC0", "--processes", "2", cwd=here)
+    assert done.returncode == 0, done.stderr
+    return here / "prepared"
+
+
+@needs_voices
+def test_a_folder_becomes_a_dataset_whose_phones_lie_where_the_sounds_are(
+    spoken: tuple[Path, dict[str, Phones]], prepared: Path
+) -> None:
+    dataset = Dataset(prepared)
+    _, truth = spoken
+    names = set(dataset.recordings)
+    assert names <= set(truth) and len(names) >= 0.9 * len(truth)
+    errors = []
+    for name, recording in dataset.recordings.items():
+        assert recording.voice == name.split("/")[0] and recording.human and recording.source.endswith(".wav")
+        assert recording.text == SHORT[int(name.split("/")[1])]
+        true = [phone for phone in truth[name] if phone[0] != "SIL"]
+        found = [phone for phone in recording.phones if phone[0] != "SIL"]
+        if [phone[0] for phone in true] == [phone[0] for phone in found]:  # the dictionary's pronunciation is the voice's
+            errors += [abs(one[1] - other[1]) for one, other in zip(true, found, strict=True)]
+    assert len(errors) > 50 and np.median(errors) < 0.015 and np.percentile(errors, 90) < 0.05
+    assert len(dataset.info.clips) == len(names) * len(SPEAKERS)
+    sexes = {speaker.name: speaker.voice.sex for speaker in SPEAKERS}
+    for clip in dataset.info.clips:
+        assert len(dataset.coefficients(clip.name)) == int(len(dataset.speech(clip.recording)) * 30 / SAMPLE_RATE)
+        if clip.voice_matched:
+            assert sexes[clip.identity] == VOICES[dataset.recordings[clip.recording].voice], "a voice went to the wrong sex"
+
+
+@needs_voices
+def test_the_manifest_says_of_every_recording_what_became_of_it(prepared: Path) -> None:
+    rows = {row["name"]: row for row in csv.DictReader(io.StringIO((prepared / "manifest.csv").read_text()))}
+    assert len(rows) == len(VOICES) * len(SHORT) + 3
+    assert {name for name, row in rows.items() if not row["dropped"]} == set(Dataset(prepared).recordings)
+    assert {row["licence"] for row in rows.values()} == {"CC0"}
+    assert rows["slt/alone"]["dropped"] == "no text"
+    assert rows["rms/torn"]["dropped"].startswith("unreadable: ")
+    assert rows["slt/other"]["dropped"] in ("words do not fit", "unlikely", "odd durations")
+
+
+@needs_voices
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
+    spoken: tuple[Path, dict[str, Phones]], prepared: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(spoken[0], tmp_path / "recordings", copy_function=shutil.copy2)
+    here = tmp_path / "whole"  # the dataset holds its command, so that both must be the same
+    here.mkdir()
+    arguments = ["../recordings", "-o", "prepared", "--licence", "CC0", "--processes", "2"]
+    process = subprocess.Popen([*COMMAND, *arguments], cwd=here, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    first = here / "prepared" / "unfinished" / "0.part"
+    while not first.is_file():
+        assert process.poll() is None, "it finished before its first share"
+        time.sleep(0.01)
+    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert workers
+    while any(Path(f"/proc/{pid}").exists() for pid in workers):  # they die with it
+        time.sleep(0.01)
+    assert not (here / "prepared" / "dataset.json").exists()
+    # What is finished is not read again: a recording of the first share may be overwritten unseen.
+    victim = find_transcribed(tmp_path / "recordings")[0].path
+    about = victim.stat()
+    victim.write_bytes(bytes(about.st_size))
+    os.utime(victim, ns=(about.st_atime_ns, about.st_mtime_ns))
+    done = run(*arguments, cwd=here)
+    assert done.returncode == 0, done.stderr
+    files = sorted(path.name for path in prepared.iterdir())
+    assert files == sorted(path.name for path in (here / "prepared").iterdir()) and "unfinished" not in files
+    for name in files:
+        assert (here / "prepared" / name).read_bytes() == (prepared / name).read_bytes(), name
+
+
+def test_librispeech_and_pairs_are_found_in_one_tree(tmp_path: Path) -> None:
+    chapter = tmp_path / "1272" / "128104"
+    chapter.mkdir(parents=True)
+    for name in ("1272-128104-0000.flac", "1272-128104-0001.FLAC", "a.b.mp3", ".hidden.wav"):
+        (chapter / name).touch()
+    (chapter / "1272-128104.trans.txt").write_text("1272-128104-0000 MISTER QUILTER\n\n1272-128104-0001 IS HERE\n")
+    (chapter / "a.b.txt").write_text("\ufeffTwo\nlines.\n", encoding="utf-8")
+    (tmp_path / "top.wav").touch()
+    (tmp_path / "top.txt").write_bytes(b"\xff\xfe")
+    found = {file.name: (file.voice, file.text, file.problem) for file in find_transcribed(tmp_path)}
+    assert found == {
+        "1272/128104/1272-128104-0000": ("1272", "mister quilter", ""),
+        "1272/128104/1272-128104-0001": ("1272", "is here", ""),
+        "1272/128104/a.b": ("1272", "Two lines.", ""),
+        "top": (tmp_path.name, "", "its text is not UTF-8"),
+    }
+    assert {file.voice for file in find_transcribed(tmp_path, "anna")} == {"anna"}
+    (chapter / "a.b.wav").touch()
+    with pytest.raises(InputError, match="one recording of a name"):
+        find_transcribed(tmp_path)
+
+
+@needs_voices
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere"], "not a folder"),
+        (["empty"], "holds 0 recordings"),
+        (["silent"], "no usable recording among 1"),
+        (["empty", "--language", "klingonish"], "found the language 'klingonish'"),
+        (["--voice", "anna"], "found --voice without a folder"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(tmp_path: Path, arguments: list[str], said: str) -> None:
+    (tmp_path / "empty").mkdir()
+    write_wav(tmp_path / "silent" / "a.wav", np.zeros(SAMPLE_RATE, np.int16))
+    (tmp_path / "silent" / "a.txt").write_text("Hello there, how are you?")
+    done = run(*arguments, "-o", "prepared", cwd=tmp_path)
+    assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    assert not (tmp_path / "prepared").exists()
