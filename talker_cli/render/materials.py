@@ -1,4 +1,4 @@
-"""What a mesh is made of, as far as light cares: a colour and a gloss at each vertex."""
+"""What a mesh is made of, as far as light cares: colour, gloss, softness and sheen at each vertex."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,11 @@ import numpy as np
 from talker_cli.rig import ARKIT_NAMES, Rig
 
 DEFAULT_COLOR = (0.80, 0.63, 0.55)  # sRGB, of a mesh that brings no colours
-GLOSS = {"lips": 0.30, "gums": 0.20, "tongue": 0.45, "teeth": 0.65, "eyes": 1.0}  # by region; skin is 0
+GLOSS = {"lips": 0.42, "gums": 0.20, "tongue": 0.45, "teeth": 0.65, "eyes": 1.0}  # by region; skin is 0
+SOFT = {"gums": 0.8, "tongue": 0.9, "teeth": 0.4, "eyes": 0.25, "hair": 0.15}  # by region; skin is 1
+SHEEN = {"lips": 1.0, "gums": 0.6, "tongue": 0.5, "teeth": 0.2, "eyes": 0.0, "hair": 0.5}  # by region; skin is about 1
+GRAIN = 0.022  # of the mesh's size: how far apart skin is more and less oily
+UNEVEN = 0.35  # how much more and less
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,8 @@ class Surface:
         gloss: (V,) float32, 0 for skin … 1 for a wet eye.
         closed: nothing is ever seen from behind, so that back faces need not be drawn: a third less work.
         normal_of: (V,) int, equal for vertices that share a normal, as the two sides of a texture's seam; None if none do.
+        soft: (V,) float32, how far light wanders inside, 0 for cloth … 1 for skin.
+        sheen: (V,) float32, strength of skin's broad shine, about 1.
     """
 
     faces: np.ndarray
@@ -27,12 +33,21 @@ class Surface:
     gloss: np.ndarray
     closed: bool = False
     normal_of: np.ndarray | None = None
+    soft: np.ndarray | float = 1.0
+    sheen: np.ndarray | float = 1.0
 
 
 def surface_of(rig: Rig) -> Surface:
     """Return what light needs to know of a rig's mesh."""
     # The built-in head's mouth ends in a bag and its eyes lie in sockets; other meshes may be open behind the lips.
-    return Surface(rig.faces, vertex_colors(rig), vertex_gloss(rig), closed=rig.names == ARKIT_NAMES)
+    return Surface(
+        rig.faces,
+        vertex_colors(rig),
+        vertex_gloss(rig),
+        closed=rig.names == ARKIT_NAMES,
+        soft=_by_region(rig, SOFT, 1.0),
+        sheen=_by_region(rig, SHEEN, 1.0) * uneven(rig.template),
+    )
 
 
 def vertex_colors(rig: Rig) -> np.ndarray:
@@ -44,8 +59,24 @@ def vertex_colors(rig: Rig) -> np.ndarray:
 
 def vertex_gloss(rig: Rig) -> np.ndarray:
     """Return (V,) float32, 0 for skin … 1 for a wet eye, from the rig's regions."""
-    gloss = np.zeros(len(rig.template), dtype=np.float32)
-    for region, value in GLOSS.items():
+    return _by_region(rig, GLOSS, 0.0)
+
+
+def uneven(vertices: np.ndarray) -> np.ndarray:
+    """Return (V,) float32 about 1: how oily skin is at (V, 3) rest positions, from three waves that never quite meet."""
+    size = float(np.ptp(vertices, axis=0).max()) or 1.0
+    x, y, z = (vertices / (GRAIN * size)).T
+    waves = (
+        np.sin(x + 1.7 * np.sin(0.61 * y)),
+        np.sin(1.13 * y + 1.3 * np.sin(0.83 * z)),
+        np.sin(0.91 * z + 1.9 * np.sin(0.7 * x)),
+    )
+    return np.asarray(1 + UNEVEN / 3 * sum(waves), dtype=np.float32)
+
+
+def _by_region(rig: Rig, values: dict[str, float], otherwise: float) -> np.ndarray:
+    found = np.full(len(rig.template), otherwise, dtype=np.float32)
+    for region, value in values.items():
         if region in rig.regions:
-            gloss[rig.regions[region]] = value
-    return gloss
+            found[rig.regions[region]] = value
+    return found

@@ -17,7 +17,7 @@ PIXELS = 256  # of a depth map's side
 LIFT = 0.004  # of the mesh's radius: how far over the surface a vertex looks, so that it does not hide itself
 HORIZON = 0.08  # the cosine below which a direction grazes the surface and tells nothing of what stands before it
 SOFTNESS = 14.0  # of a light's edge: exp(-SOFTNESS (1 - cos)), so that half its weight comes from 18 degrees round its middle
-OPEN_POSE = {"jawOpen": 0.3, "mouthLowerDownLeft": 0.6, "mouthLowerDownRight": 0.6, "mouthUpperUpLeft": 0.6,
+OPEN_POSE = {"jawOpen": 0.42, "mouthLowerDownLeft": 0.6, "mouthLowerDownRight": 0.6, "mouthUpperUpLeft": 0.6,
              "mouthUpperUpRight": 0.6, "mouthSmileLeft": 0.3, "mouthSmileRight": 0.3}  # fmt: skip
 
 DrawDepth = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (V, 3) vertices, (4, 4) projection -> (H, W) depth, 0 near … 1 far

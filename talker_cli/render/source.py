@@ -95,6 +95,9 @@ def read_driven(path: Path, avatar: Path, *, fps: float | None = None) -> tuple[
         InputError: the motion has no coefficients, or the character cannot be used.
     """
     motion = read_motion(path)
+    if motion.about.get("coefficients") is None:
+        raise InputError(f"{path} comes without coefficients, which drive an avatar; expected a motion that talker animate "
+                         "wrote, with its .json; leave --avatar out")  # fmt: skip
     names = rig_of_motion(path, motion).names
     curves = coefficients_of_motion(path, motion, len(names))
     rate = _rate(path, motion, fps)

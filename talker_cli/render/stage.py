@@ -31,9 +31,11 @@ class Figure:
 
         count = len(surface.colors)
         self._normals = VertexNormals(surface.faces, count, surface.normal_of)
-        # As pyrender packs them: position, normal, "tangent" (x: the sky seen, y: the key light seen), colour and gloss.
+        # As pyrender packs them: position, normal, "tangent" (sky seen, key seen, softness, sheen), colour and gloss.
         self.buffer = np.zeros((count, 14), dtype=np.float32)
         self.buffer[:, 6:8] = 1.0
+        self.buffer[:, 8] = surface.soft
+        self.buffer[:, 9] = surface.sheen
         self.buffer[:, 13] = surface.gloss
         self.paint(surface.colors)
         # Foreign meshes have open necks and mouths; the shader turns and darkens what is seen from behind.
