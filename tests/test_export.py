@@ -16,8 +16,9 @@ from conftest import IDENTITY, Talker, ffmpeg, sha256, spoken, streams
 
 from talker_cli.errors import InputError
 from talker_cli.export.arkit import arkit_coefficients, bounded_least_squares
+from talker_cli.export.credits import OWN_HEAD, copyright_of
 from talker_cli.export.gltf import Glb
-from talker_cli.export.performance import OWN_HEAD, Performance, copyright_of
+from talker_cli.export.performance import Performance
 from talker_cli.motion import read_motion, write_motion
 from talker_cli.rig import ARKIT_NAMES, Rig, load_rig
 

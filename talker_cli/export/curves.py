@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from talker_cli.export.performance import Performance, copyright_of
+from talker_cli.export.credits import copyright_of
+from talker_cli.export.performance import Performance
 from talker_cli.files import atomic_path
 
 

@@ -11,7 +11,7 @@ from talker_cli.export.glb import head_glb
 from talker_cli.export.livelink import write_csv
 from talker_cli.export.meshes import OnFrame, check_pattern, write_meshes
 from talker_cli.export.page import write_html
-from talker_cli.export.performance import Performance, copyright_of
+from talker_cli.export.performance import Performance
 from talker_cli.export.usd import write_usda
 from talker_cli.files import check_writable, write_bytes
 from talker_cli.motion import coefficients_path, sidecar_path, write_motion
@@ -48,7 +48,6 @@ def _glb(performance: Performance, path: Path, on_frame: OnFrame | None) -> None
         name=performance.identity,
         coefficients=performance.coefficients,
         fps=performance.fps,
-        copyright=copyright_of(rig),
         extras=performance.origin(),
     )
     write_bytes(path, data)

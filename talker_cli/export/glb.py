@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from talker_cli.export.credits import copyright_of
 from talker_cli.export.gltf import INDICES, VERTICES, GlbWriter
 from talker_cli.export.parts import Material, linear_colors, parts
 from talker_cli.mesh import VertexNormals
@@ -19,7 +20,6 @@ def head_glb(
     name: str,
     coefficients: np.ndarray | None = None,
     fps: float | None = None,
-    copyright: str | None = None,
     extras: dict[str, Any] | None = None,
 ) -> bytes:
     """Return a GLB of a rig with its K shapes as morph targets, named in `mesh.extras.targetNames`.
@@ -29,10 +29,9 @@ def head_glb(
         name: of the node and the mesh.
         coefficients: (T, K) weights of an animation; None for a head at rest.
         fps: frames a second of the animation; the rig's if None.
-        copyright: whom the content belongs to.
         extras: what else the file should tell, under `asset.extras`.
     """
-    writer = GlbWriter(copyright)
+    writer = GlbWriter(copyright_of(rig))
     tree = writer.tree
     if extras:
         tree["asset"]["extras"] = extras

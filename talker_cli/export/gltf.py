@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from talker_cli import __version__
 from talker_cli.errors import InputError
+from talker_cli.export.credits import GENERATOR
 
 MAGIC = b"glTF"
 JSON_CHUNK, BINARY_CHUNK = b"JSON", b"BIN\0"
@@ -32,7 +32,7 @@ class GlbWriter:
     """
 
     def __init__(self, copyright: str | None = None) -> None:
-        asset = {"version": "2.0", "generator": f"talker {__version__}"}
+        asset = {"version": "2.0", "generator": GENERATOR}
         if copyright:
             asset["copyright"] = copyright
         self.tree: dict[str, Any] = {"asset": asset, "accessors": [], "bufferViews": []}

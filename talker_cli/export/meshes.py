@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from talker_cli import __version__
 from talker_cli.errors import OutputError
-from talker_cli.export.performance import Performance, copyright_of
+from talker_cli.export.credits import credits_of
+from talker_cli.export.performance import Performance
 from talker_cli.render.encoder import atomic_folder, check_new_folder
-from talker_cli.rig import Rig
 
 OnFrame = Callable[[int, int], None]  # (frames written, of how many)
 NUMBER = re.compile(r"%(0?)(\d*)d")
@@ -57,15 +56,10 @@ def _numbered(pattern: str, index: int) -> str:
     return NUMBER.sub(lambda match: f"{index:{match[1]}{match[2]}d}" if match[2] else str(index), pattern)
 
 
-def _credits(rig: Rig) -> str:
-    owner = copyright_of(rig)
-    return f"made with talker {__version__}" + (f"; {owner}" if owner else "")
-
-
 def _obj_encoder(performance: Performance) -> Callable[[np.ndarray], bytes]:
     """Return what turns (V, 3) vertices into an OBJ, with the colours behind the positions as most programs read them."""
     rig = performance.rig
-    head = f"# {_credits(rig)}\no {performance.identity}\n".encode()
+    head = f"# {credits_of(rig)}\no {performance.identity}\n".encode()
     shown = np.zeros((len(rig.template), 0)) if rig.colors is None else rig.colors / 255.0
     line = "v %.6f %.6f %.6f" + " %.3f" * shown.shape[1] + "\n"
     faces = "".join(f"f {a} {b} {c}\n" for a, b, c in (rig.faces + 1).tolist()).encode()
@@ -84,7 +78,7 @@ def _ply_encoder(performance: Performance) -> Callable[[np.ndarray], bytes]:
     if rig.colors is not None:
         columns += [("red", "u1"), ("green", "u1"), ("blue", "u1")]
     names = {"<f4": "float", "u1": "uchar"}
-    head = ["ply", "format binary_little_endian 1.0", f"comment {_credits(rig)}", f"element vertex {len(rig.template)}"]
+    head = ["ply", "format binary_little_endian 1.0", f"comment {credits_of(rig)}", f"element vertex {len(rig.template)}"]
     head += [f"property {names[kind]} {name}" for name, kind in columns]
     head += [f"element face {len(rig.faces)}", "property list uchar int vertex_indices", "end_header\n"]
     faces = np.zeros(len(rig.faces), [("count", "u1"), ("corners", "<i4", 3)])

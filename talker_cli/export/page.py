@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from talker_cli import __version__, ffmpeg
+from talker_cli import ffmpeg
 from talker_cli.errors import OutputError
-from talker_cli.export.performance import Performance, copyright_of
+from talker_cli.export.credits import GENERATOR, copyright_of
+from talker_cli.export.performance import Performance
 from talker_cli.files import atomic_path
 from talker_cli.render.materials import vertex_colors, vertex_gloss
 from talker_cli.render.occlusion import OPEN_POSE
@@ -46,7 +47,7 @@ def write_html(performance: Performance, path: Path) -> None:
     identity = html.escape(performance.identity)
     sound = html.escape(performance.sound or "")
     content = {
-        "generator": f"talker {__version__}",
+        "generator": GENERATOR,
         "copyright": html.escape(copyright_of(rig) or ""),
         "title": f"{identity} – {sound}" if sound else identity,
         "identity": identity,

@@ -7,14 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from talker_cli.files import ArrayFile
-from talker_cli.model.folder import model_folder
 from talker_cli.motion import read_motion
 from talker_cli.render.source import audio_of_motion, coefficients_of_motion, rig_of_motion
 from talker_cli.rig import Rig
 
 CHUNK_FRAMES = 64  # decoded at a time: an hour of vertices is 11 GB
-OWN_HEAD = "Head: talker's built-in one, Apache-2.0"
 
 
 @dataclass(frozen=True)
@@ -60,12 +57,6 @@ class Performance:
         if self.sound is not None:
             told["audio"] = self.sound
         return told
-
-
-def copyright_of(rig: Rig) -> str | None:
-    """Return whose head it is, if it is the built-in one's mesh in whatever shape; None if nobody knows."""
-    built_in = ArrayFile(model_folder("talker-base") / "rig.safetensors", "rig file")
-    return OWN_HEAD if np.array_equal(built_in.array("faces"), rig.faces) else None
 
 
 def read_performance(path: Path, audio: Path | None = None, *, with_sound: bool = True) -> Performance:

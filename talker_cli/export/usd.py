@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from talker_cli import __version__
+from talker_cli.export.credits import credits_of
 from talker_cli.export.parts import Material, linear_colors, parts
-from talker_cli.export.performance import Performance, copyright_of
+from talker_cli.export.performance import Performance
 from talker_cli.files import atomic_path
 from talker_cli.mesh import VertexNormals
 from talker_cli.rig import Rig
@@ -39,9 +39,8 @@ def identifier(name: str) -> str:
 def _lines(performance: Performance, path: Path) -> Iterator[str]:
     rig, fps = performance.rig, performance.fps
     names = [identifier(name) for name in rig.names]
-    doc = f"made with talker {__version__}" + (f"; {owner}" if (owner := copyright_of(rig)) else "")
     yield "#usda 1.0\n("
-    yield f'    defaultPrim = "Face"\n    doc = {_quoted(doc)}'
+    yield f'    defaultPrim = "Face"\n    doc = {_quoted(credits_of(rig))}'
     yield "    customLayerData = {"
     for key, value in performance.origin().items():
         kind = "string" if isinstance(value, str) else "int" if isinstance(value, int) else "double"
