@@ -10,22 +10,70 @@ from talker_cli.cli_common import DeviceOption, SeedOption, guarded, note, progr
 if TYPE_CHECKING:
     from talker_cli.evaluation.scores import Report
 
-SubjectArgument = Annotated[Path, typer.Argument(help="A model's folder, such as weights/talker-base.", show_default=False)]
-TruthArgument = Annotated[Path, typer.Argument(help="A prepared dataset: what talker preprocess wrote.", show_default=False)]
-LveOption = Annotated[Literal["codetalker", "diffspeaker", "imitator"], typer.Option(help="Whose lip vertex error.")]
-ConditionOption = Annotated[
-    Literal["clean", "noise-10db", "telephone", "faster-20"],
-    typer.Option(help="How the speech sounds: as recorded, in pink noise, within 300-3400 Hz, or played 20 % faster."),
+SubjectArgument = Annotated[
+    Path, typer.Argument(help="A model's folder, or a folder of any system's motions, .npy or .npz.", show_default=False)
+]
+TruthArgument = Annotated[
+    Path, typer.Argument(help="The truth: a prepared dataset, or a folder of motions of the same names.", show_default=False)
+]
+SplitOption = Annotated[
+    str | None,
+    typer.Option(help="Of a prepared dataset: validation, test (held-out recordings) or test_voice.", show_default="test"),
 ]
 ProtocolOption = Annotated[
     Literal["vocaset-test", "biwi-a", "biwi-b"] | None, typer.Option(help="A published test set, in place of --split.")
 ]
+LveOption = Annotated[Literal["codetalker", "diffspeaker", "imitator"], typer.Option(help="Whose lip vertex error.")]
+OF_MODELS, OF_MOTIONS, OUTPUT = "Of a model", "Of a folder of motions", "What comes out"
 SystemsOption = Annotated[
     str | None,
     typer.Option(
-        help="Of a model: what to measure, with commas: truth, mean, loudness, student, teacher-N.", show_default=False
+        help="What to measure, with commas: truth, mean, loudness, student, teacher-N (256: its full sampler).",
+        show_default="truth,mean,loudness,student,teacher-8,teacher-256", rich_help_panel=OF_MODELS,
+    ),
+]  # fmt: skip
+IdentitiesOption = Annotated[
+    bool, typer.Option(help="Also make every clip as every identity, and guess it from the speech.", rich_help_panel=OF_MODELS)
+]
+TakesOption = Annotated[
+    int, typer.Option(help="Samples of each clip; two or more tell the diversity.", min=1, rich_help_panel=OF_MODELS)
+]
+ConditionOption = Annotated[
+    Literal["clean", "noise-10db", "telephone", "faster-20"],
+    typer.Option(
+        help="The speech as recorded, in pink noise, within 300-3400 Hz, or played 20 % faster.", rich_help_panel=OF_MODELS
     ),
 ]
+HumanOption = Annotated[bool, typer.Option("--human", help="Measure on human voices alone.", rich_help_panel=OF_MODELS)]
+LanguageOption = Annotated[
+    str | None, typer.Option(help="Measure on recordings in this language alone, such as en.", rich_help_panel=OF_MODELS)
+]
+LimitOption = Annotated[
+    int | None, typer.Option(help="Measure on so many clips, evenly spaced.", min=1, rich_help_panel=OF_MODELS)
+]
+TemplateOption = Annotated[
+    Path | None,
+    typer.Option(help="The neutral face: .ply, .obj, templates.pkl or a rig.safetensors.", rich_help_panel=OF_MOTIONS),
+]
+RegionsOption = Annotated[
+    str | None,
+    typer.Option(help="FLAME_masks.pkl, or lve.txt,fdd.txt. A rig brings its own.", rich_help_panel=OF_MOTIONS),
+]
+LipPairsOption = Annotated[
+    Path | None,
+    typer.Option(help="Inner-lip vertices that meet, upper,lower a line: for the mouth gap.", rich_help_panel=OF_MOTIONS),
+]
+FpsOption = Annotated[
+    float | None, typer.Option(help="Of the predictions, if the truth's differs.", rich_help_panel=OF_MOTIONS)
+]
+TruthFpsOption = Annotated[
+    float | None,
+    typer.Option(help="Of the truth: a multiple of --fps, such as VOCASET's 60 for 30.", rich_help_panel=OF_MOTIONS),
+]
+ByIdentityOption = Annotated[bool, typer.Option("--by-identity", help="Add a line for each identity.", rich_help_panel=OUTPUT)]
+CsvOption = Annotated[Path | None, typer.Option(help="Write each sequence's numbers to this file.", rich_help_panel=OUTPUT)]
+PlotOption = Annotated[Path | None, typer.Option(help="Draw the numbers to this PNG.", rich_help_panel=OUTPUT)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Write the numbers as JSON.", rich_help_panel=OUTPUT)]
 TABLE_WIDTH = 140
 
 
@@ -33,46 +81,77 @@ TABLE_WIDTH = 140
 def evaluate(
     subject: SubjectArgument,
     truth: TruthArgument,
-    split: Annotated[str, typer.Option(help="validation, test (held-out recordings) or test_voice (held-out voice).")] = "test",
+    split: SplitOption = None,
     protocol: ProtocolOption = None,
     lve: LveOption = "codetalker",
     blendshapes: Annotated[bool, typer.Option("--blendshapes", help="Measure ARKit coefficients, not vertices.")] = False,
-    systems: SystemsOption = None,
-    identities: Annotated[
-        bool, typer.Option(help="Also make every clip as every identity, and guess it from the speech.")
-    ] = True,
-    takes: Annotated[int, typer.Option(help="Samples of each clip; more than one tell the diversity.", min=1)] = 1,
-    condition: ConditionOption = "clean",
-    human: Annotated[bool, typer.Option("--human", help="Measure on human voices alone.")] = False,
-    language: Annotated[str | None, typer.Option(help="Measure on recordings in this language alone, such as en.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Measure on so many clips, evenly spaced.", min=1)] = None,
-    by_identity: Annotated[bool, typer.Option("--by-identity", help="Add a line for each identity.")] = False,
-    csv: Annotated[Path | None, typer.Option(help="Write each sequence's numbers to this file.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw the numbers to this PNG.")] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Write the numbers as JSON.")] = False,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
+    systems: SystemsOption = None,
+    identities: IdentitiesOption = True,
+    takes: TakesOption = 1,
+    condition: ConditionOption = "clean",
+    human: HumanOption = False,
+    language: LanguageOption = None,
+    limit: LimitOption = None,
+    template: TemplateOption = None,
+    regions: RegionsOption = None,
+    lip_pairs: LipPairsOption = None,
+    fps: FpsOption = None,
+    truth_fps: TruthFpsOption = None,
+    by_identity: ByIdentityOption = False,
+    csv: CsvOption = None,
+    plot: PlotOption = None,
+    json_output: JsonOption = False,
 ) -> None:
-    """Measure a model, its teacher and the baselines on held-out clips.
+    """Measure a model and its baselines on held-out clips, or any system's motions against the truth.
 
     Example: talker evaluate weights/talker-base prepared/ --split test --human
+
+    Example: talker evaluate predictions/ vertices_npy/ --template templates.pkl --regions FLAME_masks.pkl
     """
     import json
 
+    from talker_cli.errors import InputError
     from talker_cli.files import check_writable
 
     for place in (csv, plot):
         if place:
             check_writable(place)
-    from talker_cli.evaluate import evaluate as run
+    is_model = any((subject / name).is_file() for name in ("teacher.safetensors", "student.safetensors"))
+    of_models = {
+        "--systems": systems, "--no-identities": not identities, "--takes": takes > 1, "--condition": condition != "clean",
+        "--human": human, "--language": language, "--limit": limit,
+    }  # fmt: skip
+    of_motions = {
+        "--template": template, "--regions": regions, "--lip-pairs": lip_pairs, "--fps": fps, "--truth-fps": truth_fps,
+    }  # fmt: skip
+    for option, given in (of_motions if is_model else of_models).items():
+        if given:
+            kinds = ("a model", "motions") if is_model else ("motions", "models")
+            raise InputError(f"found {option} and {subject}, which holds {kinds[0]}; it is for {kinds[1]} alone; leave it out")
+    if split and protocol:
+        raise InputError(f"found --split {split} and --protocol {protocol}, which names its own sequences; leave one out")
+    if is_model:
+        from talker_cli.evaluate import evaluate as run
 
-    with progress("measuring", "motions") as advance:
-        report = run(
-            subject, truth, split, human_only=human, language=language, limit=limit,
-            systems=[name.strip() for name in systems.split(",")] if systems else None, identities=identities, takes=takes,
-            sound=condition, protocol=protocol, blendshapes=blendshapes, lve=lve, device=device, seed=seed,
-            on_clip=lambda system, done, total: advance(done, total),
-        )  # fmt: skip
+        with progress("measuring", "motions") as advance:
+            report = run(
+                subject, truth, split or "test", human_only=human, language=language, limit=limit,
+                systems=[name.strip() for name in systems.split(",")] if systems else None, identities=identities, takes=takes,
+                sound=condition, protocol=protocol, blendshapes=blendshapes, lve=lve, device=device, seed=seed,
+                on_clip=lambda system, done, total: advance(done, total),
+            )  # fmt: skip
+    else:
+        from talker_cli.evaluation.folders import compare
+
+        with progress("measuring", "sequences") as advance:
+            report = compare(
+                subject, truth, template=template, regions=regions, lip_pairs=lip_pairs, split=split, protocol=protocol,
+                fps=fps, truth_fps=truth_fps, blendshapes=blendshapes, lve=lve, on_sequence=advance,
+            )  # fmt: skip
+    for remark in report.remarks:
+        note(remark)
     if csv:
         report.write_csv(csv)
         note(f"each sequence's numbers: {csv}")

@@ -29,8 +29,7 @@ def lve_per_frame(truth: np.ndarray, prediction: np.ndarray, lips: np.ndarray) -
         lips: (V,) bool.
     """
     frames = min(len(truth), len(prediction))
-    distance = np.square(_difference(truth[:frames, lips], prediction[:frames, lips])).sum(-1)
-    return np.asarray(distance.max(-1))
+    return np.asarray(_squared(_difference(truth[:frames, lips], prediction[:frames, lips])).max(-1))
 
 
 def lve(pairs: Iterable[tuple[np.ndarray, np.ndarray]], lips: np.ndarray) -> float:
@@ -52,7 +51,7 @@ def lve_in_mm(pairs: Iterable[tuple[np.ndarray, np.ndarray]], lips: np.ndarray) 
 def mve(truth: np.ndarray, prediction: np.ndarray) -> float:
     """Return the mean vertex distance, metres, over frames and vertices (FaceDiffuser)."""
     frames = min(len(truth), len(prediction))
-    return float(np.linalg.norm(_difference(truth[:frames], prediction[:frames]), axis=-1).mean())
+    return float(np.sqrt(_squared(_difference(truth[:frames], prediction[:frames]))).mean())
 
 
 def dynamics(vertices: np.ndarray, template: np.ndarray, upper_face: np.ndarray) -> float:
@@ -61,7 +60,7 @@ def dynamics(vertices: np.ndarray, template: np.ndarray, upper_face: np.ndarray)
     The standard deviation has ddof 0.
     """
     motion = _difference(vertices[:, upper_face], template[upper_face])
-    return float(np.square(motion).sum(-1).std(0).mean())
+    return float(_squared(motion).std(0).mean())
 
 
 def fdd(truth: np.ndarray, prediction: np.ndarray, template: np.ndarray, upper_face: np.ndarray) -> float:
@@ -104,6 +103,11 @@ def lip_gap_error(truth: np.ndarray, prediction: np.ndarray) -> float:
 def _difference(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Return one - other in float64: what is left of two nearly equal float32 arrays has few digits to lose."""
     return np.subtract(one, other, dtype=np.float64)
+
+
+def _squared(offsets: np.ndarray) -> np.ndarray:
+    """Return (T, V) squared lengths of (T, V, 3); several times as fast as a sum over so short an axis."""
+    return np.asarray(np.einsum("tvi,tvi->tv", offsets, offsets))
 
 
 def lip_gap(vertices: np.ndarray, lip_pairs: np.ndarray) -> np.ndarray:

@@ -1,10 +1,11 @@
 """Metrics of motions whose numbers are known by construction, worked out by hand, or taken by loops over every number."""
 
 import math
-from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 import pytest
+from naive import deviation, distance, mean, mean_distance, mouth_gap, movement, worst_lip
 
 from talker_cli.metrics import (
     Articulation,
@@ -23,6 +24,7 @@ from talker_cli.metrics import (
 
 LIPS = np.arange(20) < 6
 UPPER = np.arange(20) > 13
+UPPER_VERTICES = range(14, 20)
 MILLIMETRE_UP = np.array([0.0, 0.001, 0.0])
 
 
@@ -64,32 +66,6 @@ def test_fdd_is_zero_for_the_truth_and_signed() -> None:
     assert fdd(frozen, truth, template, UPPER) == pytest.approx(-expected, rel=1e-9)
 
 
-# The same again, number by number, as one would write it who had never seen the code.
-
-
-def distance(one: Sequence[float], other: Sequence[float]) -> float:
-    return math.sqrt(sum((a - b) ** 2 for a, b in zip(one, other, strict=True)))
-
-
-def worst_lip(truth: np.ndarray, prediction: np.ndarray) -> list[float]:
-    frames = min(len(truth), len(prediction))
-    return [max(distance(truth[t][v], prediction[t][v]) for v in range(20) if LIPS[v]) for t in range(frames)]
-
-
-def mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
-
-
-def deviation(values: Sequence[float]) -> float:
-    middle = mean(values)
-    return math.sqrt(mean([(value - middle) ** 2 for value in values]))
-
-
-def movement(vertices: np.ndarray, template: np.ndarray) -> float:
-    over_time = [[distance(frame[v], template[v]) ** 2 for frame in vertices] for v in range(20) if UPPER[v]]
-    return mean([deviation(values) for values in over_time])
-
-
 @pytest.fixture(scope="module")
 def pairs() -> list[tuple[np.ndarray, np.ndarray]]:
     """Three sequences of different lengths; predictions shorter, longer and as long."""
@@ -102,7 +78,7 @@ def same(value: float, expected: float) -> None:
 
 def test_each_lve_equals_its_naive_form(pairs: list[tuple[np.ndarray, np.ndarray]]) -> None:
     """Breaks if any published variant is averaged in another order, rooted where it is squared, or over other vertices."""
-    errors = [worst_lip(truth, prediction) for truth, prediction in pairs]
+    errors = [worst_lip(truth, prediction, range(6)) for truth, prediction in pairs]
     assert [len(each) for each in errors] == [5, 4, 12]
     same(lve(pairs, LIPS), mean([error**2 for each in errors for error in each]))
     same(lve_by_sequence(pairs, LIPS), mean([mean([error**2 for error in each]) for each in errors]))
@@ -115,9 +91,10 @@ def test_the_other_metrics_equal_their_naive_forms(pairs: list[tuple[np.ndarray,
     for truth, prediction in pairs:
         frames = min(len(truth), len(prediction))
         cut = truth[:frames], prediction[:frames]
-        same(mve(truth, prediction), mean([distance(cut[0][t][v], cut[1][t][v]) for t in range(frames) for v in range(20)]))
-        same(fdd(truth, prediction, template, UPPER), movement(cut[0], template) - movement(cut[1], template))
-        opened = [[mean([max(frame[a][1] - frame[b][1], 0.0) for a, b in gaps]) for frame in each] for each in cut]
+        same(mve(truth, prediction), mean(mean_distance(truth, prediction)))
+        moved = [movement(each, template, UPPER_VERTICES) for each in cut]
+        same(fdd(truth, prediction, template, UPPER), moved[0] - moved[1])
+        opened = [[mouth_gap(frame, gaps) for frame in each] for each in cut]
         same(
             lip_gap_error(lip_gap(truth, gaps), lip_gap(prediction, gaps)),
             mean([abs(one - other) for one, other in zip(*opened, strict=True)]),
@@ -130,11 +107,7 @@ def test_the_other_metrics_equal_their_naive_forms(pairs: list[tuple[np.ndarray,
 
 def test_diversity_equals_its_naive_form() -> None:
     outputs = [motion(6, seed) for seed in (1, 2, 3, 4)]
-    between = [
-        mean([distance(outputs[i][t][v], outputs[j][t][v]) for t in range(6) for v in range(20)])
-        for i in range(4)
-        for j in range(i + 1, 4)
-    ]
+    between = [mean(mean_distance(one, other)) for one, other in combinations(outputs, 2)]
     assert len(between) == 6
     same(diversity(outputs), mean(between))
 

@@ -227,6 +227,7 @@ class Report:
         outputs: every motion that was measured.
         about: what was measured: the files, the split, the seed, …
         findings: what is no mean over outputs.
+        remarks: what the user should know of the numbers.
     """
 
     metrics: tuple[Metric, ...]
@@ -235,6 +236,7 @@ class Report:
     outputs: list[Output] = field(default_factory=list)
     about: dict[str, Any] = field(default_factory=dict)
     findings: dict[str, Any] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """Return everything but the single outputs, ready for JSON."""
