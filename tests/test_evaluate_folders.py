@@ -154,7 +154,7 @@ def test_biwi_a_is_each_subject_in_its_own_identity(invoke: Talker, tmp_path: Pa
     assert report["metrics"]["lve"]["unit"] == "unit^2" and report["metrics"]["mve"]["unit"] == "unit"
     assert report["unpaired_predictions"] == ["F2_e37_condition_M4"] and len(report["unpaired_truths"]) == 22
     ran = invoke(*arguments, "--protocol", "biwi-a")
-    assert "predictions without a truth, left out (1): F2_e37_condition_M4" in ran.err
+    assert "predictions that fit nothing, left out (1): F2_e37_condition_M4" in ran.err
     assert "one template for several subjects" in ran.err and "1e-5 unit^2" in ran.out
 
 

@@ -155,7 +155,9 @@ def compare(
 def _remarks(report: Report, truths: Truths, pairs: Pairs) -> list[str]:
     """Return what the user should know of the numbers."""
     remarks = []
-    for names, what in ((pairs.strangers, "predictions without a truth"), (pairs.missing, "truths without a prediction")):
+    protocol = report.about["protocol"]
+    missing = f"sequences of {protocol} without a truth" if protocol else "truths without a prediction"
+    for names, what in ((pairs.strangers, "predictions that fit nothing"), (pairs.missing, missing)):
         if names:
             more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
             remarks.append(f"{what}, left out ({len(names)}): {', '.join(names[:NAMED])}{more}")
