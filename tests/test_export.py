@@ -198,6 +198,30 @@ def test_the_page_holds_face_and_sound(talker: Talker, take: Path, tmp_path: Pat
     assert np.corrcoef(heard[:length], said[:length])[0, 1] > 0.95  # in step, to the sample
 
 
+def test_the_page_s_shaders_compile(talker: Talker, take: Path) -> None:
+    """Breaks if the films' light no longer fits WebGL's dialect: the page's shaders, by a real driver, in that dialect."""
+    from talker_cli.render.stage import Stage
+
+    (path,) = exported(talker, take, "a.html")
+    light = json.loads(PageReader(path.read_text(encoding="utf-8")).texts["config"])["light"]
+    with Stage((16, 16)):
+        from OpenGL import GL as gl
+
+        known = {gl.glGetStringi(gl.GL_EXTENSIONS, index) for index in range(gl.glGetIntegerv(gl.GL_NUM_EXTENSIONS))}
+        if b"GL_ARB_ES3_compatibility" not in known:
+            pytest.skip("this OpenGL driver does not know WebGL's dialect")
+        for pair in (light["face"], light["ground"]):
+            program = gl.glCreateProgram()
+            for kind, text in zip((gl.GL_VERTEX_SHADER, gl.GL_FRAGMENT_SHADER), pair, strict=True):
+                shader = gl.glCreateShader(kind)
+                gl.glShaderSource(shader, light["header"] + text)
+                gl.glCompileShader(shader)
+                assert gl.glGetShaderiv(shader, gl.GL_COMPILE_STATUS), gl.glGetShaderInfoLog(shader)
+                gl.glAttachShader(program, shader)
+            gl.glLinkProgram(program)
+            assert gl.glGetProgramiv(program, gl.GL_LINK_STATUS), gl.glGetProgramInfoLog(program)
+
+
 def test_names_cannot_break_the_page(talker: Talker, take: Path, tmp_path: Path) -> None:
     """Breaks if a recording's name becomes part of the page's code."""
     name = "</script><b>&.wav"

@@ -16,9 +16,10 @@ from talker_cli.errors import OutputError
 from talker_cli.export.credits import GENERATOR, copyright_of
 from talker_cli.export.performance import Performance
 from talker_cli.files import atomic_path
-from talker_cli.render.materials import vertex_colors, vertex_gloss
-from talker_cli.render.occlusion import OPEN_POSE
-from talker_cli.render.stage import srgb_to_linear
+from talker_cli.render.light import KEY_AT
+from talker_cli.render.materials import surface_of
+from talker_cli.render.occlusion import DIRECTIONS, HORIZON, LIFT, OPEN_POSE, PIXELS, SOFTNESS
+from talker_cli.render.stage import SHADERS, srgb_to_linear
 from talker_cli.rig import Rig
 
 VIEWER = Path(__file__).parent / "viewer"
@@ -27,6 +28,7 @@ VIEWER = Path(__file__).parent / "viewer"
 MP3 = ["-map", "0:a:0", "-vn", "-sn", "-dn", "-map_metadata", "-1", "-af", "asetpts=N/SR/TB", "-ac", "1", "-ar", "48000",
        "-c:a", "libmp3lame", "-b:a", "64k"]  # fmt: skip
 MIME = "audio/mpeg"
+DESKTOP = "#version 330 core\n"  # the shaders' own dialect
 KINDS = {"uint8": "u1", "uint16": "u2", "int16": "i2", "uint32": "u4"}  # as the viewer calls them
 NECK = 0.42  # how far below the lips a portrait reaches, in heights from lips to crown
 MARGIN = 1.08
@@ -43,7 +45,7 @@ def write_html(performance: Performance, path: Path) -> None:
     arrays, config = _packed(performance)
     speech = b"" if performance.audio is None else _compressed(performance.audio, path)
     config |= {"fps": performance.fps, "names": list(rig.names), "open": OPEN_POSE, "sound": MIME if speech else None}
-    config |= {"portrait": _portrait(rig), "bounds": _bounds(rig.template)}
+    config |= {"portrait": _portrait(rig), "bounds": _bounds(rig.template), "light": _light()}
     identity = html.escape(performance.identity)
     sound = html.escape(performance.sound or "")
     content = {
@@ -82,12 +84,15 @@ def _packed(performance: Performance) -> tuple[bytes, dict[str, Any]]:
         steps.append(largest / 32767)
     curve_low = performance.coefficients.min(axis=0).astype(np.float64)
     curve_step = np.maximum(performance.coefficients.max(axis=0) - curve_low, 1e-9) / 65535
+    surface = surface_of(rig)
     # The shader squares what it gets: a gamma of 2, close to the screen's and far cheaper.
-    paint = np.concatenate([np.sqrt(srgb_to_linear(vertex_colors(rig))), vertex_gloss(rig)[:, None]], axis=1)
+    paint = np.concatenate([np.sqrt(srgb_to_linear(surface.colors)), surface.gloss[:, None]], axis=1)
+    skin = np.stack(np.broadcast_arrays(np.asarray(surface.soft), np.asarray(surface.sheen) / 2, surface.gloss)[:2], axis=1)
     arrays = {
         "template": np.round((rig.template - low) / step).astype(np.uint16),
         "faces": rig.faces.astype(wide),
         "paint": np.round(255 * paint).astype(np.uint8),
+        "skin": np.round(255 * np.clip(skin, 0, 1)).astype(np.uint8),
         "shape_rows": np.concatenate(rows).astype(wide),
         "shape_values": np.concatenate(values),
         "curves": np.round((performance.coefficients - curve_low) / curve_step).astype(np.uint16).T,  # (K, T) packs better
@@ -99,8 +104,22 @@ def _packed(performance: Performance) -> tuple[bytes, dict[str, Any]]:
         packed += np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<")).tobytes()
     shapes = {"counts": [len(each) for each in rows], "steps": steps}
     curves = {"low": curve_low.tolist(), "step": curve_step.tolist()}
-    template = {"low": low.tolist(), "step": step}
-    return bytes(packed), {"arrays": places, "template": template, "shapes": shapes, "curves": curves}
+    config = {"arrays": places, "template": {"low": low.tolist(), "step": step}, "shapes": shapes, "curves": curves}
+    return bytes(packed), {**config, "closed": surface.closed}
+
+
+def _light() -> dict[str, Any]:
+    """Return the light of talker's films: the renderer's own shaders in WebGL's dialect, and how it looks for shadows."""
+    places = {"NORMAL_LOC": 1, "TANGENT_LOC": 2, "COLOR_0_LOC": 3, "KEY_AT": "vec3({}, {}, {})".format(*KEY_AT)}
+    header = "#version 300 es\nprecision highp float;\n" + "".join(
+        f"#define {name} {value}\n" for name, value in places.items()
+    )
+    shaders = {
+        name: [(SHADERS / f"{name}{kind}").read_text(encoding="utf-8").removeprefix(DESKTOP) for kind in (".vert", ".frag")]
+        for name in ("face", "ground")
+    }
+    look = {"sides": DIRECTIONS, "pixels": PIXELS, "lift": LIFT, "horizon": HORIZON, "softness": SOFTNESS, "key": KEY_AT}
+    return {"header": header, **shaders, **look}
 
 
 def _bounds(vertices: np.ndarray) -> dict[str, list[float]]:

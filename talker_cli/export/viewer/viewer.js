@@ -1,5 +1,6 @@
 "use strict";
-// Plays a face: sparse shapes added up and normals taken anew on the processor, one draw call, the recording as the clock.
+// Plays a face in the light of talker's films: sparse shapes are added up and normals taken anew on the processor, one draw
+// call shows them, the recording is the clock.
 (async () => {
   const byId = (id) => document.getElementById(id);
   const config = JSON.parse(byId("config").textContent);
@@ -77,7 +78,7 @@
     const made = gl.createProgram();
     for (const [kind, text] of [[gl.VERTEX_SHADER, vertex], [gl.FRAGMENT_SHADER, fragment]]) {
       const shader = gl.createShader(kind);
-      gl.shaderSource(shader, `#version 300 es\nprecision highp float;\n${text}`);
+      gl.shaderSource(shader, config.light.header + text);
       gl.compileShader(shader);
       gl.attachShader(made, shader);
     }
@@ -100,79 +101,43 @@
     gl.bufferSubData(gl.ARRAY_BUFFER, 0, data);
   }
 
-  const FACE_VERTEX = `
-layout(location = 0) in vec3 position;
-layout(location = 1) in vec3 normal;
-layout(location = 2) in vec4 paint;  // square root of linear reflectance; gloss, 0 skin … 1 wet eye
-layout(location = 3) in float sky;  // the share of the sky that the vertex sees
-uniform mat4 view;
-uniform mat4 projection;
-out vec3 at;
-out vec3 facing;
-out vec4 surface;
-out float seen;
-void main() {
-  vec4 place = view * vec4(position, 1.0);
-  at = place.xyz;
-  facing = mat3(view) * normal;
-  surface = paint;
-  seen = sky;
-  gl_Position = projection * place;
-}`;
-
-  // talker's portrait light: a warm key that wraps round the cheek, a cool fill, two rims, a sky; all in the camera's space.
-  const FACE_FRAGMENT = `
-in vec3 at;
-in vec3 facing;
-in vec4 surface;
-in float seen;
-out vec4 color;
-const vec3 KEY_AT = vec3(-0.486, 0.534, 0.692), KEY = vec3(1.25, 1.14, 1.02), WRAP = vec3(0.42, 0.26, 0.19);
-const vec3 FILL_AT = vec3(0.853, 0.085, 0.515), FILL = vec3(0.21, 0.24, 0.29);
-const vec3 LEFT_AT = vec3(-0.776, 0.352, -0.523), RIGHT_AT = vec3(0.786, 0.336, -0.519), RIM = vec3(0.70, 0.76, 0.84);
-const vec3 SKY = vec3(0.30, 0.32, 0.35), GROUND = vec3(0.155, 0.120, 0.105);
-void main() {
-  vec3 n = normalize(gl_FrontFacing ? facing : -facing);
-  vec3 eye = normalize(-at);
-  vec3 albedo = surface.rgb * surface.rgb;
-  float gloss = surface.a, wet = gloss * gloss;
-  float key = dot(n, KEY_AT);
-  vec3 wrapped = max((key + WRAP) / (1.0 + WRAP), 0.0);
-  float sky = mix(seen, 1.0, 0.5 * wet);
-  vec3 hidden = mix(vec3(sky), vec3(1.0), vec3(0.14, 0.03, 0.02)) * sky;
-  vec3 light = KEY * wrapped * wrapped * (0.62 + 0.38 * wrapped) * (0.35 + 0.65 * min(sky * 1.35, 1.0));
-  light += FILL * max(dot(n, FILL_AT) * 0.75 + 0.25, 0.0) * hidden;
-  light += mix(GROUND, SKY, n.y * 0.5 + 0.5) * hidden;
-  float away = 1.0 - max(dot(n, eye), 0.0), edge = away * away * away;
-  float rims = max(dot(n, LEFT_AT), 0.0) + max(dot(n, RIGHT_AT), 0.0);
-  float glint = pow(max(dot(n, normalize(KEY_AT + eye)), 0.0), mix(16.0, 420.0, wet)) * step(0.0, key);
-  vec3 sheen = KEY * glint * mix(0.055, 1.0, gloss) + RIM * rims * (0.10 + 0.9 * edge) * mix(0.55, 0.9, gloss);
-  sheen += SKY * (0.04 + 0.5 * edge * away * away) * max(n.y, 0.0) * mix(0.3, 1.0, gloss);
-  vec3 sum = albedo * light + sheen * sky * sky * (0.35 + 0.65 * dot(albedo, vec3(0.6)));
-  sum *= gl_FrontFacing ? 1.0 : 0.45;
-  sum *= (1.0 + 0.16 * sum) / (1.0 + 0.40 * sum);
-  color = vec4(sqrt(min(sum * 1.10, 1.0)), 1.0);
-}`;
-
-  const face = program(FACE_VERTEX, FACE_FRAGMENT);
-  gl.bindVertexArray(gl.createVertexArray());
+  const face = program(...config.light.face);
+  const ground = program(...config.light.ground);
+  const wall = gl.createVertexArray();
+  gl.bindVertexArray(wall);
+  attribute(0, new Float32Array([-1, -1, 0, 3, -1, 0, -1, 3, 0]), 3, gl.FLOAT, gl.STATIC_DRAW);
+  const figure = gl.createVertexArray();
+  gl.bindVertexArray(figure);
   const vertexBuffer = attribute(0, vertices, 3, gl.FLOAT, gl.DYNAMIC_DRAW);
   const normalBuffer = attribute(1, normals, 3, gl.FLOAT, gl.DYNAMIC_DRAW);
-  attribute(2, arrays.paint, 4, gl.UNSIGNED_BYTE, gl.STATIC_DRAW);
-  const skyBuffer = attribute(3, new Float32Array(count).fill(1), 1, gl.FLOAT, gl.STATIC_DRAW);
+  const inside = new Float32Array(4 * count);  // sky seen, key seen, how far light wanders inside, broad shine
+  for (let v = 0; v < count; v++) {
+    inside[4 * v + 2] = arrays.skin[2 * v] / 255;
+    inside[4 * v + 3] = arrays.skin[2 * v + 1] / 127.5;
+  }
+  const insideBuffer = attribute(2, inside, 4, gl.FLOAT, gl.DYNAMIC_DRAW);
+  attribute(3, arrays.paint, 4, gl.UNSIGNED_BYTE, gl.STATIC_DRAW);
   gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, gl.createBuffer());
   gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, faces, gl.STATIC_DRAW);
   const faceKind = faces instanceof Uint32Array ? gl.UNSIGNED_INT : gl.UNSIGNED_SHORT;
   gl.enable(gl.DEPTH_TEST);
+  if (config.closed) gl.enable(gl.CULL_FACE);  // nothing is ever seen from behind
 
-  // Soft shadow: the head is looked at from many sides once, its mouth open; what a side hides sees no sky there.
+  // Soft shadow: the head is looked at from many sides once, its mouth open; what a side hides gets no light from there.
 
-  function skySeen() {
-    const SIDES = 48, PIXELS = 256, LIFT = 0.004;
+  const { sides, pixels, lift, horizon, softness, key } = config.light;
+  const directions = Array.from({ length: sides }, (_, side) => {
+    const y = 1 - (2 * side + 1) / sides, ring = Math.sqrt(1 - y * y), turn = Math.PI * (1 + Math.sqrt(5)) * (side + 0.5);
+    return [ring * Math.cos(turn), y, ring * Math.sin(turn)];
+  });
+  const cosines = new Float32Array(sides * count);
+  const seen = new Uint8Array(sides * count);
+
+  function lookAround() {
     config.names.forEach((name, k) => { weights[k] = config.open[name] || 0; });
     pose();
     refill(vertexBuffer, vertices);
-    const center = [0, 1, 2].map((axis) => config.bounds.low[axis] / 2 + config.bounds.high[axis] / 2);
+    const center = [0, 1, 2].map((axis) => (config.bounds.low[axis] + config.bounds.high[axis]) / 2);
     const radius = 1.05 * Math.hypot(...center.map((middle, axis) => config.bounds.high[axis] - middle));
     const depth = program(`
 layout(location = 0) in vec3 position;
@@ -190,54 +155,72 @@ void main() {
     const target = gl.createFramebuffer(), texture = gl.createTexture(), deep = gl.createRenderbuffer();
     gl.bindFramebuffer(gl.FRAMEBUFFER, target);
     gl.bindTexture(gl.TEXTURE_2D, texture);
-    gl.texStorage2D(gl.TEXTURE_2D, 1, gl.RGBA8, PIXELS, PIXELS);
+    gl.texStorage2D(gl.TEXTURE_2D, 1, gl.RGBA8, pixels, pixels);
     gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, texture, 0);
     gl.bindRenderbuffer(gl.RENDERBUFFER, deep);
-    gl.renderbufferStorage(gl.RENDERBUFFER, gl.DEPTH_COMPONENT24, PIXELS, PIXELS);
+    gl.renderbufferStorage(gl.RENDERBUFFER, gl.DEPTH_COMPONENT24, pixels, pixels);
     gl.framebufferRenderbuffer(gl.FRAMEBUFFER, gl.DEPTH_ATTACHMENT, gl.RENDERBUFFER, deep);
-    gl.viewport(0, 0, PIXELS, PIXELS);
+    gl.viewport(0, 0, pixels, pixels);
     gl.clearColor(1, 1, 1, 1);
     gl.uniform3fv(gl.getUniformLocation(depth, "center"), center);
     gl.uniform1f(gl.getUniformLocation(depth, "radius"), radius);
-    const picture = new Uint8Array(4 * PIXELS * PIXELS);
-    const sums = new Float32Array(count), totals = new Float32Array(count).fill(1e-6);
-    for (let side = 0; side < SIDES; side++) {
-      const y = 1 - (2 * side + 1) / SIDES, ring = Math.sqrt(1 - y * y), turn = Math.PI * (1 + Math.sqrt(5)) * (side + 0.5);
-      const to = [ring * Math.cos(turn), y, ring * Math.sin(turn)];
-      const right = unit(cross(Math.abs(y) < 0.9 ? [0, 1, 0] : [1, 0, 0], to)), up = cross(to, right);
+    const picture = new Uint8Array(4 * pixels * pixels);
+    directions.forEach((to, side) => {
+      const right = unit(cross(Math.abs(to[1]) < 0.9 ? [0, 1, 0] : [1, 0, 0], to)), up = cross(to, right);
       const matrix = [0, 1, 2].flatMap((axis) => [right[axis], up[axis], to[axis]]);
       gl.uniformMatrix3fv(gl.getUniformLocation(depth, "turn"), false, matrix);
       gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
       gl.drawElements(gl.TRIANGLES, faces.length, faceKind, 0);
-      gl.readPixels(0, 0, PIXELS, PIXELS, gl.RGBA, gl.UNSIGNED_BYTE, picture);
+      gl.readPixels(0, 0, pixels, pixels, gl.RGBA, gl.UNSIGNED_BYTE, picture);
+      const cell = (value) => Math.min(pixels - 1, Math.max(0, Math.floor((value / radius + 1) / 2 * pixels)));
       for (let v = 0; v < count; v++) {
-        const i = 3 * v;
-        const cosine = normals[i] * to[0] + normals[i + 1] * to[1] + normals[i + 2] * to[2];
-        if (cosine <= 0) continue;
-        const x = vertices[i] - center[0] + LIFT * radius * normals[i];
-        const h = vertices[i + 1] - center[1] + LIFT * radius * normals[i + 1];
-        const z = vertices[i + 2] - center[2] + LIFT * radius * normals[i + 2];
-        const place = (axis) => (x * axis[0] + h * axis[1] + z * axis[2]) / radius * 0.5 + 0.5;
-        const column = Math.min(PIXELS - 1, Math.max(0, Math.floor(place(right) * PIXELS)));
-        const row = Math.min(PIXELS - 1, Math.max(0, Math.floor(place(up) * PIXELS)));
-        const p = 4 * (row * PIXELS + column);
+        const i = 3 * v, nx = normals[i], ny = normals[i + 1], nz = normals[i + 2];
+        const x = vertices[i] - center[0] + lift * radius * nx;
+        const y = vertices[i + 1] - center[1] + lift * radius * ny;
+        const z = vertices[i + 2] - center[2] + lift * radius * nz;
+        const p = 4 * (cell(x * up[0] + y * up[1] + z * up[2]) * pixels + cell(x * right[0] + y * right[1] + z * right[2]));
         const nearest = picture[p] / 255 + picture[p + 1] / 65025 + picture[p + 2] / 16581375;
-        totals[v] += cosine;
-        if (1 - place(to) <= nearest) sums[v] += cosine;
+        cosines[v * sides + side] = nx * to[0] + ny * to[1] + nz * to[2];
+        seen[v * sides + side] = Number((1 - (x * to[0] + y * to[1] + z * to[2]) / radius) / 2 <= nearest);
       }
-    }
+    });
     gl.bindFramebuffer(gl.FRAMEBUFFER, null);
-    gl.deleteFramebuffer(target); gl.deleteTexture(texture); gl.deleteRenderbuffer(deep); gl.deleteProgram(depth);
-    let sky = sums.map((sum, v) => sum / totals[v]);
-    for (let pass = 0; pass < 2; pass++) {
-      const next = new Float32Array(count), met = new Float32Array(count);
-      for (let i = 0; i < faces.length; i += 3) {
-        const mean = (sky[faces[i]] + sky[faces[i + 1]] + sky[faces[i + 2]]) / 3;
-        for (let corner = i; corner < i + 3; corner++) { next[faces[corner]] += mean; met[faces[corner]] += 1; }
+    gl.deleteFramebuffer(target);
+    gl.deleteTexture(texture);
+    gl.deleteRenderbuffer(deep);
+    gl.deleteProgram(depth);
+  }
+
+  // Into one of the four numbers of `inside`: the share that each vertex sees of a light, by its sides' weights.
+  function lightSeen(place, weigh, unknown) {
+    let share = new Float32Array(count);
+    for (let v = 0; v < count; v++) {
+      let sum = 0, total = 0;
+      for (let side = 0; side < sides; side++) {
+        const weight = weigh(side, cosines[v * sides + side]);
+        total += weight;
+        sum += weight * seen[v * sides + side];
       }
-      sky = next.map((sum, v) => (met[v] ? sum / met[v] : sky[v]));
+      share[v] = total > 1e-3 ? sum / total : unknown;
     }
-    refill(skyBuffer, sky);
+    for (let pass = 0; pass < 2; pass++) {  // against the noise of few directions
+      const sums = new Float32Array(count), met = new Float32Array(count);
+      for (let i = 0; i < faces.length; i += 3) {
+        const mean = (share[faces[i]] + share[faces[i + 1]] + share[faces[i + 2]]) / 3;
+        for (let corner = i; corner < i + 3; corner++) { sums[faces[corner]] += mean; met[faces[corner]] += 1; }
+      }
+      share = share.map((value, v) => (met[v] ? sums[v] / met[v] : value));
+    }
+    for (let v = 0; v < count; v++) inside[4 * v + place] = share[v];
+  }
+
+  // The key light stands beside the camera, so its shadows wander as the camera does.
+  function lightKey(right, up, back) {
+    const towards = [0, 1, 2].map((axis) => key[0] * right[axis] + key[1] * up[axis] + key[2] * back[axis]);
+    const cosine = (to) => to[0] * towards[0] + to[1] * towards[1] + to[2] * towards[2];
+    const lobe = directions.map((to) => Math.exp(softness * (cosine(to) - 1)));
+    lightSeen(1, (side, facing) => (facing > horizon ? lobe[side] : 0), 1);
+    refill(insideBuffer, inside);
   }
 
   const cross = (a, b) => [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
@@ -248,6 +231,7 @@ void main() {
   const FIELD = Math.tan((18 * Math.PI) / 360);
   const FRONT = { yaw: 0, pitch: 0, zoom: 1 };
   const camera = { ...FRONT };
+  let lit = "";  // the view that the key's shadows were made for
 
   function cameraMatrices() {
     const aspect = canvas.width / canvas.height;
@@ -255,6 +239,8 @@ void main() {
     const distance = (Math.max(height / FIELD, width / FIELD / aspect) + depth) / camera.zoom;
     const [sy, cy, sp, cp] = [Math.sin(camera.yaw), Math.cos(camera.yaw), Math.sin(camera.pitch), Math.cos(camera.pitch)];
     const right = [cy, 0, -sy], up = [-sy * sp, cp, -cy * sp], back = [sy * cp, sp, cy * cp];
+    const view = `${camera.yaw} ${camera.pitch}`;
+    if (view !== lit) { lit = view; lightKey(right, up, back); }
     const eye = center.map((middle, axis) => middle + distance * back[axis]);
     const dot = (axis) => -(axis[0] * eye[0] + axis[1] * eye[1] + axis[2] * eye[2]);
     const size = Math.hypot(...[0, 1, 2].map((axis) => config.bounds.high[axis] - config.bounds.low[axis]));
@@ -267,7 +253,7 @@ void main() {
     };
   }
 
-  const uniforms = { view: gl.getUniformLocation(face, "view"), projection: gl.getUniformLocation(face, "projection") };
+  const uniforms = { view: gl.getUniformLocation(face, "V"), projection: gl.getUniformLocation(face, "P") };
 
   function draw(seconds) {
     const ratio = Math.min(window.devicePixelRatio || 1, 2);
@@ -277,13 +263,16 @@ void main() {
     pose();
     refill(vertexBuffer, vertices);
     refill(normalBuffer, normals);
-    gl.useProgram(face);
     const matrices = cameraMatrices();
+    gl.viewport(0, 0, width, height);
+    gl.clear(gl.DEPTH_BUFFER_BIT);
+    gl.useProgram(ground);
+    gl.bindVertexArray(wall);
+    gl.drawArrays(gl.TRIANGLES, 0, 3);
+    gl.useProgram(face);
+    gl.bindVertexArray(figure);
     gl.uniformMatrix4fv(uniforms.view, false, matrices.view);
     gl.uniformMatrix4fv(uniforms.projection, false, matrices.projection);
-    gl.viewport(0, 0, width, height);
-    gl.clearColor(0.235, 0.245, 0.26, 1);
-    gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
     gl.drawElements(gl.TRIANGLES, faces.length, faceKind, 0);
   }
 
@@ -367,13 +356,16 @@ void main() {
     camera.pitch = clamp(camera.pitch + dy * 0.006, -1.2, 1.2);
     stale = true;
   });
-  const lift = (event) => {
+  const release = (event) => {
     if (fingers.delete(event.pointerId) && fingers.size === 0 && event.type === "pointerup" && travelled < 5) toggle();
     if (fingers.size > 0) travelled = 99;  // a pinch is no click
   };
-  canvas.addEventListener("pointerup", lift);
-  canvas.addEventListener("pointercancel", lift);
-  canvas.addEventListener("wheel", (event) => { event.preventDefault(); zoom(Math.exp(-event.deltaY * 0.0012)); }, { passive: false });
+  canvas.addEventListener("pointerup", release);
+  canvas.addEventListener("pointercancel", release);
+  canvas.addEventListener("wheel", (event) => {
+    event.preventDefault();
+    zoom(Math.exp(-event.deltaY * 0.0012));
+  }, { passive: false });
   const front = () => { Object.assign(camera, FRONT); stale = true; };
   byId("play").addEventListener("click", toggle);
   byId("home").addEventListener("click", front);
@@ -395,7 +387,8 @@ void main() {
   const asked = () => { const found = /t=([\d.]+)/.exec(location.hash); if (found) seek(Number(found[1])); };
   window.addEventListener("hashchange", asked);
 
-  skySeen();
+  lookAround();
+  lightSeen(0, (_, facing) => Math.max(facing, 0), 0);
   asked();
   tick();
   document.body.dataset.ready = "yes";
