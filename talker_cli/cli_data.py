@@ -1,13 +1,37 @@
 """The commands about data: preprocess, one for each source. Imported workers stay inside the commands."""
 
+import re
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from talker_cli.cli_common import OutputFolderOption, SeedOption, guarded, note, progress, result
+from talker_cli.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from talker_cli.data.captures import Captures, Choice
+    from talker_cli.data.takes import OnProgress, Source
+
+FolderArgument = Annotated[Path, typer.Argument(help="Where the data lie.", show_default=False)]
+FpsOption = Annotated[
+    float | None, typer.Option(help="Frames a second of the dataset. [default: every n-th, at most 30]", min=1.0, max=240.0)
+]
+SourceFpsOption = Annotated[
+    float | None, typer.Option(help="Frames a second of the files, if not as usual.", min=1.0, max=1000.0)
+]
+ComponentsOption = Annotated[int | None, typer.Option(help="Of the basis.", min=1, max=512)]
+ErrorOption = Annotated[
+    str | None, typer.Option(help="Root mean square distance that the basis leaves, at most. [default: 0.1mm]")
+]
+ClipsOption = Annotated[Path | None, typer.Option(help="A CSV: name,identity and as wanted split,text,language.")]
+OnePersonOption = Annotated[str | None, typer.Option(help="Who speaks, if it is one person throughout.")]
+LicenceOption = Annotated[str | None, typer.Option(help="Of the data, recorded in the dataset.")]
+ERROR = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*(?:mm)?")
 
 preprocess_app = typer.Typer(help="Make a dataset to train on, from one of these sources.", no_args_is_help=True)
 
@@ -63,6 +87,187 @@ def articulated(
     result(output)
 
 
-@preprocess_app.callback()
-def _sources() -> None:
-    """Keep `articulated` a word of the command line while it is the only source."""
+@preprocess_app.command()
+@guarded
+def vocaset(
+    folder: FolderArgument,
+    output: OutputFolderOption,
+    fps: FpsOption = None,
+    components: ComponentsOption = None,
+    error: ErrorOption = None,
+    template: Annotated[Path | None, typer.Option(help="The mesh, if not FLAME_sample.ply in the folder.")] = None,
+    regions: Annotated[str | None, typer.Option(help="FLAME_masks.pkl, if it is not in the folder.")] = None,
+) -> None:
+    """VOCASET as downloaded, or as most repositories convert it; official splits, every second frame.
+
+    Example: talker preprocess vocaset VOCASET/ -o prepared/
+    """
+    from talker_cli.data.vocaset import open_vocaset
+
+    choice = parse_choice(components, error)
+    _captured(open_vocaset(existing(folder), template, region_files(regions)), output, choice, fps)
+
+
+@preprocess_app.command()
+@guarded
+def biwi(
+    folder: FolderArgument,
+    output: OutputFolderOption,
+    fps: FpsOption = None,
+    components: ComponentsOption = None,
+    error: ErrorOption = None,
+    template: Annotated[Path | None, typer.Option(help="The mesh, if not BIWI.ply or the scan of F2 in the folder.")] = None,
+    regions: Annotated[str | None, typer.Option(help="lve.txt,fdd.txt, if they are not in the folder's regions.")] = None,
+) -> None:
+    """BIWI as it was given out (.vl), or as most repositories convert it; official splits, 25 frames a second.
+
+    Example: talker preprocess biwi BIWI/ -o prepared/ --error 0.2mm
+    """
+    from talker_cli.data.biwi import open_biwi
+
+    choice = parse_choice(components, error)
+    _captured(open_biwi(existing(folder), template, region_files(regions)), output, choice, fps)
+
+
+@preprocess_app.command()
+@guarded
+def vertices(
+    folder: FolderArgument,
+    output: OutputFolderOption,
+    template: Annotated[
+        Path, typer.Option(help="The neutral face that the clips move: ply, obj, glb or npz.", show_default=False)
+    ],
+    source_fps: Annotated[
+        float, typer.Option(help="Frames a second of the clips; the files do not say.", min=1.0, max=1000.0, show_default=False)
+    ],
+    unit: Annotated[Literal["m", "cm", "mm"], typer.Option(help="Of clips and template.")] = "m",
+    fps: FpsOption = None,
+    components: ComponentsOption = None,
+    error: ErrorOption = None,
+    regions: Annotated[
+        str | None, typer.Option(help="FLAME_masks.pkl, or lips.txt,upper_face.txt; derived if not given.")
+    ] = None,
+    lip_pairs: Annotated[
+        Path | None, typer.Option(help="A text, an upper,lower lip vertex a line; found if not given.")
+    ] = None,
+    clips: ClipsOption = None,
+    identity: OnePersonOption = None,
+    licence: LicenceOption = None,
+) -> None:
+    """Captures of your own: IDENTITY_NAME.npy, (T, V, 3), beside IDENTITY_NAME.wav.
+
+    Example: talker preprocess vertices captures/ --template face.ply --source-fps 60 -o prepared/
+    """
+    from talker_cli.data.vertices import open_vertices
+
+    choice = parse_choice(components, error)
+    captures = open_vertices(
+        existing(folder), template=template, source_fps=source_fps, unit=unit, regions=region_files(regions),
+        lip_pairs=lip_pairs, table=clips, identity=identity, licence=licence,
+    )  # fmt: skip
+    _captured(captures, output, choice, fps)
+
+
+@preprocess_app.command()
+@guarded
+def beat(
+    folder: FolderArgument,
+    output: OutputFolderOption,
+    fps: FpsOption = None,
+    source_fps: SourceFpsOption = None,
+    clips: ClipsOption = None,
+    identity: OnePersonOption = None,
+) -> None:
+    """BEAT's ARKit curves: SPEAKER/NAME.json beside NAME.wav.
+
+    Example: talker preprocess beat beat_english_v0.2.1/ -o prepared/
+    """
+    from talker_cli.data.beat import open_beat
+
+    _curves(open_beat(existing(folder), source_fps=source_fps, table=clips, identity=identity), output, fps)
+
+
+@preprocess_app.command()
+@guarded
+def livelink(
+    folder: FolderArgument,
+    output: OutputFolderOption,
+    fps: FpsOption = None,
+    source_fps: SourceFpsOption = None,
+    clips: ClipsOption = None,
+    identity: OnePersonOption = None,
+    licence: LicenceOption = None,
+) -> None:
+    """Live Link Face takes, ARKit curves: IDENTITY_NAME.csv beside IDENTITY_NAME.mov, or .wav.
+
+    Example: talker preprocess livelink takes/ --identity Ada -o prepared/
+    """
+    from talker_cli.data.livelink import open_livelink
+
+    source = open_livelink(existing(folder), source_fps=source_fps, table=clips, identity=identity, licence=licence)
+    _curves(source, output, fps)
+
+
+def existing(folder: Path) -> Path:
+    """Return the folder.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not folder.is_dir():
+        raise InputError(f"no folder {folder}; expected where the data lie; check the path")
+    return folder
+
+
+def region_files(text: str | None) -> tuple[Path, ...]:
+    """Return the files of `--regions`, none if it was not given."""
+    from talker_cli.data.regions import parse_region_option
+
+    return parse_region_option(text) if text is not None else ()
+
+
+def parse_choice(components: int | None, error: str | None) -> "Choice":
+    """Return how good the basis must be.
+
+    Raises:
+        InputError: both were given, or the error is no length.
+    """
+    from talker_cli.data.captures import Choice
+
+    if error is None:
+        return Choice(components)
+    match = ERROR.fullmatch(error.strip())
+    if components is not None:
+        raise InputError("found --components and --error; expected one of them: the other follows")
+    if match is None or float(match[1]) <= 0:
+        raise InputError(f"found --error {error}; expected a length in millimetres, such as 0.1mm")
+    return Choice(error=float(match[1]) / 1000)
+
+
+def _captured(captures: "Captures", output: Path, choice: "Choice", fps: float | None) -> None:
+    from talker_cli.data.captures import prepare_captures
+
+    command = shlex.join(["talker", *sys.argv[1:]])
+    _run(output, lambda report: prepare_captures(captures, output, choice, fps=fps, command=command, on_progress=report))
+
+
+def _curves(source: "Source", output: Path, fps: float | None) -> None:
+    from talker_cli.data.curves import prepare_curves
+    from talker_cli.head import build_head
+
+    command = shlex.join(["talker", *sys.argv[1:]])
+    head = build_head()
+    _run(output, lambda report: prepare_curves(source, head, output, fps=fps, command=command, on_progress=report))
+
+
+def _run(output: Path, work: "Callable[[OnProgress], dict[str, Any]]") -> None:
+    """Prepare, with a bar; then show the notes, and where the dataset lies."""
+    try:
+        with progress("preparing", "clips") as advance:
+            notes = work(lambda stage, done, total: advance(done, total))
+    except KeyboardInterrupt:
+        note(f"the same command goes on where this one stopped; what is finished lies in {output}")
+        raise
+    for name, value in notes.items():
+        note(f"{name}: {value}")
+    result(output)

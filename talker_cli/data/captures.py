@@ -1,0 +1,224 @@
+"""Captured meshes as a prepared dataset: a basis of how the people of the training split move, and everybody's coefficients.
+
+Frames are read a block at a time, once for the sound, twice for the basis, once for the coefficients; see data/pca.py.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from talker_cli.data.lips import DERIVED, derived_regions, find_lip_pairs
+from talker_cli.data.pca import Spectrum, find_directions
+from talker_cli.data.prepared import SPLITS
+from talker_cli.data.takes import (
+    Lengths,
+    OnProgress,
+    Source,
+    Take,
+    Timeline,
+    check_takes,
+    fingerprint,
+    keep_speech,
+    thinned_fps,
+    write_takes,
+)
+from talker_cli.data.work import Work
+from talker_cli.errors import InputError, TalkerError
+from talker_cli.rig import Identity, Rig, RigFile
+
+MOST_COMPONENTS = 256
+SPARE = 32  # directions looked for beyond those wanted, so that the last of these are good too
+BLOCK_BYTES = 32 << 20  # of float32 vertices read at a time
+MILLIMETRE = 1000.0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How good the basis must be.
+
+    Args:
+        components: K, or None to choose it by `error`.
+        error: root mean square distance of training vertices, metres, over the whole mesh and over the lips.
+    """
+
+    components: int | None = None
+    error: float = 1e-4
+
+
+@dataclass(frozen=True)
+class Captures:
+    """A source whose motion is vertices, (N, V, 3) metres, +y up, +z out of the face.
+
+    Args:
+        source: its takes.
+        faces: (F, 3) int32.
+        templates: each identity's neutral face (V, 3) float32, metres.
+        regions: `lips` and `upper_face`, (V,) bool each; empty to derive them.
+        regions_from: the files they come from, for the notes.
+        lip_pairs: (P, 2), or None to find them.
+        about: identity -> one line.
+    """
+
+    source: Source
+    faces: np.ndarray
+    templates: dict[str, np.ndarray]
+    regions: dict[str, np.ndarray] = field(default_factory=dict)
+    regions_from: str = ""
+    lip_pairs: np.ndarray | None = None
+    about: str = ""
+
+
+def prepare_captures(
+    captures: Captures, output: Path, choice: Choice, *, fps: float | None = None, command: str = "", on_progress: OnProgress
+) -> dict[str, Any]:
+    """Write captured meshes to the folder `output` as a prepared dataset; return its notes. A killed run goes on.
+
+    Args:
+        fps: frames a second of the dataset; None takes every n-th frame so that it is at most 30.
+        command: recorded.
+        on_progress: told the stage, how much of it is done, and of how much.
+
+    Raises:
+        InputError: a take cannot be used as it is.
+        OutputError: the folder cannot be written.
+    """
+    source = captures.source
+    check_takes(source)
+    timeline = Timeline(source.source_fps, fps or thinned_fps(source.source_fps))
+    plan = {
+        "source": source.name, "takes": fingerprint(source), "fps": timeline.fps, "components": choice.components,
+        "error": choice.error, "command": command,
+        "regions": {name: np.flatnonzero(mask).tolist() for name, mask in captures.regions.items()},
+        "lip_pairs": None if captures.lip_pairs is None else captures.lip_pairs.tolist(),
+    }  # fmt: skip
+    work = Work(output, plan)
+    try:
+        lengths = keep_speech(source, work, timeline, on_progress)
+        training = [take for take in source.takes if take.split == "train"]
+        width = 3 * len(captures.templates[training[0].identity])
+        rank = (choice.components or MOST_COMPONENTS) + SPARE
+        spectrum = find_directions(
+            lambda number: (block.reshape(len(block), -1) for block in _offsets(captures, training[number], timeline, lengths)),
+            [lengths.frames[take.name] for take in training], width, rank, work,
+            lambda done, total: on_progress("finding the basis", done, total),
+        )  # fmt: skip
+        rig, notes = _rig(captures, spectrum, choice, timeline.fps)
+        _keep_coefficients(captures, rig, timeline, lengths, work, on_progress)
+        notes["reconstruction_mm"] = _errors(source.takes, work)
+        notes["components"] = len(rig.rig.names)
+        write_takes(output, source, work, rig, lengths, notes, command)
+    except TalkerError:
+        work.close(failed=True)
+        raise
+    work.close()
+    return {**source.notes, **notes, **({"cut": lengths.notes()} if lengths.notes() else {})}
+
+
+def _offsets(captures: Captures, take: Take, timeline: Timeline, lengths: Lengths) -> Iterator[np.ndarray]:
+    """Yield the displacements of a take from its person's template, blocks (n, V, 3) float32, metres."""
+    template = captures.templates[take.identity]
+    size = max(1, BLOCK_BYTES // (4 * template.size))
+    frames = lengths.frames[take.name]
+    for first in range(0, frames, size):
+        block = timeline.read(take, first, min(first + size, frames)).astype(np.float32, copy=False)
+        yield block - template
+
+
+def _rig(captures: Captures, spectrum: Spectrum, choice: Choice, fps: float) -> tuple[RigFile, dict[str, Any]]:
+    """Return the rig with a basis that is good enough, and notes on how it and its regions came about."""
+    people = captures.source.identities
+    trained = sorted({take.identity for take in captures.source.takes if take.split == "train"})
+    template = np.stack([captures.templates[name] for name in trained]).mean(0, dtype=np.float64).astype(np.float32)
+    found = len(spectrum.power)
+    if not found:
+        raise InputError(f"found no motion in the training clips of {captures.source.name}; expected faces that speak")
+    whole = spectrum.basis(found)
+    pairs = captures.lip_pairs
+    how = "given"
+    if pairs is None:
+        pairs = find_lip_pairs(template, captures.faces, whole, captures.regions.get("lips"))
+        how = "found from the motion: near at rest, parting vertically, each other's nearest"
+    if not len(pairs):
+        raise InputError(
+            f"found no lips that part in {captures.source.name}; expected a face that speaks, +y up, in metres; name the "
+            "vertices that meet with --lip-pairs FILE, an upper and a lower a line"
+        )
+    regions = captures.regions or derived_regions(template, captures.faces, pairs)
+    for name, mask in regions.items():
+        if not mask.any():
+            raise InputError(f"found no {name} in {captures.source.name}; expected a face, +y up; name it with --regions")
+    leaves = np.maximum(spectrum.rms(), spectrum.rms(regions["lips"]))
+    notes: dict[str, Any] = {
+        "regions": captures.regions_from or DERIVED,
+        "lip_pairs": f"{len(pairs)}, {how}",
+    }
+    if choice.components is not None:
+        count = min(choice.components, found)
+        if count < choice.components:
+            notes["fewer components"] = f"asked for {choice.components}, the training clips move in {found} directions"
+    else:
+        reached = np.flatnonzero(leaves <= choice.error)
+        count = int(reached[0]) if len(reached) else min(found, MOST_COMPONENTS)
+        count = max(1, min(count, MOST_COMPONENTS))
+        if leaves[count] > choice.error:
+            notes["error not reached"] = (
+                f"asked for {choice.error * MILLIMETRE:g} mm, {count} components leave {leaves[count] * MILLIMETRE:.4f} mm"
+            )
+    rig = Rig(
+        template=template,
+        faces=captures.faces.astype(np.int32),
+        basis=whole[:count].copy(),
+        names=tuple(f"pca_{number:03}" for number in range(count)),
+        regions=regions,
+        lip_pairs=pairs.astype(np.int32),
+        fps=fps,
+    )
+    identities = {name: Identity(name, captures.templates[name], None, captures.about) for name in people}
+    return RigFile(rig, identities), notes
+
+
+def _keep_coefficients(
+    captures: Captures, rigs: RigFile, timeline: Timeline, lengths: Lengths, work: Work, on_progress: OnProgress
+) -> None:
+    """Project every take onto the basis, into `work`, with what that leaves: sums and the largest of squared distances."""
+    rig, takes = rigs.rig, captures.source.takes
+    flat = rig.basis.reshape(len(rig.names), -1)
+    # The rows are orthogonal: a coefficient is a product with its row over the row's squared length.
+    inverse = flat / np.square(flat, dtype=np.float64).sum(1, keepdims=True).astype(np.float32)
+    lips = rig.regions["lips"]
+    for number, take in enumerate(takes):
+        key = f"motion-{number}"
+        if key not in work:
+            coefficients = []
+            left = {"all": [0.0, 0.0, 0], "lips": [0.0, 0.0, 0]}  # sum and largest of squares, how many
+            for block in _offsets(captures, take, timeline, lengths):
+                half = (block.reshape(len(block), -1) @ inverse.T).astype(np.float16)
+                if not np.isfinite(half).all():
+                    raise InputError(
+                        f"{take.name} moves far beyond the training clips; expected the same unit and mesh; check it"
+                    )
+                coefficients.append(half)
+                squares = np.square(block - rig.offsets(half.astype(np.float32))).sum(-1)  # (n, V)
+                for name, part in (("all", squares), ("lips", squares[:, lips])):
+                    total, largest, count = left[name]
+                    left[name] = [total + float(part.sum(dtype=np.float64)), max(largest, float(part.max())), count + part.size]
+            work.save(key, {"coefficients": np.concatenate(coefficients)}, left)
+        on_progress("finding coefficients", number + 1, len(takes))
+
+
+def _errors(takes: Sequence[Take], work: Work) -> dict[str, dict[str, float]]:
+    """Return the reconstruction error of each split, millimetres: root mean square and largest, over all and over the lips."""
+    errors: dict[str, dict[str, float]] = {}
+    for split in SPLITS:
+        left = [work.load(f"motion-{number}").metadata for number, take in enumerate(takes) if take.split == split]
+        if left:
+            errors[split] = {}
+            for name in ("all", "lips"):
+                mean = sum(part[name][0] for part in left) / sum(part[name][2] for part in left)
+                errors[split][name] = round(math.sqrt(mean) * MILLIMETRE, 6)
+                errors[split][f"{name}_largest"] = round(math.sqrt(max(part[name][1] for part in left)) * MILLIMETRE, 6)
+    return errors

@@ -1,0 +1,63 @@
+"""ARKit curves as a prepared dataset on the built-in head: no basis to find, only time to bring into line."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from talker_cli.data.takes import OnProgress, Source, Timeline, check_takes, fingerprint, keep_speech, thinned_fps, write_takes
+from talker_cli.data.work import Work
+from talker_cli.errors import InputError, TalkerError
+from talker_cli.rig import ARKIT_NAMES, Identity, RigFile
+
+BEYOND = 2.0  # a curve beyond this is no ARKit coefficient: percent, perhaps, or another column
+
+
+def prepare_curves(
+    source: Source, head: RigFile, output: Path, *, fps: float | None = None, command: str = "", on_progress: OnProgress
+) -> dict[str, Any]:
+    """Write takes of ARKit curves (T, 52), in the order of ARKIT_NAMES, as a prepared dataset; a killed run goes on.
+
+    Args:
+        head: the built-in head, whose neutral face everybody gets: curves say nothing of whose face they move.
+        fps: frames a second of the dataset; None takes every n-th frame so that it is at most 30.
+        command: recorded.
+        on_progress: told the stage, how much of it is done, and of how much.
+
+    Returns:
+        The notes.
+
+    Raises:
+        InputError: a take cannot be used as it is.
+        OutputError: the folder cannot be written.
+    """
+    check_takes(source)
+    timeline = Timeline(source.source_fps, fps or thinned_fps(source.source_fps))
+    people = {name: Identity(name, head.rig.template, head.rig.colors, source.name) for name in source.identities}
+    rig = RigFile(replace(head.rig, fps=timeline.fps), people)
+    work = Work(output, {"source": source.name, "takes": fingerprint(source), "fps": timeline.fps, "command": command})
+    try:
+        lengths = keep_speech(source, work, timeline, on_progress)
+        clipped = 0
+        for number, take in enumerate(source.takes):
+            key = f"motion-{number}"
+            if key not in work:
+                curves = timeline.read(take, 0, lengths.frames[take.name])
+                if np.abs(curves).max() > BEYOND:
+                    frame, column = np.unravel_index(int(np.abs(curves).argmax()), curves.shape)
+                    raise InputError(
+                        f"{take.name} has {ARKIT_NAMES[column]} at {curves[frame, column]:.4g}; expected curves from 0 to 1; "
+                        "export it again"
+                    )
+                outside = int(((curves < 0) | (curves > 1)).sum())
+                work.save(key, {"coefficients": np.clip(curves, 0.0, 1.0).astype(np.float16)}, {"clipped": outside})
+            clipped += work.load(key).metadata["clipped"]
+            on_progress("reading curves", number + 1, len(source.takes))
+        notes = {"values clipped to 0…1": clipped} if clipped else {}
+        write_takes(output, source, work, rig, lengths, notes, command)
+    except TalkerError:
+        work.close(failed=True)
+        raise
+    work.close()
+    return {**source.notes, **notes, **({"cut": lengths.notes()} if lengths.notes() else {})}
