@@ -7,7 +7,7 @@ import typer
 
 from talker_cli import __version__
 from talker_cli.cli_common import DeviceOption, IdentityOption, ModelOption, SeedOption, guarded, note, progress, result
-from talker_cli.cli_data import preprocess_app
+from talker_cli.cli_data import data_app, preprocess_app
 from talker_cli.cli_evaluate import evaluate
 from talker_cli.cli_export import DEFAULT_OUTPUT, OutputsOption, export, write_outputs
 from talker_cli.cli_render import render
@@ -107,5 +107,6 @@ def identities(model: ModelOption = DEFAULT_MODEL) -> None:
 
 
 app.add_typer(preprocess_app, name="preprocess")
+app.add_typer(data_app, name="data")
 for command in (render, export, train, distill, evaluate):
     app.command()(command)

@@ -1,4 +1,4 @@
-"""The commands about data: preprocess, one for each source. Imported workers stay inside the commands."""
+"""The commands about data: preprocess, one for each source, and data info. Imported workers stay inside the commands."""
 
 import re
 import shlex
@@ -12,7 +12,7 @@ from talker_cli.cli_common import OutputFolderOption, SeedOption, guarded, note,
 from talker_cli.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from talker_cli.data.captures import Captures, Choice
     from talker_cli.data.takes import OnProgress, Source
@@ -33,6 +33,7 @@ OnePersonOption = Annotated[str | None, typer.Option(help="Who speaks, if it is 
 LicenceOption = Annotated[str | None, typer.Option(help="Of the data, recorded in the dataset.")]
 ERROR = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*(?:mm)?")
 
+data_app = typer.Typer(help="Look into prepared datasets.", no_args_is_help=True)
 preprocess_app = typer.Typer(help="Make a dataset to train on, from one of these sources.", no_args_is_help=True)
 
 
@@ -61,7 +62,6 @@ def articulated(
     Example: talker preprocess articulated recordings/ --language de -o prepared/
     """
     from talker_cli.data.articulated import UNSTATED, prepare, prepare_folder
-    from talker_cli.errors import InputError
     from talker_cli.head import build_head
 
     command = shlex.join(["talker", *sys.argv[1:]])
@@ -82,8 +82,7 @@ def articulated(
                 folder, output, rig=build_head(), language=language or "en", voice=voice, licence=licence or UNSTATED,
                 seed=seed, processes=processes, cache=cache, command=command, on_progress=report,
             )  # fmt: skip
-    for name, value in notes.items():
-        note(f"{name}: {value}")
+    show_notes(notes)
     result(output)
 
 
@@ -268,6 +267,85 @@ def _run(output: Path, work: "Callable[[OnProgress], dict[str, Any]]") -> None:
     except KeyboardInterrupt:
         note(f"the same command goes on where this one stopped; what is finished lies in {output}")
         raise
-    for name, value in notes.items():
-        note(f"{name}: {value}")
+    show_notes(notes)
     result(output)
+
+
+def show_notes(notes: "Mapping[str, Any]") -> None:
+    """Show what is worth knowing of a preparation, on stderr."""
+    from talker_cli.data.info import note_lines
+
+    for line in note_lines(notes):
+        note(line)
+
+
+@data_app.command()
+@guarded
+def info(
+    dataset: Annotated[Path, typer.Argument(help="What talker preprocess wrote.", show_default=False)],
+    json_output: Annotated[bool, typer.Option("--json", help="Write everything as JSON.")] = False,
+    picture: Annotated[
+        Path | None, typer.Option(help="A PNG to draw: clips' mouth gap over their spectrogram, with phones.")
+    ] = None,
+    clips: Annotated[int, typer.Option(help="How many clips the picture shows, chosen at random.", min=1, max=60)] = 6,
+    seed: Annotated[int, typer.Option(help="Of the choice of clips.", min=0)] = 0,
+) -> None:
+    """Show what a prepared dataset holds: clips, hours, identities, splits, errors, licence.
+
+    Example: talker data info prepared/ --picture clips.png
+    """
+    import json
+
+    from talker_cli.data.info import summarise
+    from talker_cli.data.prepared import Dataset
+
+    opened = Dataset(dataset)
+    about = summarise(opened)
+    if picture is not None:
+        from talker_cli.data.picture import draw_clips
+
+        if picture.suffix.lower() != ".png":
+            raise InputError(f"found --picture {picture}; expected a name that ends in .png")
+        about["picture"] = {"path": str(picture), "clips": draw_clips(opened, picture, count=clips, seed=seed)}
+    if json_output:
+        result(json.dumps(about, indent=2, ensure_ascii=False))
+        return
+    _show(about)
+    if picture is not None:
+        result(picture)
+
+
+def _show(about: "dict[str, Any]") -> None:
+    """Print a summary: facts, then a table of splits and one of identities."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from talker_cli.data.info import error_lines, note_lines
+
+    spoken = (
+        f"{about['recorded_hours']:.2f} h of speech ({about['human_hours']:.2f} h human) in {', '.join(about['languages'])}"
+    )
+    result(f"{about['folder']}: {about['source']}")
+    result(f"licence: {about['licence']}")
+    result(f"made by: {about['command'] or 'not recorded'}")
+    result(f"{about['clips']} clips, {about['hours']:.2f} h of motion at {about['fps']:g} frames a second")
+    result(f"{about['recordings']} recordings, {spoken}; {about['with_phones']} with phones")
+    regions = ", ".join(f"{name} {count}" for name, count in about["regions"].items())
+    result(f"mesh: {about['vertices']} vertices ({regions}; {about['lip_pairs']} lip pairs), {about['faces']} triangles")
+    result(f"basis: {about['basis']}, {about['components']} components")
+    for line in (*error_lines(about["reconstruction_mm"]), *note_lines(about["notes"])):
+        result(line)
+    splits = Table("split", "clips", "hours", "identities", "voices")
+    for name, part in about["splits"].items():
+        splits.add_row(name, str(part["clips"]), f"{part['hours']:.2f}", str(len(part["identities"])), str(part["voices"]))
+    people = Table("identity", "clips", "hours", "splits")
+    for name, part in about["identities"].items():
+        people.add_row(name, str(part["clips"]), f"{part['hours']:.2f}", ", ".join(part["splits"]))
+    console = Console(width=100)
+    console.print(splits)
+    console.print(people)
+
+
+@data_app.callback()
+def _looks() -> None:
+    """Keep `info` a word of the command line while it is the only look."""

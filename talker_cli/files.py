@@ -187,8 +187,16 @@ class ArrayFile:
                 "expected a safetensors file that talker wrote; download or train it again"
             ) from error
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return one array's shape without reading the array."""
+        self._check(name)
+        return tuple(self._file.get_slice(name).get_shape())
+
     def array(self, name: str) -> np.ndarray:
         """Read one array."""
+        self._check(name)
+        return np.asarray(self._file.get_tensor(name))
+
+    def _check(self, name: str) -> None:
         if name not in self.names:
             raise ModelError(f"{self.path} lacks the array '{name}'; expected a complete file; download or train it again")
-        return np.asarray(self._file.get_tensor(name))

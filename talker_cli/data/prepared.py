@@ -150,6 +150,14 @@ class Dataset:
         """Return (T, K) float32 coefficients."""
         return self._clips.array(clip).astype(np.float32)
 
+    def frames(self, clip: str) -> int:
+        """Return a clip's length T, without reading it."""
+        return self._clips.shape(clip)[0]
+
+    def seconds(self, recording: str) -> float:
+        """Return a recording's length, without reading it."""
+        return self._speech.shape(recording)[0] / SAMPLE_RATE
+
     def clips(self, split: str) -> list[Clip]:
         """Return the clips whose recording belongs to `split`."""
         return [clip for clip in self.info.clips if self.recordings[clip.recording].split == split]

@@ -6,17 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
+from talker_cli.canvas import FONT, INK, QUIET, Canvas
 from talker_cli.evaluation.scores import Metric, Output, Report
-from talker_cli.files import atomic_path
 
 SHOWN = ("lve", "mve", "fdd", "abs_fdd", "gap_error", "diversity", "bilabials_closed", "vowels_open")
 COLUMNS = 2
-SUPERSAMPLE = 2  # drawn so many times as large, for smooth edges
 PANEL = (430, 46)  # pixels: width of a panel's axis, and height of all but its lines
-LINE, LABELS, MARGIN, FONT = 26, 190, 28, 13
-INK, QUIET, GRID, BAR, DOT = "#1b1f24", "#5b6570", "#e3e6ea", "#c9daf0", "#1f5fa8"
+LINE, LABELS, MARGIN = 26, 190, 28
+GRID, BAR, DOT = "#e3e6ea", "#c9daf0", "#1f5fa8"
 
 
 @dataclass(frozen=True)
@@ -27,39 +25,6 @@ class Line:
     value: float
     interval: tuple[float, float] | None
     half: tuple[float, float]
-
-
-class Canvas:
-    """A white picture with coordinates in pixels, drawn larger and reduced."""
-
-    def __init__(self, width: int, height: int) -> None:
-        self._size = (width, height)
-        self._image = Image.new("RGB", (width * SUPERSAMPLE, height * SUPERSAMPLE), "white")
-        self._draw = ImageDraw.Draw(self._image)
-
-    def text(self, x: float, y: float, text: str, *, anchor: str = "lm", size: float = FONT, color: str = INK) -> None:
-        """Write text; Pillow's own font has Latin letters without accents, so others become question marks."""
-        plain = text.encode("ascii", "replace").decode()
-        font = ImageFont.load_default(size * SUPERSAMPLE)
-        self._draw.text((x * SUPERSAMPLE, y * SUPERSAMPLE), plain, fill=color, font=font, anchor=anchor)
-
-    def box(self, left: float, top: float, right: float, bottom: float, color: str) -> None:
-        """Fill a rectangle."""
-        edges = [edge * SUPERSAMPLE for edge in (left, top, right, bottom)]
-        self._draw.rectangle((edges[0], edges[1], max(edges[0], edges[2] - 1), max(edges[1], edges[3] - 1)), fill=color)
-
-    def dot(self, x: float, y: float, radius: float, color: str) -> None:
-        """Fill a disc."""
-        self._draw.circle((x * SUPERSAMPLE, y * SUPERSAMPLE), radius * SUPERSAMPLE, fill=color)
-
-    def save(self, path: Path) -> None:
-        """Write the PNG.
-
-        Raises:
-            OutputError: the place cannot be written.
-        """
-        with atomic_path(path) as temporary:
-            self._image.resize(self._size, Image.Resampling.LANCZOS).save(temporary, format="PNG")
 
 
 def draw_report(report: Report, path: Path) -> None:
