@@ -76,7 +76,9 @@ def note_lines(notes: Mapping[str, Any]) -> Iterator[str]:
 
 def _words(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_words(entry)}" for key, entry in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(str, value[:5])) + (f" and {len(value) - 5} more" if len(value) > 5 else "")
-    return str(value)
+        return _some([f"{key} {_words(entry)}" for key, entry in value.items()], 12)
+    return _some(value, 5) if isinstance(value, list) else str(value)
+
+
+def _some(parts: list[Any], most: int) -> str:
+    return ", ".join(map(str, parts[:most])) + (f" and {len(parts) - most} more" if len(parts) > most else "")
