@@ -10,7 +10,7 @@ from talker_cli.animate import Animator, load_animator
 from talker_cli.data.prepared import SAMPLE_RATE, SPLITS, Clip, Dataset
 from talker_cli.errors import InputError
 from talker_cli.evaluation.conditions import SOUNDS, faster_motion
-from talker_cli.evaluation.face import Face
+from talker_cli.evaluation.face import Face, rigs_in_unit
 from talker_cli.evaluation.identities import IdentityCheck
 from talker_cli.evaluation.naming import PROTOCOLS, Protocol
 from talker_cli.evaluation.scores import (
@@ -88,7 +88,11 @@ class Evaluation:
             )
         count = min(limit or len(chosen), len(chosen))
         self.clips = [chosen[index * len(chosen) // count] for index in range(count)]
-        self.faces = {name: Face(dataset.rig.rig_of(name)) for name in dict.fromkeys(clip.identity for clip in self.clips)}
+        self.trained = {
+            clip.identity for clip in dataset.clips("train")
+        }  # a table has rows for the others, but never learned them
+        rigs = rigs_in_unit(dataset, protocol)
+        self.faces = {name: Face(rigs.rig_of(name)) for name in dict.fromkeys(clip.identity for clip in self.clips)}
 
     def item(self, clip: Clip) -> Item:
         """Return a clip as it is measured."""
@@ -178,7 +182,8 @@ def _system(animator: Animator, evaluation: Evaluation) -> System:
     def generate(item: Item, identity: str, seed: int) -> np.ndarray:
         return animator.coefficients(item.speech, identity, seed=seed)
 
-    return System(animator.sampler, generate, animator)
+    known = tuple(name for name in config.identities if name in evaluation.trained)
+    return System(animator.sampler, generate, animator, known or config.identities)
 
 
 def evaluate(
@@ -203,7 +208,7 @@ def evaluate(
     """Measure a model folder against the baselines and its own teacher.
 
     Each clip is made with its own identity; with every identity of the model, and the numbers averaged, where the protocol
-    says so or the model does not know the clip's.
+    says so or the model never learned the clip's.
 
     Args:
         model: folder with teacher and student.
@@ -239,7 +244,7 @@ def evaluate(
     if systems is None:
         systems = [name for name in SYSTEMS if name != "loudness" or "jawOpen" in names]
     made_by = load_systems(systems, model, evaluation, device)
-    report = Report(BLENDSHAPE_METRICS if blendshapes else SURFACE_METRICS, lve)
+    report = Report(BLENDSHAPE_METRICS if blendshapes else SURFACE_METRICS, lve, rule.unit if rule else "m")
     check = _identity_check(made_by, evaluation) if identities else None
     total = len(evaluation.clips) * (len(made_by) + (len(check.names) - 1 if check else 0))
     done = 0

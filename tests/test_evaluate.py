@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import Talker
 from PIL import Image
-from tiny import IDENTITIES, tiny_dataset
+from tiny import IDENTITIES, tiny_dataset, tiny_rig
 
 from talker_cli.animate import load_animator
-from talker_cli.data.prepared import SAMPLE_RATE, Dataset
+from talker_cli.data.prepared import SAMPLE_RATE, Clip, Dataset, DatasetInfo, Recording, write_dataset
 from talker_cli.evaluate import Evaluation, load_systems
 from talker_cli.evaluation.conditions import faster_20, faster_motion, noise_10db, telephone
 from talker_cli.evaluation.scores import SURFACE_METRICS, Output, estimates
@@ -21,14 +22,12 @@ from talker_cli.metrics import diversity, fdd, lip_gap, lip_gap_error, lve, lve_
 from talker_cli.model.checkpoint import save_model
 from talker_cli.model.config import ModelConfig
 from talker_cli.model.network import FaceDiffusion
-from talker_cli.rig import ARKIT_NAMES
+from talker_cli.rig import ARKIT_NAMES, Identity, RigFile, save_rig
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A tiny dataset, and a model for it that was never trained."""
-    import torch
-
     folder = tmp_path_factory.mktemp("evaluate")
     dataset, model = tiny_dataset(folder / "prepared"), folder / "model"
     model.mkdir()
@@ -222,3 +221,60 @@ def test_a_dataset_of_other_coefficients_is_refused(
     assert "found a model of 52 coefficients at 30 fps and a dataset of 52 at 60" in ran.mistake
     ran = invoke("evaluate", tiny[1], tiny[0], "--protocol", "biwi-a")
     assert "found none of the 24 clips of biwi-a" in ran.mistake
+
+
+@pytest.fixture
+def biwi(tmp_path: Path) -> Path:
+    """A dataset in BIWI's names and unit: two subjects that were trained on, and one that was not; 24 vertices."""
+    tiny, rng = tiny_rig(), np.random.default_rng(2)
+    people = {name: Identity(name, tiny.rig.template) for name in ("F2", "F3", "F1")}
+    recordings, clips, speech, motion = [], [], [], []
+    for name in ("F2_e01", "F3_e01", "F2_e37", "F3_e40", "F1_e37"):
+        split = "train" if name.endswith("e01") else "test"
+        recordings.append(Recording(name, name[:2], "en", True, split))
+        clips.append(Clip(name, name, name[:2], True))
+        speech.append((name, rng.normal(scale=3000, size=SAMPLE_RATE).astype(np.int16)))
+        motion.append((name, rng.uniform(0, 0.5, size=(30, 52)).astype(np.float32)))
+    notes = {"unit": {"what": "the square root of each face's area", "metres": 0.1875}}
+    info = DatasetInfo("BIWI", "tests", 30.0, tuple(people), tuple(recordings), tuple(clips), notes=notes)
+    write_dataset(tmp_path / "biwi", info, RigFile(tiny.rig, people), speech, motion)
+    model = tmp_path / "model"
+    model.mkdir()
+    save_rig(model / "rig.safetensors", RigFile(tiny.rig, people))
+    config = ModelConfig(
+        kind="student", rig=file_hash(model / "rig.safetensors"), names=ARKIT_NAMES, identities=tuple(people), fps=30.0,
+        feature_width=16, encoder_dilations=(1,), style_width=4, width=16, denoiser_dilations=(1,), timesteps=(256, 128),
+    )  # fmt: skip
+    network = FaceDiffusion(config)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter += 0.2 * torch.randn_like(parameter)
+    save_model(model / "student.safetensors", network)
+    return tmp_path
+
+
+def test_a_subject_that_was_never_learned_is_made_as_all_that_were(invoke: Talker, biwi: Path) -> None:
+    """Breaks if an unseen subject is made with its own row of the identity table, which holds what it began with."""
+    ran = invoke("evaluate", "model", "biwi", "--systems", "student,mean", "--csv", "out.csv", "--json", "--device", "cpu")
+    assert "lve_matrix" not in json.loads(ran.out)
+    with (biwi / "out.csv").open() as stream:
+        made = [(row["sequence"], row["condition"]) for row in csv.DictReader(stream) if row["system"] != "mean face"]
+    assert made == [("F2_e37", "F2"), ("F3_e40", "F3"), ("F1_e37", "F2"), ("F1_e37", "F3")]
+
+
+def test_biwis_protocol_measures_in_its_unit(invoke: Talker, biwi: Path) -> None:
+    """Breaks if figures in metres pass for published ones, or foreign files in the unit are held against metres."""
+    metres = json.loads(invoke("evaluate", "model", "biwi", "--systems", "mean", "--json", "--by-identity").out)["scores"][0]
+    units = json.loads(invoke("evaluate", "model", "biwi", "--systems", "mean", "--json", "--protocol", "biwi-a").out)
+    assert units["clips"] == 2 and units["metrics"]["lve"]["unit"] == "unit^2"
+    for name, (subject, row) in itertools.product(("lve", "fdd"), units["scores"][0]["identities"].items()):
+        assert row[name] == pytest.approx(metres["identities"][subject][name] / 0.1875**2, rel=1e-4)
+    dataset = Dataset(biwi / "biwi")
+    (biwi / "made").mkdir()
+    for name in ("F2_e37", "F3_e40"):
+        vertices = dataset.rig.rig_of(name[:2]).decode(dataset.coefficients(name)) / 0.1875
+        np.save(biwi / "made" / f"{name}.npy", vertices.reshape(30, -1))
+    (row,) = json.loads(invoke("evaluate", "made", "biwi", "--protocol", "biwi-a", "--json").out)["scores"]
+    assert row["lve"] < 1e-12 and row["mve"] < 1e-6
+    refused = invoke("evaluate", "model", "biwi", "--systems", "student", "--protocol", "biwi-b")
+    assert "found no identity 'F4' in the model; expected the 6 that biwi-b asks for" in refused.mistake

@@ -4,8 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from talker_cli.data.prepared import Dataset
+from talker_cli.errors import InputError
+from talker_cli.evaluation.naming import Protocol
 from talker_cli.evaluation.scores import Surface
-from talker_cli.rig import Rig
+from talker_cli.rig import Rig, RigFile
 
 
 class Face:
@@ -44,3 +47,26 @@ def part_of(rig: Rig, mask: np.ndarray) -> Rig:
         lip_pairs=place[rig.lip_pairs[mask[rig.lip_pairs].all(1)]],
         colors=None,
     )
+
+
+def rigs_in_unit(dataset: Dataset, protocol: Protocol | None) -> RigFile:
+    """Return a dataset's rigs in the unit that a protocol's figures are published in, metres without one.
+
+    A dataset of normalised meshes is prepared in metres, and notes how many of them make the published unit.
+
+    Raises:
+        InputError: the protocol's unit is another, and the dataset does not note it.
+    """
+    rigs = dataset.rig
+    if protocol is None or protocol.unit == "m":
+        return rigs
+    unit = dataset.info.notes.get("unit")
+    if not isinstance(unit, dict) or not isinstance(unit.get("metres"), float):
+        raise InputError(
+            f"found no note of the published unit in {dataset.folder}; expected it for {protocol.name}; "
+            "prepare BIWI again with: talker preprocess biwi"
+        )
+    factor = np.float32(1 / unit["metres"])
+    rig = replace(rigs.rig, template=rigs.rig.template * factor, basis=rigs.rig.basis * factor)
+    people = {name: replace(person, template=person.template * factor) for name, person in rigs.identities.items()}
+    return RigFile(rig, people)

@@ -10,6 +10,7 @@ import numpy as np
 from talker_cli.data.prepared import Dataset
 from talker_cli.data.regions import parse_region_option, read_lip_pairs, read_regions
 from talker_cli.errors import InputError
+from talker_cli.evaluation.face import rigs_in_unit
 from talker_cli.evaluation.naming import PROTOCOLS, Prediction, Protocol, parse_prediction, subject_of
 from talker_cli.evaluation.scores import (
     BLENDSHAPE_METRICS,
@@ -110,7 +111,7 @@ def compare(
         if template:
             raise InputError(f"found --template {template} with a prepared dataset, which has its own; leave it out")
         split = None if rule else split or "test"
-        truths = _prepared(Dataset(truth), split, blendshapes, regions, lip_pairs)
+        truths = _prepared(Dataset(truth), rule, split, blendshapes, regions, lip_pairs)
     else:
         if split:
             raise InputError(f"found --split {split} and {truth}, which is no prepared dataset; leave it out")
@@ -245,12 +246,19 @@ def _motions(folder: Path, blendshapes: bool, template: Path | None, regions: st
     return Truths(folder, read, tuple(files), faces.subject, faces.surface, len(faces.templates) == 1)
 
 
-def _prepared(dataset: Dataset, split: str | None, blendshapes: bool, regions: str | None, lip_pairs: Path | None) -> Truths:
+def _prepared(
+    dataset: Dataset,
+    protocol: Protocol | None,
+    split: str | None,
+    blendshapes: bool,
+    regions: str | None,
+    lip_pairs: Path | None,
+) -> Truths:
     """Return the truths of a prepared dataset, each with its identity's own template."""
     clips = {clip.name: clip for clip in (dataset.clips(split) if split else dataset.info.clips)}
     if not clips:
         raise InputError(f"found no clip in the '{split}' split of {dataset.folder}; choose another --split")
-    rigs, count = dataset.rig, len(dataset.rig.rig.template)
+    rigs, count = rigs_in_unit(dataset, protocol), len(dataset.rig.rig.template)
 
     def identity(name: str) -> str:
         return clips[name].identity

@@ -36,7 +36,7 @@ class IdentityCheck:
             self._errors.setdefault((item.clip.identity, name), []).append(errors)
         self._diversity.append(float(np.mean([face.distance(*pair) for pair in combinations(made.values(), 2)])))
         if self.system.animator:
-            self._hits.append(nearest_identity(self.system.animator, item.speech) == item.clip.identity)
+            self._hits.append(nearest_identity(self.system.animator, item.speech, self.names) == item.clip.identity)
 
     def findings(self) -> dict[str, Any]:
         """Return `retrieval`, `wrong_identity`, `lve_matrix` (a row each true identity, a column each asked for), …
@@ -63,10 +63,11 @@ class IdentityCheck:
         return float(np.concatenate([errors for pair in pairs for errors in self._errors[pair]]).mean())
 
 
-def nearest_identity(animator: Animator, speech: np.ndarray) -> str:
-    """Return the identity whose style lies nearest to what the personalizer reads off speech (S,)."""
+def nearest_identity(animator: Animator, speech: np.ndarray, known: Sequence[str]) -> str:
+    """Return which of the known identities has the style nearest to what the personalizer reads off speech (S,)."""
     network = animator.network
     frames = max(1, int(len(speech) * network.config.fps / SAMPLE_RATE))
     with torch.inference_mode():
         mel = log_mel(torch.from_numpy(speech)[None].to(animator.device), frames, network.config)
-        return network.config.identities[int(network.personalizer.similarity(network.personalizer.read(mel)).argmax())]
+        similarity = network.personalizer.similarity(network.personalizer.read(mel))[0]
+    return max(known, key=lambda name: float(similarity[network.config.identities.index(name)]))

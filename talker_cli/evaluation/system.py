@@ -25,13 +25,9 @@ Generate = Callable[[Item, str, int], np.ndarray]  # (item, identity asked for, 
 
 @dataclass(frozen=True)
 class System:
-    """Something that makes motion: what tables call it, how it does it, and its network if it has one."""
+    """Something that makes motion: what tables call it, how it does it, its network, and the identities that it learned."""
 
     title: str
     generate: Generate
     animator: Animator | None = None
-
-    @property
-    def known(self) -> tuple[str, ...]:
-        """The identities that it can be asked for; none if it has no network."""
-        return self.animator.network.config.identities if self.animator else ()
+    known: tuple[str, ...] = ()
