@@ -13,15 +13,9 @@ if TYPE_CHECKING:
 
 DEFAULT_OUTPUT = "out.npy"
 
-OutputsOption = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--output",
-        "-o",
-        help="npy, npz, csv, json, glb, usda, html, mp4, webm, gif, FOLDER/%04d.obj or .ply; may be given again.",
-        show_default=DEFAULT_OUTPUT,
-    ),
-]
+_FORMATS = "npy, npz, csv, json, glb, usda, html, mp4, webm, gif, FOLDER/%04d.obj or .ply; may be given again."
+_Outputs = Annotated[list[Path] | None, typer.Option("--output", "-o", help=_FORMATS, show_default=False)]
+OutputsOption = Annotated[list[Path] | None, typer.Option("--output", "-o", help=_FORMATS, show_default=DEFAULT_OUTPUT)]
 
 
 def write_outputs(performance: "Performance", outputs: Sequence[Path]) -> None:
@@ -37,7 +31,7 @@ def write_outputs(performance: "Performance", outputs: Sequence[Path]) -> None:
 @guarded
 def export(
     motion: Annotated[Path, typer.Argument(help="A motion that talker animate wrote (.npy).", show_default=False)],
-    output: OutputsOption = None,
+    output: _Outputs = None,
     audio: Annotated[Path | None, typer.Option(help="The sound, if not the recording that was animated.")] = None,
 ) -> None:
     """Write a motion in other programs' formats, without animating again.

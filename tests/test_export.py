@@ -14,6 +14,7 @@ import pytest
 import soundfile
 from conftest import IDENTITY, Talker, ffmpeg, sha256, spoken, streams
 
+from talker_cli.data.livelink import read_csv
 from talker_cli.errors import InputError
 from talker_cli.export.arkit import arkit_coefficients, bounded_least_squares
 from talker_cli.export.credits import OWN_HEAD, copyright_of
@@ -86,6 +87,9 @@ def test_curves_come_back(talker: Talker, take: Path) -> None:
         assert re.fullmatch(r"\d\d:\d\d:\d\d:\d\d\.\d\d\d", row[0])
         hours, minutes, seconds, frames = map(float, row[0].split(":"))
         assert frames < 60 and abs(3600 * hours + 60 * minutes + seconds + frames / 60 - index / 30) < 1e-5
+
+    seconds, again = read_csv(table)  # as training data
+    assert np.abs(seconds - np.arange(FRAMES) / 30).max() < 1e-5 and np.abs(again - curves).max() < 1e-6
 
     read = json.loads(text.read_text())
     assert read["fps"] == 30 and read["names"] == list(ARKIT_NAMES) and read["identity"] == IDENTITY and read["seed"] == 3
