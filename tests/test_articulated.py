@@ -303,6 +303,18 @@ def test_flite_tells_its_phones():
     check_sound_under(speech, phones)
 
 
+@pytest.mark.skipif(shutil.which("festival") is None, reason="festival is not installed")
+@pytest.mark.parametrize(("name", "bilabials"), [("ked", "M B B B P M P B M P"), ("dita", "B B P B M M M M B M B P")])
+def test_festival_tells_its_phones(name, bilabials):
+    voice = next(voice for voice in SYNTHETIC_VOICES if voice.name == f"festival_{name}")
+    folders = Path("/usr/share/festival/voices").glob(f"*/{voice.voice}")
+    if not any(folders):
+        pytest.skip(f"festival's voice {voice.voice} is not installed")
+    speech, phones = synthesise(voice, SENTENCE if voice.language == "en" else SENTENCES_ABROAD[voice.language][0])
+    assert " ".join(phone for phone, _, _ in phones if phone in ("P", "B", "M")) == bilabials
+    check_sound_under(speech, phones)
+
+
 @needs_flite
 def test_alignment_agrees_with_flites_own_times():
     pytest.importorskip("pocketsphinx", reason="pocketsphinx (the extra [corpus]) is not installed")

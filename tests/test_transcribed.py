@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import wave
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,9 @@ from talker_cli.data.articulated.voices import SYNTHETIC_VOICES
 from talker_cli.data.prepared import SAMPLE_RATE, Dataset
 from talker_cli.errors import InputError
 
-needs_voices = pytest.mark.skipif(
-    shutil.which("flite") is None or shutil.which("espeak-ng") is None, reason="flite or espeak-ng is not installed"
-)
+MISSING = [program for program in ("flite", "espeak-ng") if shutil.which(program) is None]
+MISSING += [] if find_spec("pocketsphinx") else ["pocketsphinx (the extra [corpus])"]
+needs_voices = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
 COMMAND = [sys.executable, "-m", "talker_cli", "preprocess", "articulated"]
 VOICES = {"slt": "f", "rms": "m"}
 SHORT = sorted(SENTENCES, key=len)[: AT_ONCE + 2]  # of each voice; in all more than two shares

@@ -26,7 +26,7 @@ SOURCE = (
 LICENCE = (
     "Recordings: "
     + "; ".join(f"{source.voice} {source.licence}" for source in PROMPT_VOICES)
-    + ". Synthetic voices: flite (BSD-like), festival (see festival.LICENCES), espeak-ng (GPL-3.0 program, its "
+    + ". Synthetic voices: flite (BSD-like), festival (see manifest.csv), espeak-ng (GPL-3.0 program, its "
     "output is free). Motion: Apache-2.0"
 )
 
