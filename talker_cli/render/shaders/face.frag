@@ -1,12 +1,11 @@
 #version 330 core
 // What shines: skin's broad sheen and its finer one, lips and tongue, wet teeth, and eyes that mirror the key light's window;
-// rims from behind. Written for a software rasteriser: no loops, no textures, powers by squaring, two roots a pixel.
+// rims from behind. Written for a software rasteriser: no loops, no textures, powers by squaring, one root before the last.
+// The lens is long, so that the eye is taken to be far away, at +z.
 
-in vec3 at;
 in vec3 facing;
-in vec3 albedo;
-in vec3 diffuse;
-in vec4 sheen;  // gloss, strength of the broad shine, key seen, sky seen
+in vec3 matt;
+in vec4 sheen;  // gloss, strength of the broad shine, key seen, how much of any shine is left
 out vec4 frag_color;
 
 const vec3 KEY = vec3(1.25, 1.16, 1.06);
@@ -20,13 +19,10 @@ const vec3 SKY = vec3(0.30, 0.33, 0.38);
 void main()
 {
     vec3 n = normalize(facing);
-    vec3 eye = normalize(-at);
     float gloss = sheen.x;
     float wet = gloss * gloss;
-    float facing_eye = dot(n, eye);
 
-    vec3 between = normalize(KEY_AT + eye);
-    float shine = max(dot(n, between), 0.0);
+    float shine = max(dot(n, normalize(KEY_AT + vec3(0.0, 0.0, 1.0))), 0.0);
     float x4 = shine * shine;
     x4 *= x4;
     float x16 = x4 * x4;
@@ -36,22 +32,20 @@ void main()
     float lit = step(0.0, dot(n, KEY_AT)) * sheen.z;
     // Skin: much of the broad lobe, a little of the fine one. Wet things: the fine one, and the window itself.
     float lobes = sheen.y * (0.040 * x16 + 0.075 * x64) + gloss * (0.06 * x16 + 0.55 * x64 * (1.0 - wet));
-    vec3 mirrored = 2.0 * facing_eye * n - eye;
+    vec3 mirrored = 2.0 * n.z * n - vec3(0.0, 0.0, 1.0);
     vec2 off = abs(vec2(dot(mirrored, WINDOW_RIGHT), dot(mirrored, WINDOW_UP)));
     vec2 inside = clamp((vec2(0.20, 0.26) - off) * 14.0, 0.0, 1.0);
     float window = inside.x * inside.y * step(0.0, dot(mirrored, KEY_AT)) * wet * wet;
 
-    float away = 1.0 - max(facing_eye, 0.0);
+    float away = 1.0 - max(n.z, 0.0);
     float edge = away * away;
     float fresnel = 0.03 + 0.6 * edge * edge * away;
     float rims = max(dot(n, RIM_LEFT_AT), 0.0) + max(dot(n, RIM_RIGHT_AT), 0.0);
     vec3 shone = KEY * (lobes * lit + 1.5 * window * sheen.z);
-    shone += RIM * rims * (0.10 + 0.9 * edge * away) * (0.5 + 0.4 * gloss);
-    shone += SKY * fresnel * max(mirrored.y + 0.2, 0.0) * (0.35 + 1.2 * gloss);
-    shone *= sheen.w * sheen.w;
+    shone += RIM * (rims * (0.10 + 0.9 * edge * away) * (0.5 + 0.4 * gloss));
+    shone += SKY * (fresnel * max(mirrored.y + 0.2, 0.0) * (0.35 + 1.2 * gloss));
 
-    vec3 color = albedo * diffuse + shone * (0.4 + 0.6 * dot(albedo, vec3(0.6)) + wet);
-    color = gl_FrontFacing ? color : albedo * vec3(0.10, 0.085, 0.08);
+    vec3 color = gl_FrontFacing ? matt + shone * sheen.w : matt * 0.14;
     // The shoulder keeps highlights from clipping; the square root is the screen's gamma, as in the colours' encoding.
     color = color * (1.0 + 0.16 * color) / (1.0 + 0.40 * color);
     frag_color = vec4(sqrt(min(color * 1.10, 1.0)), 1.0);

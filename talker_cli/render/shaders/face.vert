@@ -11,11 +11,10 @@ layout(location = COLOR_0_LOC) in vec4 color_0;  // rgb: square root of linear r
 uniform mat4 V;
 uniform mat4 P;
 
-out vec3 at;
+// Few values go on to the pixels: a software rasteriser pays for each of them once a triangle.
 out vec3 facing;
-out vec3 albedo;
-out vec3 diffuse;
-out vec4 sheen;  // gloss, strength of the broad shine, key seen, sky seen
+out vec3 matt;
+out vec4 sheen;  // gloss, strength of the broad shine, key seen, how much of any shine is left
 
 const vec3 KEY = vec3(1.33, 1.24, 1.13);
 const vec3 FILL_AT = vec3(0.853, 0.085, 0.515);
@@ -27,7 +26,6 @@ const vec3 WRAP = vec3(0.44, 0.24, 0.16);
 void main()
 {
     vec4 place = V * vec4(position, 1.0);
-    at = place.xyz;
     facing = mat3(V) * normal;
     vec3 n = facing;
     // Eyes, teeth and tongue are clear: light gets into them from more sides than they see.
@@ -46,8 +44,9 @@ void main()
     light += FILL * max(dot(n, FILL_AT) * 0.72 + 0.28, 0.0) * hidden;
     light += mix(FLOOR, SKY, n.y * 0.5 + 0.5) * hidden;
 
-    albedo = color_0.rgb * color_0.rgb;
-    diffuse = light;
-    sheen = vec4(color_0.a, tangent.w, seen, sky);
+    vec3 albedo = color_0.rgb * color_0.rgb;
+    matt = albedo * light;
+    float left = sky * sky * (0.4 + 0.6 * dot(albedo, vec3(0.6)) + color_0.a * color_0.a);
+    sheen = vec4(color_0.a, tangent.w, seen, left);
     gl_Position = P * place;
 }
