@@ -56,8 +56,8 @@ def _lines(performance: Performance, path: Path) -> Iterator[str]:
     yield f"    uniform matrix4d[] restTransforms = [{ONE}]\n    rel skel:animationSource = </Face/Speech>\n}}\n"
     yield 'def SkelAnimation "Speech"\n{'
     yield f"    uniform token[] blendShapes = [{_tokens(names)}]\n    float[] blendShapeWeights.timeSamples = {{"
-    for index, row in enumerate(performance.coefficients.tolist()):
-        yield f"        {index}: [{', '.join(f'{value:.9g}' for value in row)}],"
+    for index, row in enumerate(performance.coefficients):
+        yield f"        {index}: [{', '.join(f'{value:.9g}' for value in row.tolist())}],"
     yield "    }\n}\n"
     yield from _mesh(rig, names)
     yield from _materials([material for material, _ in parts(rig)])
