@@ -118,6 +118,8 @@ def evaluate(
     for place in (csv, plot):
         if place:
             check_writable(place)
+    if not subject.is_dir():
+        subject = _built_in(subject)
     is_model = any((subject / name).is_file() for name in ("teacher.safetensors", "student.safetensors"))
     of_models = {
         "--systems": systems, "--no-identities": not identities, "--takes": takes > 1, "--condition": condition != "clean",
@@ -130,6 +132,8 @@ def evaluate(
         if given:
             kinds = ("a model", "motions") if is_model else ("motions", "models")
             raise InputError(f"found {option} and {subject}, which holds {kinds[0]}; it is for {kinds[1]} alone; leave it out")
+    if blendshapes and lve != "codetalker":
+        raise InputError(f"found --lve {lve} with --blendshapes, whose LVE has one form; leave one out")
     if split and protocol:
         raise InputError(f"found --split {split} and --protocol {protocol}, which names its own sequences; leave one out")
     if is_model:
@@ -164,6 +168,19 @@ def evaluate(
         result(json.dumps(report.as_json(), indent=2))
         return
     _show(report, by_identity)
+
+
+def _built_in(subject: Path) -> Path:
+    """Return the folder of a built-in model that is given by its name."""
+    from talker_cli.errors import InputError, ModelError
+    from talker_cli.model.folder import model_folder
+
+    try:
+        return model_folder(str(subject))
+    except ModelError as error:
+        raise InputError(
+            f"no folder {subject}; expected a model's, a built-in model's name (talker-base), or a folder of motions"
+        ) from error
 
 
 def _show(report: "Report", by_identity: bool) -> None:

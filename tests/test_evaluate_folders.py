@@ -224,8 +224,8 @@ class Hostile:
     [
         (lambda f: np.save(f / "made" / FIRST, random(1, 5, 19 * 3)), (), "has 19 vertices; expected 18, as vertices_npy has"),
         (nan_in_frame_4, (), f"{FIRST} holds NaN or infinity, first in frame 4"),
-        (lambda f: (f / "empty").mkdir(), ("EMPTY",), "found no .npy or .npz in empty; expected a folder of predictions"),
-        (lambda f: None, ("NOWHERE",), "no folder nowhere; expected one with motions"),
+        (lambda f: (f / "empty").mkdir(), ("EMPTY",), "found neither motions (.npy, .npz) nor a model in empty"),
+        (lambda f: None, ("NOWHERE",), "no folder nowhere; expected a model's, a built-in model's name"),
         (lambda f: [p.rename(p.with_name(f"x{p.name}")) for p in (f / "made").iterdir()], (), "expected the same names"),
         (lambda f: (f / "lve.txt").write_text("1,2,18"), ("--regions", "lve.txt,pairs.txt"), "lve.txt names vertex 18"),
         (lambda f: (f / "FLAME_masks.pkl").write_bytes(pickle.dumps(Hostile())), (), "FLAME_masks.pkl asks for"),
@@ -238,6 +238,7 @@ class Hostile:
         (lambda f: None, ("--split", "test"), "which is no prepared dataset"),
         (lambda f: None, ("--systems", "student"), "found --systems and made, which holds motions; it is for"),
         (lambda f: None, ("--blendshapes",), "expected ARKit coefficients (T, 52)"),
+        (lambda f: None, ("--blendshapes", "--lve", "imitator"), "whose LVE has one form"),
         (lambda f: None, ("--plot", "nowhere/a.png"), "the folder nowhere does not exist"),
     ],
 )  # fmt: skip

@@ -12,6 +12,7 @@ from talker_cli.evaluation.scores import Metric, Output, Report
 
 SHOWN = ("lve", "mve", "fdd", "abs_fdd", "gap_error", "diversity", "bilabials_closed", "vowels_open")
 COLUMNS = 2
+HEAD = 70  # pixels over the panels
 PANEL = (430, 46)  # pixels: width of a panel's axis, and height of all but its lines
 LINE, LABELS, MARGIN = 26, 190, 28
 GRID, BAR, DOT = "#e3e6ea", "#c9daf0", "#1f5fa8"
@@ -40,14 +41,16 @@ def draw_report(report: Report, path: Path) -> None:
     panels = {key: _panel(report, key, lines, by_identity=bool(single)) for key in keys}
     matrix = report.findings.get("lve_matrix")
     height = PANEL[1] + LINE * len(lines) + MARGIN
-    below = (len(keys) + COLUMNS - 1) // COLUMNS * height + 2 * MARGIN
+    below = (len(keys) + COLUMNS - 1) // COLUMNS * height + HEAD
     width = MARGIN + COLUMNS * (LABELS + PANEL[0] + MARGIN)
     canvas = Canvas(width, below + (_matrix_height(matrix) if matrix else 0))
     note = "dot and line: mean and its 95 % interval (bootstrap over sequences); bar: the middle half of the sequences"
-    canvas.text(MARGIN, MARGIN, note, color=QUIET)
+    about = (report.about.get(key) for key in ("model", "predictions", "dataset", "truth", "split", "protocol", "condition"))
+    canvas.text(MARGIN, MARGIN - 6, ", ".join(str(each) for each in about if each), size=FONT + 2)
+    canvas.text(MARGIN, MARGIN + 14, note, color=QUIET)
     for place, (heading, entries) in enumerate(panels.values()):
         left = MARGIN + place % COLUMNS * (LABELS + PANEL[0] + MARGIN)
-        _draw_panel(canvas, left, 2 * MARGIN + place // COLUMNS * height, heading, entries)
+        _draw_panel(canvas, left, HEAD + place // COLUMNS * height, heading, entries)
     if matrix:
         _draw_matrix(canvas, below, matrix, report)
     canvas.save(path)

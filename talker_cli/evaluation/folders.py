@@ -106,7 +106,7 @@ def compare(
     rule = PROTOCOLS[protocol] if protocol else None
     files = motion_files(predictions, blendshapes)
     if not files:
-        raise InputError(f"found no {' or '.join(SUFFIXES)} in {predictions}; expected a folder of predictions; check the path")
+        raise InputError(f"found neither motions ({', '.join(SUFFIXES)}) nor a model in {predictions}; check the path")
     if (truth / "dataset.json").is_file():
         if template:
             raise InputError(f"found --template {template} with a prepared dataset, which has its own; leave it out")
