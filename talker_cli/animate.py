@@ -13,7 +13,8 @@ from talker_cli.audio import load_speech
 from talker_cli.errors import InputError, ModelError
 from talker_cli.export.performance import Performance
 from talker_cli.files import file_hash
-from talker_cli.identities import STAND_IN_NOTE, resolve_identity
+from talker_cli.identities import Cast, Chosen, Manner, style_space
+from talker_cli.library import Library
 from talker_cli.model.audio_encoder import log_mel
 from talker_cli.model.checkpoint import load_model
 from talker_cli.model.config import MAX_TIMESTEP, SAMPLE_RATE
@@ -21,6 +22,7 @@ from talker_cli.model.device import choose_device
 from talker_cli.model.diffusion import OnStep, frame_noise, sample_ddim, sample_ddpm, uniform_timesteps
 from talker_cli.model.folder import model_folder
 from talker_cli.model.network import FaceDiffusion
+from talker_cli.model.reading import read_style
 from talker_cli.rig import ARKIT_NAMES, Rig, load_rig
 
 
@@ -70,13 +72,19 @@ class Animator:
 
     @torch.inference_mode()
     def coefficients(
-        self, speech: np.ndarray, identity: str, *, seed: int = 0, guidance: float | None = None, on_step: OnStep | None = None
+        self,
+        speech: np.ndarray,
+        identity: str | Manner,
+        *,
+        seed: int = 0,
+        guidance: float | None = None,
+        on_step: OnStep | None = None,
     ) -> np.ndarray:
         """Return the motion of speech as coefficients (T, K), T = floor(S * fps / 16000).
 
         Args:
             speech: (S,) float32, 16 kHz.
-            identity: full name of a row of the identity table.
+            identity: full name of a row of the identity table, or the manner of anybody else.
             seed: of the noise; the same seed gives the same motion.
             guidance: scale, 1 = off; None takes the model's default.
             on_step: called after each denoising step.
@@ -93,8 +101,7 @@ class Animator:
         scale = config.guidance_scale if guidance is None else guidance
         mel = log_mel(torch.from_numpy(speech)[None].to(self.device), frames, config)
         features = network.encoder(mel)  # (1, T, D)
-        row = torch.tensor([config.identities.index(identity)], device=self.device)
-        style = network.personalizer.named(row)  # (1, S)
+        style = self._style(identity)  # (1, S)
 
         def predict_x0(x_t: Tensor, t: float) -> Tensor:
             return network.guided_x0(x_t, torch.full((1,), t, device=self.device), features, style, scale)
@@ -110,8 +117,16 @@ class Animator:
         else:
             x0 = sample_ddim(predict_x0, noise, uniform_timesteps(self.steps), on_step)
         coefficients = network.denormalise(x0)[0].cpu().numpy()
+        if isinstance(identity, Manner) and identity.offset is not None:
+            coefficients = coefficients + identity.offset
         # ARKit's shapes are defined from 0 to 1; other bases have no bounds.
         return np.clip(coefficients, 0.0, 1.0) if config.names == ARKIT_NAMES else coefficients
+
+    def _style(self, identity: str | Manner) -> Tensor:
+        if isinstance(identity, Manner):
+            return torch.from_numpy(identity.style)[None].to(self.device)
+        row = torch.tensor([self.network.config.identities.index(identity)], device=self.device)
+        return self.network.personalizer.named(row)
 
 
 def load_animator(folder: Path, steps: str, device: str) -> Animator:
@@ -144,6 +159,8 @@ def animate_file(
     steps: str = "8",
     seed: int = 0,
     guidance: float | None = None,
+    style_scale: float = 1.0,
+    library: Path | None = None,
     device: str = "auto",
     check_rig: Callable[[Rig], None] = lambda rig: None,
     on_note: Callable[[str], None],
@@ -153,11 +170,13 @@ def animate_file(
 
     Args:
         audio: any recording that ffmpeg reads.
-        identity: name, or the beginning of one.
+        identity: name or the beginning of one, identity file, "auto", or a mix; see `Cast.resolve`.
         model: built-in name or folder.
         steps: "8" for the student, another number for the teacher with that many DDIM steps, "full" for its full sampler.
         seed: of the noise.
         guidance: scale for the teacher, None for its default.
+        style_scale: 1 = the identity's style, 0 = the average, 2 = twice as far from it.
+        library: the folder of enrolled identities, None for the user's own.
         device: "auto", "cpu" or "cuda".
         check_rig: called with the identity's rig before any work goes into moving it.
         on_note: called with a line the user should read.
@@ -169,27 +188,29 @@ def animate_file(
     started = time.perf_counter()
     folder = model_folder(model)
     rigs = load_rig(folder / "rig.safetensors")
-    name = resolve_identity(identity, list(rigs.identities))
-    rig = rigs.rig_of(name)
-    check_rig(rig)
     animator = load_animator(folder, steps, device)
     speech = load_speech(audio)
-    if name.startswith("FaceTalk_") and "stand-in" in rigs.identities[name].about:
-        on_note(STAND_IN_NOTE)
-    coefficients = animator.coefficients(speech, name, seed=seed, guidance=guidance, on_step=on_step)
-    about = _about(animator, folder, audio, name, seed, guidance)
-    performance = Performance(coefficients, rig, animator.network.config.fps, about, audio)
+    space = style_space(folder)
+    cast = Cast(rigs, space, Library(library), style_scale, lambda: read_style(animator.network, speech, animator.device))
+    chosen = cast.resolve(identity)
+    check_rig(chosen.rig)
+    for line in chosen.notes:
+        on_note(line)
+    coefficients = animator.coefficients(speech, chosen.manner, seed=seed, guidance=guidance, on_step=on_step)
+    about = {**_about(animator, folder, audio, chosen, seed, guidance), "style_scale": style_scale}
+    performance = Performance(coefficients, chosen.rig, animator.network.config.fps, about, audio)
     return Animated(performance, animator.sampler, time.perf_counter() - started)
 
 
 def _about(
-    animator: Animator, folder: Path, audio: Path, identity: str, seed: int, guidance: float | None
+    animator: Animator, folder: Path, audio: Path, chosen: Chosen, seed: int, guidance: float | None
 ) -> dict[str, object]:
     """Return the sidecar: everything needed to make the motion again, and to render it."""
     config = animator.network.config
     return {
         "fps": config.fps,
-        "identity": identity,
+        "identity": chosen.name,
+        "face": chosen.face,
         "rig": {"path": str((folder / "rig.safetensors").resolve()), "sha256": config.rig},
         "audio": {"path": str(audio.resolve()), "sha256": file_hash(audio)},
         "model": {"path": str(folder.resolve()), "sha256": file_hash(folder / f"{config.kind}.safetensors")},

@@ -6,15 +6,26 @@ from typing import Annotated
 import typer
 
 from talker_cli import __version__
-from talker_cli.cli_common import DeviceOption, IdentityOption, ModelOption, SeedOption, guarded, note, progress, result
+from talker_cli.cli_common import (
+    DEFAULT_MODEL,
+    DeviceOption,
+    IdentityOption,
+    LibraryOption,
+    ModelOption,
+    SeedOption,
+    guarded,
+    note,
+    progress,
+    result,
+)
 from talker_cli.cli_data import data_app, preprocess_app
 from talker_cli.cli_evaluate import evaluate
 from talker_cli.cli_export import DEFAULT_OUTPUT, OutputsOption, export, write_outputs
+from talker_cli.cli_identities import enroll, identities
 from talker_cli.cli_render import render
 from talker_cli.cli_training import distill, train
 
 DEFAULT_IDENTITY = "FaceTalk_170725"
-DEFAULT_MODEL = "talker-base"
 
 app = typer.Typer(
     name="talker",
@@ -53,6 +64,8 @@ def animate(
     steps: Annotated[str, typer.Option(help="8: the student. Another number: the teacher. full: all its steps.")] = "8",
     seed: SeedOption = 0,
     guidance: Annotated[float | None, typer.Option(help="How strictly the teacher follows speech and style; 1 is off.")] = None,
+    style_scale: Annotated[float, typer.Option(help="0: the average style; 1: the identity's; 2: twice as far from it.")] = 1.0,
+    library: LibraryOption = None,
     device: DeviceOption = "auto",
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
@@ -77,6 +90,8 @@ def animate(
             steps=steps,
             seed=seed,
             guidance=guidance,
+            style_scale=style_scale,
+            library=library,
             device=device,
             check_rig=lambda rig: check_rig(outputs, rig),
             on_note=note,
@@ -89,24 +104,9 @@ def animate(
     write_outputs(performance, outputs)
 
 
-@app.command()
-@guarded
-def identities(model: ModelOption = DEFAULT_MODEL) -> None:
-    """List whom a model can animate.
-
-    Example: talker identities
-    """
-    from talker_cli.identities import STAND_IN_NOTE, list_identities
-
-    people = list_identities(model)
-    width = max((len(person.name) for person in people), default=0)
-    for person in people:
-        result(f"{person.name:<{width}}  {person.about}")
-    if any("stand-in" in person.about for person in people):
-        note(STAND_IN_NOTE)
-
-
 app.add_typer(preprocess_app, name="preprocess")
 app.add_typer(data_app, name="data")
-for command in (render, export, train, distill, evaluate):
+for command in (render, export, train, distill, evaluate, enroll):
     app.command()(command)
+app.command("enroll-identity", help="The same as enroll.")(enroll)
+app.add_typer(identities)

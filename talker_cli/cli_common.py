@@ -14,10 +14,16 @@ from talker_cli.errors import InputError, TalkerError
 P = ParamSpec("P")
 R = TypeVar("R")
 
+DEFAULT_MODEL = "talker-base"
 MISTAKE = 2  # exit code of what the user can mend
 INTERRUPTED = 130  # as shells report Ctrl-C
 
-IdentityOption = Annotated[str, typer.Option("--identity", "-i", help="Who speaks: a name, or the beginning of one.")]
+IdentityOption = Annotated[
+    str, typer.Option("--identity", "-i", help="Who speaks: a name or its beginning, a file, auto, or anna:0.7,bert:0.3.")
+]
+LibraryOption = Annotated[
+    Path | None, typer.Option("--library", help="The folder of enrolled identities; your own by default.", show_default=False)
+]
 ModelOption = Annotated[str, typer.Option("--model", help="A built-in model's name, or a folder with weights.")]
 OutputFolderOption = Annotated[Path, typer.Option("--output", "-o", help="The folder to write.", show_default=False)]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of the noise: the same seed gives the same motion.")]

@@ -10,6 +10,7 @@ import numpy as np
 from talker_cli.audio import check_file
 from talker_cli.errors import InputError
 from talker_cli.files import file_hash
+from talker_cli.identities import face_of
 from talker_cli.mesh import Mesh, checked, read_mesh
 from talker_cli.motion import RELEASE_EVERY, Motion, read_motion, release, sidecar_path
 from talker_cli.render.avatar import read_avatar
@@ -158,6 +159,9 @@ def rig_of_motion(path: Path, motion: Motion) -> Rig:
     if digest is not None and file_hash(place) != digest:
         raise InputError(f"the rig at {place} is not the one {path} was made for (its SHA-256 differs); animate again")
     content = load_rig(place)
+    own = face_of(motion.about, content, sidecar)
+    if own is not None:
+        return own
     if identity is None:
         return content.rig
     if identity not in content.identities:

@@ -1,0 +1,115 @@
+"""A folder of recordings -> an identity: the style read off the voice, fitted to motion where there is some, and a face."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from talker_cli import __version__
+from talker_cli.animate import Animator
+from talker_cli.enrolment.clips import Collection, OnClip, Spread, collect, spread
+from talker_cli.errors import IdentityError
+from talker_cli.files import file_hash
+from talker_cli.identities import StyleSpace, style_space
+from talker_cli.identity_file import Enrolled, Face
+from talker_cli.model.checkpoint import load_model
+from talker_cli.model.device import choose_device
+from talker_cli.model.folder import model_folder
+from talker_cli.model.reading import window_styles
+from talker_cli.rig import RigFile, load_rig
+
+NEAREST = 3  # known identities that are told of
+TEACHER_STEPS = 8  # of a model without a student, where motion is sampled
+OnNote = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """What an enrolment came to: the identity, and what the user should know of it."""
+
+    person: Enrolled
+    collection: Collection
+    spread: Spread
+    nearest: list[tuple[str, float]]
+
+
+class Enroller:
+    """A model, ready to enrol voices.
+
+    Args:
+        model: built-in name or folder.
+        device: "auto", "cpu" or "cuda".
+
+    Raises:
+        ModelError: the weights are missing or damaged.
+        MachineError: no such device.
+    """
+
+    def __init__(self, model: str, device: str = "auto") -> None:
+        folder = model_folder(model)
+        self.rigs: RigFile = load_rig(folder / "rig.safetensors")
+        self.space: StyleSpace = style_space(folder)
+        kind = "student" if (folder / "student.safetensors").is_file() else "teacher"
+        network = load_model(folder / f"{kind}.safetensors", kind)
+        self.animator = Animator(network, TEACHER_STEPS, choose_device(device))
+
+    def enroll(
+        self, folder: Path, paths: Sequence[Path], name: str, *, face: Face | None = None, on_note: OnNote, on_clip: OnClip
+    ) -> Enrolment:
+        """Make an identity of recordings.
+
+        Args:
+            folder: that they lie below.
+            paths: of the recordings.
+            name: what to call the identity.
+            face: its own, or None for that of the model's identity whose voice is the nearest.
+            on_note: called with lines that the user should read.
+            on_clip: called after each file with (files done, files).
+
+        Raises:
+            InputError: there is no usable recording.
+            IdentityError: the name is one of the model's own.
+        """
+        if name in self.rigs.identities:
+            raise IdentityError(f"'{name}' is one of the model's own identities; expected a new name; choose another --name")
+        network, device = self.animator.network, self.animator.device
+        collection = collect(folder, paths, lambda speech: window_styles(network, speech, device), on_clip)
+        found = spread(collection)
+        nearest = self.space.nearest(collection.style)[:NEAREST]
+        record: dict[str, Any] = {
+            "folder": str(collection.folder),
+            "sources": collection.sources(),
+            "seconds": round(collection.seconds, 2),
+            "spread": {"mean": round(found.mean, 4), "least": round(found.least, 4), "oddest": found.oddest},
+            "nearest": [[known, round(similarity, 4)] for known, similarity in nearest],
+            "talker": __version__,
+        }
+        person = Enrolled(name, collection.style, self.space.key, nearest[0][0], face, None, record)
+        return Enrolment(person, collection, found, nearest)
+
+
+def refit(person: Enrolled, enroller: Enroller, *, on_note: OnNote, on_clip: OnClip) -> Enrolment:
+    """Enrol somebody again, from the recordings that the identity tells of; the face is kept.
+
+    Raises:
+        IdentityError: the recordings are not known, gone or others now.
+    """
+    folder = person.record.get("folder")
+    if not isinstance(folder, str):
+        raise IdentityError(
+            f"identity '{person.name}' came as a file, which does not say where its recordings are; expected one made here; "
+            "enrol it again from its recordings"
+        )
+    sources = [(Path(folder) / source["path"], source["sha256"]) for source in person.record["sources"]]
+    changed = [path for path, sha256 in sources if not path.is_file() or file_hash(path) != sha256]
+    if len(changed) == len(sources):
+        raise IdentityError(
+            f"none of the {len(sources)} recordings of '{person.name}' is in {folder} as it was; expected them to enrol again; "
+            "put them back, or enrol others with --replace"
+        )
+    for path in changed:
+        on_note(f"{path} is gone or another one now, and was left out")
+    paths = [path for path, _ in sources if path not in changed]
+    made = enroller.enroll(Path(folder), paths, person.name, face=person.face, on_note=on_note, on_clip=on_clip)
+    made.person.rig(enroller.rigs)  # refuses a face that the model's mesh does not fit
+    return made

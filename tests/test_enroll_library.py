@@ -1,0 +1,123 @@
+"""The identity library, by itself and through its commands: nothing lost, nothing torn."""
+
+import json
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Talker
+
+from talker_cli.errors import IdentityError
+from talker_cli.identity_file import Enrolled, Face, load_identity, name_from, save_identity
+from talker_cli.library import Library, data_folder
+
+RECORD = {
+    "folder": "/home/anna/clips", "sources": [{"path": "one.wav", "sha256": "0", "seconds": 9.0}], "seconds": 9.0,
+    "spread": {"mean": 0.9, "least": 0.8, "oddest": "one.wav"}, "nearest": [["Bert", 0.5]], "talker": "0",
+}  # fmt: skip
+
+
+def person(name: str = "anna", seed: int = 0) -> Enrolled:
+    rng = np.random.default_rng(seed)
+    style, template = rng.normal(size=8).astype(np.float32), rng.normal(size=(5, 3)).astype(np.float32)
+    return Enrolled(name, style, "key", "Bert", Face(template), rng.normal(size=52).astype(np.float32), RECORD)
+
+
+def test_an_identity_file_holds_everything(tmp_path: Path) -> None:
+    """Breaks if anything of an identity is lost between writing and reading, or the same one gives other bytes."""
+    save_identity(tmp_path / "a.safetensors", person())
+    read = load_identity(tmp_path / "a.safetensors")
+    save_identity(tmp_path / "b.safetensors", read)
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+    assert (read.style == person().style).all() and read.record == RECORD and (read.name, read.model) == ("anna", "key")
+    assert read.face is not None and read.offset is not None
+    whole = (tmp_path / "a.safetensors").read_bytes()
+    for data, words in ((whole[:-40], "not a identity"), (b"", "not a identity"), (b"\x80\x04\x95", "not a identity")):
+        (tmp_path / "a.safetensors").write_bytes(data)
+        with pytest.raises(IdentityError, match=words):
+            load_identity(tmp_path / "a.safetensors")
+
+
+def test_two_at_once(tmp_path: Path) -> None:
+    """Breaks if two enrolments of one name mix, or both believe that they were kept."""
+    library = Library(tmp_path)
+    for attempt in range(10):
+        name, outcome = f"anna{attempt}", list[str]()
+        barrier = threading.Barrier(8)
+
+        def save(seed: int, name: str = name, outcome: list[str] = outcome, barrier: threading.Barrier = barrier) -> None:
+            barrier.wait()
+            try:
+                library.save(person(name, seed))
+                outcome.append(f"kept {seed}")
+            except IdentityError as error:
+                assert "already" in str(error)
+                outcome.append("refused")
+
+        threads = [threading.Thread(target=save, args=(seed,)) for seed in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        kept = [line for line in outcome if line != "refused"]
+        assert len(kept) == 1 and len(outcome) == 8
+        assert (library.load(name).style == person(name, int(kept[0].split()[1])).style).all()
+    assert len(list(tmp_path.iterdir())) == 10
+
+
+def test_the_platforms_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks if identities land where the platform does not keep them."""
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setenv("XDG_DATA_HOME", "/data")
+    assert data_folder() == Path("/data/talker")
+    monkeypatch.setenv("XDG_DATA_HOME", "relative")
+    assert data_folder() == Path.home() / ".local/share/talker"
+
+
+def test_names_made_of_folders() -> None:
+    """Breaks if a folder's name cannot become an identity's."""
+    assert [name_from(text) for text in ("My clips (2)", "_x_", "Ännchen")] == ["My_clips_2", "x", "Ännchen"]
+    with pytest.raises(IdentityError):
+        name_from("...")
+
+
+def test_the_commands(invoke: Talker, tmp_path: Path) -> None:
+    """Breaks if an identity is lost on its way through show, export, import, rename and remove."""
+    place = ("--library", tmp_path / "library")
+    Library(tmp_path / "library").save(person())
+    shown = json.loads(invoke("identities", "show", "anna", "--json", *place).out)
+    assert shown["sources"] == RECORD["sources"] and shown["own_face"]
+    assert "its own, 5 vertices" in invoke("identities", "show", "anna", *place).out
+    assert invoke("identities", "export", "anna", *place).out == "anna.safetensors\n"
+    sent = load_identity(tmp_path / "anna.safetensors")
+    assert sent.record == {**RECORD, "folder": None} and (sent.style == person().style).all()
+    assert "already" in invoke("identities", "import", "anna.safetensors", *place).mistake
+    assert invoke("identities", "import", "anna.safetensors", "--name", "eva", *place).code == 0
+    assert "came as a file" in invoke("identities", "refit", "eva", *place, "--device", "cpu").mistake
+    assert "already" in invoke("identities", "rename", "eva", "anna", *place).mistake
+    assert invoke("identities", "rename", "eva", "ida", *place).code == 0
+    assert Library(tmp_path / "library").names() == ["anna", "ida"]
+    assert Library(tmp_path / "library").load("ida").name == "ida"
+    assert invoke("identities", "remove", "anna", *place).code == 0
+    assert "it holds: ida" in invoke("identities", "remove", "anna", *place).mistake
+    (tmp_path / "library" / "torn.safetensors").write_bytes(b"x")
+    listed = invoke("identities", "list", "--json", *place)
+    assert listed.code == 0 and {"torn", "ida"} <= {entry["name"] for entry in json.loads(listed.out) if not entry["usable"]}
+    assert invoke("identities", "remove", "torn", *place).code == 0
+
+
+def test_a_library_that_cannot_be_written(talker: Talker, tmp_path: Path) -> None:
+    """Breaks if it takes a model and minutes of listening to find out that the result cannot be kept."""
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "a.wav").write_bytes(b"x")
+    for place in ("/proc/library", tmp_path / "clips" / "a.wav"):
+        line = talker("enroll", "clips", "--library", place).mistake
+        assert "library" in line and str(place) in line
+    assert not (tmp_path / "library").exists()
+    save_identity(tmp_path / "anna.safetensors", replace(person(), face=None))
+    assert (
+        "cannot write to the identity library"
+        in talker("identities", "import", "anna.safetensors", "--library", "/proc/library").mistake
+    )
