@@ -1,5 +1,6 @@
 """Motions of other systems, comparisons and the user's own character: any mesh, any unit, and every mistake one line."""
 
+import io
 import json
 import subprocess
 import sys
@@ -336,6 +337,43 @@ def test_names_as_tools_write_them(tmp_path: Path) -> None:
     assert avatar.missing == ("tongueOut",)
     assert [np.flatnonzero(np.abs(row).sum(axis=1)).tolist() for row in avatar.rig.basis] == [[1, 4], [0, 3], [2, 5], []]
     assert (avatar.surface.gloss == [0, 0, 0, 1, 1, 1]).all()  # eyes, by their name
+
+
+def test_textures_lie_where_they_should(tmp_path: Path) -> None:
+    """Breaks if a texture is smeared over the vertices, upside down or mirrored, or what it leaves out is drawn."""
+    painting = np.zeros((64, 64, 4), np.uint8)
+    painting[:32, :32], painting[:32, 32:], painting[32:, :32] = (220, 30, 30, 255), (30, 30, 220, 255), (30, 220, 30, 255)
+    stream = io.BytesIO()
+    Image.fromarray(painting).save(stream, "png")
+    glb = GlbWriter()
+    corners = np.array([(-1, 1, 0), (1, 1, 0), (1, -1, 0), (-1, -1, 0)], np.float32)  # v runs downwards in glTF
+    place = np.array([(0, 0), (1, 0), (1, 1), (0, 1)], np.float32)
+    attributes = {"POSITION": glb.accessor(corners, bounds=True), "TEXCOORD_0": glb.accessor(place)}
+    plate = {"attributes": attributes, "indices": glb.accessor(np.array([0, 2, 1, 0, 3, 2], np.uint16))}
+    plate["targets"] = [{"POSITION": glb.accessor(0 * corners, bounds=True)}]
+    glass = {"alphaMode": "BLEND", "pbrMetallicRoughness": {"baseColorFactor": [1, 1, 1, 0.1]}}
+    cut = {"alphaMode": "MASK", "pbrMetallicRoughness": {"baseColorTexture": {"index": 0}}}
+    glb.tree |= {
+        "scenes": [{"nodes": [0, 1]}],
+        "nodes": [{"mesh": 0}, {"mesh": 1, "translation": [0, 0, 0.1]}],
+        "meshes": [
+            {"primitives": [{**plate, "material": 0}], "extras": {"targetNames": ["jawOpen"]}},
+            {"primitives": [{**plate, "material": 1}], "extras": {"targetNames": ["jawOpen"]}},
+        ],
+        "materials": [cut, glass],
+        "textures": [{"source": 0}],
+        "images": [{"bufferView": glb.view(np.frombuffer(stream.getvalue(), np.uint8)), "mimeType": "image/png"}],
+    }
+    (tmp_path / "p.glb").write_bytes(glb.to_bytes())
+    avatar = read_avatar(tmp_path / "p.glb", ("jawOpen",), 30.0)
+    assert len(avatar.rig.template) == 4  # no pane of glass before it
+    take = Take(avatar.rig, np.zeros((1, 1), np.float32), 30.0, given=avatar.surface)
+    render_still([take], tmp_path / "p.png", Shot((128, 128), background=GREY))
+    image = pixels(tmp_path / "p.png")
+    for row, column, channel in ((40, 40, 0), (40, 88, 2), (88, 40, 1), (61, 61, 0), (61, 67, 2), (67, 61, 1)):
+        color = image[row, column]
+        assert color[channel] > 100 and np.delete(color, channel).max() < color[channel] - 50, (row, column, color)
+    assert np.abs(image[88, 88] - 255 * np.array(GREY)).max() < 2  # cut out
 
 
 def test_the_built_in_head_as_an_avatar(talker: Talker, motion: Path, rig: Rig, tmp_path: Path) -> None:

@@ -73,9 +73,11 @@ def read_avatar(path: Path, names: tuple[str, ...], fps: float) -> Avatar:
     )
     surface = Surface(
         faces=rig.faces,
-        colors=character.colors.astype(np.float32) / 255,
+        colors=character.tints.astype(np.float32) / 255,
         gloss=_gloss(character),
         normal_of=character.normal_of,
+        places=character.places if len(character.pictures) > 1 else None,
+        pictures=tuple(character.pictures),
     )
     return Avatar(rig, surface, tuple(name for name in names if name not in targets))
 

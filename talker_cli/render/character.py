@@ -13,7 +13,7 @@ import numpy as np
 
 from talker_cli.errors import InputError
 from talker_cli.export.gltf import Glb
-from talker_cli.render.character_paint import Paint
+from talker_cli.render.character_paint import Coat, Paint
 
 TRIANGLES, TRIANGLE_STRIP, TRIANGLE_FAN = 4, 5, 6
 # Extensions without which the vertices cannot be found.
@@ -28,7 +28,10 @@ class Character:
         vertices: (V, 3) float32 at rest, the scene's unit (metres by glTF's rule).
         faces: (F, 3) int32, counter-clockwise seen from outside.
         targets: name -> (V, 3) float32 offsets of one unit of the morph target; one name may move several meshes.
-        colors: (V, 3) uint8 sRGB.
+        colors: (V, 3) uint8 sRGB, pictures and all, as they are at each vertex.
+        tints: (V, 3) uint8 sRGB, what the pictures are multiplied by.
+        places: (V, 3) float32, where on its picture a vertex lies, and the picture's number.
+        pictures: (H, W, 4) uint8 each, sRGB and coverage; the first is blank.
         parts: for each piece of the scene its name, as the file calls mesh and material, and the slice of its vertices.
         normal_of: (V,) int, the same number for vertices that are one point of the surface, split by texture or shading.
     """
@@ -37,6 +40,9 @@ class Character:
     faces: np.ndarray
     targets: dict[str, np.ndarray]
     colors: np.ndarray
+    tints: np.ndarray
+    places: np.ndarray
+    pictures: list[np.ndarray]
     parts: list[tuple[str, slice]]
     normal_of: np.ndarray
 
@@ -49,7 +55,7 @@ class _Piece:
     node: int
     vertices: np.ndarray  # (V, 3)
     faces: np.ndarray  # (F, 3)
-    colors: np.ndarray  # (V, 3) uint8
+    coat: Coat
     targets: dict[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -60,7 +66,8 @@ def read_glb(path: Path) -> Character:
         InputError: the file is missing, damaged, compressed, leads to other files, or holds no triangles.
     """
     try:
-        pieces = _Scene(path).pieces()
+        scene = _Scene(path)
+        pieces = scene.pieces()
     except InputError:
         raise
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
@@ -68,10 +75,10 @@ def read_glb(path: Path) -> Character:
         raise InputError(f"{path} is damaged ({what}); expected a whole binary glTF; export it again") from error
     if not pieces:
         raise InputError(f"{path} holds no triangles; expected a character's mesh; export the meshes with it")
-    return _joined(pieces)
+    return _joined(pieces, scene.paint)
 
 
-def _joined(pieces: list[_Piece]) -> Character:
+def _joined(pieces: list[_Piece], paint: Paint) -> Character:
     counts = [len(piece.vertices) for piece in pieces]
     starts = np.concatenate([[0], np.cumsum(counts)]).astype(int)
     total = int(starts[-1])
@@ -86,7 +93,10 @@ def _joined(pieces: list[_Piece]) -> Character:
         vertices=vertices,
         faces=np.concatenate([piece.faces + start for piece, start in zip(pieces, starts, strict=False)]).astype(np.int32),
         targets=targets,
-        colors=np.concatenate([piece.colors for piece in pieces]),
+        colors=np.concatenate([paint.colors(piece.coat) for piece in pieces]),
+        tints=np.concatenate([piece.coat.tint for piece in pieces]),
+        places=np.concatenate([np.insert(piece.coat.place, 2, piece.coat.picture, axis=1) for piece in pieces]),
+        pictures=paint.pictures,
         parts=[
             (piece.name, slice(int(start), int(start) + count))
             for piece, start, count in zip(pieces, starts, counts, strict=False)
@@ -147,8 +157,13 @@ class _Scene:
                 continue
             mesh = self.json["meshes"][node["mesh"]]
             for primitive in mesh["primitives"]:
-                if primitive.get("mode", TRIANGLES) in (TRIANGLES, TRIANGLE_STRIP, TRIANGLE_FAN):
+                mode = primitive.get("mode", TRIANGLES)
+                if mode in (TRIANGLES, TRIANGLE_STRIP, TRIANGLE_FAN) and self.paint.shows(self._material(primitive)):
                     found.append(self._piece(index, node, mesh, primitive))
+        return found
+
+    def _material(self, primitive: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = self.json["materials"][primitive["material"]] if "material" in primitive else {}
         return found
 
     def _piece(self, index: int, node: dict[str, Any], mesh: dict[str, Any], primitive: dict[str, Any]) -> _Piece:
@@ -176,7 +191,7 @@ class _Scene:
             moved[name] = moved[name] + turned if name in moved else turned
         if np.linalg.det(turn.mean(axis=0)) < 0:
             faces = faces[:, ::-1]
-        material = self.json["materials"][primitive["material"]] if "material" in primitive else {}
+        material = self._material(primitive)
         color = self.glb.array(attributes["COLOR_0"]) if "COLOR_0" in attributes else None
         textures = {
             int(name.removeprefix("TEXCOORD_")): self.glb.array(place).astype(np.float32)
@@ -188,7 +203,7 @@ class _Scene:
             name=" ".join(str(part.get("name", "")) for part in (node, mesh, material)),
             vertices=placed.astype(np.float32),
             faces=faces,
-            colors=self.paint.colors(material, len(rest), color, textures),
+            coat=self.paint.coat(material, len(rest), color, textures),
             targets=moved,
         )
 

@@ -26,6 +26,8 @@ class Surface:
         normal_of: (V,) int, equal for vertices that share a normal, as the two sides of a texture's seam; None if none do.
         soft: (V,) float32, how far light wanders inside, 0 for cloth … 1 for skin.
         sheen: (V,) float32, strength of skin's broad shine, about 1.
+        places: (V, 3) float32, where on a picture each vertex lies, 0…1 rows downwards, and the picture's number; None without.
+        pictures: (H, W, 4) uint8 each, sRGB and coverage: they lie on the colours.
     """
 
     faces: np.ndarray
@@ -35,6 +37,8 @@ class Surface:
     normal_of: np.ndarray | None = None
     soft: np.ndarray | float = 1.0
     sheen: np.ndarray | float = 1.0
+    places: np.ndarray | None = None
+    pictures: tuple[np.ndarray, ...] = ()
 
 
 def surface_of(rig: Rig) -> Surface:

@@ -20,6 +20,8 @@ from talker_cli.render.occlusion import PIXELS
 PACKAGES = "libegl1 libgl1 libgl1-mesa-dri"
 SHADERS = Path(__file__).parent / "shaders"
 
+PICTURE_SIDE = 1024  # pixels, of a character's textures: a face in a film is not larger
+
 Color = tuple[float, float, float]  # sRGB, 0…1
 
 
@@ -31,12 +33,16 @@ class Figure:
 
         count = len(surface.colors)
         self._normals = VertexNormals(surface.faces, count, surface.normal_of)
-        # As pyrender packs them: position, normal, "tangent" (sky seen, key seen, softness, sheen), colour and gloss.
-        self.buffer = np.zeros((count, 14), dtype=np.float32)
+        # As pyrender packs them: position, normal, "tangent" (sky seen, key seen, softness, sheen), two pairs of texture
+        # coordinates if there are pictures (place; number), colour and gloss.
+        self._color = 10 if surface.places is None else 14
+        self.buffer = np.zeros((count, self._color + 4), dtype=np.float32)
         self.buffer[:, 6:8] = 1.0
         self.buffer[:, 8] = surface.soft
         self.buffer[:, 9] = surface.sheen
-        self.buffer[:, 13] = surface.gloss
+        self.buffer[:, -1] = surface.gloss
+        if surface.places is not None:
+            self.buffer[:, 10:13] = surface.places
         self.paint(surface.colors)
         # Foreign meshes have open necks and mouths; the shader turns and darkens what is seen from behind.
         material = pyrender.MetallicRoughnessMaterial(doubleSided=not surface.closed, alphaMode="OPAQUE")
@@ -44,10 +50,13 @@ class Figure:
             positions=self.buffer[:, 0:3],
             normals=self.buffer[:, 3:6],
             tangents=self.buffer[:, 6:10],
-            color_0=self.buffer[:, 10:14],
+            texcoord_0=None if surface.places is None else self.buffer[:, 10:12],
+            texcoord_1=None if surface.places is None else self.buffer[:, 12:14],
+            color_0=self.buffer[:, -4:],
             indices=surface.faces,
             material=material,
         )
+        self.primitive.pictures = surface.pictures if surface.places is not None else ()
         self.mesh = pyrender.Mesh([self.primitive])
         self.mesh.is_visible = False
 
@@ -60,7 +69,7 @@ class Figure:
     def paint(self, colors: np.ndarray) -> None:
         """Take (V, 3) float32 colours, sRGB in 0…1."""
         # The shader squares what it gets and takes the root of what it gives: a gamma of 2, close to sRGB's and far cheaper.
-        self.buffer[:, 10:13] = np.sqrt(srgb_to_linear(colors))
+        self.buffer[:, self._color : self._color + 3] = np.sqrt(srgb_to_linear(colors))
 
     def light(self, sky: np.ndarray, key: np.ndarray) -> None:
         """Take the (V,) shares of the sky and of the key light that each vertex sees, 0…1."""
@@ -212,6 +221,28 @@ def _open(size: tuple[int, int]) -> tuple[Any, Any, Any]:
     raise MachineError(_no_opengl(problem))
 
 
+def _upload_pictures(gl: Any, pictures: tuple[np.ndarray, ...]) -> int:
+    """Return the number of a texture array that holds (H, W, 4) sRGB pictures, all brought to the largest one's size."""
+    from PIL import Image
+
+    height, width = (min(max(picture.shape[axis] for picture in pictures), PICTURE_SIDE) for axis in (0, 1))
+    # As the vertices' colours: the shader squares what it gets.
+    encoding = np.round(255 * np.sqrt(srgb_to_linear(np.arange(256) / 255))).astype(np.uint8)
+    layers = np.empty((len(pictures), height, width, 4), np.uint8)
+    for layer, picture in zip(layers, pictures, strict=True):
+        layer[:] = np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS))
+        layer[..., :3] = encoding[layer[..., :3]]
+    number = int(gl.glGenTextures(1))
+    kind = gl.GL_TEXTURE_2D_ARRAY
+    gl.glBindTexture(kind, number)
+    gl.glPixelStorei(gl.GL_UNPACK_ALIGNMENT, 1)
+    gl.glTexImage3D(kind, 0, gl.GL_RGBA8, width, height, len(pictures), 0, gl.GL_RGBA, gl.GL_UNSIGNED_BYTE, layers)
+    gl.glTexParameteri(kind, gl.GL_TEXTURE_MIN_FILTER, gl.GL_LINEAR_MIPMAP_LINEAR)
+    gl.glTexParameteri(kind, gl.GL_TEXTURE_MAG_FILTER, gl.GL_LINEAR)
+    gl.glGenerateMipmap(kind)
+    return number
+
+
 def _no_opengl(problem: str) -> str:
     return f"found no working OpenGL ({' '.join(problem.split())[:80]}); rendering needs EGL; run: apt-get install {PACKAGES}"
 
@@ -233,6 +264,8 @@ def _renderer_class() -> Any:
             name = "ground" if hasattr(primitive, "is_ground") else "face"
             fragments = "depth.frag" if flags & RenderFlags.DEPTH_ONLY else f"{name}.frag"
             places = {"NORMAL_LOC": 1, "TANGENT_LOC": 2, "COLOR_0_LOC": 3, "KEY_AT": "vec3({}, {}, {})".format(*KEY_AT)}
+            if getattr(primitive, "pictures", ()):
+                places |= {"PICTURES": 1, "COLOR_0_LOC": 5}
             program = self._program_cache.get_program(f"{name}.vert", fragments, defines=places)
             if not program._in_context():
                 program._add_to_context()
@@ -243,6 +276,15 @@ def _renderer_class() -> Any:
                 return np.eye(4), self.projection
             matrices: tuple[np.ndarray, np.ndarray] = super()._get_camera_matrices(scene)
             return matrices
+
+        def _bind_and_draw_primitive(self, primitive: Any, pose: np.ndarray, program: Any, flags: int) -> None:
+            pictures = getattr(primitive, "pictures", ())
+            if pictures and not flags & RenderFlags.DEPTH_ONLY:
+                if not hasattr(primitive, "pictures_id"):
+                    primitive.pictures_id = _upload_pictures(gl, pictures)
+                gl.glActiveTexture(gl.GL_TEXTURE0)
+                gl.glBindTexture(gl.GL_TEXTURE_2D_ARRAY, primitive.pictures_id)
+            super()._bind_and_draw_primitive(primitive, pose, program, flags)
 
         def _configure_forward_pass_viewport(self, flags: int) -> None:
             super()._configure_forward_pass_viewport(flags)

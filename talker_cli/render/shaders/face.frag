@@ -8,6 +8,11 @@ in vec3 matt;
 in vec4 sheen;  // gloss, strength of the broad shine, key seen, how much of any shine is left
 out vec4 frag_color;
 
+#ifdef PICTURES
+in vec3 spot;
+uniform sampler2DArray pictures;
+#endif
+
 const vec3 KEY = vec3(1.25, 1.16, 1.06);
 const vec3 WINDOW_RIGHT = vec3(0.818, 0.0, 0.575);
 const vec3 WINDOW_UP = vec3(0.307, 0.846, -0.437);
@@ -45,7 +50,13 @@ void main()
     shone += RIM * (rims * (0.10 + 0.9 * edge * away) * (0.5 + 0.4 * gloss));
     shone += SKY * (fresnel * max(mirrored.y + 0.2, 0.0) * (0.35 + 1.2 * gloss));
 
-    vec3 color = gl_FrontFacing ? matt + shone * sheen.w : matt * 0.14;
+    vec3 base = matt;
+#ifdef PICTURES
+    vec4 picture = texture(pictures, spot);
+    if (picture.a < 0.5) discard;
+    base *= picture.rgb * picture.rgb;
+#endif
+    vec3 color = gl_FrontFacing ? base + shone * sheen.w : base * 0.14;
     // The shoulder keeps highlights from clipping; the square root is the screen's gamma, as in the colours' encoding.
     color = color * (1.0 + 0.16 * color) / (1.0 + 0.40 * color);
     frag_color = vec4(sqrt(min(color * 1.10, 1.0)), 1.0);

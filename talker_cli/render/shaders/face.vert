@@ -8,6 +8,12 @@ layout(location = NORMAL_LOC) in vec3 normal;
 layout(location = TANGENT_LOC) in vec4 tangent;  // not a tangent: sky seen, key seen, depth of light's way inside, sheen
 layout(location = COLOR_0_LOC) in vec4 color_0;  // rgb: square root of linear reflectance; a: gloss, 0 skin … 1 wet eye
 
+#ifdef PICTURES
+layout(location = 3) in vec2 place_on;
+layout(location = 4) in vec2 picture_of;  // x: which
+out vec3 spot;
+#endif
+
 uniform mat4 V;
 uniform mat4 P;
 
@@ -48,5 +54,8 @@ void main()
     matt = albedo * light;
     float left = sky * sky * (0.4 + 0.6 * dot(albedo, vec3(0.6)) + color_0.a * color_0.a);
     sheen = vec4(color_0.a, tangent.w, seen, left);
+#ifdef PICTURES
+    spot = vec3(place_on, picture_of.x);
+#endif
     gl_Position = P * place;
 }
