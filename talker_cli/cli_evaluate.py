@@ -48,6 +48,9 @@ HumanOption = Annotated[bool, typer.Option("--human", help="Measure on human voi
 LanguageOption = Annotated[
     str | None, typer.Option(help="Measure on recordings in this language alone, such as en.", rich_help_panel=OF_MODELS)
 ]
+VoiceOption = Annotated[
+    str | None, typer.Option(help="Measure on this voice alone, as talker data info names it.", rich_help_panel=OF_MODELS)
+]
 LimitOption = Annotated[
     int | None, typer.Option(help="Measure on so many clips, evenly spaced.", min=1, rich_help_panel=OF_MODELS)
 ]
@@ -93,6 +96,7 @@ def evaluate(
     condition: ConditionOption = "clean",
     human: HumanOption = False,
     language: LanguageOption = None,
+    voice: VoiceOption = None,
     limit: LimitOption = None,
     template: TemplateOption = None,
     regions: RegionsOption = None,
@@ -123,7 +127,7 @@ def evaluate(
     is_model = any((subject / name).is_file() for name in ("teacher.safetensors", "student.safetensors"))
     of_models = {
         "--systems": systems, "--no-identities": not identities, "--takes": takes > 1, "--condition": condition != "clean",
-        "--human": human, "--language": language, "--limit": limit,
+        "--human": human, "--language": language, "--voice": voice, "--limit": limit,
     }  # fmt: skip
     of_motions = {
         "--template": template, "--regions": regions, "--lip-pairs": lip_pairs, "--fps": fps, "--truth-fps": truth_fps,
@@ -141,7 +145,7 @@ def evaluate(
 
         with progress("measuring", "motions") as advance:
             report = run(
-                subject, truth, split or "test", human_only=human, language=language, limit=limit,
+                subject, truth, split or "test", human_only=human, language=language, voice=voice, limit=limit,
                 systems=[name.strip() for name in systems.split(",")] if systems else None, identities=identities, takes=takes,
                 sound=condition, protocol=protocol, blendshapes=blendshapes, lve=lve, device=device, seed=seed,
                 on_clip=lambda system, done, total: advance(done, total),

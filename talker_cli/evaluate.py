@@ -57,6 +57,7 @@ class Evaluation:
         split: one of SPLITS; not used with a protocol, which names its clips.
         human_only: leave synthetic voices out.
         language: of the recordings, ISO 639-1.
+        voice: of the recordings, as `dataset.json` names it.
         limit: so many clips, evenly spaced, so that a part of the split stands for all of it.
         sound: a name of SOUNDS.
         protocol: measure on the sequences of a published protocol.
@@ -67,13 +68,14 @@ class Evaluation:
 
     def __init__(
         self, dataset: Dataset, split: str, *, human_only: bool = False, language: str | None = None,
-        limit: int | None = None, sound: str = "clean", protocol: Protocol | None = None,
+        voice: str | None = None, limit: int | None = None, sound: str = "clean", protocol: Protocol | None = None,
     ) -> None:  # fmt: skip
         self.dataset, self.sound, self.fps = dataset, sound, dataset.info.fps
         chosen = []
         for clip in dataset.info.clips if protocol else dataset.clips(split):
             recording = dataset.recordings[clip.recording]
             wanted = (recording.human or not human_only) and language in (None, recording.language)
+            wanted = wanted and voice in (None, recording.voice)
             if clip.voice_matched and wanted and (protocol is None or clip.name in protocol.sequences):
                 chosen.append(clip)
         if not chosen and protocol:
@@ -84,7 +86,7 @@ class Evaluation:
         if not chosen:
             raise InputError(
                 f"found no such clip in the '{split}' split of {dataset.folder}; expected some to measure on; "
-                f"choose another --split ({', '.join(SPLITS)}), voice or --language"
+                f"choose another --split ({', '.join(SPLITS)}), --voice or --language"
             )
         count = min(limit or len(chosen), len(chosen))
         self.clips = [chosen[index * len(chosen) // count] for index in range(count)]
@@ -193,6 +195,7 @@ def evaluate(
     *,
     human_only: bool = False,
     language: str | None = None,
+    voice: str | None = None,
     limit: int | None = None,
     systems: Sequence[str] | None = None,
     identities: bool = True,
@@ -216,6 +219,7 @@ def evaluate(
         split: one of SPLITS.
         human_only: leave synthetic voices out.
         language: ISO 639-1 code of the recordings to measure on.
+        voice: measure on this voice's recordings alone.
         limit: measure on so many clips, evenly spaced.
         systems: names as `load_systems` knows them; None for SYSTEMS.
         identities: also make every clip as every identity, by the first system with a network, and read it off the speech.
@@ -237,7 +241,9 @@ def evaluate(
     """
     dataset = Dataset(dataset_folder)
     rule = PROTOCOLS[protocol] if protocol else None
-    evaluation = Evaluation(dataset, split, human_only=human_only, language=language, limit=limit, sound=sound, protocol=rule)
+    evaluation = Evaluation(
+        dataset, split, human_only=human_only, language=language, voice=voice, limit=limit, sound=sound, protocol=rule
+    )
     names = dataset.rig.rig.names
     if blendshapes and names != ARKIT_NAMES:
         raise InputError("found --blendshapes on a dataset without ARKit coefficients; measure its vertices instead")
@@ -277,7 +283,7 @@ def evaluate(
                 check.add(face, item, {identity: made[identity, 0] for identity in check.names})
     report.about = {
         "model": str(model), "dataset": str(dataset_folder), "split": None if rule else split, "protocol": protocol,
-        "human_only": human_only, "language": language, "condition": sound, "clips": len(evaluation.clips),
+        "human_only": human_only, "language": language, "voice": voice, "condition": sound, "clips": len(evaluation.clips),
         "seconds": seconds, "fps": evaluation.fps, "takes": takes, "seed": seed,
     }  # fmt: skip
     report.findings = check.findings() if check else {}

@@ -77,6 +77,17 @@ def test_a_models_numbers_are_those_of_its_motion(invoke: Talker, tiny: tuple[Pa
     assert report["clips"] == 1 and report["takes"] == 3
 
 
+def test_a_voice_is_measured_alone(invoke: Talker, tiny: tuple[Path, Path]) -> None:
+    """Breaks if a held-out voice's numbers mix with those of another."""
+    dataset = Dataset(tiny[0])
+    report = measured(invoke, tiny, "--split", "train", "--systems", "loudness", "--voice", "voice2")
+    heard = {name for name, recording in dataset.recordings.items() if recording.voice == "voice2"}
+    own = [clip for clip in dataset.clips("train") if clip.voice_matched and clip.recording in heard]
+    assert own and report["clips"] == len(own) and report["voice"] == "voice2"
+    refused = invoke("evaluate", tiny[1], tiny[0], "--split", "train", "--voice", "nobody").mistake
+    assert "--voice" in refused
+
+
 def test_every_identity_is_asked_for(invoke: Talker, tiny: tuple[Path, Path]) -> None:
     """Breaks if the matrix is transposed or the wrong identities are averaged wrongly."""
     report = measured(invoke, tiny, "--systems", "teacher-2")
