@@ -1,5 +1,6 @@
 """Put the head together: layout, shapes, regions, colours and people, in metres."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -11,12 +12,14 @@ from talker_cli.head.hair import Hair, add_hair, hair_points
 from talker_cli.head.mouth_shapes import mouth_shapes, seal
 from talker_cli.head.paint import Look, paint
 from talker_cli.head.parts import add_brows, add_ear, add_eyes, add_lashes, add_teeth, add_tongue
-from talker_cli.head.people import PEOPLE, Person, warp
+from talker_cli.head.people import STAND_INS, Person
+from talker_cli.head.shape import warp
 from talker_cli.head.skin import MOUTH_SPOKES, add_skin
 from talker_cli.rig import ARKIT_NAMES, Identity, Rig, RigFile
 
 FPS = 30.0
 _MILLIMETRE = 1e-3
+_HAIR = Hair(front=70, temple=13, volume=11, sides=4.5, locks=2.8, quiff=7)  # the template's
 _NOISE = 2e-3  # mm; offsets below are dropped, so that shapes are local
 
 
@@ -30,7 +33,7 @@ def _layout() -> tuple[Layout, np.ndarray, np.ndarray]:
     add_teeth(mesh)
     add_tongue(mesh)
     add_ear(mesh)
-    hair = add_hair(mesh, Hair())
+    hair = add_hair(mesh, _HAIR)
     layout = mirrored(mesh)
     line = index["mouth"][6]
     k = np.arange(MOUTH_SPOKES // 2)
@@ -89,10 +92,10 @@ def _person(field: Field, hair: np.ndarray, basis: np.ndarray, person: Person) -
     """Return a person's template and colours: hair cut on the rest head, then the warp."""
     layout = field.layout
     rest = layout.points.copy()
-    cut = hair_points(person.hair)
-    cut[:, [0, -1], 0] = 0.0
-    rest[hair] = cut
-    rest[layout.mirror[hair]] = cut * [-1.0, 1.0, 1.0]
+    for side, index in ((-1.0, layout.mirror[hair]), (1.0, hair)):
+        cut = hair_points(person.hair, side)
+        cut[:, [0, -1], 0] = 0.0
+        rest[index] = cut * [side, 1.0, 1.0]
     mask = layout.of("hair")
     smile = basis[[ARKIT_NAMES.index("mouthSmileLeft"), ARKIT_NAMES.index("mouthSmileRight")]].sum(0)
     offsets = warp(field, person.shape) + person.shape.smile * smile
@@ -110,8 +113,8 @@ def _with_hair(field: Field, rest: np.ndarray) -> Field:
     return replace(field, x=np.abs(rest[:, 0]), y=rest[:, 1], z=rest[:, 2])
 
 
-def build_head() -> RigFile:
-    """Return the built-in head's rig and its eight people; the same arrays on every call."""
+def build_head(people: Iterable[Person] = STAND_INS) -> RigFile:
+    """Return the built-in head's rig and people of its topology, the model's own by default; the same arrays on every call."""
     pairs, field, hair = rest_head()
     layout = field.layout
     basis = _basis(field, pairs)
@@ -123,6 +126,6 @@ def build_head() -> RigFile:
         regions=_regions(field),
         lip_pairs=pairs.astype(np.int32),
         fps=FPS,
-        colors=paint(field, Look(), Hair()),
+        colors=paint(field, Look(), _HAIR),
     )
-    return RigFile(rig, {person.name: _person(field, hair, basis, person) for person in PEOPLE})
+    return RigFile(rig, {person.name: _person(field, hair, basis, person) for person in people})

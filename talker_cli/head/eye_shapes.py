@@ -3,7 +3,7 @@
 import numpy as np
 
 from talker_cli.head.field import Field
-from talker_cli.head.skin import eye_angles
+from talker_cli.head.skin import EYE_SPOKES, eye_angles
 from talker_cli.head.surface import EYE_CENTER, bump, smoothstep
 
 
@@ -20,6 +20,24 @@ def _look(field: Field, axis: int, degrees: float) -> np.ndarray:
     out[ball] = q - p
     out[ball, 0] *= np.where(field.layout.points[ball, 0] < 0, -1.0, 1.0)
     return out
+
+
+def _overlap(field: Field) -> np.ndarray:
+    """Return offsets that bring the lower lid's margin nearer to the eyeball and the upper's away from it, mirror symmetric.
+
+    Lids that are squeezed beyond where they meet slide over each other so, the upper one outside.
+    """
+    f = field
+    spoke, ring = f.layout.spoke, f.lid_ring
+    lid = (ring < 20) | f.layout.of("lash")
+    at = np.where(f.layout.of("lash"), 1, ring)
+    wave = np.abs(np.sin(2 * np.pi * spoke / EYE_SPOKES)) ** 0.5
+    inwards = np.interp(at, [-2, -1, 0, 1, 2, 3], [0.0, 0.15, 0.32, 0.60, 0.30, 0.0])
+    outwards = np.interp(at, [-2, -1, 0, 1, 2, 3, 4], [0.0, 0.0, 0.15, 0.35, 0.3, 0.2, 0.0])
+    amount = np.where(spoke > EYE_SPOKES // 2, -inwards, outwards) * wave * lid
+    away = np.stack([f.x, f.y, f.z], -1) - EYE_CENTER
+    away /= np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-9)
+    return f.vectors(*(amount[:, None] * away).T)
 
 
 def eye_shapes(field: Field) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -39,9 +57,9 @@ def eye_shapes(field: Field) -> tuple[dict[str, np.ndarray], dict[str, np.ndarra
     above = f.near(33.0, 15.0, 19.0, 9.0) * free
     both["eyeBlink"] = f.turn_lids(close, close) + f.vectors(0.0, -0.8 * above + 0.7 * below, 0.0)
     both["eyeWide"] = f.turn_lids(rad(5.5), rad(-2.5)) + f.vectors(0.0, 1.2 * above, 0.0)
-    both["eyeSquint"] = f.turn_lids(rad(-4.0), rad(8.0)) + f.vectors(0.0, 2.2 * below - 0.8 * above, 1.0 * below)
+    both["eyeSquint"] = f.turn_lids(rad(-5.0), rad(6.5)) + f.vectors(0.0, 2.2 * below - 0.8 * above, 1.0 * below) + _overlap(f)
     both["eyeLookDown"] = _look(f, 0, -26.0) + f.turn_lids(rad(-13.0), rad(-4.5))
-    both["eyeLookUp"] = _look(f, 0, 22.0) + f.turn_lids(rad(6.5), rad(3.0))
+    both["eyeLookUp"] = _look(f, 0, 22.0) + f.turn_lids(rad(4.8), rad(3.0))
     both["eyeLookIn"] = _look(f, 1, -28.0)
     both["eyeLookOut"] = _look(f, 1, 28.0)
 
@@ -57,7 +75,7 @@ def eye_shapes(field: Field) -> tuple[dict[str, np.ndarray], dict[str, np.ndarra
         -1.8 * strip * bump(f.x - 16.0, 16.0), -(4.8 - 0.035 * f.x) * strip, 0.9 * middle + 0.6 * strip * bump(f.x - 16.0, 16.0)
     )
     cheek = f.near(37.0, -27.0, 18.0, 15.0) * free
-    both["cheekSquint"] = f.turn_lids(0.0, rad(5.0)) + f.vectors(0.6 * cheek, 4.0 * cheek, 2.0 * cheek)
+    both["cheekSquint"] = f.turn_lids(0.0, rad(4.0)) + f.vectors(0.6 * cheek, 4.0 * cheek, 2.0 * cheek) + _overlap(f)
     wing = f.near(13.0, -38.0, 8.0, 10.0) * free
     side = f.near(17.0, -26.0, 12.0, 14.0) * free
     lip = f.near(14.0, -54.0, 10.0, 6.0) * free

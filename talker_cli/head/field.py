@@ -57,14 +57,41 @@ class Field:
         """1 at the corners of the mouth, falling to 0 in the middle (|x| over half the width on the lip line)."""
         return np.asarray(np.cos(self.angle))
 
+    @property
+    def furrows(self) -> np.ndarray:
+        """1 in the lines that age draws, following the layout's rows and rings: on the forehead, at the eyes' outer corners."""
+        row = self.layout.spoke
+        on_grid = self.layout.of("skin") & (self.layout.ring == -99)
+        brow = (row % 2 == 0) * smoothstep(26.0, 32.0, self.y) * smoothstep(60.0, 52.0, self.y) * smoothstep(46.0, 30.0, self.x)
+        outer = np.minimum(row, EYE_SPOKES - row)  # spokes from the outer corner
+        ring = self.lid_ring
+        foot = (row % 2 == 0) * np.interp(outer, [4, 7], [1.0, 0.0]) * np.interp(ring, [4, 5, 7, 9], [0.0, 1.0, 1.0, 0.0])
+        return np.asarray(np.where(on_grid, brow, np.where(ring < 20, foot, 0.0)) * self.front)
+
+    @property
+    def bags(self) -> np.ndarray:
+        """Positive on the bags under the eyes, negative in the grooves below them."""
+        spoke = self.layout.spoke
+        under = np.sin(np.pi * np.clip((spoke - EYE_SPOKES / 2) / (EYE_SPOKES / 2), 0.0, 1.0))
+        swell = np.interp(self.lid_ring, [3, 4, 5, 6, 7, 8, 9], [0.0, 0.4, 1.0, 0.5, -0.8, -0.4, 0.0])
+        return np.asarray(np.where(self.lid_ring < 20, swell * under, 0.0))
+
+    @property
+    def fold(self) -> np.ndarray:
+        """1 in the folds from the nose's wings past the corners of the mouth."""
+        line = 16.5 + 0.44 * np.maximum(-43.0 - self.y, 0.0)
+        ends = smoothstep(-36.0, -45.0, self.y) * smoothstep(-78.0, -64.0, self.y)
+        return np.asarray(bump(self.x - line, 3.8) * ends * self.front)
+
     def near_mouth(self, width: float) -> np.ndarray:
-        """Return the (V,) Gaussian of the distance from the lip line, on the face only."""
-        return np.asarray(bump(self.away, width) * self.front)
+        """Return the (V,) Gaussian of the distance from the lip line, on the face only, that ends at 2.3 widths."""
+        return np.asarray(bump(self.away, width) * smoothstep(2.3 * width, 1.5 * width, self.away) * self.front)
 
     def near(self, x: float, y: float, width: float, height: float | None = None) -> np.ndarray:
-        """Return the (V,) Gaussian round a point (and its mirror image) seen from the front, on the face only."""
+        """Return the (V,) Gaussian round a point (and its mirror image) seen from the front, on the face, to 2.3 widths."""
         tall = width if height is None else height
-        return np.asarray(bump(np.hypot((self.x - x) / width, (self.y - y) / tall), 1.0) * self.front)
+        away = np.hypot((self.x - x) / width, (self.y - y) / tall)
+        return np.asarray(bump(away, 1.0) * smoothstep(2.3, 1.5, away) * self.front)
 
     def vectors(self, x: np.ndarray | float = 0.0, y: np.ndarray | float = 0.0, z: np.ndarray | float = 0.0) -> np.ndarray:
         """Return (V, 3) offsets from components, x positive outwards (mirror symmetric)."""

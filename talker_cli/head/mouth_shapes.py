@@ -79,9 +79,9 @@ def mouth_shapes(field: Field) -> tuple[dict[str, np.ndarray], dict[str, np.ndar
     lips = 0.47 - 0.5 * np.sin(f.angle)
     reach = smoothstep(30.0, 6.0, f.away) * f.front
     close = (reach * (meet - lips) * (0.35 + 0.65 * bump(f.away, 22.0)))[:, None] * turn
-    close += f.vectors(0.0, 0.0, 2.0 * f.near_mouth(9.0))
+    close += f.vectors(0.0, 0.0, 3.2 * f.near_mouth(9.0))
     whole["mouthClose"] = _skin_only(
-        f, np.where((f.lip_ring == 0)[:, None], (meet - lips)[:, None] * turn + f.vectors(0, 0, 2.0), close)
+        f, np.where((f.lip_ring == 0)[:, None], (meet - lips)[:, None] * turn + f.vectors(0, 0, 3.2), close)
     )
 
     narrow = -0.32 * f.x * f.near_mouth(25.0)
@@ -97,7 +97,7 @@ def mouth_shapes(field: Field) -> tuple[dict[str, np.ndarray], dict[str, np.ndar
     whole["mouthRollLower"] = _skin_only(
         f,
         _rolled(
-            f, False, (3.4, 3.9, 4.0, 3.4, 2.6, 2.0, 1.3, 0.8, 0.4, 0.1), (0.2, 0.9, 2.4, 4.3, 5.3, 4.6, 3.4, 2.2, 1.2, 0.4)
+            f, False, (4.8, 5.2, 5.0, 4.2, 3.2, 2.4, 1.5, 0.9, 0.4, 0.1), (0.2, 0.9, 2.4, 4.3, 5.3, 4.6, 3.4, 2.2, 1.2, 0.4)
         ),
     )
     whole["mouthRollUpper"] = _skin_only(

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from talker_cli.head.field import Field
-from talker_cli.head.hair import Hair, hairline
-from talker_cli.head.skin import COLLAR_ROW, EYE_SPOKES, LIP_BORDER, MOUTH_SPOKES
+from talker_cli.head.hair import Hair, hairline, strands
+from talker_cli.head.skin import COLLAR_ROW, EYE_SPOKES, LIP_BORDER, MOUTH_SPOKES, NOSTRIL_RING
 from talker_cli.head.surface import bump, smoothstep
 
 Color = tuple[int, int, int]
@@ -58,10 +58,8 @@ def paint(field: Field, look: Look, hair: Hair) -> np.ndarray:
     # thin skin round the eyes, the nostrils' inside, the shade under the lower lip and the jaw
     near_eye = bump(np.hypot((f.x - 30.0) / 19.0, (f.y + 4.0) / 11.0), 1.0) * f.front
     colors = _mix(colors, skin * [0.90, 0.80, 0.79], 0.55 * near_eye)
-    nostril = (
-        bump(np.hypot((f.x - 6.4) / 4.0, (f.z - 99.0) / 5.6), 1.0) * smoothstep(-41.0, -44.0, f.y) * smoothstep(-51, -48, f.y)
-    )
-    colors = _mix(colors, skin * [0.30, 0.22, 0.21], 0.85 * nostril)
+    nostril = np.interp(layout.ring, NOSTRIL_RING + np.arange(-1, 5), [0, 0.5, 1, 1, 1, 0]) * layout.of("skin")
+    colors = _mix(colors, skin * [0.27, 0.17, 0.16], nostril)
     colors = _mix(colors, dark, 0.35 * smoothstep(-104.0, -118.0, f.y) * smoothstep(95.0, 60.0, f.z))
     beard_area = (
         smoothstep(-32.0, -64.0, f.y - 0.5 * np.maximum(f.x - 28, 0))
@@ -70,18 +68,15 @@ def paint(field: Field, look: Look, hair: Hair) -> np.ndarray:
     )
     beard_area *= 1 - 0.75 * bump(np.hypot((f.x - 34.0) / 12, (f.y + 56) / 11), 1.0)
     colors = _mix(colors, look.stubble, look.beard * beard_area * on_skin)
-    over = f.y - hairline(hair, np.arctan2(f.x, f.z + 6.0))
-    scalp = smoothstep(-9.0, 7.0, over) * (hair.bald == 0) * smoothstep(-75.0, -55.0, f.y) * layout.of("skin")
+    over = f.y - hairline(hair, np.arctan2(layout.points[:, 0], f.z + 6.0))
+    scalp = smoothstep(-9.0, 7.0, over) * (1.0 - 0.72 * hair.bald) * smoothstep(-75.0, -55.0, f.y) * layout.of("skin")
     colors = _mix(colors, 0.25 * skin + 0.75 * np.asarray(look.hair), 0.9 * scalp)
 
-    fold_x = 15.5 + 0.46 * np.maximum(-42.0 - f.y, 0.0)  # from the nose's wing past the corner of the mouth
-    fold = bump(f.x - fold_x, 3.4) * smoothstep(-36.0, -44.0, f.y) * smoothstep(-72.0, -60.0, f.y)
-    corner = bump(np.hypot((f.x - 28.0) / 3.0, (f.y + 73.0) / 8.0), 1.0)
-    bags = bump(np.hypot((f.x - 30.0) / 13.0, (f.y + 15.5) / 3.2), 1.0)
-    frown = bump(f.x - 5.5, 2.2) * bump(f.y - 20.0, 6.0) + 0.7 * bump(f.x - 51.0, 4.0) * bump(f.y - 1.0, 6.0)
-    colors = _mix(
-        colors, skin * [0.80, 0.70, 0.67], look.lines * f.front * (0.75 * fold + 0.5 * corner + 0.6 * bags + 0.4 * frown)
-    )
+    corner = bump(np.hypot((f.x - 27.5) / 3.0, (f.y + 75.0) / 8.0), 1.0)
+    frown = bump(f.x - 5.5, 2.2) * bump(f.y - 20.0, 6.0)
+    lines = 0.8 * f.fold + 0.5 * corner + 0.6 * np.maximum(-f.bags, 0.0) + 0.55 * f.furrows + 0.4 * frown
+    colors = _mix(colors, skin * [0.76, 0.64, 0.61], look.lines * f.front * lines)
+    colors = _mix(colors, skin * [0.90, 0.76, 0.74], 0.5 * look.lines * np.maximum(f.bags, 0.0))
 
     collar = layout.of("skin") & (layout.ring == -99) & (layout.spoke <= COLLAR_ROW)
     colors = _mix(colors, look.shirt, collar)
@@ -94,15 +89,15 @@ def paint(field: Field, look: Look, hair: Hair) -> np.ndarray:
     colors = _mix(colors, lips, red_share * edge)
     colors = _mix(colors, lips * [0.62, 0.50, 0.52], 0.75 * ((mouth == 0) | (mouth == -1)))
     bag = layout.of("mouth")
-    depth = np.interp(mouth, [-6, -3, -1], [0.0, 0.55, 1.0])
-    inside = np.array([62.0, 16.0, 18.0]) + depth[:, None] * (np.array([150.0, 66.0, 66.0]) - np.array([62.0, 16.0, 18.0]))
+    depth = np.interp(mouth, [-6, -5, -3, -1], [0.0, 0.45, 0.9, 1.0])[:, None]
+    inside = np.array([84.0, 24.0, 26.0]) * (1 - depth) + np.array([206.0, 104.0, 100.0]) * depth
     colors[bag] = inside[bag]
 
     lid = f.lid_ring
     upper = (spoke > 0) & (spoke < EYE_SPOKES // 2)
     colors = _mix(colors, skin * [0.93, 0.66, 0.62], 0.7 * (lid == 0))
     colors = _mix(colors, (26, 18, 16), look.lashes * ((lid == 1) & upper) + 0.35 * look.lashes * ((lid == 1) & ~upper))
-    colors = _mix(colors, (176, 96, 92), 0.85 * (lid < 0))
+    colors = _mix(colors, (214, 132, 124), 0.9 * (lid < 0))
     colors = _mix(colors, skin * [0.72, 0.60, 0.58], 0.55 * ((lid == 4) & upper))
 
     inner_end = np.interp(spoke, [0, 3], [0.45, 0.0])
@@ -112,10 +107,10 @@ def paint(field: Field, look: Look, hair: Hair) -> np.ndarray:
     colors[layout.of("lash")] = (1 - look.lashes) * skin * 0.38 + look.lashes * np.array([18.0, 12.0, 11.0])
     colors = _eyes(colors, field, look)
     colors = _mouth(colors, field)
-    strands = layout.of("hair")
-    tone = np.asarray(look.hair, float)
-    strand = 1.0 + 0.10 * np.sin(2.7 * spoke) + 0.06 * np.sin(5.3 * spoke + 0.9 * ring)
-    colors[strands] = (tone[None] * strand[:, None] + 4.0)[strands]
+    on_hair = layout.of("hair")
+    strand, scalp_seen = strands(hair, spoke[on_hair], ring[on_hair], layout.side[on_hair])
+    strand = np.asarray(look.hair, float) * strand[:, None] + np.maximum(26.0 * (strand[:, None] - 0.72), 0.0)
+    colors[on_hair] = _mix(strand, 0.8 * skin, 0.55 * scalp_seen)
     return np.asarray(np.clip(np.round(colors), 0, 255).astype(np.uint8))
 
 

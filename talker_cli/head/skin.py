@@ -21,21 +21,26 @@ MOUTH_RINGS = 10  # rings from the lip line (0) to the grid; the mouth bag has r
 LIP_BORDER = 4  # the ring at the border of the lips' red
 EYE_SPOKES = 32  # edges of an eye ring, from the outer corner over the upper lid
 EYE_RINGS = 9
+NOSTRIL_RING = 60  # label of a nostril's rim; its lining has the next three
 COLLAR_ROW = 3  # grid rows up to here are covered by a shirt
 _COLUMN_X = np.array([0, 2.7, 5.6, 8.8, 12.2, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52.5])  # mm at z = 85
 _MOUTH_COLUMNS, _EYE_COLUMNS = (0, 10), (4, 14)
 _CHIN_Y = np.linspace(-109.5, -84.5, 7)
 _FACE_Y = np.concatenate([
-    _CHIN_Y[:-1], np.linspace(-84.5, -50.5, 9)[:-1], np.linspace(-50.5, -15.0, 13)[:-1],
-    np.linspace(-15.0, 16.0, 7)[:-1], np.linspace(16.0, 64.0, 9),
+    _CHIN_Y[:-1], np.linspace(-84.5, -50.5, 9)[:-1], np.linspace(-50.5, -15.0, 17)[:-1],
+    np.linspace(-15.0, 16.0, 7)[:-1], np.linspace(16.0, 64.0, 12),
 ])  # fmt: skip
+_MOUTH_ROWS, _EYE_ROWS = (6, 14), (30, 36)  # of _FACE_Y
+_NOSTRIL_COLUMNS, _NOSTRIL_ROWS = (1, 3), (15, 18)
+_NOSTRIL = np.array([6.6, -48.5, 97.0])  # mm, the middle of the left one
+_NOSTRIL_LONG, _NOSTRIL_ACROSS = np.array([-0.26, 0.13, 0.957]), np.array([0.95, 0.22, 0.22])
 _NECK_ROWS, _UNDER_ROWS, _CROWN_ROWS = 8, 6, 10
 
 
 def mouth_line(x: np.ndarray) -> np.ndarray:
     """Return the height (mm) of the closed mouth's line at x: a soft bow, dipping in the middle and at the corners."""
     u = np.minimum(np.abs(x) / MOUTH_HALF_WIDTH, 1.0)
-    return np.asarray(MOUTH_Y - 0.9 * bump(np.abs(x), 5.0) + 0.5 * bump(np.abs(x) - 11.0, 7.0) + 0.5 * u**3)
+    return np.asarray(MOUTH_Y - 0.5 * bump(np.abs(x), 6.0) + 0.5 * bump(np.abs(x) - 11.0, 7.0) + 0.5 * u**3)
 
 
 def eye_angles() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -84,11 +89,14 @@ def _lids() -> np.ndarray:
     out_lon, out_lat = np.cos(theta), np.sin(theta)
     offset = canthus_offset()[:-1]
     rings = []
-    for ring, degrees, radius in ((-2, 24, 0.6), (-1, 9, 0.7), (0, 0, 0.95), (1, 2.5, 2.2)):
+    for ring, degrees, radius in ((-2, 24, 1.15), (-1, 9, 1.1), (0, 0, 0.95), (1, 2.5, 2.2)):
         away = np.radians(degrees)
-        rings.append(
-            on_eye(longitude + away * out_lon, latitude + away * out_lat, EYE_RADIUS + radius) + canthus_offset(ring)[:-1]
+        # the lining of the inner corner comes forward over the ball: the caruncle
+        fold = smoothstep(0.80, 1.0, -out_lon) * (ring == -1)
+        here = on_eye(
+            longitude + away * out_lon * (1 - 2.2 * fold), latitude + away * out_lat * (1 - fold), EYE_RADIUS + radius
         )
+        rings.append(here + canthus_offset(ring)[:-1] * (1 - 0.6 * fold)[:, None])
     lift = np.where(out_lat > 0, 1.0, 0.9)
     # at the inner corner rings step over the skin in short steps towards the nose, not round the eyeball
     sideways = smoothstep(0.45, 0.95, -out_lon)[:, None]
@@ -121,7 +129,7 @@ def _lips() -> tuple[np.ndarray, np.ndarray]:
     low = 8.6 * (1 - u**2.6) ** 0.85
     height = np.where(upper > 0, high * round_**0.2, low)
     base_y = mouth_line(x)
-    flat = np.where(upper < 0, 0.9 * bump(x, 5.0), 0.0)  # the lower lip's border does not follow the middle's dip
+    flat = np.where(upper < 0, 0.6 * bump(x, 6.0), 0.0)  # the lower lip's border does not follow the middle's dip
     rings = []
     share = (0.0, 0.15, 0.42, 0.74, 1.0, 1.0)
     bulge_upper = (-1.3, 1.3, 3.0, 3.1, 2.1, 1.0)
@@ -135,12 +143,16 @@ def _lips() -> tuple[np.ndarray, np.ndarray]:
         rings.append(np.stack([px, py, front_depth(px, py) + bulge + corner], -1))
     line = rings[0]
     bag = []
-    depth = ((2.2, 2.0), (4.6, 5.5), (6.3, 10.0), (7.0, 16.0), (15.0, 24.0), (0.0, 0.0))
-    rise = (0.25, 1.3, 5.5, 10.5, 13.0, 11.0)
+    # mm behind the line (in the middle, at the corners) and away from it; the lower lip's inside is a shelf for f and v
+    depth_upper = ((2.2, 2.0), (4.6, 5.5), (5.8, 8.0), (6.4, 12.4), (15.0, 24.0))
+    depth_lower = ((2.6, 2.2), (6.3, 6.3), (7.1, 8.6), (7.4, 12.6), (15.0, 24.0))
+    rise_upper, rise_lower = (0.25, 1.3, 5.5, 10.5, 14.0, 13.0), (0.2, 0.5, 4.6, 10.5, 14.0, 13.0)
+    wide = (1.0, 1.0, 1.02, 1.10, 1.34, 1.42)  # behind the corners the bag holds the molars
     for n in range(6):
-        px = x * (1.0, 1.0, 1.01, 1.04, 1.05, 0.9)[n]
-        py = line[:, 1] + upper * rise[n] * round_
-        pz = line[:, 2] - (depth[n][0] + (depth[n][1] - depth[n][0]) * u**2)
+        px = x * wide[n]
+        py = line[:, 1] + upper * np.where(upper > 0, rise_upper[n], rise_lower[n]) * round_ ** (1.0 if n < 3 else 0.4)
+        behind = [low + (high - low) * u**2 for low, high in (depth_upper[min(n, 4)], depth_lower[min(n, 4)])]
+        pz = line[:, 2] - np.where(upper > 0, behind[0], behind[1])
         if n == 5:
             pz = np.full_like(pz, 38.0)
         bag.append(np.stack([px, py, pz], -1))
@@ -182,6 +194,26 @@ def _grid() -> np.ndarray:
     return np.concatenate([neck, under, head])
 
 
+def _border(rows: tuple[int, ...], columns: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows and columns of the grid round a block of cells, counter-clockwise from its lower inner corner."""
+    (bottom, top), (left, right) = rows, columns
+    across, up = np.arange(left, right), np.arange(bottom, top)
+    row = np.concatenate([np.full(across.size, bottom), up, np.full(across.size, top), up[::-1] + 1])
+    column = np.concatenate([across, np.full(up.size, right), across[::-1] + 1, np.full(up.size, left)])
+    return row, column
+
+
+def _nostril() -> np.ndarray:
+    """Return (4, 10, 3) rings of the left nostril, mm: on the nose's underside, its rim, and two of its lining."""
+    turn = 2 * np.pi * (np.arange(10) - 4.0) / 10
+    across, along = np.cos(turn)[:, None] * _NOSTRIL_ACROSS, np.sin(turn)[:, None] * _NOSTRIL_LONG
+    rings = [project(_NOSTRIL + 3.6 * across + 5.2 * along, 6), project(_NOSTRIL + 2.5 * across + 3.7 * along, 6)]
+    middle = rings[1].mean(0)
+    for share, rise in ((0.86, 2.2), (0.6, 5.5)):
+        rings.append(middle + share * (rings[1] - middle) + [0.0, rise, -0.25 * rise])
+    return np.stack(rings)
+
+
 def _relax(points: np.ndarray, quads: np.ndarray, free: np.ndarray, seam: np.ndarray, rounds: int) -> np.ndarray:
     edges = np.concatenate([quads[:, [0, 1]], quads[:, [1, 2]], quads[:, [2, 3]], quads[:, [3, 0]]])
     edges = np.concatenate([edges, edges[:, ::-1]])
@@ -204,12 +236,16 @@ def add_skin(mesh: HalfMesh) -> dict[str, np.ndarray]:
     grid = _grid()
     rows, columns = grid.shape[:2]
     base = _NECK_ROWS + _UNDER_ROWS
-    mouth_rows = (base + 6, base + 14)
-    eye_rows = (base + 26, base + 32)
+    mouth_rows, eye_rows = (tuple(base + row for row in rows_) for rows_ in (_MOUTH_ROWS, _EYE_ROWS))
+    nose_rows, nose_columns = tuple(base + row for row in _NOSTRIL_ROWS), _NOSTRIL_COLUMNS
     keep = np.ones((rows, columns), bool)
     keep[mouth_rows[0] + 1 : mouth_rows[1], : _MOUTH_COLUMNS[1]] = False
     keep[eye_rows[0] + 1 : eye_rows[1], _EYE_COLUMNS[0] + 1 : _EYE_COLUMNS[1]] = False
+    keep[nose_rows[0] + 1 : nose_rows[1], nose_columns[0] + 1 : nose_columns[1]] = False
     keep[-1, 1:] = False
+    border = _border(nose_rows, nose_columns)
+    nostril = _nostril()
+    grid[border[0], border[1]] = nostril[0]
     index = np.full((rows, columns), -1)
     seam = np.zeros((rows, columns), bool)
     seam[:, [0, -1]] = True
@@ -220,6 +256,7 @@ def add_skin(mesh: HalfMesh) -> dict[str, np.ndarray]:
     cells = np.ones((rows - 1, columns - 1), bool)
     cells[mouth_rows[0] : mouth_rows[1], : _MOUTH_COLUMNS[1]] = False
     cells[eye_rows[0] : eye_rows[1], _EYE_COLUMNS[0] : _EYE_COLUMNS[1]] = False
+    cells[nose_rows[0] : nose_rows[1], nose_columns[0] : nose_columns[1]] = False
     first = len(mesh.quads)
     a, b, c, d = index[:-1, :-1], index[:-1, 1:], index[1:, 1:], index[1:, :-1]
     mesh.quad(a[cells], b[cells], c[cells], d[cells])
@@ -266,13 +303,25 @@ def add_skin(mesh: HalfMesh) -> dict[str, np.ndarray]:
     eye = np.concatenate([mesh.add(all_rings, "skin", None, ring_label, spoke_label), rim[None]])
     mesh.sheet(np.concatenate([eye, eye[:, :1]], 1), flip=True)
 
+    rim = index[border[0], border[1]]
+    label = np.broadcast_to(np.arange(NOSTRIL_RING, NOSTRIL_RING + 3)[:, None], nostril[1:].shape[:2])
+    rings = np.concatenate([rim[None], mesh.add(nostril[1:], "skin", None, label)])
+    mesh.sheet(np.concatenate([rings, rings[:, :1]], 1))
+    pole = mesh.add(nostril[-1].mean(0)[None] + [0.0, 1.2, 0.0], "skin", None, NOSTRIL_RING + 3)
+    mesh.triangles.append(np.stack([np.broadcast_to(pole, len(rim)), rings[-1], np.roll(rings[-1], -1)], -1))
+
     points = np.concatenate(mesh.points)
     ring = np.concatenate(mesh.ring)
     part = np.concatenate(mesh.part)
     free = (part == 0) & ~((ring >= -6) & (ring <= 6)) & ~((ring > 90) & (ring <= 106))
+    free &= ~((ring >= NOSTRIL_RING) & (ring <= NOSTRIL_RING + 3))
     free[index[: COLLAR_ROW + 2].ravel()] = False
+    free[rim] = False
     quads = np.concatenate(mesh.quads[first:])
-    points = _relax(points, quads, free, np.concatenate(mesh.seam), 10)
+    seams = np.concatenate(mesh.seam)
+    points = _relax(points, quads, free, seams, 10)
+    near = np.linalg.norm(points - _NOSTRIL, axis=1) < 22.0  # the wing's vertices come a longer way
+    points = _relax(points, quads, free & near, seams, 120)
     cuts = np.cumsum([len(block) for block in mesh.points])[:-1]
     mesh.points = np.split(points, cuts)
     return {"mouth": mouth, "eye": eye, "grid": index}

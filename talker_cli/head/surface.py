@@ -59,33 +59,35 @@ def skin_distance(points: np.ndarray) -> np.ndarray:
     d = _union(d, _ellipsoid(p, (0, 24, 32), (60, 62, 59)), 30)
     # face: maxilla, cheekbones, cheeks
     d = _union(d, _ellipsoid(p, (0, -28, 26), (58, 56, 64)), 26)
-    d = _union(d, _ellipsoid(p, (45, -19, 48), (18, 14, 26)), 22)
-    d = _union(d, _ellipsoid(p, (33, -45, 56), (22, 27, 24)), 24)
+    d = _union(d, _ellipsoid(p, (47, -20, 46), (18, 15, 24)), 26)
+    d = _union(d, _ellipsoid(p, (32, -44, 56), (21, 27, 24)), 24)
     # mandible: ramus and body, chin, muzzle over the teeth
-    d = _union(d, _cone(p, (44, -30, 4), (39, -72, 14), 13, 12), 26)
-    d = _union(d, _cone(p, (38, -73, 17), (12, -97, 74), 13, 13), 26)
-    d = _union(d, _ellipsoid(p, (33, -58, 40), (21, 30, 30)), 26)
-    d = _union(d, _ellipsoid(p, (0, -68, 48), (37, 36, 48)), 18)
-    d = _union(d, _ellipsoid(p, (0, -98, 80), (18, 13, 14.5)), 18)
-    d = _union(d, _ellipsoid(p, (0, -82, 42), (36, 20, 42)), 20)
+    d = _union(d, _cone(p, (41, -30, 4), (36, -71, 13), 13, 11.5), 26)
+    d = _union(d, _cone(p, (35, -72, 16), (12, -98, 73), 12, 12), 24)
+    d = _union(d, _ellipsoid(p, (30, -52, 38), (21, 34, 31)), 26)
+    d = _union(d, _ellipsoid(p, (0, -68, 48), (36, 36, 48)), 18)
+    d = _union(d, _ellipsoid(p, (0, -98.5, 79.5), (16, 13, 14.5)), 18)
+    d = _union(d, _ellipsoid(p, (0, -82, 42), (33, 20, 42)), 20)
     # neck and the start of the shoulders
     q = p.copy()
     q[:, 0] *= 0.95
-    d = _union(d, _cone(q, (0, -40, -26), (0, -200, -40), 46, 49), 18)
-    d = _union(d, _cone(p, (38, -62, -24), (9, -184, -2), 10, 9), 26)  # sternocleidomastoid
+    d = _union(d, _cone(q, (0, -40, -26), (0, -200, -40), 44, 46), 18)
+    d = _union(d, _cone(p, (0, -92, 42), (0, -138, -9), 16, 19), 24)  # floor of the mouth, throat
+    d = _union(d, _cone(p, (43, -56, -20), (9, -182, 3), 12, 8.5), 12)  # sternocleidomastoid
     d = _union(d, _cone(p, (18, -112, -58), (112, -196, -48), 24, 30), 40)  # trapezius
     d = _union(d, _ellipsoid(p, (0, -222, -28), (135, 44, 52)), 34)
+    d = _carve(d, _ellipsoid(p, (0, -172, 24), (7, 11, 12)), 10)  # the notch over the breastbone
     # sockets, brow ridge, lids over the eyeballs
     d = _carve(d, _ellipsoid(p, (33, 1, 96), (20, 12, 19)), 14)
-    d = _union(d, _cone(p, (9, 15, 83), (44, 18, 63), 8.5, 9), 14)
+    d = _carve(d, _ellipsoid(p, (54, -2, 76), (9, 8, 14)), 12)
+    d = _union(d, _cone(p, (9, 16, 83.5), (45, 18, 63), 8.5, 9), 14)
     d = _union(d, _ellipsoid(p, tuple(EYE_CENTER), (LID_RADIUS, LID_RADIUS, LID_RADIUS)), 7)
-    # nose: bridge, tip, wings, columella, nostrils
-    d = _union(d, _cone(p, (0, 10, 84), (0, -33, 103.5), 6.0, 7.0), 13)
-    d = _union(d, _ellipsoid(p, (0, -30, 91), (15, 19, 12)), 12)
-    d = _union(d, _ellipsoid(p, (0, -36.5, 105), (8.6, 7.6, 8.8)), 8)
-    d = _union(d, _ellipsoid(p, (10.6, -40, 97.0), (5.4, 6.0, 8.6)), 6)
-    d = _union(d, _cone(p, (0, -43, 105), (0, -47, 94), 3.2, 3.6), 4)
-    d = _carve(d, _ellipsoid(p, (6.6, -47.5, 99.0), (3.1, 5.0, 5.2)), 2.5)
+    # nose: bridge, tip, wings, columella
+    d = _union(d, _cone(p, (0, 8, 80.5), (0, -33, 103.5), 5.6, 6.6), 12)
+    d = _union(d, _ellipsoid(p, (0, -30, 90.5), (13.5, 19, 12)), 12)
+    d = _union(d, _ellipsoid(p, (0, -38.2, 104.5), (8.5, 7.8, 8.4)), 7)
+    d = _union(d, _ellipsoid(p, (11.4, -41.0, 95.5), (5.4, 6.2, 8.6)), 4.5)
+    d = _union(d, _cone(p, (0, -44.4, 106.5), (0, -46.0, 95), 3.2, 3.8), 4)
     # the furrow under the lower lip, the hollow of the temple
     d = _carve(d, _cone(p, (0, -84.5, 103), (16, -83.5, 98), 8.5, 7), 9)
     d = _carve(d, _ellipsoid(p, (86, 22, 42), (20, 30, 26)), 20)

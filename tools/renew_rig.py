@@ -1,0 +1,38 @@
+"""Make a model folder's rig again from the head of this code, and tell its weights of the new file.
+
+    python tools/renew_rig.py weights/talker-base
+
+The weights' values stay: they are trained on coefficients, and the shapes keep their names and meaning. Their config names
+the rig file by its hash, which is rewritten. Run it whenever the built-in head has changed.
+"""
+
+import sys
+from pathlib import Path
+
+from talker_cli.files import ArrayFile, file_hash, write_arrays
+from talker_cli.head import build_head
+from talker_cli.rig import save_rig
+
+
+def renew(folder: Path) -> None:
+    """Write `rig.safetensors` and the hash of it into every weights file of a folder."""
+    content = build_head()
+    paths = [path for path in sorted(folder.glob("*.safetensors")) if path.name != "rig.safetensors"]
+    files = [(path, ArrayFile(path, "model")) for path in paths]
+    for path, file in files:
+        config = file.metadata["config"]
+        found = (tuple(config["names"]), tuple(config["identities"]))
+        if found != (content.rig.names, tuple(content.identities)):
+            sys.exit(f"{path} is for other shapes or identities than the built-in head's; nothing was written")
+    rig = folder / "rig.safetensors"
+    save_rig(rig, content)
+    for path, file in files:
+        metadata = {**file.metadata, "config": {**file.metadata["config"], "rig": file_hash(rig)}}
+        write_arrays(path, {name: file.array(name) for name in file.names}, metadata)
+    sys.stdout.write(f"{rig}: {file_hash(rig)}, named by {', '.join(path.name for path in paths) or 'no weights'}\n")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python tools/renew_rig.py FOLDER")
+    renew(Path(sys.argv[1]))
