@@ -21,6 +21,7 @@ from talker_cli.cli_common import (
 from talker_cli.cli_data import data_app, preprocess_app
 from talker_cli.cli_evaluate import evaluate
 from talker_cli.cli_export import DEFAULT_OUTPUT, OutputsOption, export, write_outputs
+from talker_cli.cli_head import head
 from talker_cli.cli_identities import enroll, identities
 from talker_cli.cli_render import render
 from talker_cli.cli_training import distill, train
@@ -106,7 +107,7 @@ def animate(
 
 app.add_typer(preprocess_app, name="preprocess")
 app.add_typer(data_app, name="data")
-for command in (render, export, train, distill, evaluate, enroll):
+for command in (render, export, head, train, distill, evaluate, enroll):
     app.command()(command)
 app.command("enroll-identity", help="The same as enroll.")(enroll)
 app.add_typer(identities)

@@ -29,7 +29,7 @@ def test_help_and_version(talker: Talker) -> None:
     """Breaks if a command is missing from the help, or the help goes where results do not."""
     shown = talker("--help")
     assert shown.code == 0 and shown.err == ""
-    for command in ("animate", "render", "export", "identities", "preprocess", "train", "distill", "evaluate"):
+    for command in ("animate", "render", "export", "head", "identities", "preprocess", "train", "distill", "evaluate"):
         assert command in shown.out
     assert talker("--version").out == f"talker {__version__}\n"
 
