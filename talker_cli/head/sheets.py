@@ -152,15 +152,18 @@ def _visemes(rig: Rig) -> list[np.ndarray]:
 
 
 def _person(rig: Rig, name: str) -> list[np.ndarray]:
-    cells = [next(_cells(rig, [{}], 300, yaw, _BUST)) for yaw in YAWS]
+    cells = [_BUST.of(image) for image in _round(rig, YAWS, 300)]
     write(cells[0], name.removesuffix("_TA"), 3, 4, LETTERS)
     return cells
 
 
 def _turntable(rig: Rig) -> list[np.ndarray]:
-    yaws = [360.0 * turn / TURNS for turn in range(TURNS)]
-    frames = (rig.template for _ in yaws)
-    with closing(draw_frames(frames, rig, size=(320, 320), yaw=yaws, framed_by=rig.template)) as images:
+    return _round(rig, [360.0 * turn / TURNS for turn in range(TURNS)], 320)
+
+
+def _round(rig: Rig, yaws: Sequence[float], side: int) -> list[np.ndarray]:
+    """Return pictures of a head at rest from a camera that goes round it."""
+    with closing(draw_frames((rig.template for _ in yaws), rig, size=(side, side), yaw=yaws)) as images:
         return [image.copy() for image in images]
 
 
@@ -173,7 +176,7 @@ def _regions(rig: Rig) -> list[np.ndarray]:
     colors[rig.lip_pairs[:, 1]] = (120, 255, 170)
     painted = replace(rig, colors=colors)
     opened = {"jawOpen": 0.25, "mouthLowerDown": 0.3}
-    cells = [next(_cells(painted, [{}], 480, 0.0, _FACE)), next(_cells(painted, [{}], 480, 40.0, _FACE))]
+    cells = [_FACE.of(image) for image in _round(painted, YAWS[:2], 480)]
     mouth = next(_cells(painted, [opened], 840, 0.0, Crop(0.34, 0.52, 0.66, 0.94)))
     cells.append(mouth[: cells[0].shape[0], : cells[0].shape[1]])
     texts = ("lips red, upper_face blue", "three-quarter", "lip_pairs: upper yellow, lower green")
