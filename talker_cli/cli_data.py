@@ -255,8 +255,7 @@ def _curves(source: "Source", output: Path, fps: float | None) -> None:
     from talker_cli.head import build_head
 
     command = shlex.join(["talker", *sys.argv[1:]])
-    head = build_head()
-    _run(output, lambda report: prepare_curves(source, head, output, fps=fps, command=command, on_progress=report))
+    _run(output, lambda report: prepare_curves(source, build_head, output, fps=fps, command=command, on_progress=report))
 
 
 def _run(output: Path, work: "Callable[[OnProgress], dict[str, Any]]") -> None:

@@ -133,7 +133,7 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray], metadata: Any) -> No
         try:
             save_file(contiguous, temporary, metadata={METADATA_KEY: text})
         except SafetensorError as error:  # its own kind for what the disk refuses
-            raise OutputError(f"cannot write {path}: {error}; free some space or choose another place") from error
+            raise OutputError(output_problem(path, error)) from error
 
 
 def stream_arrays(path: Path, arrays: Iterable[tuple[str, np.ndarray]], metadata: Any) -> None:

@@ -205,6 +205,6 @@ def own_captures(folder: Path, fps: float = 60.0) -> Path:
         for take in range(5):
             vertices = (1000 * speaking(10 * row + take, 80, fps)).astype(np.float32)
             np.save(folder / f"{who}_{take}.npy", vertices if take else vertices.reshape(80, -1))
-            write_wav(folder / f"{who}_{take}.wav", 80 / fps + (0.2 if take else -0.2), 48000)
+            write_wav(folder / f"{who}_{take}.wav", 80 / fps + (0.2 if take else -0.19), 48000)
     write_ply(folder / "face.ply", 1000 * TEMPLATE, FACES)
     return folder

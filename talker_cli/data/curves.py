@@ -1,5 +1,6 @@
 """ARKit curves as a prepared dataset on the built-in head: no basis to find, only time to bring into line."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,18 @@ BEYOND = 2.0  # a curve beyond this is no ARKit coefficient: percent, perhaps, o
 
 
 def prepare_curves(
-    source: Source, head: RigFile, output: Path, *, fps: float | None = None, command: str = "", on_progress: OnProgress
+    source: Source,
+    head: Callable[[], RigFile],
+    output: Path,
+    *,
+    fps: float | None = None,
+    command: str = "",
+    on_progress: OnProgress,
 ) -> dict[str, Any]:
     """Write takes of ARKit curves (T, 52), in the order of ARKIT_NAMES, as a prepared dataset; a killed run goes on.
 
     Args:
-        head: the built-in head, whose neutral face everybody gets: curves say nothing of whose face they move.
+        head: makes the built-in head, whose neutral face everybody gets: curves say nothing of whose face they move.
         fps: frames a second of the dataset; None takes every n-th frame so that it is at most 30.
         command: recorded.
         on_progress: told the stage, how much of it is done, and of how much.
@@ -34,8 +41,6 @@ def prepare_curves(
     """
     check_takes(source)
     timeline = Timeline(source.source_fps, fps or thinned_fps(source.source_fps))
-    people = {name: Identity(name, head.rig.template, head.rig.colors, source.name) for name in source.identities}
-    rig = RigFile(replace(head.rig, fps=timeline.fps), people)
     work = Work(output, {"source": source.name, "takes": fingerprint(source), "fps": timeline.fps, "command": command})
     try:
         lengths = keep_speech(source, work, timeline, on_progress)
@@ -54,6 +59,9 @@ def prepare_curves(
                 work.save(key, {"coefficients": np.clip(curves, 0.0, 1.0).astype(np.float16)}, {"clipped": outside})
             clipped += work.load(key).metadata["clipped"]
             on_progress("reading curves", number + 1, len(source.takes))
+        neutral = head().rig
+        people = {name: Identity(name, neutral.template, neutral.colors, source.name) for name in source.identities}
+        rig = RigFile(replace(neutral, fps=timeline.fps), people)
         notes = {"values clipped to 0…1": clipped} if clipped else {}
         write_takes(output, source, work, rig, lengths, notes, command)
     except TalkerError:

@@ -50,7 +50,7 @@ class FrameFile:
         except FileNotFoundError as error:
             raise InputError(f"no file {self.path}; expected vertices as .npy; check the folder") from error
         except (OSError, ValueError, EOFError) as error:
-            why = "an array of Python objects" if "allow_pickle" in str(error) else str(error)[:80]
+            why = "an array of Python objects" if "object" in str(error).lower() else str(error)[:80]
             raise InputError(f"{self.path} is not a whole .npy file ({why}); copy or export it again") from error
         if not isinstance(array, np.ndarray) or array.ndim < 2:
             raise InputError(f"{self.path} holds no frames of vertices; expected a .npy array (T, V, 3)")

@@ -101,11 +101,15 @@ def write_dataset(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(output_problem(folder, error)) from error
+    names = ("dataset.json", RIG, SPEECH, CLIPS)
+    for name in names:  # what a killed run had begun to write
+        for litter in folder.glob(f".{Path(name).stem}-*{Path(name).suffix}"):
+            litter.unlink()
     half = ((name, coefficients.astype(np.float16)) for name, coefficients in motion)
     about = {"format": "talker-dataset", "version": VERSION, **asdict(info)}
     with ExitStack() as stack:
         # The last to be entered is the first to appear.
-        paths = [stack.enter_context(atomic_path(folder / name)) for name in ("dataset.json", RIG, SPEECH, CLIPS)]
+        paths = [stack.enter_context(atomic_path(folder / name)) for name in names]
         stream_arrays(paths[1], pack_rig(rig)[0].items(), pack_rig(rig)[1])
         stream_arrays(paths[2], speech, {"kind": "speech", "sample_rate": SAMPLE_RATE})
         stream_arrays(paths[3], half, {"kind": "clips", "fps": info.fps})

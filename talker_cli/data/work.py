@@ -38,7 +38,11 @@ class Work:
             raise OutputError(f"cannot write {self.folder}: it holds other files; move them away or choose another -o")
         if not self._plan.is_file() or read_json(self._plan) != plan:
             self._empty()
-            write_json(self._plan, plan)
+            try:
+                write_json(self._plan, plan)
+            except OutputError:
+                self.close(failed=True)
+                raise
 
     def __contains__(self, key: str) -> bool:
         return self._path(key).is_file()
