@@ -52,6 +52,9 @@ def articulated(
     voice: Annotated[
         str | None, typer.Option(help="Who speaks all of it; if not said, the folders in it are the speakers.")
     ] = None,
+    held_out: Annotated[
+        list[str] | None, typer.Option(help="A voice of the folder to keep for the split test_voice; may be repeated.")
+    ] = None,
     licence: Annotated[str | None, typer.Option(help="Of the folder's recordings, for the manifest.")] = None,
     seed: SeedOption = 0,
     processes: Annotated[int, typer.Option(help="How many work at once; the result is the same.", min=1)] = 2,
@@ -65,7 +68,7 @@ def articulated(
     from talker_cli.head import build_head
 
     command = shlex.join(["talker", *sys.argv[1:]])
-    for name, value in {"language": language, "voice": voice, "licence": licence}.items():
+    for name, value in {"language": language, "voice": voice, "held-out": held_out, "licence": licence}.items():
         if value and folder is None:
             raise InputError(f"found --{name} without a folder; expected a folder of transcribed speech; give one")
     with progress("preparing", "shares") as advance:
@@ -79,8 +82,8 @@ def articulated(
             )
         else:
             notes = prepare_folder(
-                folder, output, rig=build_head(), language=language or "en", voice=voice, licence=licence or UNSTATED,
-                seed=seed, processes=processes, cache=cache, command=command, on_progress=report,
+                folder, output, rig=build_head(), language=language or "en", voice=voice, held_out=held_out or (),
+                licence=licence or UNSTATED, seed=seed, processes=processes, cache=cache, command=command, on_progress=report,
             )  # fmt: skip
     show_notes(notes)
     result(output)

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from talker_cli.data.articulated.selection import text_split
 from talker_cli.data.articulated.sentences import SENTENCES
 from talker_cli.data.articulated.styles import SPEAKERS
 from talker_cli.data.articulated.synthesis import synthesise
@@ -68,7 +69,7 @@ def prepared(spoken: tuple[Path, dict[str, Phones]]) -> Path:
     """Return the dataset of an uninterrupted run."""
     here = spoken[0].parent / "whole"
     here.mkdir()
-    done = run("../recordings", "-o", "prepared", "--licence", "CC0", "--processes", "2", cwd=here)
+    done = run("../recordings", "-o", "prepared", "--licence", "CC0", "--held-out", "rms", "--processes", "2", cwd=here)
     assert done.returncode == 0, done.stderr
     return here / "prepared"
 
@@ -90,6 +91,8 @@ def test_a_folder_becomes_a_dataset_whose_phones_lie_where_the_sounds_are(
         if [phone[0] for phone in true] == [phone[0] for phone in found]:  # the dictionary's pronunciation is the voice's
             errors += [abs(one[1] - other[1]) for one, other in zip(true, found, strict=True)]
     assert len(errors) > 50 and np.median(errors) < 0.015 and np.percentile(errors, 90) < 0.05
+    for recording in dataset.info.recordings:
+        assert recording.split == ("test_voice" if recording.voice == "rms" else text_split(recording.text))
     assert len(dataset.info.clips) == len(names) * len(SPEAKERS)
     sexes = {speaker.name: speaker.voice.sex for speaker in SPEAKERS}
     for clip in dataset.info.clips:
@@ -107,6 +110,9 @@ def test_the_manifest_says_of_every_recording_what_became_of_it(prepared: Path) 
     assert rows["slt/alone"]["dropped"] == "no text"
     assert rows["rms/torn"]["dropped"].startswith("unreadable: ")
     assert rows["slt/other"]["dropped"] in ("words do not fit", "unlikely", "odd durations")
+    dropped = Dataset(prepared).info.notes["dropped"]
+    assert dropped["recordings"] == sum(bool(row["dropped"]) for row in rows.values()) >= 3
+    assert dropped["human en, no text"] == dropped["human en, unreadable"] == 1
 
 
 @needs_voices
@@ -116,7 +122,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     shutil.copytree(spoken[0], tmp_path / "recordings", copy_function=shutil.copy2)
     here = tmp_path / "whole"  # the dataset holds its command, so that both must be the same
     here.mkdir()
-    arguments = ["../recordings", "-o", "prepared", "--licence", "CC0", "--processes", "2"]
+    arguments = ["../recordings", "-o", "prepared", "--licence", "CC0", "--held-out", "rms", "--processes", "2"]
     process = subprocess.Popen([*COMMAND, *arguments], cwd=here, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     first = here / "prepared" / "unfinished" / "0.part"
     while not first.is_file():
@@ -172,6 +178,7 @@ def test_librispeech_and_pairs_are_found_in_one_tree(tmp_path: Path) -> None:
         (["empty"], "holds 0 recordings"),
         (["silent"], "no usable recording among 1"),
         (["empty", "--language", "klingonish"], "found the language 'klingonish'"),
+        (["silent", "--held-out", "noisy"], "found no voice noisy to hold out; expected one of silent"),
         (["--voice", "anna"], "found --voice without a folder"),
     ],
 )

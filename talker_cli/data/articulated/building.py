@@ -44,11 +44,13 @@ class Settings:
     Args:
         fps: of the motion.
         seed: of all randomness.
+        held_out: voices that are kept for the split test_voice.
         cache: a folder that keeps alignments between corpora.
     """
 
     fps: float
     seed: int
+    held_out: frozenset[str] = frozenset()
     cache: Path | None = None
 
 
@@ -83,7 +85,7 @@ def build(
         MachineError: a package, a program or pocketsphinx is missing.
         OutputError: the folder cannot be written.
     """
-    plan = json.dumps([settings.fps, settings.seed, [share.plan() for share in corpus.shares]])
+    plan = json.dumps([settings.fps, settings.seed, sorted(settings.held_out), [share.plan() for share in corpus.shares]])
     work = Work(output, {"kind": "articulated", "digest": hashlib.sha256(plan.encode()).hexdigest()})
     _prepare_shares(corpus.shares, settings, work, processes, on_progress)
     entries: list[list[Entry]] = [
@@ -197,14 +199,11 @@ def _finish(share: Share, settings: Settings, work: Work, key: str) -> None:
                 motion = articulate(phones, len(item.speech), speaker.style, prosody, key_of_motion, settings.fps)
                 arrays[f"motion/{name}"] = motion.astype(np.float16)
         score = round(found.score, 2) if found is not None and not item.phones else 0.0
-        entries.append(
-            asdict(
-                Entry(
-                    item.name, item.voice, item.language, item.human, item.text, item.source, item.licence, split_of(item),
-                    round(item.seconds, 4), reason, score, hertz, phones,
-                )
-            )
+        entry = Entry(
+            item.name, item.voice, item.language, item.human, item.text, item.source, item.licence,
+            split_of(item, settings.held_out), round(item.seconds, 4), reason, score, hertz, phones,
         )  # fmt: skip
+        entries.append(asdict(entry))
     work.save(key, arrays, entries)
 
 

@@ -11,7 +11,8 @@ from talker_cli.data.articulated.selection import voice_shares
 from talker_cli.data.articulated.sources import PROMPT_VOICES
 from talker_cli.data.articulated.styles import SPEAKERS
 from talker_cli.data.articulated.transcribed import file_shares
-from talker_cli.data.articulated.voices import SYNTHETIC_VOICES
+from talker_cli.data.articulated.voices import HELD_OUT_VOICES, SYNTHETIC_VOICES
+from talker_cli.errors import InputError
 from talker_cli.rig import RigFile
 
 FPS = 30.0
@@ -67,7 +68,7 @@ def prepare(
     """
     shares = [*prompt_shares(languages), *(voice_shares(synthetic_minutes, seed) if synthetic_minutes > 0 else ())]
     corpus = Corpus(shares, SOURCE, LICENCE, IDENTITY_OF_VOICE, "reinstall the packages", command)
-    return build(output, corpus, Settings(fps, seed, cache), rig, processes, on_progress)
+    return build(output, corpus, Settings(fps, seed, HELD_OUT_VOICES, cache), rig, processes, on_progress)
 
 
 def prepare_folder(
@@ -77,6 +78,7 @@ def prepare_folder(
     rig: RigFile,
     language: str = "en",
     voice: str | None = None,
+    held_out: Sequence[str] = (),
     licence: str = UNSTATED,
     on_progress: Progress = lambda stage, done, total: None,
     seed: int = 0,
@@ -90,16 +92,21 @@ def prepare_folder(
     Args:
         language: a voice of espeak-ng, such as "en", "de" or "pt-br".
         voice: who speaks all of it; None: the names of the folders say it.
+        held_out: voices that are kept for the split test_voice.
         licence: of the recordings.
 
     Raises:
-        InputError: nothing usable in the folder, or no such language.
+        InputError: nothing usable in the folder, no such language, or no such voice to hold out.
         MachineError: a package, a program or pocketsphinx is missing.
         OutputError: the folder cannot be written.
     """
     check_voice(language)
     shares = file_shares(folder, language, voice, licence)
+    voices = sorted({file.voice for share in shares for file in share.files})
+    for name in held_out:
+        if name not in voices:
+            raise InputError(f"found no voice {name} to hold out; expected one of {', '.join(voices[:10])}; check its name")
     source = f"Motion modelled from phones (not captured) over the recordings of {folder.resolve().name}"
     about = f"Recordings: {licence}. Motion: Apache-2.0"
     corpus = Corpus(shares, source, about, {}, "check the language and the texts", command)
-    return build(output, corpus, Settings(fps, seed, cache), rig, processes, on_progress)
+    return build(output, corpus, Settings(fps, seed, frozenset(held_out), cache), rig, processes, on_progress)

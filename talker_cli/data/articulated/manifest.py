@@ -55,11 +55,11 @@ def write_manifest(path: Path, entries: Sequence[Entry]) -> None:
 def describe(entries: Sequence[Entry], identities: Mapping[str, str]) -> dict[str, Any]:
     """Return the corpus' notes: minutes by kind, language, split and voice, what was dropped and why, and who aligned it."""
     minutes: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-    dropped: dict[str, list[float]] = defaultdict(list)
+    dropped: dict[str, int] = defaultdict(int)
     for entry in entries:
         kind = "human" if entry.human else "synthetic"
         if entry.reason:
-            dropped[f"{kind} {entry.language}: {entry.reason.split(':')[0]}"].append(entry.seconds / 60.0)
+            dropped[f"{kind} {entry.language}, {entry.reason.split(':')[0]}"] += 1
             continue
         keys = {"kind": kind, "language": f"{kind} {entry.language}", "split": f"{kind} {entry.split}", "voice": entry.voice}
         for group, key in keys.items():
@@ -71,9 +71,7 @@ def describe(entries: Sequence[Entry], identities: Mapping[str, str]) -> dict[st
     return {
         "hours": round(sum(entry.seconds for entry in used) / 3600.0, 3),
         "minutes": {group: {key: round(value, 2) for key, value in sorted(part.items())} for group, part in minutes.items()},
-        "dropped": {
-            key: {"recordings": len(each), "minutes": round(sum(each), 2)} for key, each in sorted(dropped.items())
-        },
+        "dropped": {"recordings": len(entries) - len(used), **dict(sorted(dropped.items()))},
         "aligner": ALIGNER,
         "voices": len(voices),
         "identity_of_voice": {voice: identities[voice] for voice in voices},

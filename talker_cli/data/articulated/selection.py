@@ -1,7 +1,7 @@
 """Which recording belongs to which split, and which voice reads which texts."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from talker_cli.data.articulated.phonetics import normalised_text
 from talker_cli.data.articulated.recordings import Spoken
@@ -27,9 +27,9 @@ def text_split(text: str) -> str:
     return SHARES[-1][0]
 
 
-def split_of(item: Spoken) -> str:
+def split_of(item: Spoken, held_out: Collection[str]) -> str:
     """Return a recording's split: held-out voices are `test_voice`, all others go by their text."""
-    if item.voice in HELD_OUT_VOICES:
+    if item.voice in held_out:
         return "test_voice"
     if not item.text:
         return "train"  # silence: its lips never part, so that no share of their opening can be measured
