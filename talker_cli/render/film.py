@@ -18,6 +18,7 @@ from talker_cli.render.stage import Color, Stage
 from talker_cli.rig import Rig
 
 SHEET_PIXELS = 64e6  # of a contact sheet: more is nothing to look at
+EMPTY = (0.115, 0.120, 0.132)  # sRGB, where a sheet has no picture: the studio's dark corners
 
 OnFrame = Callable[[int, int], None]  # (pictures drawn, of how many)
 
@@ -92,7 +93,8 @@ def render_sheet(
                          f"{fitting:.2g} or more, or a smaller --size")  # fmt: skip
     columns = _columns(len(moments), width, height)
     rows = -(-len(moments) // columns)
-    sheet = np.zeros((rows * height, columns * width, 3), np.uint8)
+    sheet = np.empty((rows * height, columns * width, 3), np.uint8)
+    sheet[:] = np.round(255 * np.array(shot.background or EMPTY))
     letters = letter_height(shot.size)
     with closing(pictures(takes, shot, moments, length)) as images:
         for index, image in enumerate(images):

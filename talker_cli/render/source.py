@@ -114,11 +114,12 @@ def _read_template(path: Path) -> Mesh:
 
 
 def _rate(path: Path, motion: Motion, fps: float | None) -> float:
-    rate = motion.about.get("fps", fps)
+    said = motion.about.get("fps")
+    rate = fps if said is None else said
     if isinstance(rate, int | float) and 0 < rate <= 1000:
         return float(rate)
-    said = "does not say its frames a second" if rate is None else f"says {rate!r} frames a second"
-    raise InputError(f"{path} {said}; expected a number, 25, 30 or 60 as a rule; give it with --fps")
+    what = "does not say its frames a second" if rate is None else f"says {rate!r} frames a second"
+    raise InputError(f"{path} {what}; expected a number, 25, 30 or 60 as a rule; give it with --fps")
 
 
 def labelled(takes: list[Take]) -> list[Take]:
