@@ -160,7 +160,7 @@ class Lengths:
         frames = min(moving, heard)
         if frames < 1:
             raise InputError(f"{take.name} holds {take.frames} frames of motion; expected at least one; remove it")
-        if moving != heard:
+        if abs(moving - heard) > 1:  # one is rounding
             longer = "motion longer" if moving > heard else "sound longer"
             self.cut[longer].append(abs(moving - heard) / self.timeline.fps)
         self.frames[take.name] = frames

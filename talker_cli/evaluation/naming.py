@@ -8,16 +8,10 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from talker_cli.data import biwi, vocaset
+
 CONDITION = "_condition_"
 TAKE = re.compile(r"(FaceTalk_\d+_\d+_TA|[FM]\d+)_(\d+)")
-VOCASET_TRAIN = tuple(
-    f"FaceTalk_{name}_TA"
-    for name in (
-        "170728_03272", "170904_00128", "170725_00137", "170915_00223",
-        "170811_03274", "170913_03279", "170904_03276", "170912_03278",
-    )
-)  # fmt: skip
-BIWI_TRAIN = ("F2", "F3", "F4", "M3", "M4", "M5")
 
 
 @dataclass(frozen=True)
@@ -81,15 +75,15 @@ PROTOCOLS = {
     for protocol in (
         Protocol(
             "vocaset-test",
-            _sequences(("FaceTalk_170809_00138_TA", "FaceTalk_170731_00024_TA"), range(21, 41), "sentence{:02}"),
-            VOCASET_TRAIN, "m", "VOCASET's two test subjects, sentences 21-40, mean over the 8 training identities",
+            _sequences(vocaset.TEST, range(vocaset.HELD_OUT_FROM, 41), "sentence{:02}"),
+            vocaset.TRAIN, "m", "VOCASET's two test subjects, sentences 21-40, mean over the 8 training identities",
         ),
         Protocol(
-            "biwi-a", _sequences(BIWI_TRAIN, range(37, 41), "e{:02}"), (), "unit",
+            "biwi-a", _sequences(biwi.TRAIN, range(37, 41), "e{:02}"), (), "unit",
             "BIWI-Test-A: the 6 training subjects, e37-e40, each in its own identity",
         ),
         Protocol(
-            "biwi-b", _sequences(("F1", "F5", "F6", "F7", "F8", "M1", "M2", "M6"), range(37, 41), "e{:02}"), BIWI_TRAIN,
+            "biwi-b", _sequences(biwi.UNSEEN, range(37, 41), "e{:02}"), biwi.TRAIN,
             "unit", "BIWI-Test-B: the 8 unseen subjects, e37-e40, mean over the 6 training identities",
         ),
     )
