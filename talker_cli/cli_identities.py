@@ -99,6 +99,9 @@ def _tell(made: "Enrolment") -> None:
     if used > 1:
         note(f"likeness of a clip to all: {found.mean:.2f} on average, least {found.least:.2f} ({found.oddest})")
     note("nearest known: " + ", ".join(f"{name} {similarity:.2f}" for name, similarity in made.nearest))
+    fitted = made.person.record.get("fit")
+    if fitted:
+        note(f"fitted to motion: {fitted['summary']}")
     if found.groups is not None:
         ours, others = found.groups
         note(

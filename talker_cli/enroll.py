@@ -1,14 +1,17 @@
 """A folder of recordings -> an identity: the style read off the voice, fitted to motion where there is some, and a face."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from talker_cli import __version__
 from talker_cli.animate import Animator
+from talker_cli.audio import SAMPLE_RATE, load_speech
 from talker_cli.enrolment.clips import Collection, OnClip, Spread, collect, spread
-from talker_cli.errors import IdentityError
+from talker_cli.enrolment.fit import Fit, Take, fit
+from talker_cli.enrolment.motion import motion_beside, read_coefficients
+from talker_cli.errors import IdentityError, InputError
 from talker_cli.files import file_hash
 from talker_cli.identities import StyleSpace, style_space
 from talker_cli.identity_file import Enrolled, Face
@@ -85,7 +88,43 @@ class Enroller:
             "talker": __version__,
         }
         person = Enrolled(name, collection.style, self.space.key, nearest[0][0], face, None, record)
+        fitted = self._fit(collection, person, on_note)
+        if fitted is not None:
+            person = replace(person, style=fitted.manner.style, offset=fitted.manner.offset)
+            record["fit"] = told(fitted)
         return Enrolment(person, collection, found, nearest)
+
+    def _fit(self, collection: Collection, person: Enrolled, on_note: OnNote) -> Fit | None:
+        """Return the style fitted to the motion that lies beside the clips, or None if there is none that can be used."""
+        rig = self.rigs.rig_of(person.wears)
+        takes = []
+        for clip in collection.clips:
+            recording = collection.folder / clip.path
+            beside = motion_beside(recording)
+            if beside is None:
+                continue
+            sound = load_speech(recording)
+            own = None if person.face is None else person.rig(self.rigs)
+            try:
+                takes.append(Take(clip.path, sound, read_coefficients(beside, len(sound) / SAMPLE_RATE, rig, own)))
+            except InputError as error:
+                on_note(f"motion not used: {error}")
+        return fit(self.animator, rig, person.style, takes) if takes else None
+
+
+def told(fitted: Fit) -> dict[str, Any]:
+    """Return what an identity records of its fit."""
+    gain = 100 * (1 - fitted.after / fitted.before) if fitted.before > 0 else 0.0
+    summary = (
+        f"lip vertex error {fitted.before:.3e} m2 from the voice alone, {fitted.after:.3e} fitted ({gain:.0f} % less), on "
+        f"{fitted.held_out:.1f} s held out; learned from {fitted.seconds:.1f} s of motion"
+    )
+    kept = fitted.after < fitted.before
+    return {
+        "before": fitted.before, "after": fitted.after, "seconds": round(fitted.seconds, 2), "steps": fitted.steps,
+        "held_out": round(fitted.held_out, 2), "offset": fitted.manner.offset is not None,
+        "summary": summary if kept else f"{summary}; the voice's style was kept",
+    }  # fmt: skip
 
 
 def refit(person: Enrolled, enroller: Enroller, *, on_note: OnNote, on_clip: OnClip) -> Enrolment:

@@ -1,0 +1,154 @@
+"""Are two folders of one unheard voice each other's nearest? Also: seconds to enrol two minutes, and the size of the file.
+
+    python benchmarks/enroll_twins.py VOICES [--model weights/talker-base] [--seconds 20]
+
+VOICES is a folder with one folder of recordings for each voice that the model was not trained on; its recordings, in the order
+of their names' hashes, are dealt to two disjoint folders until each holds so many seconds. Both are enrolled; the nearest of
+all the others (cosine similarity of the styles) should be the twin. `--synthetic` makes the voices that espeak-ng and flite
+can add to them, first; `--dataset` takes those of a prepared dataset's split test_voice.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from talker_cli.audio import SAMPLE_RATE, load_speech
+from talker_cli.data.prepared import Dataset
+from talker_cli.enroll import Enroller
+from talker_cli.enrolment.clips import recordings
+
+TEXTS = (
+    "The rain had stopped before the market opened, and the first boats were already back.",
+    "Could you tell me whether the bridge over the river is open on Sunday mornings?",
+    "My grandmother kept bees, seven hives of them, behind a wall of warm red brick.",
+    "Nobody believed the map, for it showed a valley where everyone knew a mountain stood.",
+    "Please put the blue cup on the upper shelf, and the small one back into its box.",
+    "He wrote four letters that week, posted three of them, and burned the last.",
+    "When the music stopped, a fox walked slowly across the empty stage.",
+    "Five thousand people came to see the machine, which moved by about an inch.",
+    "There is a way through the wood, but only the children have ever used it.",
+    "We bought pears, plums, a bag of flour, and far more butter than we needed.",
+)
+SYNTHETIC = {  # voice -> command that writes {out}
+    "espeak_whisper": ["espeak-ng", "-v", "en-us+whisper", "-w", "{out}", "{text}"],
+    "espeak_croak": ["espeak-ng", "-v", "en-gb+croak", "-w", "{out}", "{text}"],
+    "espeak_klatt": ["espeak-ng", "-v", "en-us+klatt2", "-p", "70", "-w", "{out}", "{text}"],
+    "espeak_quincy": ["espeak-ng", "-v", "en-gb+quincy", "-w", "{out}", "{text}"],
+    "espeak_belinda": ["espeak-ng", "-v", "en-us+belinda", "-w", "{out}", "{text}"],
+    "flite_slt": ["flite", "-voice", "slt", "-t", "{text}", "-o", "{out}"],
+}
+
+
+def make_synthetic(folder: Path) -> None:
+    """Write the recordings of the synthetic voices."""
+    for voice, command in SYNTHETIC.items():
+        place = folder / voice
+        place.mkdir(parents=True, exist_ok=True)
+        for number, text in enumerate(TEXTS):
+            out = str(place / f"{number:02}.wav")
+            subprocess.run([part.format(out=out, text=text) for part in command], check=True)
+
+
+def take_dataset(folder: Path, dataset: Path) -> None:
+    """Write the recordings of a prepared dataset's unheard voices."""
+    data = Dataset(dataset)
+    for recording in data.info.recordings:
+        if recording.split == "test_voice":
+            place = folder / recording.voice
+            place.mkdir(parents=True, exist_ok=True)
+            path = place / f"{recording.name.replace('/', '_')}.wav"
+            soundfile.write(path, data.speech(recording.name), SAMPLE_RATE)
+
+
+def deal(voice: Path, seconds: float) -> list[list[Path]]:
+    """Return two disjoint lists of a voice's recordings, each of so many seconds or of half of what there is."""
+    paths = recordings(voice)
+    lengths = {path: len(_sound(path)) / SAMPLE_RATE for path in paths[: int(20 * seconds)]}
+    usable = [path for path in lengths if lengths[path] >= 1.0]
+    goal = min(seconds, sum(lengths[path] for path in usable) / 2.2)
+    hands: list[list[Path]] = [[], []]
+    for path in usable:
+        hand = min(hands, key=lambda hand: sum(lengths[each] for each in hand))
+        if sum(lengths[each] for each in hand) < goal:
+            hand.append(path)
+    return hands
+
+
+def _sound(path: Path) -> np.ndarray:
+    try:
+        return load_speech(path)
+    except Exception:  # unreadable, too short: enrolling leaves it out too
+        return np.zeros(0, np.float32)
+
+
+def main() -> None:
+    """Measure, and print JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("voices", type=Path)
+    parser.add_argument("--model", default="talker-base")
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--synthetic", action="store_true")
+    parser.add_argument("--dataset", type=Path)
+    parser.add_argument("--no-time", action="store_true", help="leave out the two minutes")
+    options = parser.parse_args()
+    if options.synthetic:
+        make_synthetic(options.voices)
+    if options.dataset:
+        take_dataset(options.voices, options.dataset)
+    enroller = Enroller(options.model, "cpu")
+    quiet = {"on_note": lambda line: None, "on_clip": lambda done, total: None}
+    names, styles, told = [], [], []
+    for voice in sorted(path for path in options.voices.iterdir() if path.is_dir()):
+        for number, paths in enumerate(deal(voice, options.seconds)):
+            made = enroller.enroll(voice, paths, f"{voice.name}_{number}", **quiet)
+            names.append(voice.name)
+            styles.append(made.person.style / np.linalg.norm(made.person.style))
+            told.append({"clips": len(made.collection.clips), "seconds": round(made.collection.seconds, 1)})
+    similarity = np.stack(styles) @ np.stack(styles).T - 2 * np.eye(len(styles))
+    nearest = similarity.argmax(1)
+    rows = [
+        {"of": name, **told[row], "nearest": names[nearest[row]], "similarity": round(float(similarity[row].max()), 3),
+         "twin": round(float(similarity[row, row ^ 1]), 3)}
+        for row, name in enumerate(names)
+    ]  # fmt: skip
+    report = {
+        "voices": len(names) // 2,
+        "twin_is_nearest": float(np.mean([row["of"] == row["nearest"] for row in rows])),
+        "enrolled": rows,
+    }
+    if not options.no_time:
+        with tempfile.TemporaryDirectory() as place:
+            report |= two_minutes(options, Path(place))
+    print(json.dumps(report, indent=1))
+
+
+def two_minutes(options: argparse.Namespace, place: Path) -> dict[str, float]:
+    """Return the seconds that a whole process takes to enrol two minutes of one voice, and the size of what it writes."""
+    clips, heard = place / "clips", 0.0
+    clips.mkdir()
+    voice = max((path for path in options.voices.iterdir() if path.is_dir()), key=lambda path: len(list(path.iterdir())))
+    for path in recordings(voice):
+        if heard < 120:
+            shutil.copy(path, clips)
+            heard += len(_sound(path)) / SAMPLE_RATE
+    out = place / "two.safetensors"
+    command = [sys.executable, "-m", "talker_cli", "enroll", str(clips), "-o", str(out), "--model", options.model]
+    started = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True)
+    return {
+        "recording_seconds": round(heard, 1),
+        "seconds": round(time.perf_counter() - started, 2),
+        "kilobytes": out.stat().st_size / 1000,
+    }
+
+
+if __name__ == "__main__":
+    main()
