@@ -34,8 +34,8 @@ void main()
     vec4 place = V * vec4(position, 1.0);
     facing = mat3(V) * normal;
     vec3 n = facing;
-    // Eyes, teeth and tongue are clear: light gets into them from more sides than they see.
-    float clear = 0.75 * color_0.a * (1.25 - color_0.a);
+    // Eyes, teeth and tongue are clear: light gets into them from more sides than they see, if they see any.
+    float clear = 0.85 * color_0.a * (1.25 - color_0.a) * min(tangent.x * 3.2, 1.0);
     float sky = mix(tangent.x, 1.0, clear);
     float seen = mix(tangent.y, 1.0, clear);
     float soft = tangent.z;
