@@ -1,3 +1,17 @@
-"""Speech in, talking 3D face out."""
+"""Speech in, talking 3D face out: `from talker_cli import Talker`."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from talker_cli.api import Talker as Talker
 
 __version__ = "0.1.0"
+__all__ = ["Talker", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load `Talker` when it is asked for: it brings torch, and the seconds that torch takes."""
+    if name == "Talker":
+        return import_module("talker_cli.api").Talker
+    raise AttributeError(f"module 'talker_cli' has no attribute '{name}'")

@@ -1,38 +1,21 @@
-"""Speech to motion: load a model, pick the identity, sample."""
+"""A model that is loaded, and the sampler that was asked for: speech (S,) to coefficients (T, K)."""
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from talker_cli.audio import load_speech
 from talker_cli.errors import InputError, ModelError
-from talker_cli.export.performance import Performance
 from talker_cli.files import file_hash
-from talker_cli.identities import Cast, Chosen, Manner, style_space
-from talker_cli.library import Library
-from talker_cli.model.audio_encoder import log_mel
-from talker_cli.model.checkpoint import load_model
+from talker_cli.generate import CHUNK_FRAMES, MotionStream, OnFrames
+from talker_cli.identities import Manner
+from talker_cli.model.checkpoint import load_model, read_config
 from talker_cli.model.config import MAX_TIMESTEP, SAMPLE_RATE
 from talker_cli.model.device import choose_device
-from talker_cli.model.diffusion import OnStep, frame_noise, sample_ddim, sample_ddpm, uniform_timesteps
-from talker_cli.model.folder import model_folder
+from talker_cli.model.diffusion import Sampler, uniform_timesteps
 from talker_cli.model.network import FaceDiffusion
-from talker_cli.model.reading import read_style
-from talker_cli.rig import ARKIT_NAMES, Rig, load_rig
-
-
-@dataclass(frozen=True)
-class Animated:
-    """A performance, and how it was made."""
-
-    performance: Performance
-    sampler: str
-    seconds: float
+from talker_cli.rig import ARKIT_NAMES
 
 
 def parse_steps(steps: str) -> int | None:
@@ -70,63 +53,79 @@ class Animator:
             return f"student, {len(config.timesteps)} steps"
         return f"teacher, DDPM {MAX_TIMESTEP} steps" if self.steps is None else f"teacher, DDIM {self.steps} steps"
 
-    @torch.inference_mode()
-    def coefficients(
+    def stream(
         self,
-        speech: np.ndarray,
         identity: str | Manner,
         *,
         seed: int = 0,
         guidance: float | None = None,
-        on_step: OnStep | None = None,
+        look_ahead: int | None = None,
+        chunk: int = CHUNK_FRAMES,
+        on_frames: OnFrames | None = None,
+    ) -> MotionStream:
+        """Return what turns speech into motion while it comes in.
+
+        Args:
+            identity: full name of a row of the identity table, or the manner of anybody else.
+            seed: of the noise; the same seed gives the same motion.
+            guidance: scale, 1 = off; None takes the model's default.
+            look_ahead, chunk, on_frames: see MotionStream.
+
+        Raises:
+            InputError: a student is asked for guidance of its own.
+        """
+        network, config = self.network, self.network.config
+        if config.kind == "student" and guidance is not None:
+            raise InputError("found --guidance with the student, which has its own baked in; add --steps full or a number")
+        if isinstance(identity, Manner):
+            style = torch.from_numpy(identity.style)[None].to(self.device)  # (1, S)
+        else:
+            row = torch.tensor([config.identities.index(identity)], device=self.device)
+            with torch.inference_mode():
+                style = network.personalizer.named(row)
+        if config.kind == "student":
+            sampler = Sampler(tuple(step / MAX_TIMESTEP for step in config.timesteps))
+        else:
+            sampler = Sampler(uniform_timesteps(self.steps or MAX_TIMESTEP), ancestral=self.steps is None)
+        scale = config.guidance_scale if guidance is None else guidance
+        return MotionStream(
+            network, sampler, style, seed=seed, guidance=scale, look_ahead=look_ahead, chunk=chunk, on_frames=on_frames
+        )
+
+    def coefficients(
+        self,
+        speech: np.ndarray | Iterable[np.ndarray],
+        identity: str | Manner,
+        *,
+        seed: int = 0,
+        guidance: float | None = None,
+        on_frames: OnFrames | None = None,
     ) -> np.ndarray:
         """Return the motion of speech as coefficients (T, K), T = floor(S * fps / 16000).
 
         Args:
-            speech: (S,) float32, 16 kHz.
-            identity: full name of a row of the identity table, or the manner of anybody else.
-            seed: of the noise; the same seed gives the same motion.
-            guidance: scale, 1 = off; None takes the model's default.
-            on_step: called after each denoising step.
+            speech: (S,) float32, 16 kHz, or its parts one after the other, which need not all be in memory.
+            identity, seed, guidance: see `stream`.
+            on_frames: called with the number of frames that are done.
 
         Raises:
             InputError: the speech is shorter than a frame, or a student is asked for guidance of its own.
         """
-        network, config = self.network, self.network.config
-        frames = int(len(speech) * config.fps / SAMPLE_RATE)
-        if frames < 1:
-            raise InputError(f"found {len(speech) / SAMPLE_RATE:.3f} s of speech; expected at least one frame of motion")
-        if config.kind == "student" and guidance is not None:
-            raise InputError("found --guidance with the student, which has its own baked in; add --steps full or a number")
-        scale = config.guidance_scale if guidance is None else guidance
-        mel = log_mel(torch.from_numpy(speech)[None].to(self.device), frames, config)
-        features = network.encoder(mel)  # (1, T, D)
-        style = self._style(identity)  # (1, S)
+        stream = self.stream(identity, seed=seed, guidance=guidance, on_frames=on_frames)
+        parts = [stream.push(part) for part in ([speech] if isinstance(speech, np.ndarray) else speech)]
+        if not stream.frames_heard:
+            seconds = stream.samples / SAMPLE_RATE
+            raise InputError(f"found {seconds:.3f} s of speech; expected at least a frame's; give a longer recording")
+        return self.dressed(np.concatenate([*parts, stream.finish()]), identity)
 
-        def predict_x0(x_t: Tensor, t: float) -> Tensor:
-            return network.guided_x0(x_t, torch.full((1,), t, device=self.device), features, style, scale)
+    def dressed(self, coefficients: np.ndarray, identity: str | Manner) -> np.ndarray:
+        """Return what a stream made, (T, K), with the identity's offset, and within 0…1 where it is ARKit's.
 
-        def noise(index: int) -> Tensor:
-            deviation = config.noise_scale if index == 0 else 1.0
-            return deviation * frame_noise(seed, frames, len(config.names), index).to(self.device)
-
-        if config.kind == "student":
-            x0 = sample_ddim(predict_x0, noise, [step / MAX_TIMESTEP for step in config.timesteps], on_step)
-        elif self.steps is None:
-            x0 = sample_ddpm(predict_x0, noise, uniform_timesteps(MAX_TIMESTEP), on_step)
-        else:
-            x0 = sample_ddim(predict_x0, noise, uniform_timesteps(self.steps), on_step)
-        coefficients = network.denormalise(x0)[0].cpu().numpy()
+        ARKit's shapes are defined from 0 to 1; other bases have no bounds.
+        """
         if isinstance(identity, Manner) and identity.offset is not None:
             coefficients = coefficients + identity.offset
-        # ARKit's shapes are defined from 0 to 1; other bases have no bounds.
-        return np.clip(coefficients, 0.0, 1.0) if config.names == ARKIT_NAMES else coefficients
-
-    def _style(self, identity: str | Manner) -> Tensor:
-        if isinstance(identity, Manner):
-            return torch.from_numpy(identity.style)[None].to(self.device)
-        row = torch.tensor([self.network.config.identities.index(identity)], device=self.device)
-        return self.network.personalizer.named(row)
+        return np.clip(coefficients, 0.0, 1.0) if self.network.config.names == ARKIT_NAMES else coefficients
 
 
 def load_animator(folder: Path, steps: str, device: str) -> Animator:
@@ -139,82 +138,12 @@ def load_animator(folder: Path, steps: str, device: str) -> Animator:
     """
     wanted = parse_steps(steps)
     where = choose_device(device)
-    student_path = folder / "student.safetensors"
-    network = None
-    if wanted is not None and (student_path.is_file() or steps == "8"):
-        student = load_model(student_path, "student")
-        network = student if len(student.config.timesteps) == wanted else None
-    if network is None:
+    student = folder / "student.safetensors"
+    # The student's header says for how many steps it is: its weights are read only if it is the one.
+    if wanted is not None and (student.is_file() or steps == "8") and len(read_config(student, "student").timesteps) == wanted:
+        network = load_model(student, "student")
+    else:
         network = load_model(folder / "teacher.safetensors", "teacher")
     if network.config.rig != file_hash(folder / "rig.safetensors"):
         raise ModelError(f"the weights in {folder} were made for another rig.safetensors; expected the one they came with")
     return Animator(network, wanted, where)
-
-
-def animate_file(
-    audio: Path,
-    *,
-    identity: str,
-    model: str = "talker-base",
-    steps: str = "8",
-    seed: int = 0,
-    guidance: float | None = None,
-    style_scale: float = 1.0,
-    library: Path | None = None,
-    device: str = "auto",
-    check_rig: Callable[[Rig], None] = lambda rig: None,
-    on_note: Callable[[str], None],
-    on_step: OnStep | None = None,
-) -> Animated:
-    """Animate a recording; what comes back can be written in any format.
-
-    Args:
-        audio: any recording that ffmpeg reads.
-        identity: name or the beginning of one, identity file, "auto", or a mix; see `Cast.resolve`.
-        model: built-in name or folder.
-        steps: "8" for the student, another number for the teacher with that many DDIM steps, "full" for its full sampler.
-        seed: of the noise.
-        guidance: scale for the teacher, None for its default.
-        style_scale: 1 = the identity's style, 0 = the average, 2 = twice as far from it.
-        library: the folder of enrolled identities, None for the user's own.
-        device: "auto", "cpu" or "cuda".
-        check_rig: called with the identity's rig before any work goes into moving it.
-        on_note: called with a line the user should read.
-        on_step: called after each denoising step.
-
-    Raises:
-        TalkerError: of every kind; each says what was found, what was expected and what to do.
-    """
-    started = time.perf_counter()
-    folder = model_folder(model)
-    rigs = load_rig(folder / "rig.safetensors")
-    animator = load_animator(folder, steps, device)
-    speech = load_speech(audio)
-    space = style_space(folder)
-    cast = Cast(rigs, space, Library(library), style_scale, lambda: read_style(animator.network, speech, animator.device))
-    chosen = cast.resolve(identity)
-    check_rig(chosen.rig)
-    for line in chosen.notes:
-        on_note(line)
-    coefficients = animator.coefficients(speech, chosen.manner, seed=seed, guidance=guidance, on_step=on_step)
-    about = {**_about(animator, folder, audio, chosen, seed, guidance), "style_scale": style_scale}
-    performance = Performance(coefficients, chosen.rig, animator.network.config.fps, about, audio)
-    return Animated(performance, animator.sampler, time.perf_counter() - started)
-
-
-def _about(
-    animator: Animator, folder: Path, audio: Path, chosen: Chosen, seed: int, guidance: float | None
-) -> dict[str, object]:
-    """Return the sidecar: everything needed to make the motion again, and to render it."""
-    config = animator.network.config
-    return {
-        "fps": config.fps,
-        "identity": chosen.name,
-        "face": chosen.face,
-        "rig": {"path": str((folder / "rig.safetensors").resolve()), "sha256": config.rig},
-        "audio": {"path": str(audio.resolve()), "sha256": file_hash(audio)},
-        "model": {"path": str(folder.resolve()), "sha256": file_hash(folder / f"{config.kind}.safetensors")},
-        "sampler": animator.sampler,
-        "seed": seed,
-        "guidance_scale": config.guidance_scale if guidance is None else guidance,
-    }

@@ -8,6 +8,7 @@ here, because ffmpeg's own downmix drops the bass channel and raises a mono voic
 import struct
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -34,20 +35,32 @@ def load_speech(path: Path) -> np.ndarray:
         InputError: no such file, nothing to hear in it, broken samples, or shorter than 0.1 s.
         MachineError: ffmpeg is missing.
     """
+    return np.concatenate(list(read_speech(path)))
+
+
+def read_speech(path: Path) -> Iterator[np.ndarray]:
+    """Yield what `load_speech` returns in parts (S,), so that hours need not lie in memory.
+
+    Raises:
+        InputError: no such file, nothing to hear in it, broken samples, or, at the end, shorter than 0.1 s.
+        MachineError: ffmpeg is missing.
+    """
     path = Path(path)
     check_file(path)
-    speech = _decode(path)
-    if len(speech) < SHORTEST * SAMPLE_RATE:
-        seconds = len(speech) / SAMPLE_RATE
+    count = 0
+    for part in _decode(path):
+        broken = np.flatnonzero(~np.isfinite(part))
+        if broken.size:
+            at = (count + broken[0]) / SAMPLE_RATE
+            raise InputError(f"{path} holds NaN or infinity, first at {at:.3f} s; expected finite samples; export it again")
+        peak = float(np.abs(part).max(initial=0.0))
+        if peak > LOUDEST:
+            raise InputError(f"{path} holds samples up to {peak:.4g}; expected -1…1; scale it and save it again")
+        count += len(part)
+        yield np.clip(part, -1.0, 1.0)
+    if count < SHORTEST * SAMPLE_RATE:
+        seconds = count / SAMPLE_RATE
         raise InputError(f"{path} holds {seconds:.3f} s of sound; expected at least {SHORTEST} s; give a longer recording")
-    broken = np.flatnonzero(~np.isfinite(speech))
-    if broken.size:
-        seconds = broken[0] / SAMPLE_RATE
-        raise InputError(f"{path} holds NaN or infinity, first at {seconds:.3f} s; expected finite samples; export it again")
-    peak = float(np.abs(speech).max())
-    if peak > LOUDEST:
-        raise InputError(f"{path} holds samples up to {peak:.4g}; expected -1…1; scale it and save it again")
-    return np.clip(speech, -1.0, 1.0)
 
 
 def check_file(path: Path) -> None:
@@ -69,8 +82,8 @@ def check_file(path: Path) -> None:
         raise InputError(f"{path} is empty (0 bytes); expected a recording; record or copy it again")
 
 
-def _decode(path: Path) -> np.ndarray:
-    """Return (S,) float32, the mean of all channels at 16 kHz, unchecked."""
+def _decode(path: Path) -> Iterator[np.ndarray]:
+    """Yield parts (S,) float32, the mean of all channels at 16 kHz, unchecked."""
     # An AU stream is the plainest that still says how many channels it has. The filter is four times longer than
     # ffmpeg's default: at a rate above 16 kHz, what lies over 8 kHz must not fold back into the voice.
     arguments = [*ffmpeg.input_arguments(path), "-map", "0:a:0", "-vn", "-sn", "-dn"]
@@ -80,30 +93,26 @@ def _decode(path: Path) -> np.ndarray:
         assert process.stdout is not None
         with process.stdout as stream:
             try:
-                speech = _read_au(stream)
+                header = stream.read(AU_HEADER.size)
+                if len(header) == AU_HEADER.size:
+                    yield from _read_au(header, stream)
             finally:
                 process.kill()
                 process.wait()
-        if speech is None:
+        if len(header) < AU_HEADER.size:
             log.seek(0)
             said = log.read()
             if b"matches no streams" in said:
                 raise InputError(f"{path} has no audio stream; expected a recording with sound; give another file")
             words = ffmpeg.last_words(said)
             raise InputError(f"{path} is not a recording that can be read ({words}); expected wav, flac, mp3, m4a, …")
-    return speech
 
 
-def _read_au(stream: IO[bytes]) -> np.ndarray | None:
-    """Return (S,) float32, the mean of an AU stream's channels, or None if there is no stream."""
-    header = stream.read(AU_HEADER.size)
-    if len(header) < AU_HEADER.size:
-        return None
+def _read_au(header: bytes, stream: IO[bytes]) -> Iterator[np.ndarray]:
+    """Yield parts (S,) float32, the mean of an AU stream's channels."""
     _, offset, _, _, _, channels = AU_HEADER.unpack(header)
     stream.read(offset - AU_HEADER.size)
-    pieces = []
     while data := stream.read(CHUNK_FRAMES * channels * 4):
         whole = len(data) // (4 * channels) * channels
         samples = np.frombuffer(data, dtype=">f4", count=whole).reshape(-1, channels)
-        pieces.append(samples.mean(axis=1, dtype=np.float32))
-    return np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.float32)
+        yield samples.mean(axis=1, dtype=np.float32)

@@ -29,7 +29,7 @@ OutputFolderOption = Annotated[Path, typer.Option("--output", "-o", help="The fo
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of the noise: the same seed gives the same motion.")]
 DeviceOption = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where the network runs.")]
 
-OnProgress = Callable[[int, int], None]  # (done, of how many)
+OnProgress = Callable[[int, int | None], None]  # (done, of how many if that is known)
 
 
 def guarded(command: Callable[P, R]) -> Callable[P, R]:
@@ -78,7 +78,7 @@ def progress(what: str, unit: str) -> Iterator[OnProgress]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=None, rate="")
 
-        def advance(done: int, total: int) -> None:
+        def advance(done: int, total: int | None) -> None:
             speed = bar.tasks[0].speed
             bar.update(task, completed=done, total=total, rate=f"{speed:.1f} {unit}/s" if speed else "")
 

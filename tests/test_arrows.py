@@ -53,7 +53,7 @@ def uses(name: str, library: str) -> bool:
 def test_the_arrows_are_read() -> None:
     """Breaks if this file finds nothing to check."""
     assert "talker_cli.files" in OURS["talker_cli.rig"]
-    assert "talker_cli.animate" in OURS["talker_cli.cli"]
+    assert "talker_cli.api" in OURS["talker_cli.cli_animate"]
     assert "talker_cli.errors" in reach("talker_cli.rig")
 
 

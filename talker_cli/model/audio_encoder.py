@@ -31,7 +31,7 @@ def hertz_to_mel(frequency: float) -> float:
     return float(2595.0 * torch.log10(torch.tensor(1.0 + frequency / 700.0, dtype=torch.float64)))
 
 
-def log_mel(speech: Tensor, frames: int, config: ModelConfig) -> Tensor:
+def log_mel(speech: Tensor, frames: int, config: ModelConfig, *, first: int = 0, offset: int = 0) -> Tensor:
     """Return the log-mel spectrogram, `mels_per_frame` columns for each motion frame.
 
     Column j is centred on (j + 0.5) / mels_per_frame - 0.5 frames, so a frame's columns lie round its instant at any
@@ -41,17 +41,20 @@ def log_mel(speech: Tensor, frames: int, config: ModelConfig) -> Tensor:
         speech: (B, S) float, -1…1, 16 kHz.
         frames: T, motion frames wanted; speech is taken as silent outside its length.
         config: bands, columns and rate.
+        first: the first of these frames; any part of a recording gives the columns that the whole gives.
+        offset: the recording's sample that `speech` begins with.
 
     Returns:
         (B, T * mels_per_frame, bands), normalised by constants.
     """
     columns = frames * config.mels_per_frame
-    position = (torch.arange(columns, dtype=torch.float64, device=speech.device) + 0.5) / config.mels_per_frame - 0.5
-    centre = (position * (SAMPLE_RATE / config.fps)).round().long()
-    start = centre - WINDOW // 2 + WINDOW  # in the padded speech
+    position = (torch.arange(columns, dtype=torch.float64, device=speech.device) + 0.5) / config.mels_per_frame - 0.5 + first
+    centre = (position * (SAMPLE_RATE / config.fps)).round().long() - offset
+    start = centre - WINDOW // 2
+    before = max(0, -int(start[0])) if columns else 0
     reach = int(start[-1]) + WINDOW if columns else 0
-    padded = F.pad(speech, (WINDOW, max(0, reach - WINDOW - speech.shape[-1])))
-    index = start[:, None] + torch.arange(WINDOW, device=speech.device)
+    padded = F.pad(speech, (before, max(0, reach - speech.shape[-1])))
+    index = start[:, None] + before + torch.arange(WINDOW, device=speech.device)
     window = torch.hann_window(WINDOW, device=speech.device, dtype=speech.dtype)
     spectrum = torch.fft.rfft(padded[:, index] * (window / window.square().sum().sqrt()), n=FFT)  # (B, columns, bins)
     power = spectrum.real.square() + spectrum.imag.square()

@@ -21,6 +21,28 @@ def save_model(path: Path, network: FaceDiffusion) -> None:
     write_arrays(path, arrays, {"kind": "model", "config": network.config.to_json()})
 
 
+def read_config(path: Path, kind: str) -> ModelConfig:
+    """Read what a weights file is, without its weights.
+
+    Args:
+        path: a safetensors file.
+        kind: "teacher" or "student".
+
+    Raises:
+        ModelError: the file is missing, damaged, foreign, or the other kind.
+    """
+    return _config(ArrayFile(path, f"{kind} model"), kind)
+
+
+def _config(file: ArrayFile, kind: str) -> ModelConfig:
+    if file.metadata.get("kind") != "model":
+        raise ModelError(f"{file.path} holds a {file.metadata.get('kind')}; expected a {kind} model; check --model")
+    config = ModelConfig.from_json(file.metadata["config"])
+    if config.kind != kind:
+        raise ModelError(f"{file.path} holds a {config.kind}; expected a {kind}; check --model")
+    return config
+
+
 def load_model(path: Path, kind: str) -> FaceDiffusion:
     """Read a network in evaluation mode on the CPU.
 
@@ -32,11 +54,7 @@ def load_model(path: Path, kind: str) -> FaceDiffusion:
         ModelError: the file is missing, damaged, foreign, or the other kind.
     """
     file = ArrayFile(path, f"{kind} model")
-    if file.metadata.get("kind") != "model":
-        raise ModelError(f"{path} holds a {file.metadata.get('kind')}; expected a {kind} model; check --model")
-    config = ModelConfig.from_json(file.metadata["config"])
-    if config.kind != kind:
-        raise ModelError(f"{path} holds a {config.kind}; expected a {kind}; check --model")
+    config = _config(file, kind)
     with torch.device("meta"):  # no time spent on random weights that are replaced at once
         network = FaceDiffusion(config)
     state = {name: torch.from_numpy(file.array(name).astype(np.float32)) for name in file.names}

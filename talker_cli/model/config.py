@@ -67,7 +67,17 @@ class ModelConfig:
             raise ModelError(f"the weights were written by another version of talker ({error}); update talker") from error
 
     @property
-    def halo_frames(self) -> int:
-        """Frames on either side that a frame's motion depends on: the receptive field of encoder and denoiser together."""
+    def encoder_halo(self) -> int:
+        """Frames on either side of a frame whose speech its features depend on."""
         # One frame more for the spectrogram windows that reach over their frame's borders.
-        return sum(self.encoder_dilations) + sum(self.denoiser_dilations) + 1
+        return sum(self.encoder_dilations) + 1
+
+    @property
+    def denoiser_halo(self) -> int:
+        """Frames on either side of a frame that one denoising step looks at."""
+        return sum(self.denoiser_dilations)
+
+    @property
+    def halo_frames(self) -> int:
+        """Frames on either side that a frame's prediction depends on: the receptive field of encoder and denoiser together."""
+        return self.encoder_halo + self.denoiser_halo

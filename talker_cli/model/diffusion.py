@@ -1,17 +1,14 @@
-"""The diffusion process: schedule, conversions between predictions, and samplers as pure functions over `predict_x0`.
+"""The diffusion process: schedule, conversions between predictions, and the steps of samplers as pure functions of x0.
 
 Variance-preserving, x_t = alpha(t) x0 + sigma(t) eps with alpha = cos(pi t / 2), sigma = sin(pi t / 2), t in 0…1 (the cosine
 schedule of Nichol & Dhariwal 2021 in continuous time, so that halving the number of steps never touches it).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-
-PredictX0 = Callable[[Tensor, float], Tensor]
-Noise = Callable[[int], Tensor]
-OnStep = Callable[[int, int], None]
 
 
 def alpha_sigma(t: Tensor) -> tuple[Tensor, Tensor]:
@@ -49,51 +46,55 @@ def ddim_step(x_t: Tensor, x0: Tensor, t: Tensor, s: Tensor) -> Tensor:
     return alpha_s * x0 + sigma_s * (x_t - alpha_t * x0) / sigma_t
 
 
-def uniform_timesteps(steps: int) -> list[float]:
-    """Return `steps` descending timesteps 1, 1 - 1/steps, …, 1/steps; a sampler goes on from the last one to 0."""
-    return [(steps - index) / steps for index in range(steps)]
+def ddpm_step(x_t: Tensor, x0: Tensor, t: float, s: float, noise: Tensor) -> Tensor:
+    """Return a sample x_s of the posterior q(x_s | x_t, x0) for s < t (Ho et al. 2020, section 2).
 
-
-def sample_ddim(predict_x0: PredictX0, noise: Noise, timesteps: Sequence[float], on_step: OnStep | None = None) -> Tensor:
-    """Run the deterministic sampler (DDIM, Song et al. 2021) over descending timesteps and return x0.
+    In terms of alpha and sigma it is Kingma et al. 2021, appendix A.
 
     Args:
-        predict_x0: (x_t, t) -> x0.
-        noise: index -> Gaussian noise of the wanted shape; only index 0 is drawn.
-        timesteps: descending, in (0, 1].
-        on_step: called with (steps done, steps) after each.
+        x_t, x0, noise: (B, T, K).
+        t, s: timesteps, t > s > 0.
     """
-    x = noise(0)
-    follow = [*timesteps[1:], 0.0]
-    for index, (t, s) in enumerate(zip(timesteps, follow, strict=True)):
-        x0 = predict_x0(x, t)
-        x = ddim_step(x, x0, torch.tensor(t), torch.tensor(s)) if s > 0 else x0
-        if on_step:
-            on_step(index + 1, len(timesteps))
-    return x
+    alpha_t, sigma_t = alpha_sigma(torch.tensor(t, dtype=torch.float64))
+    alpha_s, sigma_s = alpha_sigma(torch.tensor(s, dtype=torch.float64))
+    alpha_ts = alpha_t / alpha_s
+    variance_ts = sigma_t**2 - alpha_ts**2 * sigma_s**2
+    mean = (alpha_ts * sigma_s**2 / sigma_t**2) * x_t + (alpha_s * variance_ts / sigma_t**2) * x0
+    return (mean + (variance_ts.sqrt() * sigma_s / sigma_t) * noise).to(x_t.dtype)
 
 
-def sample_ddpm(predict_x0: PredictX0, noise: Noise, timesteps: Sequence[float], on_step: OnStep | None = None) -> Tensor:
-    """Run the ancestral sampler (DDPM, Ho et al. 2020, section 2) over descending timesteps and return x0.
+def uniform_timesteps(steps: int) -> tuple[float, ...]:
+    """Return `steps` descending timesteps 1, 1 - 1/steps, …, 1/steps; a sampler goes on from the last one to 0."""
+    return tuple((steps - index) / steps for index in range(steps))
 
-    The posterior q(x_s | x_t, x0) in terms of alpha and sigma is Kingma et al. 2021, appendix A.
+
+@dataclass(frozen=True)
+class Sampler:
+    """How noise becomes x0, step by step: who calls decides in which order steps and parts of the motion are done.
+
+    Args:
+        timesteps: descending, in (0, 1]; after the last one comes 0.
+        ancestral: noise is drawn at each step (DDPM, Ho et al. 2020) or at the first alone (DDIM, Song et al. 2021).
     """
-    x = noise(0)
-    follow = [*timesteps[1:], 0.0]
-    for index, (t, s) in enumerate(zip(timesteps, follow, strict=True)):
-        x0 = predict_x0(x, t)
-        if s == 0:
-            x = x0
-        else:
-            alpha_t, sigma_t = alpha_sigma(torch.tensor(t, dtype=torch.float64))
-            alpha_s, sigma_s = alpha_sigma(torch.tensor(s, dtype=torch.float64))
-            alpha_ts = alpha_t / alpha_s
-            variance_ts = sigma_t**2 - alpha_ts**2 * sigma_s**2
-            mean = (alpha_ts * sigma_s**2 / sigma_t**2) * x + (alpha_s * variance_ts / sigma_t**2) * x0
-            x = (mean + (variance_ts.sqrt() * sigma_s / sigma_t) * noise(index + 1)).to(x.dtype)
-        if on_step:
-            on_step(index + 1, len(timesteps))
-    return x
+
+    timesteps: tuple[float, ...]
+    ancestral: bool = False
+
+    def step(self, index: int, x_t: Tensor, x0: Tensor, noise: Callable[[], Tensor]) -> Tensor:
+        """Return x at the timestep that follows timestep `index`; x0 itself after the last one.
+
+        Args:
+            index: of the timestep that x_t is at.
+            x_t: (B, T, K).
+            x0: (B, T, K), predicted from x_t.
+            noise: gives Gaussian noise (B, T, K), if this step needs some.
+        """
+        if index + 1 == len(self.timesteps):
+            return x0
+        t, s = self.timesteps[index : index + 2]
+        if self.ancestral:
+            return ddpm_step(x_t, x0, t, s, noise())
+        return ddim_step(x_t, x0, torch.tensor(t), torch.tensor(s))
 
 
 def two_step_target(predict_x0: Callable[[Tensor, Tensor], Tensor], x_t: Tensor, t: Tensor, step: float) -> Tensor:

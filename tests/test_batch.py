@@ -1,0 +1,130 @@
+"""Many recordings in one command, several takes, and what is changed in a motion afterwards: the real command line."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import IDENTITY, Talker, spoken
+
+from talker_cli.errors import InputError
+from talker_cli.retouch import smoothed, with_expression
+from talker_cli.rig import ARKIT_NAMES
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    """A folder with two recordings, one with an awkward name in a folder of its own, a broken one, and something else."""
+    folder = tmp_path / "clips"
+    (folder / "sub").mkdir(parents=True)
+    soundfile.write(folder / "a.wav", spoken(0.4), 16_000)
+    soundfile.write(folder / "sub" / "с пробелом 日本.flac", spoken(0.5, 48_000), 48_000)
+    (folder / "broken.wav").write_text("no sound")
+    (folder / "notes.txt").write_text("no recording")
+    return folder
+
+
+def test_a_folder_is_done_but_for_what_is_broken_and_can_be_gone_on_with(
+    invoke: Talker, clips: Path, model: Path, tmp_path: Path
+) -> None:
+    """Breaks if one bad file stops the others, is not named at the end, or if what is there is made again."""
+    command = ("animate", clips, "--model", model, "--device", "cpu", "-o", "made/{name}.csv", "-o", "made")
+    ran = invoke(*command)
+    names = ["a", "sub/с пробелом 日本"]
+    assert ran.code == 1
+    assert ran.out.splitlines() == [f"made/{name}{suffix}" for name in names for suffix in (".csv", ".npy")]
+    failed, counted = ran.err.splitlines()[-2:]
+    assert "broken.wav is not a recording" in failed and "1 of 3 failed" in counted
+    lengths = [len(np.load(tmp_path / "made" / f"{name}.npy")) for name in names]
+    assert lengths == [12, 15]
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "made").rglob("*.*")}
+    assert len(before) == 8
+
+    soundfile.write(clips / "broken.wav", spoken(0.3), 16_000)
+    again = invoke(*command, "--skip-existing")
+    assert again.code == 0 and again.out.splitlines() == ["made/broken.csv", "made/broken.npy"]
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_manifest_says_who_speaks_and_where_it_goes(invoke: Talker, clips: Path, model: Path, tmp_path: Path) -> None:
+    """Breaks if its paths are not its folder's, or an empty cell is not the option's value."""
+    other = "FaceTalk_170915_00223_TA"
+    rows = ["audio,identity,output", f"a.wav,{other[:15]},first.npy", "sub/с пробелом 日本.flac,,"]
+    (clips / "list.csv").write_text("\n".join(rows), encoding="utf-8")
+    ran = invoke("animate", "--manifest", "clips/list.csv", "--model", model, "-o", "rest", "--device", "cpu")
+    assert ran.code == 0, ran.err
+    assert ran.out.splitlines() == ["clips/first.npy", "rest/с пробелом 日本.npy"]
+    assert json.loads((clips / "first.json").read_text())["identity"] == other
+    assert json.loads((tmp_path / "rest" / "с пробелом 日本.json").read_text())["identity"] == IDENTITY
+    for content, words in (("sound\na.wav\n", "has the columns sound"), ("audio,identity\n,x\n", "in line 2")):
+        (clips / "list.csv").write_text(content)
+        assert words in invoke("animate", "--manifest", "clips/list.csv", "--model", model).mistake
+
+
+def test_each_process_of_torchrun_does_its_share(
+    invoke: Talker, clips: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Breaks if two processes do the same recording, or none does it."""
+    for number in range(5):
+        shutil.copy(clips / "a.wav", tmp_path / f"{number}.wav")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    made = []
+    for rank in range(2):
+        monkeypatch.setenv("RANK", str(rank))
+        made.append(invoke("animate", "[0-4].wav", "--model", model, "-o", "{name}.csv", "--device", "cpu").out.split())
+    assert made == [["0.csv", "2.csv", "4.csv"], ["1.csv", "3.csv"]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "found no recording"),
+        (("clips", "-o", "one.glb"), "found -o one.glb for many recordings"),
+        (("clips/*.mp3",), "no file that fits clips/*.mp3"),
+        (("clips/a.wav", "copy/a.wav", "-o", "."), "would both write"),
+        (("clips/a.wav", "--manifest", "list.csv"), "leave one out"),
+    ],
+)
+def test_what_is_refused_before_anything_is_done(
+    invoke: Talker, clips: Path, tmp_path: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    """Breaks if a wrong list is found out after an hour of work."""
+    shutil.copytree(clips, tmp_path / "copy")
+    before = set(tmp_path.rglob("*"))
+    assert words in invoke("animate", *arguments).mistake
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_takes_differ_in_their_seed(invoke: Talker, wav: Path, model: Path, tmp_path: Path) -> None:
+    """Breaks if a take cannot be made again alone from what its sidecar says."""
+    ran = invoke("animate", wav, "--model", model, "--samples", "3", "--seed", "7", "--device", "cpu", "-o", "x.npy")
+    assert ran.out.splitlines() == ["x-1.npy", "x-2.npy", "x-3.npy"]
+    assert [json.loads((tmp_path / f"x-{take}.json").read_text())["seed"] for take in (1, 2, 3)] == [7, 8, 9]
+
+
+def test_expression_moves_the_upper_face_alone() -> None:
+    """Breaks if lips, blinks or gaze follow it."""
+    motion = np.random.default_rng(0).uniform(0, 1, (20, 52)).astype(np.float32)
+    half = with_expression(motion, ARKIT_NAMES, 0.5)
+    changed = {name for name, before, after in zip(ARKIT_NAMES, motion.T, half.T, strict=True) if (before != after).any()}
+    assert changed == {name for name in ARKIT_NAMES if name.startswith(("brow", "eyeSq", "eyeWi", "cheekSq", "noseS"))}
+    assert np.allclose(half[:, ARKIT_NAMES.index("browInnerUp")], motion[:, ARKIT_NAMES.index("browInnerUp")] / 2)
+    assert with_expression(motion, ARKIT_NAMES, 1.0) is motion
+    with pytest.raises(InputError, match="--expression 2"):
+        with_expression(motion, ARKIT_NAMES, 2)
+    with pytest.raises(InputError, match="ARKit's shapes"):
+        with_expression(motion[:, :2], ("pca_000", "pca_001"), 0.5)
+
+
+def test_smoothing_is_a_gaussian_that_keeps_lines_still_and_its_deviation() -> None:
+    """Breaks if the ends sag, or milliseconds are not milliseconds."""
+    assert np.allclose(smoothed(np.ones((5, 2), np.float32), 100, 30.0), 1)
+    pulse = np.zeros((61, 1), np.float32)
+    pulse[30] = 1
+    after = smoothed(pulse, 100, 30.0)[:, 0]
+    assert after.sum() == pytest.approx(1, abs=1e-5)
+    assert np.sqrt((after * (np.arange(61) - 30) ** 2).sum()) == pytest.approx(3, rel=0.05)
+    with pytest.raises(InputError, match="--smooth -1"):
+        smoothed(pulse, -1, 30.0)
