@@ -1,10 +1,7 @@
 """Speech in, talking 3D face out: `from talker_cli import Talker`."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from talker_cli.api import Talker as Talker
+from typing import Any
 
 __version__ = "0.1.0"
 __all__ = ["Talker", "__version__"]

@@ -164,13 +164,13 @@ class Talker:
         audio = Path(audio)
         chosen = self.who(identity, style_scale=style_scale, library=library, audio=audio)
         check_rig(chosen.rig)
-        for line in chosen.notes:
-            on_note(line)
         size = os.stat(audio).st_size if audio.exists() else 0
         config = self.animator.network.config
         coefficients = self.animator.coefficients(
             read_speech(audio), chosen.manner, seed=seed, guidance=guidance, on_frames=on_frames
         )
+        for line in chosen.notes:
+            on_note(line)
         coefficients = with_expression(coefficients, config.names, expression)
         coefficients = smoothed(coefficients, smooth, config.fps)
         if os.stat(audio).st_size != size:

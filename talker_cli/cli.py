@@ -12,6 +12,7 @@ from talker_cli.cli_evaluate import evaluate
 from talker_cli.cli_export import export
 from talker_cli.cli_head import head
 from talker_cli.cli_identities import enroll, identities
+from talker_cli.cli_machine import bench, doctor
 from talker_cli.cli_render import render
 from talker_cli.cli_training import distill, train
 
@@ -19,7 +20,6 @@ app = typer.Typer(
     name="talker",
     help="Speech in, talking 3D face out.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -45,7 +45,7 @@ def _options(
 
 app.add_typer(preprocess_app, name="preprocess")
 app.add_typer(data_app, name="data")
-for command in (animate, render, export, head, train, distill, evaluate, enroll):
+for command in (animate, render, export, head, train, distill, evaluate, enroll, bench, doctor):
     app.command()(command)
 app.command("enroll-identity", help="The same as enroll.")(enroll)
 app.add_typer(identities)

@@ -18,8 +18,26 @@ DEFAULT_MODEL = "talker-base"
 MISTAKE = 2  # exit code of what the user can mend
 INTERRUPTED = 130  # as shells report Ctrl-C
 
+
+def complete_identity(incomplete: str) -> list[str]:
+    """Return the names that begin so, of the built-in model and of the user's library: for shells."""
+    from talker_cli.files import ArrayFile
+    from talker_cli.library import Library
+    from talker_cli.model.folder import model_folder
+
+    rig = ArrayFile(model_folder(DEFAULT_MODEL) / "rig.safetensors", "rig file")
+    names = [entry["name"] for entry in rig.metadata["identities"]] + list(Library(None).names())
+    return [name for name in names if name.startswith(incomplete)]
+
+
 IdentityOption = Annotated[
-    str, typer.Option("--identity", "-i", help="Who speaks: a name or its beginning, a file, auto, or anna:0.7,bert:0.3.")
+    str,
+    typer.Option(
+        "--identity",
+        "-i",
+        help="Who speaks: a name or its beginning, a file, auto, or anna:0.7,bert:0.3.",
+        autocompletion=complete_identity,
+    ),
 ]
 LibraryOption = Annotated[
     Path | None, typer.Option("--library", help="The folder of enrolled identities; your own by default.", show_default=False)
