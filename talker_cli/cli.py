@@ -1,5 +1,7 @@
 """The command line: options, progress and errors. The work is imported inside the commands, so that help is instant."""
 
+import signal
+import sys
 from typing import Annotated
 
 import typer
@@ -27,6 +29,8 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line."""
+    # What was begun is removed when a job is stopped, as it is after Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     app()
 
 

@@ -58,6 +58,31 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Wait until no other process is in this block for the same folder: files that belong together are renamed together."""
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)  # and the lock with it
+
+
+def check_room(path: Path, size: int) -> None:
+    """Refuse to begin a file of `size` bytes that the disk has no room for.
+
+    Raises:
+        OutputError: less is free.
+    """
+    free = shutil.disk_usage(Path(path).parent).free
+    if size > free:
+        found = f"{size / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free"
+        raise OutputError(f"cannot write {path}: {found}; free some space, or choose a smaller format with -o (csv, npz, glb)")
+
+
 def check_writable(path: Path) -> None:
     """Refuse a place that cannot be written to before any work goes into what should be written there.
 

@@ -7,6 +7,7 @@ import json
 import mmap
 import zipfile
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from talker_cli.errors import InputError
-from talker_cli.files import atomic_path, read_json
+from talker_cli.files import atomic_path, check_room, one_at_a_time, read_json
 
 RELEASE_EVERY = 256  # frames between two calls of `release`
 
@@ -53,16 +54,24 @@ def write_motion(path: Path, vertices: Iterable[np.ndarray], coefficients: np.nd
     """
     curves = coefficients_path(path)
     content = json.dumps({**about, "coefficients": curves.name}, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    with atomic_path(path) as first, atomic_path(curves) as second, atomic_path(sidecar_path(path)) as third:
+    with (
+        ExitStack() as order,
+        atomic_path(path) as first,
+        atomic_path(curves) as second,
+        atomic_path(sidecar_path(path)) as third,
+    ):
         with first.open("wb") as stream:
             for index, frame in enumerate(vertices):
                 if index == 0:
+                    check_room(path, len(coefficients) * frame.size * 4)
                     header = {"descr": "<f4", "fortran_order": False, "shape": (len(coefficients), *frame.shape)}
                     np.lib.format.write_array_header_1_0(stream, header)
                 stream.write(frame.astype("<f4", copy=False).tobytes())
         with second.open("wb") as stream:
             np.save(stream, coefficients.astype(np.float32, copy=False))
         third.write_text(content, encoding="utf-8")
+        # Of two runs with one output, all three files are the last one's.
+        order.enter_context(one_at_a_time(Path(path).parent))
 
 
 def read_motion(path: Path) -> Motion:
