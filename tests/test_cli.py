@@ -105,7 +105,7 @@ def recording(kind: str, folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kind,words", [("missing", "no file"), ("empty", "is empty"), ("folder", "is a folder")])
+@pytest.mark.parametrize("kind,words", [("missing", "no file"), ("empty", "is empty"), ("folder", "found no recording in")])
 def test_no_recording_at_all(talker: Talker, tmp_path: Path, kind: str, words: str) -> None:
     """Breaks if it takes a model to find out that there is nothing to animate."""
     path = recording(kind, tmp_path)
