@@ -22,7 +22,7 @@ from talker_cli.training.batches import SPEED_RANGE, ClipBank
 from talker_cli.training.run import Progress
 
 CONFIG = TrainConfig(steps=6, batch_frames=128, warmup=2, save_every=2, validate_every=3)
-SHORT_STAGES = DistillConfig(stage_steps=2, last_stage_steps=2, batch_frames=128)
+SHORT_STAGES = DistillConfig(stage_steps=2, last_stage_steps=2, batch_frames=128, bf16=True)
 
 
 class Stopped(Exception):

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from talker_cli.model.audio_encoder import MEL_FLOOR, MEL_SCALE, MEL_SHIFT
 
 
+@torch.autocast("cpu", enabled=False)  # powers span ten decades; bfloat16 has three digits
 def augment_mel(mel: Tensor, generator: torch.Generator) -> Tensor:
     """Return log-mel columns with another vocal tract, level, frequency response, room, noise and bandwidth.
 
