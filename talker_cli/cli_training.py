@@ -22,6 +22,9 @@ def train(
     steps: Annotated[int, typer.Option(help="Optimiser steps.", min=1)] = 8000,
     batch_frames: BatchOption = 4096,
     learning_rate: Annotated[float, typer.Option(help="Peak of the cosine.")] = 1.5e-3,
+    start: Annotated[
+        str | None, typer.Option(help="Go on from the teacher of this model: talker-base, or a folder.", show_default=False)
+    ] = None,
     guidance: Annotated[float, typer.Option(help="The teacher's default guidance at sampling; 1 is off.")] = 1.0,
     bf16: PrecisionOption = False,
     save_every: SaveOption = 200,
@@ -37,7 +40,7 @@ def train(
 
     config = TrainConfig(
         steps=steps, batch_frames=batch_frames, learning_rate=learning_rate, guidance_scale=guidance,
-        bf16=bf16, seed=seed, save_every=save_every,
+        bf16=bf16, seed=seed, save_every=save_every, start=start,
     )  # fmt: skip
     with training_progress(f"the same command resumes the run in {output}") as report:
         result(run(dataset, output, config, device=device, on_progress=report))

@@ -1,7 +1,7 @@
 """Train a teacher on a prepared dataset: one loop, one process; under torchrun the same program on many."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +10,12 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 
 from talker_cli.data.prepared import Dataset
+from talker_cli.errors import InputError
 from talker_cli.files import file_hash
-from talker_cli.model.checkpoint import save_model
+from talker_cli.model.checkpoint import load_model, save_model
 from talker_cli.model.config import ModelConfig
 from talker_cli.model.device import choose_device
+from talker_cli.model.folder import model_folder
 from talker_cli.model.network import FaceDiffusion
 from talker_cli.rig import save_rig
 from talker_cli.training.augment import augment_mel
@@ -38,6 +40,7 @@ class TrainConfig:
         guidance_scale: recorded as the teacher's default at sampling; it does not change the training.
         bf16: compute matrix products in bfloat16.
         seed: of weights, batches, noise.
+        start: a model, by name or folder, whose teacher the training goes on from; None begins anew.
         save_every: steps between states that a killed run resumes from.
         validate_every: steps between validation losses.
     """
@@ -53,6 +56,7 @@ class TrainConfig:
     guidance_scale: float = 1.0
     bf16: bool = False
     seed: int = 0
+    start: str | None = None
     save_every: int = 200
     validate_every: int = 500
 
@@ -106,8 +110,11 @@ def train(dataset_folder: Path, output: Path, config: TrainConfig, *, device: st
         guidance_scale=config.guidance_scale,
     )
     bank = ClipBank(dataset, "train", model_config)
-    network = FaceDiffusion(model_config)
-    network.set_normalisation(*bank.coefficient_statistics())
+    if config.start is None:
+        network = FaceDiffusion(model_config)
+        network.set_normalisation(*bank.coefficient_statistics())
+    else:
+        network = _teacher_of(model_folder(config.start), model_config)
     objective = Objective(network, dataset.rig.rig, LossWeights(), len(bank.phone_names))
     average = Average(network, config.ema)
     optimizer = torch.optim.AdamW(objective.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
@@ -150,6 +157,25 @@ def train(dataset_folder: Path, output: Path, config: TrainConfig, *, device: st
         save_model(path, average.module)
     accelerator.wait_for_everyone()
     return path
+
+
+def _teacher_of(folder: Path, config: ModelConfig) -> FaceDiffusion:
+    """Return the teacher of a model folder, with its own normalisation, to train on as `config`.
+
+    Raises:
+        InputError: it is for other coefficients, identities or another frame rate than the dataset.
+        ModelError: there is no teacher.
+    """
+    network = load_model(folder / "teacher.safetensors", "teacher")
+    found = network.config
+    if replace(found, rig=config.rig, guidance_scale=config.guidance_scale) != config:
+        raise InputError(
+            f"{folder} is a model of {len(found.names)} coefficients and {len(found.identities)} identities at {found.fps:g} "
+            f"fps; expected the dataset's {len(config.names)}, {len(config.identities)} and {config.fps:g}, by the same names; "
+            "train without --start"
+        )
+    network.config = config
+    return network.train().requires_grad_(True)
 
 
 def _draw_step(bank: ClipBank, config: TrainConfig, step: int, accelerator: Accelerator) -> tuple[Batch, torch.Tensor, Draw]:

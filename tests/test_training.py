@@ -88,6 +88,20 @@ def test_training_lowers_the_loss(dataset: Path, tmp_path: Path) -> None:
     assert last[0] < 0.5 * first[0] and last[1] < 0.5 * first[1], (first, last)
 
 
+def test_a_training_goes_on_from_another_models_teacher(dataset: Path, model: Path, tmp_path: Path) -> None:
+    """Without a learning rate nothing changes: weights, table and normalisation are the first model's."""
+    config = replace(CONFIG, steps=1, learning_rate=0.0, start=str(model), seed=3)
+    found = load_model(train(dataset, tmp_path, config, device="cpu", on_progress=ignore), "teacher")
+    first = load_model(model / "teacher.safetensors", "teacher")
+    for mine, theirs in zip(found.state_dict().values(), first.state_dict().values(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_a_training_goes_on_only_with_the_same_face(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is a model of 52 coefficients and 8 identities"):
+        train(dataset, tmp_path, replace(CONFIG, start="talker-base"), device="cpu", on_progress=ignore)
+
+
 def test_another_run_in_the_same_folder_is_refused(dataset: Path, model: Path) -> None:
     with pytest.raises(InputError, match=r"other settings.*seed"):
         train(dataset, model, replace(CONFIG, seed=1), device="cpu", on_progress=ignore)

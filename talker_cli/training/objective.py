@@ -35,7 +35,7 @@ class LossWeights:
     gap: float = 0.35
     coefficient: float = 0.3
     velocity: float = 0.5
-    closed: float = 4.0
+    closed: float = 6.0
     contrastive: float = 0.05
     phones: float = 0.15
     regression: float = 0.3
