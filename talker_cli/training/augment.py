@@ -10,7 +10,8 @@ from torch.nn import functional as F
 from talker_cli.model.audio_encoder import MEL_FLOOR, MEL_SCALE, MEL_SHIFT
 
 
-@torch.autocast("cpu", enabled=False)  # powers span ten decades; bfloat16 has three digits
+# Under autocast too: powers span ten decades, bfloat16 has three digits.
+@torch.autocast("cpu", enabled=False)  # type: ignore[untyped-decorator]
 def augment_mel(mel: Tensor, generator: torch.Generator) -> Tensor:
     """Return log-mel columns with another vocal tract, level, frequency response, room, noise and bandwidth.
 
