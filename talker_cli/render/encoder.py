@@ -77,10 +77,17 @@ def encode(output: Path, size: tuple[int, int], fps: float, frames: int, audio: 
     ):
         place = f"{str(temporary).replace('%', '%%')}/{NUMBERED}" if kind == FOLDER else str(temporary)
         command = [*arguments, "-y", f"file:{place}"]
-        process = ffmpeg.start(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log.fileno())
+        # Ctrl-C waits until the encoder can be stopped: one that starts unowned writes its file after ours is gone.
+        heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        try:
+            process = ffmpeg.start(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log.fileno())
+        except BaseException:
+            signal.pthread_sigmask(signal.SIG_SETMASK, heard)
+            raise
         assert process.stdin is not None
         broken: Exception | None = None
         try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, heard)
             encoder = Encoder(process, size)
             try:
                 yield encoder
