@@ -59,6 +59,9 @@ def articulated(
     seed: SeedOption = 0,
     processes: Annotated[int, typer.Option(help="How many work at once; the result is the same.", min=1)] = 2,
     cache: Annotated[Path | None, typer.Option(help="A folder that keeps alignments between corpora.")] = None,
+    kokoro: Annotated[
+        Path | None, typer.Option(help="Kokoro-82M, from tools/fetch_kokoro.sh: 78 more voices in the built-in corpus.")
+    ] = None,
 ) -> None:
     """Transcribed speech, motion by articulation rules; the same command goes on where a killed run ended.
 
@@ -71,6 +74,8 @@ def articulated(
     for name, value in {"language": language, "voice": voice, "held-out": held_out, "licence": licence}.items():
         if value and folder is None:
             raise InputError(f"found --{name} without a folder; expected a folder of transcribed speech; give one")
+    if kokoro and folder is not None:
+        raise InputError("found --kokoro with a folder; it is for the built-in corpus; leave one of them out")
     with progress("preparing", "shares") as advance:
 
         def report(stage: str, done: int, total: int) -> None:
@@ -78,8 +83,9 @@ def articulated(
 
         if folder is None:
             notes = prepare(
-                output, rig=build_head(), seed=seed, processes=processes, cache=cache, command=command, on_progress=report
-            )
+                output, rig=build_head(), kokoro=kokoro, seed=seed, processes=processes, cache=cache, command=command,
+                on_progress=report,
+            )  # fmt: skip
         else:
             notes = prepare_folder(
                 folder, output, rig=build_head(), language=language or "en", voice=voice, held_out=held_out or (),

@@ -11,6 +11,7 @@ from talker_cli.model.config import SAMPLE_RATE, ModelConfig
 WINDOW = 400  # samples, 25 ms
 FFT = 512  # samples
 MEL_FLOOR = 1e-6  # power; speech at full scale lies near 1
+STEM_COLUMNS = 4  # of the spectrogram, a frame
 DROPOUT = 0.1  # in training alone, of each block's output
 MEL_SHIFT, MEL_SCALE = 5.0, 4.0  # fixed, never taken from the file: chunked and whole generation must agree
 
@@ -96,20 +97,47 @@ class ConvBlock(nn.Module):
         return x + self.drop(self.out(F.gelu(self.conv(self.norm(x)))))
 
 
+class SpectrogramStem(nn.Module):
+    """Log-mel columns (B, 4 T, bands) to one vector a frame (B, T, D), by convolutions over time and frequency.
+
+    Weights shared along the frequency axis find a formant wherever a vocal tract of another length puts it, so voices that no
+    training heard are read better than by a layer that knows every band apart (Abdel-Hamid et al. 2014).
+    """
+
+    # Kernels of an even number of columns, symmetric round the frame's instant, which lies between two columns.
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        if config.mels_per_frame != STEM_COLUMNS:
+            raise ValueError(f"the stem reads {STEM_COLUMNS} columns a frame, not {config.mels_per_frame}")
+        self.fine = nn.Conv2d(1, 32, (6, 9), stride=(2, 3), padding=(2, 4))
+        self.middle = nn.Conv2d(32, 64, (4, 3), stride=(2, 2), padding=(1, 1))
+        self.coarse = nn.Conv2d(64, 96, (3, 3), stride=(1, 2), padding=(1, 1))
+        bands = config.mel_bands
+        for conv in (self.fine, self.middle, self.coarse):
+            bands = (bands + 2 * int(conv.padding[1]) - conv.kernel_size[1]) // conv.stride[1] + 1
+        self.norm = nn.LayerNorm(96 * bands)
+        self.out = nn.Linear(96 * bands, config.feature_width)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Return (B, T, D)."""
+        x = mel[:, None].contiguous(memory_format=torch.channels_last)  # (B, 1, 4 T, bands)
+        for conv in (self.fine, self.middle, self.coarse):
+            x = F.gelu(conv(x))
+        return self.out(self.norm(x.permute(0, 2, 3, 1).flatten(2)))  # (B, T, bands' * 96) -> (B, T, D)
+
+
 class CompactEncoder(nn.Module):
     """Log-mel columns to speech features with a finite receptive field: no attention over, and no statistics of, the file."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.stem = nn.Linear(config.mel_bands * config.mels_per_frame, config.feature_width)
+        self.stem = SpectrogramStem(config)
         self.blocks = nn.ModuleList(ConvBlock(config.feature_width, dilation) for dilation in config.encoder_dilations)
         self.norm = nn.LayerNorm(config.feature_width)
-        self.mels_per_frame = config.mels_per_frame
 
     def forward(self, mel: Tensor) -> Tensor:
         """Return speech features (B, T, D) of log-mel columns (B, T * mels_per_frame, bands)."""
-        batch, columns, bands = mel.shape
-        x = self.stem(mel.reshape(batch, columns // self.mels_per_frame, self.mels_per_frame * bands))  # (B, T, D)
+        x = self.stem(mel)  # (B, T, D)
         for block in self.blocks:
             x = block(x)
         return self.norm(x)

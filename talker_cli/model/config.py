@@ -39,7 +39,7 @@ class ModelConfig:
     fps: float = 30.0
     mel_bands: int = 80
     mels_per_frame: int = 4
-    feature_width: int = 192
+    feature_width: int = 256
     encoder_dilations: tuple[int, ...] = (1, 2, 4, 1, 2, 4)
     style_width: int = 32
     width: int = 192
@@ -69,8 +69,8 @@ class ModelConfig:
     @property
     def encoder_halo(self) -> int:
         """Frames on either side of a frame whose speech its features depend on."""
-        # One frame more for the spectrogram windows that reach over their frame's borders.
-        return sum(self.encoder_dilations) + 1
+        # Two frames more for the stem, and one for the spectrogram windows that reach over their frame's borders.
+        return sum(self.encoder_dilations) + 3
 
     @property
     def denoiser_halo(self) -> int:

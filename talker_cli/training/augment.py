@@ -56,9 +56,12 @@ def augment_mel(mel: Tensor, generator: torch.Generator) -> Tensor:
     spread = torch.rand(batch, columns, bands, generator=generator).clamp(min=0.02).log().neg()
     power = power + level * ratio * colour * (0.3 + slow.transpose(1, 2)) * spread
 
-    # Telephone: nothing over 3.4 kHz or so.
-    cut = (some(0.12) * (band > uniform(0.62, 0.75, 1, 1))).bool()
-    power = power.masked_fill(cut, 0.0)
+    # Telephone: nothing over 3.4 kHz or so, little under 300 Hz, and the noise of the line.
+    telephone = some(0.2)
+    cut = telephone * (band > uniform(0.62, 0.75, 1, 1))
+    low = telephone * some(0.7) * (band < uniform(0.08, 0.15, 1, 1))
+    power = power * (1.0 - cut) * (1.0 - 0.99 * low)
+    power = power + telephone * level * uniform(-10.0, -5.0, 1, 1).exp() * some(0.5) * spread * (1.0 - cut)
     return ((power + MEL_FLOOR).log() + MEL_SHIFT) / MEL_SCALE
 
 

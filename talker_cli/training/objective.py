@@ -35,14 +35,15 @@ class LossWeights:
     gap: float = 0.35
     coefficient: float = 0.3
     velocity: float = 0.5
-    closed: float = 6.0
+    closed: float = 4.0
     contrastive: float = 0.05
-    phones: float = 0.15
+    phones: float = 0.3
     regression: float = 0.3
 
 
 LIP_WEIGHT = 10.0  # of a lip vertex against another
 GAP_SOFTNESS = 0.002  # metres: a gap of this size counts half as much as closed lips
+GAP_ROUNDING = 0.1  # of the gap's deviation: smaller errors of it count as squares
 CLOSED_GAP = 0.001  # metres: a gap of this size counts half as much more
 
 
@@ -86,7 +87,10 @@ class SurfaceMetric(nn.Module):
             weight = 1.0 + self.closed_weight / (1.0 + (truth_gap / CLOSED_GAP).square())  # (B, T)
             between = 0.5 * (weight[:, 1:] + weight[:, :-1])  # (B, T - 1)
             count = error.shape[-1]
-            position = weight * (surface.square().sum(-1) / count + gap.square())
+            # Rounded off at the bottom, else linear: the mean of lips that perhaps meet is lips that nearly meet, their median
+            # is one or the other.
+            away = 0.6 * ((gap.square() + GAP_ROUNDING**2).sqrt() - GAP_ROUNDING)
+            position = weight * (surface.square().sum(-1) / count + away)
             velocity = between * (surface.diff(dim=1).square().sum(-1) / count + gap.diff(dim=1).square())
             return position.mean() + self.velocity_weight * velocity.mean()
 

@@ -62,7 +62,7 @@ class Corpus:
         shares: its recordings, in order.
         source: what they are, in words.
         licence: theirs and the motion's, in words.
-        identities: voice -> the identity whose voice it is; empty: the one nearest in pitch.
+        identities: voice -> the identity whose voice it is; of all others, the one nearest in pitch.
         empty: what to say if no recording can be used.
         command: that asked for it.
     """
@@ -97,7 +97,7 @@ def build(
         reasons = sorted({entry.reason for entry in everything if entry.reason})
         work.close(failed=True)
         raise InputError(f"found no usable recording among {len(everything)} ({', '.join(reasons)}); {corpus.empty}")
-    identities = dict(corpus.identities) or _nearest_identities(used)
+    identities = _nearest_identities(used) | dict(corpus.identities)
     recordings = tuple(
         Recording(each.name, each.voice, each.language, each.human, each.split, each.text, each.phones, each.source)
         for each in used

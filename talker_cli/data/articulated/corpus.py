@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from talker_cli.data.articulated import dialogues
 from talker_cli.data.articulated.building import Corpus, Progress, Settings, build
+from talker_cli.data.articulated.kokoro import kokoro_shares
 from talker_cli.data.articulated.phonetics import check_voice
-from talker_cli.data.articulated.recordings import prompt_shares
-from talker_cli.data.articulated.selection import voice_shares
+from talker_cli.data.articulated.recordings import Share, prompt_shares
+from talker_cli.data.articulated.selection import prompt_texts, voice_shares
 from talker_cli.data.articulated.sources import PROMPT_VOICES
 from talker_cli.data.articulated.styles import SPEAKERS
 from talker_cli.data.articulated.transcribed import file_shares
@@ -17,24 +19,27 @@ from talker_cli.rig import RigFile
 
 FPS = 30.0
 UNSTATED = "not stated"
-LANGUAGES = ("en", "es", "fr", "it", "ru")
+LANGUAGES = ("en", "es", "fr", "it", "ru", *dialogues.LANGUAGES)
 SYNTHETIC_MINUTES = 112.0
+KOKORO_MINUTES = 60.0
 
 SOURCE = (
-    "Motion modelled from phones (not captured) over recordings of Debian's asterisk-core-sounds and asterisk-prompt packages "
-    "and synthetic voices of flite, festival and espeak-ng"
+    "Motion modelled from phones (not captured) over recordings of Debian's asterisk-core-sounds, asterisk-prompt and "
+    "fillets-ng-data packages and synthetic voices of flite, festival and espeak-ng"
 )
 LICENCE = (
     "Recordings: "
     + "; ".join(f"{source.voice} {source.licence}" for source in PROMPT_VOICES)
+    + f"; fillets_cs_* and fillets_nl_* {dialogues.LICENCE}"
     + ". Synthetic voices: flite (BSD-like), festival (see manifest.csv), espeak-ng (GPL-3.0 program, its "
-    "output is free). Motion: Apache-2.0"
+    "output is free), kokoro_* (Apache-2.0). Motion: Apache-2.0"
 )
 
 HUMAN_IDENTITY = {"allison_en": 2, "allison_es": 2, "june_fr": 0, "carlo_it": 1, "ivrvoice_ru": 6, "paola_it": 2}
 IDENTITY_OF_VOICE: dict[str, str] = {voice: SPEAKERS[number].name for voice, number in HUMAN_IDENTITY.items()} | {
-    voice.name: SPEAKERS[voice.identity].name for voice in SYNTHETIC_VOICES
+    voice.name: SPEAKERS[voice.identity].name for voice in SYNTHETIC_VOICES if voice.identity is not None
 }
+"""Of the voices whose identity was chosen; all others get the one nearest in pitch."""
 
 
 def prepare(
@@ -44,6 +49,7 @@ def prepare(
     on_progress: Progress = lambda stage, done, total: None,
     languages: Sequence[str] = LANGUAGES,
     synthetic_minutes: float = SYNTHETIC_MINUTES,
+    kokoro: Path | None = None,
     seed: int = 0,
     fps: float = FPS,
     processes: int = 2,
@@ -58,15 +64,19 @@ def prepare(
         rig: the head that the motion is for.
         on_progress: told the stage ("preparing", "writing"), how many shares of recordings are done, and of how many.
         languages: of the human recordings.
-        synthetic_minutes: of synthetic speech, in all.
+        synthetic_minutes: of the speech of flite, festival and espeak-ng, in all.
+        kokoro: a folder with Kokoro-82M, whose voices speak another KOKORO_MINUTES.
         seed: of all randomness.
         cache: a folder that keeps alignments between corpora.
 
     Raises:
+        InputError: the folder `kokoro` lacks a file.
         MachineError: a package, a program or pocketsphinx is missing.
         OutputError: the folder cannot be written.
     """
-    shares = [*prompt_shares(languages), *(voice_shares(synthetic_minutes, seed) if synthetic_minutes > 0 else ())]
+    shares: list[Share] = [*prompt_shares(languages), *(voice_shares(synthetic_minutes, seed) if synthetic_minutes > 0 else ())]
+    if kokoro is not None:
+        shares += kokoro_shares(kokoro, KOKORO_MINUTES, prompt_texts("en", "es", "fr"), seed)
     corpus = Corpus(shares, SOURCE, LICENCE, IDENTITY_OF_VOICE, "reinstall the packages", command)
     return build(output, corpus, Settings(fps, seed, HELD_OUT_VOICES, cache), rig, processes, on_progress)
 

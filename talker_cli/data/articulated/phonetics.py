@@ -61,6 +61,7 @@ IPA_TO_ARPABET: dict[str, tuple[str, ...]] = {
     "x": ("HH",), "χ": ("HH",), "ɣ": ("G",), "h": ("HH",), "ɦ": ("HH",), "ç": ("HH",), "ŋ": ("NG",), "ɲ": ("N", "Y"),
     "ʎ": ("L", "Y"), "j": ("Y",), "ʝ": ("Y",), "w": ("W",), "ɥ": ("W",), "ɬ": ("L",),
     "n̩": ("AH", "N"), "l̩": ("AH", "L"), "m̩": ("AH", "M"),
+    "r̝": ("ZH",), "r̝̊": ("SH",),
 }  # fmt: skip
 
 # Symbols that differ by language: espeak-ng writes Russian ы as y; its French schwa is a rounded vowel.
@@ -70,7 +71,7 @@ IPA_BY_LANGUAGE: dict[str, dict[str, tuple[str, ...]]] = {
 }
 
 # Stress, length, palatalisation and the like, which do not change the phone.
-IPA_IGNORED = frozenset("ˈˌːˑʲʰʷˠˤ̪̥̬̩̯̃͡ʔ\"'^-_.~|‿")
+IPA_IGNORED = frozenset("ˈˌːˑʲʰʷˠˤ̪̝̥̬̩̯̊̃͡ʔ\"'^-_.~|‿")
 
 _LONGEST = max(len(symbol) for symbol in IPA_TO_ARPABET)
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from talker_cli.data.articulated import dialogues
 from talker_cli.data.articulated.alignment import Aligner, Alignment, Phones
 from talker_cli.data.articulated.phonetics import SILENCE
 from talker_cli.data.articulated.sources import PROMPT_VOICES, Prompt, decode_prompts, list_prompts
@@ -62,7 +63,7 @@ class Share(Protocol):
 
 @dataclass(frozen=True)
 class PromptShare:
-    """Some prompts of one speaker."""
+    """Some prompts of one speaker, or lines of one language's dialogues."""
 
     prompts: tuple[Prompt, ...]
 
@@ -81,16 +82,16 @@ class PromptShare:
 
 
 def prompt_shares(languages: Sequence[str]) -> Iterator[PromptShare]:
-    """Yield the prompts of these languages.
+    """Yield the prompts and the dialogues of these languages.
 
     Raises:
         MachineError: a package is not installed.
     """
-    for source in PROMPT_VOICES:
-        if source.language in languages:
-            prompts = list_prompts(source)
-            for first in range(0, len(prompts), AT_ONCE):
-                yield PromptShare(tuple(prompts[first : first + AT_ONCE]))
+    groups = [list_prompts(source) for source in PROMPT_VOICES if source.language in languages]
+    groups += [dialogues.list_dialogues(language) for language in dialogues.LANGUAGES if language in languages]
+    for prompts in groups:
+        for first in range(0, len(prompts), AT_ONCE):
+            yield PromptShare(tuple(prompts[first : first + AT_ONCE]))
 
 
 def find_phones(item: Spoken, aligner: Callable[[], Aligner], cache: Path | None) -> Alignment | None:

@@ -69,12 +69,21 @@ def voice_shares(minutes: float, seed: int) -> Iterator[VoiceShare]:
     Raises:
         MachineError: the prompts' texts are missing.
     """
-    prompts = {source.language: _prompt_texts(source) for source in PROMPT_VOICES if source.language in ("en", "ru")}
+    prompts = prompt_texts("en", "ru")
     total = sum(WEIGHTS[voice.program] for voice in SYNTHETIC_VOICES)
     for voice in SYNTHETIC_VOICES:
         texts = texts_to_read(voice, prompts.get(voice.language, []), seed)
         yield VoiceShare(voice, tuple(texts), 60.0 * minutes * WEIGHTS[voice.program] / total)
 
 
-def _prompt_texts(source: PromptVoice) -> list[str]:
+def prompt_texts(*languages: str) -> dict[str, list[str]]:
+    """Return the texts of the prompts in these languages that are sentences, by language.
+
+    Raises:
+        MachineError: a package is not installed.
+    """
+    return {source.language: _sentences(source) for source in PROMPT_VOICES if source.language in languages}
+
+
+def _sentences(source: PromptVoice) -> list[str]:
     return sorted({p.text for p in list_prompts(source) if SHORTEST_PROMPT <= len(p.text.split()) <= 30})

@@ -9,9 +9,9 @@ class SyntheticVoice:
 
     Args:
         name: the voice's name in the dataset.
-        program: "flite", "festival" or "espeak-ng".
+        program: "flite", "festival", "espeak-ng" or "kokoro".
         voice: the program's name of it; for espeak-ng "language+variant".
-        identity: number of the speaker (see styles.SPEAKERS) whose voice it is.
+        identity: number of the speaker (see styles.SPEAKERS) whose voice it is; None: the one nearest in pitch.
         pitch: espeak-ng's -p, 0…99.
         rate: words a minute.
         level: peak of the recording, 0…1.
@@ -21,7 +21,7 @@ class SyntheticVoice:
     name: str
     program: str
     voice: str
-    identity: int
+    identity: int | None
     pitch: int = 50
     rate: int = 165
     level: float = 0.5
@@ -36,6 +36,7 @@ class SyntheticVoice:
 # Of the voices by the beginning of "program voice", from their packages.
 LICENCES = {
     "flite": "BSD-like, Carnegie Mellon University",
+    "kokoro": "Apache-2.0, hexgrad",
     "espeak-ng": "GPL-3.0-or-later program, its output is free",
     "festival ked": "BSD-like, University of Edinburgh",
     "festival czech": "GPL-3.0-or-later, Brailcom",
@@ -97,4 +98,4 @@ SYNTHETIC_VOICES: tuple[SyntheticVoice, ...] = (
     SyntheticVoice("espeak_david", "espeak-ng", "en+david", 7, 38, 158, 0.58),
     SyntheticVoice("espeak_mike", "espeak-ng", "en-us+Mike", 7, 40, 162, 0.58),
 )
-HELD_OUT_VOICES = frozenset({"flite_slt", "carlo_it", "paola_it"})
+HELD_OUT_VOICES = frozenset({"flite_slt", "carlo_it", "paola_it", "fillets_cs_statue"})
