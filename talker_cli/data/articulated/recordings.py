@@ -77,7 +77,7 @@ class PromptShare:
             source = prompt.source
             yield Spoken(
                 f"{source.voice}/{prompt.name}", source.voice, source.language, True, prompt.text, speech, source.espeak_voice,
-                source.package, source.licence,
+                source.package, source.licence, (), "" if len(speech) else "empty",
             )  # fmt: skip
 
 

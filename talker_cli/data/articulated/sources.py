@@ -130,7 +130,7 @@ def spoken_text(text: str) -> str:
 
 
 def decode_prompts(paths: Sequence[Path]) -> Iterator[np.ndarray]:
-    """Decode recordings to (S,) int16 at 16 kHz, all in one run of ffmpeg, whose start takes longer than a prompt.
+    """Decode recordings to (S,) int16 at 16 kHz (S may be 0), all in one run of ffmpeg, whose start takes longer than a prompt.
 
     Raises:
         InputError: ffmpeg cannot decode one of the files.
@@ -146,7 +146,7 @@ def decode_prompts(paths: Sequence[Path]) -> Iterator[np.ndarray]:
         run = subprocess.run(command, capture_output=True, check=False)
         for path, output in zip(paths, outputs, strict=True):
             data = output.read_bytes() if output.is_file() else b""
-            if run.returncode or not data:
+            if run.returncode:
                 raise InputError(
                     f"{path} or a file near it is not readable as {path.suffix[1:]} "
                     f"({run.stderr.decode(errors='replace').strip()[:120]}); reinstall its package"
