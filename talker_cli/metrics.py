@@ -14,6 +14,8 @@ Phones = Sequence[tuple[str, float, float]]
 BILABIALS = frozenset({"P", "B", "M"})
 OPEN_VOWELS = frozenset({"AA", "AE", "AO", "AW", "AY"})
 SILENCE = "SIL"
+CLOSING = BILABIALS | {SILENCE, "W", "F", "V"}  # what brings the lips together, or may
+PARTING = frozenset({"T", "D", "N", "NG", "K", "G", "L", "S", "Z", "SH", "ZH", "CH", "JH", "TH", "DH", "R", "Y", "HH"})
 CLOSURE_WINDOW = 0.05  # seconds on either side of a bilabial in which the lips may meet
 CLOSED_SHARE = 0.10  # of the clip's 95th percentile of the gap
 OPEN_SHARE = 0.25  # likewise
@@ -126,7 +128,8 @@ class Articulation:
     """Counts of what the lips do at the sounds that show; add clips, then read the shares.
 
     A bilabial is met if the gap falls under 10 % of its clip's 95th percentile within 50 ms of the phone; an open vowel if
-    the gap passes 25 % inside it; a silence of more than 0.3 s if the median gap in its inner part is under 10 %.
+    the gap passes 25 % inside it; a silence of more than 0.3 s if the median gap in its inner part is under 10 %. `shut` is the
+    other side of `closed`: amid consonants that part the lips, with no closing sound beside them, is the gap under 10 %?
     `ordering` is the probability (AUC) that the gap in the middle of an open vowel exceeds that in the middle of a bilabial,
     gaps as shares of the clip's 95th percentile.
     """
@@ -136,11 +139,12 @@ class Articulation:
     silent: list[bool]
     vowel_gaps: list[float]
     bilabial_gaps: list[float]
+    shut: list[bool]
 
     @classmethod
     def empty(cls) -> "Articulation":
         """Return counts of nothing."""
-        return cls([], [], [], [], [])
+        return cls([], [], [], [], [], [])
 
     def add(self, gap: np.ndarray, phones: Phones, fps: float) -> None:
         """Count one clip: its mouth gap (T,) in metres, its phones with times in seconds."""
@@ -156,7 +160,8 @@ class Articulation:
                 first = last = min(len(share) - 1, max(0, round((start + end) / 2 * fps)))
             return share[first : last + 1]
 
-        for symbol, start, end in phones:
+        names = [SILENCE, *(symbol for symbol, _, _ in phones), SILENCE]
+        for (symbol, start, end), before, after in zip(phones, names, names[2:], strict=False):
             if start * fps > len(share) - 1:
                 continue
             middle = between((start + end) / 2, (start + end) / 2)[0]
@@ -166,6 +171,8 @@ class Articulation:
             elif symbol in OPEN_VOWELS:
                 self.opened.append(bool(between(start, end).max() > OPEN_SHARE))
                 self.vowel_gaps.append(float(middle))
+            elif symbol in PARTING and not {before, after} & CLOSING:
+                self.shut.append(bool(middle < CLOSED_SHARE))
             elif symbol == SILENCE and end - start > LONG_SILENCE:
                 # The mouth takes 0.1 s to come to rest and opens before the sound begins.
                 self.silent.append(bool(np.median(between(start + 0.1, end - 0.1)) < CLOSED_SHARE))
@@ -178,6 +185,7 @@ class Articulation:
             whole.closed += part.closed
             whole.opened += part.opened
             whole.silent += part.silent
+            whole.shut += part.shut
             whole.vowel_gaps += part.vowel_gaps
             whole.bilabial_gaps += part.bilabial_gaps
         return whole
@@ -197,6 +205,7 @@ class Articulation:
             "bilabials_closed": share(self.closed),
             "vowels_open": share(self.opened),
             "silences_closed": share(self.silent),
+            "others_closed": share(self.shut),
             "ordering": ordering,
             "bilabials": len(self.closed),
             "vowels": len(self.opened),

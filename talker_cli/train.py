@@ -117,7 +117,7 @@ def train(dataset_folder: Path, output: Path, config: TrainConfig, *, device: st
         network = _teacher_of(model_folder(config.start), model_config)
     objective = Objective(network, dataset.rig.rig, LossWeights(), len(bank.phone_names))
     average = Average(network, config.ema)
-    optimizer = torch.optim.AdamW(objective.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    optimizer = torch.optim.AdamW(objective.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
     saved = run.load({"objective": objective, "average": average.module}, optimizer)
     first = saved["step"] if saved else 0
     average.module.to(accelerator.device)

@@ -106,9 +106,7 @@ def test_a_template_keeps_its_order(tmp_path: Path, kind: str) -> None:
         ("face.glb", b"glTF", "is no GLB"),
     ],
 )
-def test_templates_that_cannot_be_used(
-    talker: Talker, tmp_path: Path, name: str, content: bytes | None, words: str
-) -> None:
+def test_templates_that_cannot_be_used(talker: Talker, tmp_path: Path, name: str, content: bytes | None, words: str) -> None:
     """Breaks if a template that cannot be read, or has no faces, ends in a traceback or an empty picture."""
     np.save(tmp_path / "m.npy", np.zeros((2, 9), np.float32))
     if content is not None:

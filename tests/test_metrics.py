@@ -166,6 +166,16 @@ def test_articulation_of_a_known_mouth() -> None:
     assert summary["bilabials_closed"] == 1  # the 50 ms around the phone reach the neighbours, as the definition says
 
 
+def test_lips_that_meet_at_other_consonants_are_counted() -> None:
+    """Breaks if closing everywhere were free: T between vowels parts the lips, T beside M or a pause may leave them closed."""
+    phones = [("AA", 0.0, 0.4), ("T", 0.4, 0.6), ("AA", 0.6, 1.0), ("M", 1.0, 1.2), ("N", 1.2, 1.4), ("AA", 1.4, 2)]
+    time = np.arange(60) / 30
+    for closed_from, expected in ((0.4, 1.0), (1.0, 0.0)):
+        counts = Articulation.empty()
+        counts.add(np.where((time >= closed_from) & (time < closed_from + 0.2), 0.0, 0.01), phones, 30)
+        assert counts.shut == [bool(expected)] and counts.summary()["others_closed"] == expected
+
+
 def test_a_mouth_that_never_opens_has_closed_lips_and_no_vowel() -> None:
     still = Articulation.empty()
     still.add(np.zeros(60), [("P", 0.1, 0.2), ("AA", 0.5, 0.8)], 30)

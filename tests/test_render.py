@@ -143,5 +143,3 @@ def test_the_sky_is_hidden_where_it_should_be() -> None:
     assert seen[middle] < 0.35
     assert seen[21 + 1] > 0.85
     assert seen[441 + middle] > 0.95  # nothing over the plate
-
-

@@ -179,6 +179,7 @@ ARTICULATION_METRICS = (
     Metric("bilabials_closed", "/p b m/ closed", "", "", _share("closed")),
     Metric("vowels_open", "vowels open", "", "", _share("opened")),
     Metric("silences_closed", "silences closed", "", "", _share("silent")),
+    Metric("others_closed", "others closed", "", "", _share("shut")),
 )
 
 

@@ -87,7 +87,7 @@ def write_sheets(folder: Path, on_sheet: OnSheet | None = None) -> list[Path]:
         "head_visemes.jpg": lambda: (_visemes(content.rig_of(PEOPLE[1].name)), 12),
         "head_people.jpg": lambda: ([cell for name in content.identities for cell in _person(content.rig_of(name), name)], 6),
         "head_turntable.jpg": lambda: (_turntable(content.rig), 6),
-            }
+    }
     written = []
     for name, draw in jobs.items():
         cells, columns = draw()

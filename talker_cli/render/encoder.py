@@ -72,7 +72,7 @@ def encode(output: Path, size: tuple[int, int], fps: float, frames: int, audio: 
         arguments += ["-t", f"{(frames + 1) / fps:.6f}"]
     arguments += PICTURES[kind]
     with (
-        (atomic_folder(output) if kind == FOLDER else atomic_path(output)) as temporary,
+        atomic_folder(output) if kind == FOLDER else atomic_path(output) as temporary,
         tempfile.TemporaryFile() as log,
     ):
         place = f"{str(temporary).replace('%', '%%')}/{NUMBERED}" if kind == FOLDER else str(temporary)

@@ -150,9 +150,7 @@ def refusal(item: Spoken, found: Alignment | None) -> str:
     return ""
 
 
-def _prepare_shares(
-    shares: Sequence[Share], settings: Settings, work: Work, processes: int, on_progress: Progress
-) -> None:
+def _prepare_shares(shares: Sequence[Share], settings: Settings, work: Work, processes: int, on_progress: Progress) -> None:
     missing = [number for number in range(len(shares)) if str(number) not in work]
     # "fork" needs no import of numpy in each process, and there are no threads yet.
     pool = ProcessPoolExecutor(processes, multiprocessing.get_context("fork"), initializer=_die_with_parent)
