@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from talker_cli.data.articulated import dialogues
 from talker_cli.data.articulated.building import Corpus, Progress, Settings, build
+from talker_cli.data.articulated.dialogues import DIALOGUE_LANGUAGES, DIALOGUE_LICENCE
 from talker_cli.data.articulated.kokoro import kokoro_shares
 from talker_cli.data.articulated.phonetics import check_voice
 from talker_cli.data.articulated.recordings import Share, prompt_shares
@@ -19,7 +19,7 @@ from talker_cli.rig import RigFile
 
 FPS = 30.0
 UNSTATED = "not stated"
-LANGUAGES = ("en", "es", "fr", "it", "ru", *dialogues.LANGUAGES)
+LANGUAGES = ("en", "es", "fr", "it", "ru", *DIALOGUE_LANGUAGES)
 SYNTHETIC_MINUTES = 112.0
 KOKORO_MINUTES = 60.0
 
@@ -30,7 +30,7 @@ SOURCE = (
 LICENCE = (
     "Recordings: "
     + "; ".join(f"{source.voice} {source.licence}" for source in PROMPT_VOICES)
-    + f"; fillets_cs_* and fillets_nl_* {dialogues.LICENCE}"
+    + f"; fillets_cs_* and fillets_nl_* {DIALOGUE_LICENCE}"
     + ". Synthetic voices: flite (BSD-like), festival (see manifest.csv), espeak-ng (GPL-3.0 program, its "
     "output is free), kokoro_* (Apache-2.0). Motion: Apache-2.0"
 )

@@ -10,8 +10,8 @@ from talker_cli.data.articulated.sources import Prompt, PromptVoice
 from talker_cli.errors import MachineError
 
 GAME = Path("/usr/share/games/fillets-ng")
-LICENCE = "GPL-2.0, ALTAR interactive and the Fish Fillets team"
-LANGUAGES = ("cs", "nl")
+DIALOGUE_LICENCE = "GPL-2.0, ALTAR interactive and the Fish Fillets team"
+DIALOGUE_LANGUAGES = ("cs", "nl")
 
 # dialogId("NAME", "FONT", "English subtitle") and on the next line dialogStr("subtitle"); a character has a font of its own.
 LINE = re.compile(r'dialogId\("([^"]+)",\s*"font_([a-z0-9]+)",\s*"(?:[^"\\]|\\.)*"\)\s*dialogStr\("((?:[^"\\]|\\.)*)"\)')
@@ -42,9 +42,8 @@ def list_dialogues(language: str) -> list[Prompt]:
             found = subtitles.get((place, path.stem))
             if found:
                 font, text = found
-                source = PromptVoice(
-                    f"fillets_{language}_{font}", language, "", language, LICENCE, f"fillets-ng-data {package}", suffix="ogg"
-                )
+                voice, packages = f"fillets_{language}_{font}", f"fillets-ng-data {package}"
+                source = PromptVoice(voice, language, "", language, DIALOGUE_LICENCE, packages, suffix="ogg")
                 prompts.append(Prompt(source, f"{level}/{path.stem}", path, text))
                 break
     return sorted(prompts, key=lambda prompt: (prompt.source.voice, prompt.name))

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from talker_cli.data.articulated import dialogues
 from talker_cli.data.articulated.alignment import Aligner, Alignment, Phones
+from talker_cli.data.articulated.dialogues import DIALOGUE_LANGUAGES, list_dialogues
 from talker_cli.data.articulated.phonetics import SILENCE
 from talker_cli.data.articulated.sources import PROMPT_VOICES, Prompt, decode_prompts, list_prompts
 from talker_cli.data.prepared import SAMPLE_RATE
@@ -88,7 +88,7 @@ def prompt_shares(languages: Sequence[str]) -> Iterator[PromptShare]:
         MachineError: a package is not installed.
     """
     groups = [list_prompts(source) for source in PROMPT_VOICES if source.language in languages]
-    groups += [dialogues.list_dialogues(language) for language in dialogues.LANGUAGES if language in languages]
+    groups += [list_dialogues(language) for language in DIALOGUE_LANGUAGES if language in languages]
     for prompts in groups:
         for first in range(0, len(prompts), AT_ONCE):
             yield PromptShare(tuple(prompts[first : first + AT_ONCE]))
