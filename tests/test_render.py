@@ -1,5 +1,6 @@
 """Pictures that cannot be black, mirrored or frozen: by pixels."""
 
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 
@@ -145,3 +146,27 @@ def test_the_sky_is_hidden_where_it_should_be() -> None:
     assert seen[441 + middle] > 0.95  # nothing over the plate
 
 
+def test_the_inside_of_an_open_mesh_is_dark(ball: Rig) -> None:
+    """Breaks if back faces are left out, or shine as the outside does: half a ball would look whole from behind."""
+    front = ball.faces[(ball.template[ball.faces][:, :, 2] > 0).all(axis=1)]
+    half = replace(ball, faces=front)
+    before = render_frame(ball.template, half, size=SIZE, background=GREY)
+    behind = render_frame(ball.template, half, size=SIZE, background=GREY, yaw=180)
+    assert before[70:122, 70:122].mean() > 120
+    inside = behind[70:122, 70:122].astype(int)
+    assert (np.abs(inside - 255 * np.array(GREY)).max(axis=-1) > 3).all()  # drawn, not seen through
+    assert inside.mean() < 0.55 * before[70:122, 70:122].mean()
+
+
+def test_two_stages_take_turns(rig: Rig, ball: Rig) -> None:
+    """Breaks if a picture is drawn into the OpenGL context that was used last, or if the end of one stage ends the other."""
+    alone = render_frame(rig.template, rig, size=SIZE), render_frame(ball.template, ball, size=(64, 96), background=GREY)
+    with (
+        closing(draw_frames([rig.template] * 2, rig, size=SIZE)) as first,
+        closing(draw_frames([ball.template] * 3, ball, size=(64, 96), background=GREY)) as second,
+    ):
+        for _ in range(2):
+            assert (next(first) == alone[0]).all()
+            assert (next(second) == alone[1]).all()
+        first.close()
+        assert (next(second) == alone[1]).all()
