@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from talker_cli.render import draw_frames, render_frame
+from talker_cli.render.aperture import LEAST, aperture_of
 from talker_cli.render.camera import Framing
 from talker_cli.render.materials import Surface
 from talker_cli.render.occlusion import Visibility
@@ -170,3 +171,35 @@ def test_two_stages_take_turns(rig: Rig, ball: Rig) -> None:
             assert (next(second) == alone[1]).all()
         first.close()
         assert (next(second) == alone[1]).all()
+
+
+def test_little_light_falls_through_rounded_lips(rig: Rig, ball: Rig) -> None:
+    """Breaks if teeth shine in "oo" as they do in "ee", or if the scale of the mesh decides how dark a mouth is."""
+    spread = pose(rig, jawOpen=0.07, mouthLowerDownLeft=0.3, mouthLowerDownRight=0.3, mouthSmileLeft=0.24, mouthSmileRight=0.24)
+    rounded = pose(rig, jawOpen=0.06, mouthLowerDownLeft=0.15, mouthLowerDownRight=0.15, mouthFunnel=0.3, mouthPucker=0.42)
+    aperture, small = aperture_of(rig), aperture_of(replace(rig, template=rig.template / 1000))
+    assert aperture is not None and small is not None
+    assert aperture.share(rig.template) == pytest.approx(LEAST, abs=1e-3)
+    assert aperture.share(pose(rig, jawOpen=0.4)) == 1.0
+    assert aperture.share(rounded) < 0.5 < 0.8 < aperture.share(spread)
+    assert small.share(rounded / 1000) == pytest.approx(aperture.share(rounded), abs=1e-4)
+    assert aperture_of(ball) is None
+
+    unknown = replace(rig, lip_pairs=rig.lip_pairs[:0])  # nobody knows how far it is open
+    bright = render_frame(rounded, unknown, size=SIZE, framed_by=rig.template).astype(int)
+    dark = render_frame(rounded, rig, size=SIZE, framed_by=rig.template).astype(int)
+    changed = np.abs(bright - dark).max(axis=-1) > 12
+    row, column = pixel_of(rig, rig.template[rig.regions["lips"]].mean(axis=0))
+    near = np.zeros_like(changed)
+    near[row - 8 : row + 9, column - 16 : column + 17] = True
+    assert changed[near].sum() > 8 and (dark <= bright)[changed].all()
+    assert not changed[~near].any()  # nothing but the mouth
+
+
+def test_highlights_that_are_painted_into_the_eyes_are_not_drawn(rig: Rig) -> None:
+    """Breaks if a white disc stands in the eyes beside the window that they mirror: nothing of it may be seen."""
+    assert rig.colors is not None
+    colors = rig.colors.copy()
+    colors[rig.regions["glint"]] = (255, 0, 255)
+    marked = render_frame(rig.template, replace(rig, colors=colors), size=SIZE, background=GREY)
+    assert (marked == render_frame(rig.template, rig, size=SIZE, background=GREY)).all()

@@ -25,6 +25,8 @@ from talker_cli.render.occlusion import PIXELS
 PACKAGES = "libegl1 libgl1 libgl1-mesa-dri"
 SHADERS = Path(__file__).parent / "shaders"
 
+DESKTOP = "#version 330 core\n"  # the shaders' own dialect
+
 FINER = 2  # a figure is drawn so many times as wide and high as its picture
 PICTURE_SIDE = 1024  # pixels, of a character's textures: a face in a film is not larger
 
@@ -221,11 +223,10 @@ class _Program:
         self._gl = gl
         self._places: dict[str, int] = {}
         self.kinds = kinds
-        lines = [f"#define {kind}" for kind in kinds] + ["#define KEY_AT vec3({}, {}, {})".format(*KEY_AT)]
+        header = shader_header("noperspective", *kinds)
         parts = []
         for name, stage in ((vertex, gl.GL_VERTEX_SHADER), (fragment, gl.GL_FRAGMENT_SHADER)):
-            version, rest = (SHADERS / name).read_text(encoding="utf-8").split("\n", 1)
-            parts.append(shaders.compileShader("\n".join([version, *lines, rest]), stage))
+            parts.append(shaders.compileShader(DESKTOP + header + shader_text(name), stage))
         self.number = int(shaders.compileProgram(*parts, validate=False))
 
     def place(self, name: str) -> int:
@@ -281,6 +282,23 @@ def _lens(view: View, aspect: float) -> np.ndarray:
     lens[2, 3] = 2 * view.near * view.far / (view.near - view.far)
     lens[3, 2] = -1.0
     return lens
+
+
+def shader_header(straight: str, *kinds: str) -> str:
+    """Return the lines that shaders begin with, behind their dialect's.
+
+    Args:
+        straight: the dialect's word for values that go straight across the picture; empty if it has none.
+        kinds: PICTURES: the figure has some; OPEN: it may be seen from behind; STUDIO: the ground.
+    """
+    key = "vec3({}, {}, {})".format(*KEY_AT)
+    return "".join(f"#define {line}\n" for line in (f"STRAIGHT {straight}", f"KEY_AT {key}", *kinds))
+
+
+def shader_text(name: str) -> str:
+    """Return a shader without its dialect's line, and with the functions it calls."""
+    text = (SHADERS / name).read_text(encoding="utf-8").removeprefix(DESKTOP)
+    return (SHADERS / "studio.glsl").read_text(encoding="utf-8") + text if "studio(" in text else text
 
 
 def srgb_to_linear(colors: np.ndarray) -> np.ndarray:

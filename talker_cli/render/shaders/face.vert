@@ -19,9 +19,9 @@ uniform mat4 P;
 
 // Few values go on to the pixels, and straight across the picture: a software rasteriser pays for each once a triangle and
 // once a pixel.
-noperspective out vec3 facing;
-noperspective out vec3 matt;
-noperspective out vec3 shine;  // how much of the key's broad lobe, of its fine one, of its window's mirror image
+STRAIGHT out vec3 facing;
+STRAIGHT out vec3 matt;
+STRAIGHT out vec3 shine;  // how much of the key's broad lobe, of its fine one, of its window's mirror image
 
 const vec3 KEY = vec3(1.33, 1.24, 1.13);
 const vec3 FILL_AT = vec3(0.853, 0.085, 0.515);
@@ -41,7 +41,10 @@ void main()
     vec3 n = facing;
     float gloss = color.a;
     // Eyes, teeth and tongue are clear: light gets into them from more sides than they see, if they see any.
-    float clear = 0.85 * gloss * (1.25 - gloss) * min(light_seen.x * 3.2, 1.0);
+    // Eyes turn: what lies behind the lids at rest may be seen.
+    float turns = gloss * gloss;
+    turns *= turns * turns;
+    float clear = 0.85 * gloss * (1.25 - gloss + 0.55 * turns) * min(light_seen.x * 5.0 + 0.35 * turns, 1.0);
     float sky = mix(light_seen.x, 1.0, clear);
     float seen = mix(light_seen.y, 1.0, clear);
     float soft = light_seen.z;
