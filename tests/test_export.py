@@ -21,6 +21,7 @@ from talker_cli.export.credits import OWN_HEAD, copyright_of
 from talker_cli.export.gltf import Glb
 from talker_cli.export.performance import Performance
 from talker_cli.motion import read_motion, write_motion
+from talker_cli.render.materials import surface_of
 from talker_cli.rig import ARKIT_NAMES, Rig, load_rig
 
 RIG = Path(__file__).parents[1] / "weights" / "talker-base" / "rig.safetensors"
@@ -181,7 +182,7 @@ def test_the_page_holds_face_and_sound(talker: Talker, take: Path, tmp_path: Pat
         for name, (kind, offset, length) in config["arrays"].items()
     }
     assert all(offset % 4 == 0 for _, offset, _ in config["arrays"].values())
-    assert (arrays["faces"].reshape(-1, 3) == own.faces).all() and config["names"] == list(ARKIT_NAMES)
+    assert (arrays["faces"].reshape(-1, 3) == surface_of(own).faces).all() and config["names"] == list(ARKIT_NAMES)
     step, low = np.array(config["curves"]["step"]), np.array(config["curves"]["low"])
     curves = arrays["curves"].reshape(52, FRAMES).T * step + low
     assert np.abs(curves - curves_of(take)).max() < 1e-5

@@ -78,7 +78,7 @@ def test_the_head_comes_back(data: bytes, rig: Rig, curves: np.ndarray) -> None:
     assert tree["asset"]["extras"] == {"audio": "speech.wav"} and tree["nodes"][tree["scenes"][0]["nodes"][0]]["mesh"] == 0
     (mesh,) = tree["meshes"]
     assert mesh["extras"]["targetNames"] == list(ARKIT_NAMES)
-    assert [material["name"] for material in tree["materials"]] == ["eyes", "teeth", "mouth", "lips", "skin"]
+    assert [material["name"] for material in tree["materials"]] == ["eyes", "teeth", "mouth", "lips", "hair", "skin"]
     moved = rig.decode(curves)
     triangles = []
     for primitive, (_, faces) in zip(mesh["primitives"], parts(rig), strict=True):

@@ -63,7 +63,7 @@ def test_it_is_the_same_head_every_time(head: RigFile) -> None:
         assert person.template.tobytes() == head.identities[key].template.tobytes()
 
 
-def test_names_types_and_sizes(rig: Rig) -> None:
+def test_names_types_and_sizes(rig: Rig, layout: Layout) -> None:
     """ARKit curves address shapes by Apple's order."""
     assert rig.names == ARKIT_NAMES and rig.basis.shape == (52, *rig.template.shape)
     assert rig.template.dtype == rig.basis.dtype == np.float32
@@ -72,6 +72,9 @@ def test_names_types_and_sizes(rig: Rig) -> None:
     assert {"lips", "upper_face"} <= set(rig.regions)
     assert not np.any(rig.regions["lips"] & rig.regions["upper_face"])
     assert np.all(rig.regions["lips"][rig.lip_pairs])
+    for region, part in (("hair", "hair"), ("glint", "glint"), ("tongue", "tongue")):  # materials go by them
+        assert np.array_equal(rig.regions[region], layout.of(part))
+    assert not rig.basis[:, rig.regions["hair"]].any()  # no shape moves hair
     assert all(np.abs(offsets).max() > 1 * MM for offsets in rig.basis), "a shape that does nothing"
 
 

@@ -1,5 +1,6 @@
 """Pictures that cannot be black, mirrored or frozen: by pixels."""
 
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from talker_cli.render import draw_frames, render_frame
+from talker_cli.render.aperture import LEAST, aperture_of
 from talker_cli.render.camera import Framing
 from talker_cli.render.materials import Surface
 from talker_cli.render.occlusion import Visibility
@@ -143,3 +145,61 @@ def test_the_sky_is_hidden_where_it_should_be() -> None:
     assert seen[middle] < 0.35
     assert seen[21 + 1] > 0.85
     assert seen[441 + middle] > 0.95  # nothing over the plate
+
+
+def test_the_inside_of_an_open_mesh_is_dark(ball: Rig) -> None:
+    """Breaks if back faces are left out, or shine as the outside does: half a ball would look whole from behind."""
+    front = ball.faces[(ball.template[ball.faces][:, :, 2] > 0).all(axis=1)]
+    half = replace(ball, faces=front)
+    before = render_frame(ball.template, half, size=SIZE, background=GREY)
+    behind = render_frame(ball.template, half, size=SIZE, background=GREY, yaw=180)
+    assert before[70:122, 70:122].mean() > 120
+    inside = behind[70:122, 70:122].astype(int)
+    assert (np.abs(inside - 255 * np.array(GREY)).max(axis=-1) > 3).all()  # drawn, not seen through
+    assert inside.mean() < 0.55 * before[70:122, 70:122].mean()
+
+
+def test_two_stages_take_turns(rig: Rig, ball: Rig) -> None:
+    """Breaks if a picture is drawn into the OpenGL context that was used last, or if the end of one stage ends the other."""
+    alone = render_frame(rig.template, rig, size=SIZE), render_frame(ball.template, ball, size=(64, 96), background=GREY)
+    with (
+        closing(draw_frames([rig.template] * 2, rig, size=SIZE)) as first,
+        closing(draw_frames([ball.template] * 3, ball, size=(64, 96), background=GREY)) as second,
+    ):
+        for _ in range(2):
+            assert (next(first) == alone[0]).all()
+            assert (next(second) == alone[1]).all()
+        first.close()
+        assert (next(second) == alone[1]).all()
+
+
+def test_little_light_falls_through_rounded_lips(rig: Rig, ball: Rig) -> None:
+    """Breaks if teeth shine in "oo" as they do in "ee", or if the scale of the mesh decides how dark a mouth is."""
+    spread = pose(rig, jawOpen=0.07, mouthLowerDownLeft=0.3, mouthLowerDownRight=0.3, mouthSmileLeft=0.24, mouthSmileRight=0.24)
+    rounded = pose(rig, jawOpen=0.06, mouthLowerDownLeft=0.15, mouthLowerDownRight=0.15, mouthFunnel=0.3, mouthPucker=0.42)
+    aperture, small = aperture_of(rig), aperture_of(replace(rig, template=rig.template / 1000))
+    assert aperture is not None and small is not None
+    assert aperture.share(rig.template) == pytest.approx(LEAST, abs=1e-3)
+    assert aperture.share(pose(rig, jawOpen=0.4)) == 1.0
+    assert aperture.share(rounded) < 0.5 < 0.8 < aperture.share(spread)
+    assert small.share(rounded / 1000) == pytest.approx(aperture.share(rounded), abs=1e-4)
+    assert aperture_of(ball) is None
+
+    unknown = replace(rig, lip_pairs=rig.lip_pairs[:0])  # nobody knows how far it is open
+    bright = render_frame(rounded, unknown, size=SIZE, framed_by=rig.template).astype(int)
+    dark = render_frame(rounded, rig, size=SIZE, framed_by=rig.template).astype(int)
+    changed = np.abs(bright - dark).max(axis=-1) > 12
+    row, column = pixel_of(rig, rig.template[rig.regions["lips"]].mean(axis=0))
+    near = np.zeros_like(changed)
+    near[row - 8 : row + 9, column - 16 : column + 17] = True
+    assert changed[near].sum() > 8 and (dark <= bright)[changed].all()
+    assert not changed[~near].any()  # nothing but the mouth
+
+
+def test_highlights_that_are_painted_into_the_eyes_are_not_drawn(rig: Rig) -> None:
+    """Breaks if a white disc stands in the eyes beside the window that they mirror: nothing of it may be seen."""
+    assert rig.colors is not None
+    colors = rig.colors.copy()
+    colors[rig.regions["glint"]] = (255, 0, 255)
+    marked = render_frame(rig.template, replace(rig, colors=colors), size=SIZE, background=GREY)
+    assert (marked == render_frame(rig.template, rig, size=SIZE, background=GREY)).all()

@@ -19,7 +19,7 @@ from talker_cli.files import atomic_path
 from talker_cli.render.light import KEY_AT
 from talker_cli.render.materials import surface_of
 from talker_cli.render.occlusion import DIRECTIONS, HORIZON, LIFT, OPEN_POSE, PIXELS, SOFTNESS
-from talker_cli.render.stage import SHADERS, srgb_to_linear
+from talker_cli.render.stage import shader_header, shader_text, srgb_to_linear
 from talker_cli.rig import Rig
 
 VIEWER = Path(__file__).parent / "viewer"
@@ -28,7 +28,6 @@ VIEWER = Path(__file__).parent / "viewer"
 MP3 = ["-map", "0:a:0", "-vn", "-sn", "-dn", "-map_metadata", "-1", "-af", "asetpts=N/SR/TB", "-ac", "1", "-ar", "48000",
        "-c:a", "libmp3lame", "-b:a", "64k"]  # fmt: skip
 MIME = "audio/mpeg"
-DESKTOP = "#version 330 core\n"  # the shaders' own dialect
 KINDS = {"uint8": "u1", "uint16": "u2", "int16": "i2", "uint32": "u4"}  # as the viewer calls them
 NECK = 0.42  # how far below the lips a portrait reaches, in heights from lips to crown
 MARGIN = 1.08
@@ -90,7 +89,7 @@ def _packed(performance: Performance) -> tuple[bytes, dict[str, Any]]:
     skin = np.stack(np.broadcast_arrays(np.asarray(surface.soft), np.asarray(surface.sheen) / 2, surface.gloss)[:2], axis=1)
     arrays = {
         "template": np.round((rig.template - low) / step).astype(np.uint16),
-        "faces": rig.faces.astype(wide),
+        "faces": surface.faces.astype(wide),
         "paint": np.round(255 * paint).astype(np.uint8),
         "skin": np.round(255 * np.clip(skin, 0, 1)).astype(np.uint8),
         "shape_rows": np.concatenate(rows).astype(wide),
@@ -110,14 +109,8 @@ def _packed(performance: Performance) -> tuple[bytes, dict[str, Any]]:
 
 def _light() -> dict[str, Any]:
     """Return the light of talker's films: the renderer's own shaders in WebGL's dialect, and how it looks for shadows."""
-    places = {"NORMAL_LOC": 1, "TANGENT_LOC": 2, "COLOR_0_LOC": 3, "KEY_AT": "vec3({}, {}, {})".format(*KEY_AT)}
-    header = "#version 300 es\nprecision highp float;\n" + "".join(
-        f"#define {name} {value}\n" for name, value in places.items()
-    )
-    shaders = {
-        name: [(SHADERS / f"{name}{kind}").read_text(encoding="utf-8").removeprefix(DESKTOP) for kind in (".vert", ".frag")]
-        for name in ("face", "ground")
-    }
+    header = "#version 300 es\nprecision highp float;\n" + shader_header("", "OPEN")
+    shaders = {name: [shader_text(f"{name}{kind}") for kind in (".vert", ".frag")] for name in ("face", "ground")}
     look = {"sides": DIRECTIONS, "pixels": PIXELS, "lift": LIFT, "horizon": HORIZON, "softness": SOFTNESS, "key": KEY_AT}
     return {"header": header, **shaders, **look}
 

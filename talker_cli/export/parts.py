@@ -33,6 +33,7 @@ MATERIALS = (
     Material("teeth", 0.28, ("teeth",)),
     Material("mouth", 0.40, ("gums", "tongue")),
     Material("lips", 0.48, ("lips",)),
+    Material("hair", 0.60, ("hair",)),
     Material("skin", 0.72, ()),
 )
 

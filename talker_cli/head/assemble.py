@@ -14,7 +14,7 @@ from talker_cli.head.paint import Look, paint
 from talker_cli.head.parts import add_brows, add_ear, add_eyes, add_lashes, add_teeth, add_tongue
 from talker_cli.head.people import STAND_INS, Person
 from talker_cli.head.shape import warp
-from talker_cli.head.skin import MOUTH_SPOKES, add_skin
+from talker_cli.head.skin import EYE_SPOKES, MOUTH_SPOKES, add_skin
 from talker_cli.rig import ARKIT_NAMES, Identity, Rig, RigFile
 
 FPS = 30.0
@@ -78,13 +78,16 @@ def _regions(field: Field) -> dict[str, np.ndarray]:
     upper = skin & (field.y > -14.0) & (field.y < 80.0) & (field.z > 20.0)
     teeth = layout.of("upper_teeth") | layout.of("lower_teeth")
     gums = teeth & ((layout.ring <= 1) | (layout.ring == 7))
+    corner = np.abs(layout.spoke - EYE_SPOKES / 2) <= 4  # the inner one, wet as the eyeball
     return {
         "lips": lips,
         "upper_face": upper,
-        "eyes": layout.of("eyeball") | layout.of("glint"),
+        "eyes": layout.of("eyeball") | layout.of("glint") | (corner & (field.lid_ring < 0)),
         "teeth": teeth & ~gums,
         "gums": gums | layout.of("mouth"),
         "tongue": layout.of("tongue"),
+        "hair": layout.of("hair"),
+        "glint": layout.of("glint"),  # a highlight in each eye, for programs that mirror nothing in it
     }
 
 

@@ -80,6 +80,8 @@ def strands(hair: Hair, column: np.ndarray, row: np.ndarray, side: np.ndarray) -
     fine = np.sin(53.0 * signed + 1.0) * np.sin(87.0 * signed + 3.0 * np.sin(3.0 * share))
     lock = _lock(hair, signed, share)
     tone = 0.80 + 0.26 * (lock - 0.35) * np.minimum(hair.locks / 2.0, 1.2) * smoothstep(0.0, 0.25, share)
+    single = (37 * column**2 + 101 * column + np.where(side < 0, 53, 0)) % 17 / 8.0 - 1.0  # no two strands are alike
+    tone += (0.09 * single * (hair.curl == 0) + 0.02 * single) * smoothstep(0.05, 0.30, share)
     tone += 0.10 * fine + 0.30 * _curls(signed, share) * min(hair.curl / 2.0, 1.0)
     # the band of light that straight hair shows where it turns towards the sky
     band = bump(share - 0.34 - 0.03 * np.sin(31.0 * signed), 0.11) * (hair.curl == 0)
@@ -116,6 +118,7 @@ def hair_points(hair: Hair, side: float = 1.0) -> np.ndarray:
     rows = np.linspace(0.0, 1.0, HAIR_ROWS - 1)
     lock = _lock(hair, signed[None], rows[:, None])
     ragged = 1.4 * min(hair.locks, 2.5) * (lock[-1] - 0.6) * smoothstep(1.9, 1.2, azimuth)
+    ragged = ragged + (0.0 if hair.length else 1.3) * np.sin(23.0 * signed + 0.7) * np.sin(41.0 * signed)  # single tips
     line = hairline(hair, signed) - ragged
     flat = np.stack([np.sin(azimuth), np.zeros_like(azimuth), np.cos(azimuth)], -1)
     radius = 72.0 + 18.0 * np.abs(np.cos(azimuth))

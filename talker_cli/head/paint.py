@@ -69,7 +69,13 @@ def paint(field: Field, look: Look, hair: Hair) -> np.ndarray:
     beard_area *= 1 - 0.75 * bump(np.hypot((f.x - 34.0) / 12, (f.y + 56) / 11), 1.0)
     colors = _mix(colors, look.stubble, look.beard * beard_area * on_skin)
     over = f.y - hairline(hair, np.arctan2(layout.points[:, 0], f.z + 6.0))
-    scalp = smoothstep(-9.0, 7.0, over) * (1.0 - 0.72 * hair.bald) * smoothstep(-75.0, -55.0, f.y) * layout.of("skin")
+    # short hair thins out over forehead and temples; the nape's wide faces would smear it
+    scalp = (
+        np.where(f.z > 0, smoothstep(-9.0, 7.0, over), smoothstep(3.0, 19.0, over))
+        * (1.0 - 0.72 * hair.bald)
+        * smoothstep(-75.0, -55.0, f.y)
+        * layout.of("skin")
+    )
     colors = _mix(colors, 0.25 * skin + 0.75 * np.asarray(look.hair), 0.9 * scalp)
 
     corner = bump(np.hypot((f.x - 27.5) / 3.0, (f.y + 75.0) / 8.0), 1.0)
@@ -96,15 +102,23 @@ def paint(field: Field, look: Look, hair: Hair) -> np.ndarray:
     lid = f.lid_ring
     upper = (spoke > 0) & (spoke < EYE_SPOKES // 2)
     colors = _mix(colors, skin * [0.93, 0.66, 0.62], 0.7 * (lid == 0))
-    colors = _mix(colors, (26, 18, 16), look.lashes * ((lid == 1) & upper) + 0.35 * look.lashes * ((lid == 1) & ~upper))
+    from_inner = np.abs(spoke - EYE_SPOKES / 2)  # lashes thin out towards the inner corner, and the lid's border shows there
+    rooted = smoothstep(2.0, 7.5, from_inner)
+    colors = _mix(colors, (26, 18, 16), 0.85 * look.lashes * rooted * np.where(upper, 1.0, 0.35) * (lid == 1))
+    # the caruncle: the pink corner of the eye, which never lies in the dark
+    colors = _mix(colors, (232, 150, 138), 0.8 * smoothstep(4.0, 1.0, from_inner) * (lid <= 1) * (lid >= -2))
     colors = _mix(colors, (214, 132, 124), 0.9 * (lid < 0))
     colors = _mix(colors, skin * [0.72, 0.60, 0.58], 0.55 * ((lid == 4) & upper))
 
-    inner_end = np.interp(spoke, [0, 3], [0.45, 0.0])
-    colors = _mix(colors, look.brows, layout.of("brow") * (1.0 - inner_end))
-    rim = layout.of("brow") & ((ring == 0) | (ring == 4))
-    colors[rim] = 0.18 * np.asarray(look.brows) + 0.82 * skin * 0.97
-    colors[layout.of("lash")] = (1 - look.lashes) * skin * 0.38 + look.lashes * np.array([18.0, 12.0, 11.0])
+    # hairs lean outwards: the brow begins with few, is thickest before its middle, and runs out
+    hairs = np.interp(spoke, [0, 1, 2, 4, 9, 13, 15], [0.0, 0.30, 0.62, 0.90, 0.95, 0.70, 0.15])
+    hairs = (
+        hairs * (1 + 0.10 * np.sin(2.3 * spoke + 1.9 * ring)) * np.interp(ring, [0, 1, 2, 3, 4], [0.06, 0.88, 1.0, 0.80, 0.06])
+    )
+    colors = _mix(colors, look.brows, hairs * layout.of("brow"))
+    lash = layout.of("lash")
+    tone = (1 - look.lashes) * skin * 0.38 + look.lashes * np.array([18.0, 12.0, 11.0])
+    colors[lash] = tone + (0.9 * smoothstep(7.5, 2.0, from_inner))[lash, None] * (skin * 0.66 - tone)
     colors = _eyes(colors, field, look)
     colors = _mouth(colors, field)
     on_hair = layout.of("hair")
@@ -119,14 +133,14 @@ def _eyes(colors: np.ndarray, field: Field, look: Look) -> np.ndarray:
     iris = np.asarray(look.iris, float)
     table = np.array([
         (6, 6, 7), (6, 6, 7), (6, 6, 7), iris * 0.62, iris * 1.12, iris * 1.05, iris * 0.85, iris * 0.40,
-        (198, 192, 190), (226, 222, 220), (226, 220, 217), (216, 200, 196), (200, 160, 154), (180, 110, 106),
+        (190, 185, 183), (214, 210, 208), (216, 210, 207), (210, 194, 190), (200, 160, 154), (180, 110, 106),
     ])  # fmt: skip
     ball = layout.of("eyeball")
     colors[ball] = table[layout.ring[ball]]
     strand = 1 + 0.10 * np.sin(7.0 * layout.spoke)
     iris_ring = ball & (layout.ring >= 3) & (layout.ring <= 6)
     colors[iris_ring] *= strand[iris_ring, None]
-    shade = 1 - 0.30 * smoothstep(1.5, 6.0, field.y)  # the upper lid's shadow
+    shade = 1 - 0.36 * smoothstep(1.0, 6.0, field.y)  # the upper lid's shadow
     colors[ball] *= shade[ball, None]
     colors[layout.of("glint")] = (255, 255, 255)
     return colors

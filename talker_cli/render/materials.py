@@ -4,14 +4,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from talker_cli.render.aperture import Aperture, aperture_of
 from talker_cli.rig import ARKIT_NAMES, Rig
 
 DEFAULT_COLOR = (0.80, 0.63, 0.55)  # sRGB, of a mesh that brings no colours
-GLOSS = {"lips": 0.42, "gums": 0.20, "tongue": 0.45, "teeth": 0.65, "eyes": 1.0}  # by region; skin is 0
-SOFT = {"gums": 0.8, "tongue": 0.9, "teeth": 0.4, "eyes": 0.25, "hair": 0.15}  # by region; skin is 1
-SHEEN = {"lips": 1.0, "gums": 0.6, "tongue": 0.5, "teeth": 0.2, "eyes": 0.0, "hair": 0.5}  # by region; skin is about 1
+GLOSS = {"lips": 0.42, "gums": 0.40, "tongue": 0.45, "teeth": 0.65, "eyes": 1.0}  # by region; skin is 0
+SOFT = {"gums": 0.8, "tongue": 0.9, "teeth": 0.8, "eyes": 0.25, "hair": 0.15}  # by region; skin is 1
+SHEEN = {"lips": 1.0, "gums": 0.6, "tongue": 0.5, "teeth": 0.2, "eyes": 0.0, "hair": 0.2}  # by region; skin is about 1
 GRAIN = 0.022  # of the mesh's size: how far apart skin is more and less oily
 UNEVEN = 0.35  # how much more and less
+PAINTED_LIGHT = "glint"  # a region: highlights painted into the eyes, where ours mirror a window
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Surface:
         sheen: (V,) float32, strength of skin's broad shine, about 1.
         places: (V, 3) float32, where on a picture each vertex lies, 0…1 rows downwards, and the picture's number; None without.
         pictures: (H, W, 4) uint8 each, sRGB and coverage: they lie on the colours.
+        aperture: of a mouth with an inside, which gets the light that comes in.
     """
 
     faces: np.ndarray
@@ -39,18 +42,21 @@ class Surface:
     sheen: np.ndarray | float = 1.0
     places: np.ndarray | None = None
     pictures: tuple[np.ndarray, ...] = ()
+    aperture: Aperture | None = None
 
 
 def surface_of(rig: Rig) -> Surface:
     """Return what light needs to know of a rig's mesh."""
     # The built-in head's mouth ends in a bag and its eyes lie in sockets; other meshes may be open behind the lips.
+    painted = rig.regions.get(PAINTED_LIGHT, np.zeros(len(rig.template), dtype=bool))
     return Surface(
-        rig.faces,
+        rig.faces[~painted[rig.faces].any(axis=1)],
         vertex_colors(rig),
         vertex_gloss(rig),
         closed=rig.names == ARKIT_NAMES,
         soft=_by_region(rig, SOFT, 1.0),
         sheen=_by_region(rig, SHEEN, 1.0) * uneven(rig.template),
+        aperture=aperture_of(rig),
     )
 
 

@@ -67,6 +67,7 @@ class Sitter:
     ) -> None:
         self._stage = stage
         self._figure = stage.add(surface)
+        self._aperture = surface.aperture
         used = np.zeros(len(surface.colors), dtype=bool)
         used[surface.faces] = True  # a vertex of no face, at the origin as a rule, is not seen
         portrait = None if lips is None else lips[used]
@@ -82,7 +83,11 @@ class Sitter:
         self._figure.move(vertices)
         if colors is not None:
             self._figure.paint(colors)
-        self._figure.light(self._sky, self._key(yaw))
+        sky, key = self._sky, self._key(yaw)
+        if self._aperture is not None:
+            share = np.where(self._aperture.inside, np.float32(self._aperture.share(vertices)), np.float32(1.0))
+            sky, key = sky * share, key * share
+        self._figure.light(sky, key)
         return self._stage.draw(self._figure, self._framing.view(yaw, self._distance))
 
     def _key(self, yaw: float) -> np.ndarray:

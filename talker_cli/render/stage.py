@@ -1,10 +1,15 @@
 """The stage: meshes, one camera, our light, drawn off screen. The only module that touches pyrender and OpenGL.
 
-pyrender brings the EGL context, the anti-aliased frame buffer and the mesh's buffers. Its own shader costs 40-80 ms a frame
-at 512x512 on a machine without a GPU, and its reading of the depth buffer another 5, so both are replaced here.
+pyrender brings the EGL context, on a GPU or on Mesa's processor; buffers, shaders and drawing are ours. A machine without a
+GPU pays for every pixel of every triangle's edge, and four times for OpenGL's own anti-aliasing of small triangles. So a
+figure is drawn once at twice the size with the leanest shader that keeps its looks, and a second pass brings the picture to
+its size, puts the ground behind it and turns its rows downwards, all in one reading of it.
 """
 
+import ctypes
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,61 +25,85 @@ from talker_cli.render.occlusion import PIXELS
 PACKAGES = "libegl1 libgl1 libgl1-mesa-dri"
 SHADERS = Path(__file__).parent / "shaders"
 
+DESKTOP = "#version 330 core\n"  # the shaders' own dialect
+
+FINER = 2  # a figure is drawn so many times as wide and high as its picture
 PICTURE_SIDE = 1024  # pixels, of a character's textures: a face in a film is not larger
 
 Color = tuple[float, float, float]  # sRGB, 0…1
+
+# What the vertex shader takes, by place: how many numbers, of which buffer. First what moves with every frame, then the rest.
+_POSITION, _NORMAL, _LIGHT, _COLOR, _SPOT = range(5)
 
 
 class Figure:
     """One mesh on the stage. Made by `Stage.add`."""
 
-    def __init__(self, surface: Surface) -> None:
-        import pyrender
-
+    def __init__(self, gl: Any, surface: Surface) -> None:
         count = len(surface.colors)
+        self._gl = gl
         self._normals = VertexNormals(surface.faces, count, surface.normal_of)
-        # As pyrender packs them: position, normal, "tangent" (sky seen, key seen, softness, sheen), two pairs of texture
-        # coordinates if there are pictures (place; number), colour and gloss.
-        self._color = 10 if surface.places is None else 14
-        self.buffer = np.zeros((count, self._color + 4), dtype=np.float32)
-        self.buffer[:, 6:8] = 1.0
-        self.buffer[:, 8] = surface.soft
-        self.buffer[:, 9] = surface.sheen
-        self.buffer[:, -1] = surface.gloss
+        self._moving = np.zeros((count, 6), dtype=np.float32)  # position, normal
+        # Sky seen, key seen, softness, sheen; colour, gloss; place on which picture.
+        self._still = np.ones((count, 11), dtype=np.float32)
+        self._still[:, 2] = surface.soft
+        self._still[:, 3] = surface.sheen
+        self._still[:, 7] = surface.gloss
         if surface.places is not None:
-            self.buffer[:, 10:13] = surface.places
-        self.paint(surface.colors)
+            self._still[:, 8:11] = surface.places
+        self._stale = True  # the second buffer waits for an upload
         # Foreign meshes have open necks and mouths; the shader turns and darkens what is seen from behind.
-        material = pyrender.MetallicRoughnessMaterial(doubleSided=not surface.closed, alphaMode="OPAQUE")
-        self.primitive = pyrender.Primitive(
-            positions=self.buffer[:, 0:3],
-            normals=self.buffer[:, 3:6],
-            tangents=self.buffer[:, 6:10],
-            texcoord_0=None if surface.places is None else self.buffer[:, 10:12],
-            texcoord_1=None if surface.places is None else self.buffer[:, 12:14],
-            color_0=self.buffer[:, -4:],
-            indices=surface.faces,
-            material=material,
-        )
-        self.primitive.pictures = surface.pictures if surface.places is not None else ()
-        self.mesh = pyrender.Mesh([self.primitive])
-        self.mesh.is_visible = False
+        self.closed = surface.closed
+        self.pictures = None if surface.places is None else _upload_pictures(gl, surface.pictures)
+        self.paint(surface.colors)
+        self._corners = surface.faces.size
+        self._arrays = gl.glGenVertexArrays(1)
+        self._buffers = gl.glGenBuffers(3)
+        gl.glBindVertexArray(self._arrays)
+        layout = ([(_POSITION, 3), (_NORMAL, 3)], [(_LIGHT, 4), (_COLOR, 4), (_SPOT, 3)])
+        for buffer, data, attributes in zip(self._buffers, (self._moving, self._still), layout, strict=False):
+            gl.glBindBuffer(gl.GL_ARRAY_BUFFER, buffer)
+            gl.glBufferData(gl.GL_ARRAY_BUFFER, data.nbytes, data, gl.GL_STREAM_DRAW)
+            start = 0
+            for place, numbers in attributes:
+                at = ctypes.c_void_p(start * data.itemsize)
+                gl.glVertexAttribPointer(place, numbers, gl.GL_FLOAT, gl.GL_FALSE, data.strides[0], at)
+                gl.glEnableVertexAttribArray(place)
+                start += numbers
+        corners = np.ascontiguousarray(surface.faces, dtype=np.uint32)
+        gl.glBindBuffer(gl.GL_ELEMENT_ARRAY_BUFFER, self._buffers[2])
+        gl.glBufferData(gl.GL_ELEMENT_ARRAY_BUFFER, corners.nbytes, corners, gl.GL_STATIC_DRAW)
 
     def move(self, vertices: np.ndarray, *, normals: bool = True) -> None:
         """Take (V, 3) positions, and their normals if they will be seen."""
-        self.buffer[:, 0:3] = vertices
+        self._moving[:, 0:3] = vertices
         if normals:
-            self.buffer[:, 3:6] = self._normals(self.buffer[:, 0:3])
+            self._moving[:, 3:6] = self._normals(self._moving[:, 0:3])
 
     def paint(self, colors: np.ndarray) -> None:
         """Take (V, 3) float32 colours, sRGB in 0…1."""
         # The shader squares what it gets and takes the root of what it gives: a gamma of 2, close to sRGB's and far cheaper.
-        self.buffer[:, self._color : self._color + 3] = np.sqrt(srgb_to_linear(colors))
+        self._still[:, 4:7] = np.sqrt(srgb_to_linear(colors))
+        self._stale = True
 
     def light(self, sky: np.ndarray, key: np.ndarray) -> None:
         """Take the (V,) shares of the sky and of the key light that each vertex sees, 0…1."""
-        self.buffer[:, 6] = sky
-        self.buffer[:, 7] = key
+        if not (np.array_equal(self._still[:, 0], sky) and np.array_equal(self._still[:, 1], key)):
+            self._still[:, 0] = sky
+            self._still[:, 1] = key
+            self._stale = True
+
+    def draw(self) -> None:
+        """Draw its triangles with the program in use; the vertices go where the last frame's were."""
+        gl = self._gl
+        gl.glBindVertexArray(self._arrays)
+        for buffer, data in zip(self._buffers, (self._moving, self._still) if self._stale else (self._moving,), strict=False):
+            gl.glBindBuffer(gl.GL_ARRAY_BUFFER, buffer)
+            gl.glBufferSubData(gl.GL_ARRAY_BUFFER, 0, data.nbytes, data)
+        self._stale = False
+        if self.pictures is not None:
+            gl.glBindTexture(gl.GL_TEXTURE_2D_ARRAY, self.pictures)
+        gl.glDrawElements(gl.GL_TRIANGLES, self._corners, gl.GL_UNSIGNED_INT, ctypes.c_void_p(0))
 
 
 class Stage:
@@ -89,28 +118,20 @@ class Stage:
     """
 
     def __init__(self, size: tuple[int, int], background: Color | None = None) -> None:
-        self._gl, self._platform, self._renderer = _open(size)
-        import pyrender
-
         self.size = size
-        self._flags = pyrender.RenderFlags.FLAT | pyrender.RenderFlags.OFFSCREEN
-        self._depth_flags = pyrender.RenderFlags.DEPTH_ONLY | pyrender.RenderFlags.OFFSCREEN
-        self._scene = pyrender.Scene(bg_color=(*(background or (0.0, 0.0, 0.0)), 1.0))
-        self._camera = self._scene.add(pyrender.PerspectiveCamera(yfov=0.5))
-        self._scene.main_camera_node = self._camera
-        self._ground: Any = None
-        if background is None:
-            corners = np.array([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]], dtype=np.float32)
-            primitive = pyrender.Primitive(positions=corners, indices=np.array([[0, 1, 2], [0, 2, 3]]))
-            primitive.is_ground = True
-            self._ground = pyrender.Mesh([primitive])
-            self._scene.add(self._ground)
+        self._background = background
+        self._gl, self._platform = _open(size)
+        self._programs: dict[tuple[str, ...], _Program] = {}
+        gl = self._gl
+        self._fine, self._texture = _buffer(gl, size[0] * FINER, size[1] * FINER, depth=True)
+        self._plain, _ = _buffer(gl, *size, depth=False)
+        self._map, _ = _buffer(gl, PIXELS, PIXELS, depth=True)
+        self._nothing = gl.glGenVertexArrays(1)  # OpenGL wants one, even where the shader makes its own vertices
 
     def add(self, surface: Surface) -> Figure:
         """Put a mesh on the stage."""
-        figure = Figure(surface)
-        self._scene.add(figure.mesh)
-        return figure
+        self._platform.make_current()
+        return Figure(self._gl, surface)
 
     def draw(self, figure: Figure, view: View) -> np.ndarray:
         """Draw one figure before the ground.
@@ -121,57 +142,163 @@ class Stage:
         Raises:
             MachineError: OpenGL reported an error.
         """
-        self._scene.set_pose(self._camera, view.pose)
-        self._camera.camera.yfov = view.field_of_view
-        self._camera.camera.znear, self._camera.camera.zfar = view.near, view.far
-        self._renderer.projection = None
-        self._renderer.viewport_width, self._renderer.viewport_height = self.size
-        return self._draw(figure, self._flags)
+        gl, (width, height) = self._gl, self.size
+        with _reported():
+            self._platform.make_current()
+            gl.glBindFramebuffer(gl.GL_FRAMEBUFFER, self._fine)
+            gl.glViewport(0, 0, width * FINER, height * FINER)
+            kinds = [*(["PICTURES"] if figure.pictures is not None else []), *([] if figure.closed else ["OPEN"])]
+            program = self._program("face.vert", "face.frag", *kinds)
+            self._draw(figure, program, _inverse(view.pose), _lens(view, width / height))
+            gl.glBindFramebuffer(gl.GL_FRAMEBUFFER, self._plain)
+            gl.glViewport(0, 0, width, height)
+            gl.glDisable(gl.GL_DEPTH_TEST)
+            gl.glDisable(gl.GL_CULL_FACE)
+            program = self._program("picture.vert", "picture.frag", *(["STUDIO"] if self._background is None else []))
+            gl.glUseProgram(program.number)
+            if self._background is not None:
+                gl.glUniform3f(program.place("background"), *self._background)
+            gl.glBindTexture(gl.GL_TEXTURE_2D, self._texture)
+            gl.glBindVertexArray(self._nothing)
+            gl.glDrawArrays(gl.GL_TRIANGLES, 0, 3)
+            image = np.empty((height, width, 3), np.uint8)
+            gl.glPixelStorei(gl.GL_PACK_ALIGNMENT, 1)
+            gl.glReadPixels(0, 0, width, height, gl.GL_RGB, gl.GL_UNSIGNED_BYTE, image)
+        return image
 
     def draw_depth(self, figure: Figure, projection: np.ndarray) -> np.ndarray:
         """Draw a figure under a (4, 4) projection of the world; return (H, W) depth, 0 near … 1 far, rows upwards."""
-        self._renderer.projection = projection
-        self._renderer.viewport_width = self._renderer.viewport_height = PIXELS
-        return self._draw(figure, self._depth_flags)
-
-    def _draw(self, figure: Figure, flags: int) -> np.ndarray:
-        if self._ground is not None:
-            self._ground.is_visible = flags == self._flags
-        figure.mesh.is_visible = True
-        try:
+        gl = self._gl
+        with _reported():
             self._platform.make_current()
-            self._upload(figure)
-            image: np.ndarray = self._renderer.render(self._scene, flags)
-        except Exception as error:
-            reason = str(error).strip().splitlines()
-            raise MachineError(f"OpenGL failed while drawing ({reason[0] if reason else type(error).__name__}); "
-                               f"try Mesa's software driver: apt-get install {PACKAGES}") from error  # fmt: skip
-        finally:
-            figure.mesh.is_visible = False
-        return image
+            gl.glBindFramebuffer(gl.GL_FRAMEBUFFER, self._map)
+            gl.glViewport(0, 0, PIXELS, PIXELS)
+            self._draw(figure, self._program("face.vert", "depth.frag"), np.eye(4), projection)
+            depth = np.empty((PIXELS, PIXELS), np.float32)
+            gl.glReadPixels(0, 0, PIXELS, PIXELS, gl.GL_DEPTH_COMPONENT, gl.GL_FLOAT, depth)
+        return depth
 
-    def _upload(self, figure: Figure) -> None:
-        """Put the vertices where the last frame's were; the buffer is made by the first."""
-        if not figure.primitive._in_context():
-            self._renderer._update_context(self._scene, self._flags)
-        self._gl.glBindBuffer(self._gl.GL_ARRAY_BUFFER, figure.primitive._buffers[0])
-        self._gl.glBufferSubData(self._gl.GL_ARRAY_BUFFER, 0, figure.buffer.nbytes, figure.buffer)
+    def _draw(self, figure: Figure, program: "_Program", to_camera: np.ndarray, projection: np.ndarray) -> None:
+        gl = self._gl
+        gl.glEnable(gl.GL_DEPTH_TEST)
+        gl.glClearColor(0.0, 0.0, 0.0, 0.0)
+        gl.glClear(gl.GL_COLOR_BUFFER_BIT | gl.GL_DEPTH_BUFFER_BIT)
+        both_sides = not figure.closed and "OPEN" in program.kinds
+        (gl.glDisable if both_sides else gl.glEnable)(gl.GL_CULL_FACE)
+        gl.glUseProgram(program.number)
+        for name, matrix in (("V", to_camera), ("P", projection)):
+            gl.glUniformMatrix4fv(program.place(name), 1, gl.GL_TRUE, np.asarray(matrix, np.float32))
+        figure.draw()
+
+    def _program(self, vertex: str, fragment: str, *kinds: str) -> "_Program":
+        key = (vertex, fragment, *kinds)
+        if key not in self._programs:
+            self._programs[key] = _Program(self._gl, vertex, fragment, kinds)
+        return self._programs[key]
 
     def close(self) -> None:
-        """Free the OpenGL context."""
+        """Free the OpenGL context, and all that lives in it."""
         if self._platform is not None:
-            try:
-                self._platform.make_current()
-                self._renderer.delete()
-            finally:
-                self._platform.delete_context()
-                self._platform = None
+            # pyrender's own way ends the connection to the driver too, and with it every other stage.
+            from OpenGL import EGL as egl
+
+            display, context = self._platform._egl_display, self._platform._egl_context
+            egl.eglMakeCurrent(display, egl.EGL_NO_SURFACE, egl.EGL_NO_SURFACE, egl.EGL_NO_CONTEXT)
+            egl.eglDestroyContext(display, context)
+            self._platform = None
 
     def __enter__(self) -> "Stage":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class _Program:
+    """Two shaders, compiled, for one kind of figure or ground."""
+
+    def __init__(self, gl: Any, vertex: str, fragment: str, kinds: tuple[str, ...]) -> None:
+        from OpenGL.GL import shaders
+
+        self._gl = gl
+        self._places: dict[str, int] = {}
+        self.kinds = kinds
+        header = shader_header("noperspective", *kinds)
+        parts = []
+        for name, stage in ((vertex, gl.GL_VERTEX_SHADER), (fragment, gl.GL_FRAGMENT_SHADER)):
+            parts.append(shaders.compileShader(DESKTOP + header + shader_text(name), stage))
+        self.number = int(shaders.compileProgram(*parts, validate=False))
+
+    def place(self, name: str) -> int:
+        """Return where a uniform lies."""
+        if name not in self._places:
+            self._places[name] = self._gl.glGetUniformLocation(self.number, name)
+        return self._places[name]
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """Turn OpenGL's errors into ours: one of them must never become a black frame."""
+    try:
+        yield
+    except Exception as error:
+        reason = str(error).strip().splitlines()
+        raise MachineError(f"OpenGL failed while drawing ({reason[0] if reason else type(error).__name__}); "
+                           f"try Mesa's software driver: apt-get install {PACKAGES}") from error  # fmt: skip
+
+
+def _buffer(gl: Any, width: int, height: int, *, depth: bool) -> tuple[int, int]:
+    """Return the numbers of a frame buffer and of the texture it draws into, whose depth is there or not."""
+    texture, frame = gl.glGenTextures(1), gl.glGenFramebuffers(1)
+    gl.glBindTexture(gl.GL_TEXTURE_2D, texture)
+    gl.glTexImage2D(gl.GL_TEXTURE_2D, 0, gl.GL_RGBA8, width, height, 0, gl.GL_RGBA, gl.GL_UNSIGNED_BYTE, None)
+    for setting, value in (("MIN_FILTER", gl.GL_LINEAR), ("MAG_FILTER", gl.GL_LINEAR), ("WRAP_S", gl.GL_CLAMP_TO_EDGE),
+                           ("WRAP_T", gl.GL_CLAMP_TO_EDGE)):  # fmt: skip
+        gl.glTexParameteri(gl.GL_TEXTURE_2D, getattr(gl, f"GL_TEXTURE_{setting}"), value)
+    gl.glBindFramebuffer(gl.GL_FRAMEBUFFER, frame)
+    gl.glFramebufferTexture2D(gl.GL_FRAMEBUFFER, gl.GL_COLOR_ATTACHMENT0, gl.GL_TEXTURE_2D, texture, 0)
+    if depth:
+        deep = gl.glGenRenderbuffers(1)
+        gl.glBindRenderbuffer(gl.GL_RENDERBUFFER, deep)
+        gl.glRenderbufferStorage(gl.GL_RENDERBUFFER, gl.GL_DEPTH_COMPONENT24, width, height)
+        gl.glFramebufferRenderbuffer(gl.GL_FRAMEBUFFER, gl.GL_DEPTH_ATTACHMENT, gl.GL_RENDERBUFFER, deep)
+    return int(frame), int(texture)
+
+
+def _inverse(pose: np.ndarray) -> np.ndarray:
+    """Return (4, 4) world to camera of a (4, 4) camera to world without scale."""
+    inverse = np.eye(4)
+    inverse[:3, :3] = pose[:3, :3].T
+    inverse[:3, 3] = -pose[:3, :3].T @ pose[:3, 3]
+    return inverse
+
+
+def _lens(view: View, aspect: float) -> np.ndarray:
+    """Return (4, 4): the camera's space to OpenGL's cube, for a picture so many times as wide as high."""
+    lens = np.zeros((4, 4))
+    lens[1, 1] = 1 / np.tan(view.field_of_view / 2)
+    lens[0, 0] = lens[1, 1] / aspect
+    lens[2, 2] = (view.near + view.far) / (view.near - view.far)
+    lens[2, 3] = 2 * view.near * view.far / (view.near - view.far)
+    lens[3, 2] = -1.0
+    return lens
+
+
+def shader_header(straight: str, *kinds: str) -> str:
+    """Return the lines that shaders begin with, behind their dialect's.
+
+    Args:
+        straight: the dialect's word for values that go straight across the picture; empty if it has none.
+        kinds: PICTURES: the figure has some; OPEN: it may be seen from behind; STUDIO: the ground.
+    """
+    key = "vec3({}, {}, {})".format(*KEY_AT)
+    return "".join(f"#define {line}\n" for line in (f"STRAIGHT {straight}", f"KEY_AT {key}", *kinds))
+
+
+def shader_text(name: str) -> str:
+    """Return a shader without its dialect's line, and with the functions it calls."""
+    text = (SHADERS / name).read_text(encoding="utf-8").removeprefix(DESKTOP)
+    return (SHADERS / "studio.glsl").read_text(encoding="utf-8") + text if "studio(" in text else text
 
 
 def srgb_to_linear(colors: np.ndarray) -> np.ndarray:
@@ -196,8 +323,8 @@ def parse_color(text: str | None) -> Color | None:
     return red / 255, green / 255, blue / 255
 
 
-def _open(size: tuple[int, int]) -> tuple[Any, Any, Any]:
-    """Return OpenGL's module, an EGL context that is current, and a renderer of `size` in it; a GPU first, else Mesa."""
+def _open(size: tuple[int, int]) -> tuple[Any, Any]:
+    """Return OpenGL's module and an EGL context that is current; a GPU first, else Mesa."""
     os.environ.setdefault("PYOPENGL_PLATFORM", "egl")
     try:
         import OpenGL
@@ -215,7 +342,7 @@ def _open(size: tuple[int, int]) -> tuple[Any, Any, Any]:
         try:
             platform.init_context()
             platform.make_current()
-            return gl, platform, _renderer_class()(*size)
+            return gl, platform
         except Exception as error:
             problem = f"{type(error).__name__}: {error}"
     raise MachineError(_no_opengl(problem))
@@ -245,65 +372,3 @@ def _upload_pictures(gl: Any, pictures: tuple[np.ndarray, ...]) -> int:
 
 def _no_opengl(problem: str) -> str:
     return f"found no working OpenGL ({' '.join(problem.split())[:80]}); rendering needs EGL; run: apt-get install {PACKAGES}"
-
-
-def _renderer_class() -> Any:
-    """Return pyrender's renderer with our shader in place of its flat one, and without the depth image that nobody reads."""
-    from OpenGL import GL as gl
-    from pyrender.constants import RenderFlags
-    from pyrender.renderer import Renderer
-    from pyrender.shader_program import ShaderProgramCache
-
-    class FaceRenderer(Renderer):  # type: ignore[misc]
-        def __init__(self, width: int, height: int) -> None:
-            super().__init__(width, height)
-            self._program_cache = ShaderProgramCache(shader_dir=str(SHADERS))
-            self.projection: np.ndarray | None = None
-
-        def _get_primitive_program(self, primitive: Any, flags: int, program_flags: int) -> Any:
-            name = "ground" if hasattr(primitive, "is_ground") else "face"
-            fragments = "depth.frag" if flags & RenderFlags.DEPTH_ONLY else f"{name}.frag"
-            places = {"NORMAL_LOC": 1, "TANGENT_LOC": 2, "COLOR_0_LOC": 3, "KEY_AT": "vec3({}, {}, {})".format(*KEY_AT)}
-            if getattr(primitive, "pictures", ()):
-                places |= {"PICTURES": 1, "COLOR_0_LOC": 5}
-            program = self._program_cache.get_program(f"{name}.vert", fragments, defines=places)
-            if not program._in_context():
-                program._add_to_context()
-            return program
-
-        def _get_camera_matrices(self, scene: Any) -> tuple[np.ndarray, np.ndarray]:
-            if self.projection is not None:
-                return np.eye(4), self.projection
-            matrices: tuple[np.ndarray, np.ndarray] = super()._get_camera_matrices(scene)
-            return matrices
-
-        def _bind_and_draw_primitive(self, primitive: Any, pose: np.ndarray, program: Any, flags: int) -> None:
-            pictures = getattr(primitive, "pictures", ())
-            if pictures and not flags & RenderFlags.DEPTH_ONLY:
-                if not hasattr(primitive, "pictures_id"):
-                    primitive.pictures_id = _upload_pictures(gl, pictures)
-                gl.glActiveTexture(gl.GL_TEXTURE0)
-                gl.glBindTexture(gl.GL_TEXTURE_2D_ARRAY, primitive.pictures_id)
-            super()._bind_and_draw_primitive(primitive, pose, program, flags)
-
-        def _configure_forward_pass_viewport(self, flags: int) -> None:
-            super()._configure_forward_pass_viewport(flags)
-            if flags & RenderFlags.DEPTH_ONLY:  # depth needs no anti-aliasing, which is half the work
-                gl.glBindFramebuffer(gl.GL_DRAW_FRAMEBUFFER, self._main_fb)
-
-        def _read_main_framebuffer(self, scene: Any, flags: int) -> np.ndarray:
-            width, height = self._main_fb_dims
-            whole = (0, 0, width, height)
-            gl.glPixelStorei(gl.GL_PACK_ALIGNMENT, 1)
-            if flags & RenderFlags.DEPTH_ONLY:
-                gl.glBindFramebuffer(gl.GL_READ_FRAMEBUFFER, self._main_fb)
-                data = gl.glReadPixels(*whole, gl.GL_DEPTH_COMPONENT, gl.GL_FLOAT)
-                return np.frombuffer(data, dtype=np.float32).reshape(height, width)
-            gl.glBindFramebuffer(gl.GL_READ_FRAMEBUFFER, self._main_fb_ms)
-            gl.glBindFramebuffer(gl.GL_DRAW_FRAMEBUFFER, self._main_fb)
-            gl.glBlitFramebuffer(*whole, *whole, gl.GL_COLOR_BUFFER_BIT, gl.GL_LINEAR)  # four samples to one
-            gl.glBindFramebuffer(gl.GL_READ_FRAMEBUFFER, self._main_fb)
-            data = gl.glReadPixels(*whole, gl.GL_RGB, gl.GL_UNSIGNED_BYTE)
-            return np.ascontiguousarray(np.frombuffer(data, dtype=np.uint8).reshape(height, width, 3)[::-1])
-
-    return FaceRenderer
