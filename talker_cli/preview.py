@@ -41,7 +41,7 @@ class Preview:
         frames = min(dataset.frames(clip.name), int(SECONDS * self._fps))
         self._speech = dataset.speech(clip.recording)[: int(np.ceil(frames * SAMPLE_RATE / self._fps)) + 1]
         self._rig = dataset.rig.rig_of(clip.identity)
-        self._truth = Take(self._rig, dataset.coefficients(clip.name)[:frames].astype(np.float32), self._fps, "truth")
+        self._truth = Take(self._rig, dataset.coefficients(clip.name)[:frames], self._fps, "truth")
         # What cannot be drawn is said before the training, not hours into it.
         with tempfile.TemporaryDirectory() as scratch:
             render_still([self._truth], Path(scratch) / "truth.png", Shot(SIZE))

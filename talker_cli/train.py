@@ -258,7 +258,7 @@ class Trainer:
         self.modules: dict[str, nn.Module] = {"objective": self.objective, "average": self.average.module}
         saved = run.load(self.modules, optimizer) if run is not None else None
         self.first: int = saved["step"] if saved else 0
-        self.smoothed: dict[str, float] = saved["smoothed"] if saved else {}
+        self.smoothed: dict[str, float] = saved.get("smoothed", {}) if saved else {}
         self.average.module.to(accelerator.device)
         self._prepared, self.optimizer = accelerator.prepare(self.objective, optimizer)
         held_out = ClipBank(dataset, "validation", model_config) if dataset.clips("validation") else None
