@@ -254,7 +254,9 @@ class Trainer:
                 module.p = config.dropout
         self.objective = Objective(self.network, dataset.rig.rig, config.loss, len(self.bank.phone_names))
         self.average = Average(self.network, config.ema)
-        optimizer = torch.optim.AdamW(self.objective.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+        optimizer = torch.optim.AdamW(
+            self.objective.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+        )
         self.modules: dict[str, nn.Module] = {"objective": self.objective, "average": self.average.module}
         saved = run.load(self.modules, optimizer) if run is not None else None
         self.first: int = saved["step"] if saved else 0
