@@ -59,6 +59,7 @@ class Animator:
         *,
         seed: int = 0,
         guidance: float | None = None,
+        style_guidance: float | None = None,
         look_ahead: int | None = None,
         chunk: int = CHUNK_FRAMES,
         on_frames: OnFrames | None = None,
@@ -69,14 +70,16 @@ class Animator:
             identity: full name of a row of the identity table, or the manner of anybody else.
             seed: of the noise; the same seed gives the same motion.
             guidance: scale, 1 = off; None takes the model's default.
+            style_guidance: scale of the style alone; None takes the other's.
             look_ahead, chunk, on_frames: see MotionStream.
 
         Raises:
             InputError: a student is asked for guidance of its own.
         """
         network, config = self.network, self.network.config
-        if config.kind == "student" and guidance is not None:
-            raise InputError("found --guidance with the student, which has its own baked in; add --steps full or a number")
+        for option, scale in {"--guidance": guidance, "--style-guidance": style_guidance}.items():
+            if config.kind == "student" and scale is not None:
+                raise InputError(f"found {option} with the student, which has its own baked in; add --steps full or a number")
         if isinstance(identity, Manner):
             style = torch.from_numpy(identity.style)[None].to(self.device)  # (1, S)
         else:
@@ -87,9 +90,16 @@ class Animator:
             sampler = Sampler(tuple(step / MAX_TIMESTEP for step in config.timesteps))
         else:
             sampler = Sampler(uniform_timesteps(self.steps or MAX_TIMESTEP), ancestral=self.steps is None)
-        scale = config.guidance_scale if guidance is None else guidance
         return MotionStream(
-            network, sampler, style, seed=seed, guidance=scale, look_ahead=look_ahead, chunk=chunk, on_frames=on_frames
+            network,
+            sampler,
+            style,
+            seed=seed,
+            guidance=config.guidance_scale if guidance is None else guidance,
+            style_guidance=style_guidance,
+            look_ahead=look_ahead,
+            chunk=chunk,
+            on_frames=on_frames,
         )
 
     def coefficients(
@@ -99,19 +109,20 @@ class Animator:
         *,
         seed: int = 0,
         guidance: float | None = None,
+        style_guidance: float | None = None,
         on_frames: OnFrames | None = None,
     ) -> np.ndarray:
         """Return the motion of speech as coefficients (T, K), T = floor(S * fps / 16000).
 
         Args:
             speech: (S,) float32, 16 kHz, or its parts one after the other, which need not all be in memory.
-            identity, seed, guidance: see `stream`.
+            identity, seed, guidance, style_guidance: see `stream`.
             on_frames: called with the number of frames that are done.
 
         Raises:
             InputError: the speech is shorter than a frame, or a student is asked for guidance of its own.
         """
-        stream = self.stream(identity, seed=seed, guidance=guidance, on_frames=on_frames)
+        stream = self.stream(identity, seed=seed, guidance=guidance, style_guidance=style_guidance, on_frames=on_frames)
         parts = [stream.push(part) for part in ([speech] if isinstance(speech, np.ndarray) else speech)]
         if not stream.frames_heard:
             seconds = stream.samples / SAMPLE_RATE

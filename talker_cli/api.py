@@ -136,6 +136,7 @@ class Talker:
         identity: str = DEFAULT_IDENTITY,
         seed: int = 0,
         guidance: float | None = None,
+        style_guidance: float | None = None,
         style_scale: float = 1.0,
         library: Path | None = None,
         expression: float = 1.0,
@@ -151,6 +152,7 @@ class Talker:
             identity, style_scale, library: see `who`.
             seed: of the noise: the same seed gives the same motion, another one another take.
             guidance: scale for the teacher, None for its default.
+            style_guidance: of the style alone, None for that of speech and style together.
             expression: how much of the upper face's expression is kept, 0…1; blinks and gaze stay.
             smooth: deviation of a Gaussian over time, milliseconds; 0 is off.
             check_rig: called with the identity's rig before any work goes into moving it.
@@ -167,10 +169,16 @@ class Talker:
         size = os.stat(audio).st_size if audio.exists() else 0
         config = self.animator.network.config
         coefficients = self.animator.coefficients(
-            read_speech(audio), chosen.manner, seed=seed, guidance=guidance, on_frames=on_frames
+            read_speech(audio),
+            chosen.manner,
+            seed=seed,
+            guidance=guidance,
+            style_guidance=style_guidance,
+            on_frames=on_frames,
         )
         for line in chosen.notes:
             on_note(line)
+        scale = config.guidance_scale if guidance is None else guidance
         coefficients = with_expression(coefficients, config.names, expression)
         coefficients = smoothed(coefficients, smooth, config.fps)
         if os.stat(audio).st_size != size:
@@ -187,6 +195,7 @@ class Talker:
             "seed": seed,
             "expression": expression,
             "smooth": smooth,
-            "guidance_scale": config.guidance_scale if guidance is None else guidance,
+            "guidance_scale": scale,
+            "style_guidance_scale": scale if style_guidance is None else style_guidance,
         }
         return Animation(coefficients, chosen.rig, config.fps, about, audio, time.perf_counter() - started)

@@ -40,6 +40,9 @@ ManifestOption = Annotated[
 SkipOption = Annotated[bool, typer.Option("--skip-existing", help="Leave out what has been written already.")]
 StepsOption = Annotated[str, typer.Option(help="8: the student. Another number: the teacher. full: all its steps.")]
 GuidanceOption = Annotated[float | None, typer.Option(help="How strictly the teacher follows speech and style; 1 is off.")]
+StyleGuidanceOption = Annotated[
+    float | None, typer.Option(help="How strictly the teacher follows the style; as the speech otherwise.")
+]
 SamplesOption = Annotated[int, typer.Option(min=1, max=1000, help="How many takes of each recording: out-1.npy, out-2.npy, …")]
 ScaleOption = Annotated[float, typer.Option(help="0: the average style; 1: the identity's; 2: twice as far from it.")]
 ExpressionOption = Annotated[float, typer.Option(help="How much the upper face expresses, 0 to 1; it blinks at 0 too.")]
@@ -63,6 +66,7 @@ def animate(
     seed: SeedOption = 0,
     samples: SamplesOption = 1,
     guidance: GuidanceOption = None,
+    style_guidance: StyleGuidanceOption = None,
     style_scale: ScaleOption = 1.0,
     library: LibraryOption = None,
     expression: ExpressionOption = 1.0,
@@ -130,6 +134,7 @@ def animate(
             identity=job.identity,
             seed=job.seed,
             guidance=guidance,
+            style_guidance=style_guidance,
             style_scale=style_scale,
             library=library,
             expression=expression,

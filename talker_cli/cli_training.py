@@ -1,49 +1,156 @@
 """The commands that make a model: train, distill. Imported workers stay inside the commands."""
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from talker_cli.cli_common import DeviceOption, OutputFolderOption, SeedOption, guarded, result
+from talker_cli.cli_common import DeviceOption, SeedOption, guarded, note, result
 from talker_cli.cli_progress import training_progress
+
+if TYPE_CHECKING:
+    from talker_cli.rehearse import Rehearsal
+    from talker_cli.train import TrainConfig
 
 DatasetArgument = Annotated[Path, typer.Argument(help="A prepared dataset: what talker preprocess wrote.", show_default=False)]
 ModelFolderArgument = Annotated[Path, typer.Argument(help="A model's folder, such as weights/talker-base.", show_default=False)]
-SaveOption = Annotated[int, typer.Option(help="Steps between the states that a stopped run resumes from.", min=1)]
 BatchOption = Annotated[int, typer.Option(help="Motion frames in a batch.", min=64)]
 PrecisionOption = Annotated[bool, typer.Option("--bf16/--fp32", help="Matrix products in bfloat16, or all in float32.")]
 
 
 @guarded
 def train(
-    dataset: DatasetArgument,
-    output: OutputFolderOption,
-    steps: Annotated[int, typer.Option(help="Optimiser steps.", min=1)] = 8000,
-    batch_frames: BatchOption = 4096,
-    learning_rate: Annotated[float, typer.Option(help="Peak of the cosine.")] = 1.5e-3,
+    dataset: Annotated[
+        Path | None,
+        typer.Argument(help="A prepared dataset: what talker preprocess wrote. Or --config names it.", show_default=False),
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The folder to write.", show_default=False)] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings as TOML, such as the run.toml of another training.", show_default=False)
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any setting, as loss.velocity=0.7; may be given again.", show_default=False),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps.", min=1, show_default="8000")] = None,
+    batch_frames: Annotated[int | None, typer.Option(help="Motion frames in a batch.", min=64, show_default="4096")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak of the cosine.", show_default="0.0015")] = None,
     start: Annotated[
         str | None, typer.Option(help="Go on from the teacher of this model: talker-base, or a folder.", show_default=False)
     ] = None,
-    guidance: Annotated[float, typer.Option(help="The teacher's default guidance at sampling; 1 is off.")] = 1.0,
-    bf16: PrecisionOption = False,
-    save_every: SaveOption = 200,
-    seed: SeedOption = 0,
+    guidance: Annotated[
+        float | None, typer.Option(help="The teacher's default guidance at sampling; 1 is off.", show_default="1.0")
+    ] = None,
+    bf16: Annotated[
+        bool | None,
+        typer.Option("--bf16/--fp32", help="Matrix products in bfloat16, or all in float32.", show_default="fp32"),
+    ] = None,
+    save_every: Annotated[
+        int | None, typer.Option(help="Steps between the states that a stopped run resumes from.", min=1, show_default="200")
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Of weights, batches and noise: the same seed, the same weights.", min=0, show_default="0"),
+    ] = None,
+    preview_every: Annotated[
+        int, typer.Option(help="Steps between films of a validation clip beside the truth; 0 is never.", min=0)
+    ] = 0,
+    log_with: Annotated[
+        Literal["tensorboard"] | None, typer.Option(help="Write every step's losses for this too.", show_default=False)
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would take, from a few steps; write nothing.")
+    ] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="With --dry-run, write it as JSON.")] = False,
     device: DeviceOption = "auto",
 ) -> None:
     """Train a teacher; the same command goes on where a stopped run ended. Under torchrun, on as many processes.
 
     Example: talker train prepared/ -o models/mine
+
+    Example: talker train prepared/ --config models/mine/run-teacher/run.toml --set loss.velocity=0.7 -o models/other
+
+    Example: talker train prepared/ --dry-run
     """
-    from talker_cli.train import TrainConfig
+    from talker_cli.errors import InputError
+
+    if json_output and not dry_run:
+        raise InputError("found --json without --dry-run; a training writes files; leave it out")
+    given = {
+        "steps": steps, "batch_frames": batch_frames, "learning_rate": learning_rate, "guidance_scale": guidance,
+        "bf16": bf16, "seed": seed, "save_every": save_every, "start": start,
+    }  # fmt: skip
+    folder, settings = _settings(dataset, config, {name: value for name, value in given.items() if value is not None},
+                                 assignments or [])  # fmt: skip
+    main = os.environ.get("RANK", "0") == "0"  # under torchrun one process speaks for all
+    if dry_run:
+        from talker_cli.rehearse import rehearse
+
+        rehearsal = rehearse(folder, settings, device=device)
+        if main:
+            _show(rehearsal, json_output)
+        return
+    if output is None:
+        raise InputError("found no folder to write; expected one, for example: talker train prepared/ -o models/mine")
     from talker_cli.train import train as run
 
-    config = TrainConfig(
-        steps=steps, batch_frames=batch_frames, learning_rate=learning_rate, guidance_scale=guidance,
-        bf16=bf16, seed=seed, save_every=save_every, start=start,
-    )  # fmt: skip
+    def preview(network: Any, step: int) -> None:
+        note(f"drew {shown.draw(network, step)}")
+
+    if preview_every and main:
+        from talker_cli.data.prepared import Dataset
+        from talker_cli.preview import Preview
+
+        shown = Preview(Dataset(folder), output / "run-teacher" / "previews")
     with training_progress(f"the same command resumes the run in {output}") as report:
-        result(run(dataset, output, config, device=device, on_progress=report))
+        path = run(
+            folder, output, settings, device=device, log_with=log_with, preview_every=preview_every, on_preview=preview,
+            on_progress=report,
+        )  # fmt: skip
+    if main:
+        result(path)
+
+
+def _settings(
+    dataset: Path | None, file: Path | None, given: dict[str, Any], assignments: list[str]
+) -> tuple[Path, "TrainConfig"]:
+    """Return the dataset's folder and how to train: what the file says, but for what the command line does."""
+    from talker_cli.errors import InputError
+    from talker_cli.train import TrainConfig
+    from talker_cli.training.settings import changed, parse_assignments, read_settings
+
+    settings = TrainConfig()
+    asked = parse_assignments(assignments, settings, "train")
+    twice = [name for name in asked.get("train", {}) if name in given]
+    if twice:
+        raise InputError(f"found --set train.{twice[0]} and the option for the same; leave one of them out")
+    if file is not None:
+        content = read_settings(file)
+        named = content.pop("dataset", None)
+        if named is not None and not isinstance(named, str):
+            raise InputError(f"{file}: found dataset = {named}; expected a folder in quotes")
+        dataset = Path(named) if dataset is None and named is not None else dataset
+        settings = changed(settings, "train", content, str(file))
+    if dataset is None:
+        raise InputError("found no dataset; expected what talker preprocess wrote, for example: talker train prepared/ -o mine")
+    settings = changed(settings, "train", {"train": given}, "the command line")
+    return dataset, changed(settings, "train", asked, "--set")
+
+
+def _show(rehearsal: "Rehearsal", json_output: bool) -> None:
+    if json_output:
+        import json
+
+        result(json.dumps(rehearsal.row(), indent=2))
+        return
+    for name, count in rehearsal.parameters.items():
+        result(f"{name:<14} {count / 1e6:8.3f} million parameters")
+    hours, minutes = divmod(round(rehearsal.seconds / 60), 60)
+    where = f"on {rehearsal.device}, {rehearsal.processes} process{'es' if rehearsal.processes > 1 else ''}"
+    result(f"{'memory':<14} {rehearsal.memory_bytes / 1e6:8.0f} MB, {where}")
+    result(f"{'speed':<14} {rehearsal.steps_per_second:8.2f} steps/s")
+    result(f"{'whole run':<14} {hours:5d} h {minutes:02d} min for {rehearsal.steps} steps")
 
 
 @guarded

@@ -69,6 +69,7 @@ class MotionStream:
         style: (1, S) who speaks, and how.
         seed: of the noise.
         guidance: scale, 1 = off.
+        style_guidance: of the style alone; None is `guidance`.
         look_ahead: frames of speech beyond a frame that are waited for; None waits for all that can matter.
         chunk: new frames that are waited for before the network runs over them.
         on_frames: called with how many frames are done; a frame that half the steps have passed counts half.
@@ -82,12 +83,13 @@ class MotionStream:
         *,
         seed: int = 0,
         guidance: float = 1.0,
+        style_guidance: float | None = None,
         look_ahead: int | None = None,
         chunk: int = CHUNK_FRAMES,
         on_frames: OnFrames | None = None,
     ) -> None:
         self.network, self.sampler, self.config = network, sampler, network.config
-        self._style, self._seed, self._guidance = style, seed, guidance
+        self._style, self._seed, self._guidance, self._style_guidance = style, seed, guidance, style_guidance
         self._look_ahead, self._chunk, self._on_frames = look_ahead, chunk, on_frames
         self.samples = 0  # heard so far
         self._frames = 0  # that went into the network
@@ -171,7 +173,8 @@ class MotionStream:
         """Return frames first … end of x, (1, end - first, K), after step `index`."""
         x_t = self._states[index - 1].window(first, end) if index else self.config.noise_scale * self._noise(0, first, end)
         t = torch.full((1,), self.sampler.timesteps[index], device=x_t.device)
-        x0 = self.network.guided_x0(x_t, t, self._features.window(first, end), self._style, self._guidance)
+        features = self._features.window(first, end)
+        x0 = self.network.guided_x0(x_t, t, features, self._style, self._guidance, self._style_guidance)
         return self.sampler.step(index, x_t, x0, lambda: self._noise(index + 1, first, end))
 
     def _noise(self, index: int, first: int, end: int) -> Tensor:

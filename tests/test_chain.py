@@ -38,19 +38,23 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def test_training_killed_outright_resumes_to_the_same_weights(chain: tuple[Path, Path], tmp_path: Path) -> None:
-    """kill -9 at an unknown moment after the first saved state, then the same command again."""
+    """kill -9 before the first state, and at an unknown moment among states that are written all the time; then once more."""
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    arguments = ("train", chain[0], "--steps", 60, "--save-every", 10, *SMALL)
-    with subprocess.Popen(command(*arguments, "-o", killed), stderr=subprocess.DEVNULL, env=ENVIRONMENT) as process:
-        deadline = time.monotonic() + 240
-        while not (killed / "run-teacher" / "state.safetensors").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        os.kill(process.pid, signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
-    assert not (killed / "teacher.safetensors").exists()
+    arguments = ("train", chain[0], "--steps", 60, "--save-every", 1, *SMALL)
+    run = killed / "run-teacher"
+    for sign in ("run.toml", "state.safetensors"):
+        with subprocess.Popen(command(*arguments, "-o", killed), stderr=subprocess.DEVNULL, env=ENVIRONMENT) as process:
+            deadline = time.monotonic() + 240
+            while not (run / sign).exists() and time.monotonic() < deadline:
+                time.sleep(0.02)
+            os.kill(process.pid, signal.SIGKILL)
+        assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
+        assert not (killed / "teacher.safetensors").exists()
     for folder in (killed, whole):
         subprocess.run(command(*arguments, "-o", folder), check=True, env=ENVIRONMENT)
-    assert (killed / "teacher.safetensors").read_bytes() == (whole / "teacher.safetensors").read_bytes()
+    for name in ("teacher.safetensors", "run-teacher/curve.csv", "run-teacher/state.safetensors"):
+        assert (killed / name).read_bytes() == (whole / name).read_bytes(), name
+    assert {path.name for path in run.iterdir()} == {"run.toml", "state.safetensors", "curve.csv", "curve.png"}
 
 
 def test_animate_writes_motion_coefficients_and_where_they_come_from(
@@ -101,6 +105,7 @@ def test_evaluate_reports_every_system(chain: tuple[Path, Path], invoke: Talker)
         (("--identity", "Ada", "--steps", "9.5"), "found --steps 9.5; expected 8"),
         (("--identity", "Ada", "--steps", "257"), "found --steps 257; expected 8"),
         (("--identity", "Ada", "--guidance", "2"), "found --guidance with the student"),
+        (("--identity", "Ada", "--style-guidance", "2"), "found --style-guidance with the student"),
     ],
 )
 def test_wrong_requests_get_one_line(

@@ -89,6 +89,26 @@ def test_guidance_is_the_extrapolation_from_unconditional_to_conditional() -> No
     assert torch.equal(network.guided_x0(x, t, features, style, 1.0), conditional)
     expected = unconditional + 2.5 * (conditional - unconditional)
     assert torch.allclose(network.guided_x0(x, t, features, style, 2.5), expected, atol=1e-4)
+    assert torch.equal(network.guided_x0(x, t, features, style, 2.5, 2.5), network.guided_x0(x, t, features, style, 2.5))
+
+
+def test_speech_and_style_are_guided_apart() -> None:
+    """Breaks if a scale pulls the other condition: at 1 and 0 what is left is the style alone, or neither."""
+    network = small_network()
+    x, t = torch.randn(2, 20, 52), torch.tensor([0.3, 0.9])
+    features, style = torch.randn(2, 20, 16), torch.randn(2, 32)
+    no_speech, no_style = network.denoiser.no_speech.expand_as(features), network.denoiser.no_style.expand_as(style)
+    both = network.predict_x0(x, t, features, style)
+    manner = network.predict_x0(x, t, no_speech, style)
+    neither = network.predict_x0(x, t, no_speech, no_style)
+    for speech_scale, style_scale, expected in (
+        (0.0, 1.0, manner),
+        (0.0, 0.0, neither),
+        (2.5, 1.0, manner + 2.5 * (both - manner)),
+        (1.0, 3.0, both + 2.0 * (manner - neither)),
+        (2.5, 0.5, neither + 0.5 * (manner - neither) + 2.5 * (both - manner)),
+    ):
+        assert torch.allclose(network.guided_x0(x, t, features, style, speech_scale, style_scale), expected, atol=1e-4)
 
 
 def test_contrastive_loss_is_symmetric_infonce() -> None:

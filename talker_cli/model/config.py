@@ -1,11 +1,12 @@
 """What a model is: one dataclass that is the architecture and travels in the checkpoint's metadata."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from talker_cli.errors import ModelError
+from talker_cli.errors import InputError, ModelError
 
 SAMPLE_RATE = 16_000  # hertz
+PREDICTIONS = ("v", "x0")
 MAX_TIMESTEP = 256  # T of the teacher's full sampler, 2^8 so that it can be halved down to any power of two
 
 
@@ -81,3 +82,33 @@ class ModelConfig:
     def halo_frames(self) -> int:
         """Frames on either side that a frame's prediction depends on: the receptive field of encoder and denoiser together."""
         return self.encoder_halo + self.denoiser_halo
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The part of a `ModelConfig` that a training chooses; what data and sampling say is left out. Fields as there.
+
+    Raises:
+        InputError: a width or a dilation is under 1, or there is no such prediction.
+    """
+
+    feature_width: int = ModelConfig.feature_width
+    encoder_dilations: tuple[int, ...] = ModelConfig.encoder_dilations
+    style_width: int = ModelConfig.style_width
+    width: int = ModelConfig.width
+    denoiser_dilations: tuple[int, ...] = ModelConfig.denoiser_dilations
+    prediction: str = ModelConfig.prediction
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name == "prediction":
+                if value not in PREDICTIONS:
+                    raise InputError(f"found prediction = {value}; expected {' or '.join(PREDICTIONS)}")
+            elif min(value if isinstance(value, tuple) else (value,), default=0) < 1:
+                raise InputError(f"found {field.name} = {value}; expected 1 or more")
+
+    @classmethod
+    def of(cls, config: ModelConfig) -> "Architecture":
+        """Return the architecture of a model."""
+        return cls(**{field.name: getattr(config, field.name) for field in fields(cls)})

@@ -50,15 +50,44 @@ class FaceDiffusion(nn.Module):
         alpha, sigma = alpha_sigma(t[:, None, None])
         return x0_from_v(x_t, prediction, alpha, sigma)
 
-    def guided_x0(self, x_t: Tensor, t: Tensor, speech_features: Tensor, style: Tensor, guidance_scale: float) -> Tensor:
-        """Return x0 with classifier-free guidance on speech and style together (Ho & Salimans 2022); scale 1 is off."""
-        if guidance_scale == 1.0:
+    def guided_x0(
+        self,
+        x_t: Tensor,
+        t: Tensor,
+        speech_features: Tensor,
+        style: Tensor,
+        guidance_scale: float,
+        style_scale: float | None = None,
+    ) -> Tensor:
+        """Return x0 (B, T, K) with classifier-free guidance (Ho & Salimans 2022): none + scale (both - none).
+
+        With a scale for each condition it goes from neither to the style, and from there to the speech in that style:
+        none + style_scale (style - none) + guidance_scale (both - style), composed as in Brooks et al. 2023, equation 3.
+
+        Args:
+            x_t: (B, T, K).
+            t: (B,) timesteps.
+            speech_features: (B, T, D).
+            style: (B, S).
+            guidance_scale: of the speech; 1 is off.
+            style_scale: of the style; None is that of the speech.
+        """
+        if style_scale is None:
+            style_scale = guidance_scale
+        if guidance_scale == style_scale == 1.0:
             return self.predict_x0(x_t, t, speech_features, style)
-        absent_speech = self.denoiser.no_speech.expand_as(speech_features)
-        absent_style = self.denoiser.no_style.expand_as(style)
-        both = self.predict_x0(
-            torch.cat([x_t, x_t]), torch.cat([t, t]),
-            torch.cat([speech_features, absent_speech]), torch.cat([style, absent_style]),
-        )  # fmt: skip
-        conditional, unconditional = both.chunk(2)
-        return unconditional + guidance_scale * (conditional - unconditional)
+        no_speech = self.denoiser.no_speech.expand_as(speech_features)
+        no_style = self.denoiser.no_style.expand_as(style)
+        conditions = [(speech_features, style), (no_speech, no_style)]
+        if guidance_scale != style_scale:  # else the style alone cancels out
+            conditions.append((no_speech, style))
+        count = len(conditions)
+        predicted = self.predict_x0(
+            torch.cat([x_t] * count), torch.cat([t] * count),
+            torch.cat([speech for speech, _ in conditions]), torch.cat([manner for _, manner in conditions]),
+        ).chunk(count)  # fmt: skip
+        both, neither = predicted[:2]
+        if guidance_scale == style_scale:
+            return neither + guidance_scale * (both - neither)
+        style_alone = predicted[2]
+        return neither + style_scale * (style_alone - neither) + guidance_scale * (both - style_alone)

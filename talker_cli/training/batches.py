@@ -1,4 +1,7 @@
-"""Batches of crops from a prepared dataset; a batch is a function of (seed, step, rank) alone, so that runs resume exactly."""
+"""Batches of crops from a prepared dataset; a batch is a function of (seed, step) alone, so that runs resume exactly.
+
+Several processes draw the same batch, and each trains on its part of it: how many there are changes nothing.
+"""
 
 from dataclasses import dataclass
 
@@ -38,6 +41,44 @@ class Batch:
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on `device`."""
         return Batch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+
+    def rows(self, first: int, last: int) -> "Batch":
+        """Return rows first … last - 1."""
+        return Batch(*(getattr(self, name)[first:last] for name in self.__dataclass_fields__))
+
+
+@dataclass(frozen=True)
+class Part:
+    """The rows that one process has of a batch, and what its losses must know of the others.
+
+    Args:
+        first: row of the batch that is the process's first.
+        last: row after its last.
+        processes: how many share the batch.
+        identity: (B,) of the whole batch.
+        voice_matched: (B,) bool, of the whole batch.
+        known_phones: frames of the whole batch whose phone is known.
+    """
+
+    first: int
+    last: int
+    processes: int
+    identity: Tensor
+    voice_matched: Tensor
+    known_phones: int
+
+    @classmethod
+    def of(cls, batch: Batch, process: int = 0, processes: int = 1) -> "Part":
+        """Return the part of the process with this number; the parts differ by a row at most."""
+        size = len(batch.identity)
+        first, last = process * size // processes, (process + 1) * size // processes
+        known = int((batch.phones != UNKNOWN_PHONE).sum())
+        return cls(first, last, processes, batch.identity, batch.voice_matched, known)
+
+    @property
+    def share(self) -> float:
+        """What a mean over the part counts, so that the mean over the processes is that over the whole batch."""
+        return (self.last - self.first) * self.processes / len(self.identity)
 
 
 @dataclass
@@ -103,6 +144,10 @@ class ClipBank:
         square = sum(np.square(motion.astype(np.float64)).sum(0) for motion in motions) / count
         deviation = np.sqrt(np.maximum(square - mean**2, 0.0))
         return mean.astype(np.float32), np.maximum(deviation, 0.01).astype(np.float32)
+
+    def crops(self, frames_in_batch: int) -> int:
+        """Return how many crops the smallest batches of about `frames_in_batch` frames have: those of the longest crops."""
+        return max(2, frames_in_batch // max(self.buckets))
 
     def batch(self, frames_in_batch: int, rng: np.random.Generator, augment: bool) -> Batch:
         """Draw a batch of about `frames_in_batch` frames; with `augment`, a part of the crops is played faster or slower."""

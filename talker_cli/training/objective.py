@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from talker_cli.model.diffusion import add_noise, alpha_sigma, v_from_x0_eps
 from talker_cli.model.network import FaceDiffusion
 from talker_cli.rig import Rig
-from talker_cli.training.batches import UNKNOWN_PHONE, Batch
+from talker_cli.training.batches import UNKNOWN_PHONE, Batch, Part
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,14 @@ class Draw:
             (chance[2] < 0.15).to(device) & batch.voice_matched,
         )
 
+    def to(self, device: torch.device) -> "Draw":
+        """Return the draw on `device`."""
+        return Draw(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+
+    def rows(self, first: int, last: int) -> "Draw":
+        """Return what was drawn for rows first … last - 1 of the batch."""
+        return Draw(*(getattr(self, name)[first:last] for name in self.__dataclass_fields__))
+
 
 class Objective(nn.Module):
     """The network with the heads and losses that only training needs; one forward pass returns every loss."""
@@ -136,8 +144,15 @@ class Objective(nn.Module):
 
     raw_gap_rows: Tensor
 
-    def forward(self, batch: Batch, mel: Tensor, draw: Draw) -> dict[str, Tensor]:
-        """Return the losses by name, `total` among them; `mel` is the batch's, augmented."""
+    def forward(self, batch: Batch, mel: Tensor, draw: Draw, part: Part) -> dict[str, Tensor]:
+        """Return the losses by name, `total` among them: their mean over the processes is the loss of the whole batch.
+
+        Args:
+            batch: the process's rows of it.
+            mel: the batch's, augmented.
+            draw: for these rows.
+            part: which rows they are.
+        """
         network = self.network
         features = network.encoder(mel)  # (B, T, D)
         x0 = network.normalise(batch.coefficients)
@@ -152,20 +167,35 @@ class Objective(nn.Module):
         prediction = network.denoiser(x_t, draw.t, seen, style)
         alpha, sigma = alpha_sigma(draw.t[:, None, None])
         target = v_from_x0_eps(x0, draw.noise, alpha, sigma) if network.config.prediction == "v" else x0
-        losses = {"diffusion": self.metric(prediction.float() - target, gap)}
+        losses = {"diffusion": part.share * self.metric(prediction.float() - target, gap)}
 
-        losses["regression"] = self.metric(self.regression(features).float() - x0, gap)
-        losses["phones"] = _phone_loss(self.phones(features).float(), batch.phones)
-        matched = batch.voice_matched
-        if bool(matched.any()):
-            losses["contrastive"] = network.personalizer.contrastive_loss(read[matched].float(), batch.identity[matched])
+        losses["regression"] = part.share * self.metric(self.regression(features).float() - x0, gap)
+        losses["phones"] = _phone_loss(self.phones(features).float(), batch.phones, part)
+        matched = part.voice_matched
+        if bool(matched.any()):  # a style is told apart from all others of the batch, whichever process read them
+            styles = _gather_rows(read.float(), part)
+            losses["contrastive"] = network.personalizer.contrastive_loss(styles[matched], part.identity[matched])
         weighted = {name: getattr(self.weights, name, 1.0) * loss for name, loss in losses.items()}
         losses["total"] = torch.stack(list(weighted.values())).sum()
         return losses
 
 
-def _phone_loss(logits: Tensor, phones: Tensor) -> Tensor:
+def _phone_loss(logits: Tensor, phones: Tensor, part: Part) -> Tensor:
     """Return the cross-entropy over the frames whose phone is known; 0 where a dataset knows none."""
-    flat = phones.flatten()
-    loss = F.cross_entropy(logits.flatten(0, 1), flat, ignore_index=UNKNOWN_PHONE, reduction="sum")
-    return loss / (flat != UNKNOWN_PHONE).sum().clamp(min=1)
+    loss = F.cross_entropy(logits.flatten(0, 1), phones.flatten(), ignore_index=UNKNOWN_PHONE, reduction="sum")
+    return loss * (part.processes / max(1, part.known_phones))
+
+
+def _gather_rows(rows: Tensor, part: Part) -> Tensor:
+    """Return the whole batch's rows (B, S) of the part's own.
+
+    A gradient flows into the own rows alone, as many times as there are processes: the mean over the processes, which is
+    what data-parallel training takes, is then the gradient of the whole.
+    """
+    if part.processes == 1:
+        return rows
+    own = rows.detach()
+    whole = own.new_zeros(len(part.identity), *own.shape[1:])
+    whole[part.first : part.last] = own
+    torch.distributed.all_reduce(whole)
+    return torch.cat([whole[: part.first], own + part.processes * (rows - own), whole[part.last :]])

@@ -1,8 +1,8 @@
-"""A run's folder: `run.json` (what was asked), `state.safetensors` (everything needed to go on), `curve.csv` (losses)."""
+"""A run's folder: `run.toml` (what was asked), `state.safetensors` (everything needed to go on), `curve.csv`, `curve.png`."""
 
 import copy
 import csv
-import json
+import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,9 @@ import torch
 from torch import nn
 
 from talker_cli.errors import InputError
-from talker_cli.files import ArrayFile, read_json, write_arrays, write_json
+from talker_cli.files import ArrayFile, atomic_path, write_arrays, write_bytes
+from talker_cli.training.curve import draw_curve
+from talker_cli.training.settings import format_toml, read_settings
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,10 @@ OnProgress = Callable[[Progress], None]
 class RunFolder:
     """A folder that a run writes to and resumes from.
 
+    Args:
+        folder: is made, if its parent exists.
+        settings: plain values and tables of them, that a resumed run must have again; written as `run.toml`.
+
     Raises:
         InputError: it holds a run that was started with other settings.
     """
@@ -39,19 +45,21 @@ class RunFolder:
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "run.json"
-        settings = json.loads(json.dumps(settings))
+        path = folder / "run.toml"
+        text = format_toml(settings)
         if path.is_file():
-            found = read_json(path)
-            if found != settings:
-                differing = sorted(key for key in found.keys() | settings.keys() if found.get(key) != settings.get(key))
+            found, asked = _flat(read_settings(path)), _flat(tomllib.loads(text))
+            if found != asked:
+                differing = sorted(key for key in found.keys() | asked.keys() if found.get(key) != asked.get(key))
                 raise InputError(
                     f"{folder} holds a run with other settings ({', '.join(differing)} differ); "
                     "give the same settings to resume it, or another -o"
                 )
         else:
-            write_json(path, settings)
+            write_bytes(path, text.encode())
         self.state_path = folder / "state.safetensors"
+        for left in folder.glob(f".{self.state_path.stem}-*"):  # half a state, of a run that was killed while it wrote one
+            left.unlink(missing_ok=True)
 
     def save(
         self, step: int, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer, extra: dict[str, Any]
@@ -82,19 +90,26 @@ class RunFolder:
         return dict(file.metadata)
 
     def log(self, row: dict[str, Any]) -> None:
-        """Append a row to the curve; a header comes first, and rows of steps that a resumed run repeats are dropped."""
+        """Append a row to the curve and draw it; rows of steps that a resumed run repeats are dropped."""
         path = self.folder / "curve.csv"
         rows: list[dict[str, Any]] = []
         if path.is_file():
             with path.open(newline="") as stream:
                 rows = [old for old in csv.DictReader(stream) if old["stage"] != row["stage"] or int(old["step"]) < row["step"]]
-        fields = list(dict.fromkeys([*(rows[0].keys() if rows else ()), *row.keys()]))
-        temporary = path.with_suffix(".csv.part")
-        with temporary.open("w", newline="") as stream:
-            writer = csv.DictWriter(stream, fields)
+        rows.append(row)
+        with atomic_path(path) as temporary, temporary.open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, list(dict.fromkeys(name for each in rows for name in each)))
             writer.writeheader()
-            writer.writerows([*rows, row])
-        temporary.replace(path)
+            writer.writerows(rows)
+        draw_curve(rows, path.with_suffix(".png"))
+
+
+def _flat(content: dict[str, Any]) -> dict[str, Any]:
+    """Return table.field -> value, and the plain values by their names."""
+    flat: dict[str, Any] = {}
+    for name, value in content.items():
+        flat |= {f"{name}.{each}": inner for each, inner in value.items()} if isinstance(value, dict) else {name: value}
+    return flat
 
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
