@@ -140,7 +140,7 @@ class Animator:
 
 
 def load_animator(folder: Path, steps: str, device: str) -> Animator:
-    """Load what `--steps` asks for: the student for its own number of steps, else the teacher.
+    """Load what `--steps` asks for: the student of that number of steps where the folder has one, else the teacher.
 
     Raises:
         ModelError: the weights are missing, damaged, or not made for the folder's rig.
@@ -149,7 +149,9 @@ def load_animator(folder: Path, steps: str, device: str) -> Animator:
     """
     wanted = parse_steps(steps)
     where = choose_device(device)
-    student = folder / "student.safetensors"
+    student = folder / f"student-{wanted}.safetensors"
+    if not student.is_file():
+        student = folder / "student.safetensors"
     # The student's header says for how many steps it is: its weights are read only if it is the one.
     if wanted is not None and (student.is_file() or steps == "8") and len(read_config(student, "student").timesteps) == wanted:
         network = load_model(student, "student")

@@ -38,7 +38,7 @@ ManifestOption = Annotated[
     typer.Option(help="A CSV with the columns audio, identity, output, in place of recordings.", show_default=False),
 ]
 SkipOption = Annotated[bool, typer.Option("--skip-existing", help="Leave out what has been written already.")]
-StepsOption = Annotated[str, typer.Option(help="8: the student. Another number: the teacher. full: all its steps.")]
+StepsOption = Annotated[str, typer.Option(help="8, or as many as a kept student has: it. Else the teacher; full: its 256.")]
 GuidanceOption = Annotated[float | None, typer.Option(help="How strictly the teacher follows speech and style; 1 is off.")]
 StyleGuidanceOption = Annotated[
     float | None, typer.Option(help="How strictly the teacher follows the style; as the speech otherwise.")

@@ -157,13 +157,14 @@ def _show(rehearsal: "Rehearsal", json_output: bool) -> None:
 def distill(
     model: ModelFolderArgument,
     dataset: DatasetArgument,
-    steps: Annotated[int, typer.Option(help="Steps the student ends with: a power of two.")] = 8,
-    stage_steps: Annotated[int, typer.Option(help="Optimiser steps of each halving but the last.", min=1)] = 500,
-    last_stage_steps: Annotated[int, typer.Option(help="Optimiser steps of the last halving.", min=1)] = 1000,
+    steps: Annotated[int, typer.Option(help="Steps the student ends with: a power of two. From 8 on, each is kept.")] = 8,
+    stage_steps: Annotated[int, typer.Option(help="Optimiser steps of a halving whose student is not kept.", min=1)] = 500,
+    last_stage_steps: Annotated[int, typer.Option(help="Optimiser steps of a halving whose student is kept.", min=1)] = 1000,
     guidance: Annotated[float | None, typer.Option(help="Guidance baked into the student; the teacher's default.")] = None,
     noise_scale: Annotated[float, typer.Option(help="Deviation of the noise the student starts from.", min=0.0, max=1.0)] = 0.7,
     batch_frames: BatchOption = 4096,
     bf16: PrecisionOption = False,
+    validation_clips: Annotated[int, typer.Option(help="Clips that each stage is measured on.", min=0)] = 4,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
 ) -> None:
@@ -177,6 +178,25 @@ def distill(
     config = DistillConfig(
         steps=steps, stage_steps=stage_steps, last_stage_steps=last_stage_steps, guidance_scale=guidance,
         noise_scale=noise_scale, batch_frames=batch_frames, bf16=bf16, seed=seed,
+        validation_clips=validation_clips,
     )  # fmt: skip
     with training_progress(f"the same command resumes the run in {model}") as report:
-        result(run(model, dataset, config, device=device, on_progress=report))
+        student = run(model, dataset, config, device=device, on_progress=report)
+    _show_stages(model / "run-student" / "stages.csv")
+    result(student)
+
+
+def _show_stages(path: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from talker_cli.training.stages import HEADINGS, read_rows
+
+    table = Table(title=f"each stage on validation clips, from the same noise ({path})")
+    for heading in HEADINGS.values():
+        table.add_column(heading, justify="right")
+    rows = read_rows(path)
+    for row in rows:
+        table.add_row(*(f"{getattr(row, key):.4g}" for key in HEADINGS))
+    if rows:
+        Console(stderr=True).print(table)

@@ -1,7 +1,8 @@
 """Distil a teacher's sampler into a student of few steps by progressive halving (Salimans & Ho 2022; 2311.16565, section 3.3).
 
 256 -> 128 -> … -> 8: one step of the student is trained to land where two DDIM steps of its teacher land; then the student
-becomes the teacher. The first stage's teacher is guided, so the student needs no guidance.
+becomes the teacher. The first stage's teacher is guided, so the student needs no guidance. Halvings under 8 keep the
+students they pass: student.safetensors has 8 steps, student-4.safetensors 4, and so on.
 """
 
 import copy
@@ -25,6 +26,9 @@ from talker_cli.training.augment import augment_mel
 from talker_cli.training.batches import ClipBank
 from talker_cli.training.objective import LossWeights, SurfaceMetric, lip_gap_of
 from talker_cli.training.run import Average, OnProgress, Progress, RunFolder
+from talker_cli.training.stages import StageTable
+
+DEFAULT_STEPS = 8  # of student.safetensors, unless a distillation ends before
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,8 @@ class DistillConfig:
 
     Args:
         steps: steps the student ends with, a power of two under 256.
-        stage_steps: optimiser steps of each halving.
-        last_stage_steps: optimiser steps of the last halving, the hardest.
+        stage_steps: optimiser steps of a halving whose student is not kept.
+        last_stage_steps: optimiser steps of a halving whose student is kept: the last, and all from 8 steps down.
         batch_frames: motion frames a batch.
         learning_rate: at the start of a stage; it falls to 0 over the stage.
         guidance_scale: baked in at the first stage; None takes the teacher's default.
@@ -43,6 +47,7 @@ class DistillConfig:
         bf16: compute matrix products in bfloat16.
         seed: of batches and noise.
         save_every: steps between states that a killed run resumes from.
+        validation_clips: clips that each stage is measured on; 0 measures nothing.
     """
 
     steps: int = 8
@@ -56,6 +61,7 @@ class DistillConfig:
     bf16: bool = False
     seed: int = 0
     save_every: int = 200
+    validation_clips: int = 4
 
 
 def stages(steps: int) -> list[int]:
@@ -70,7 +76,9 @@ def stages(steps: int) -> list[int]:
 
 
 def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device: str = "auto", on_progress: OnProgress) -> Path:
-    """Distil `model/teacher.safetensors` and write `model/student.safetensors`; a started run is resumed.
+    """Distil `model/teacher.safetensors` and write its students; a started run is resumed.
+
+    A run that ended at 8 steps goes on to fewer. Each stage adds its row to `model/run-student/stages.csv`.
 
     Args:
         model: model folder with a teacher; the run's own files lie in `model/run-student`.
@@ -80,10 +88,11 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
         on_progress: called after every step.
 
     Returns:
-        The student's file.
+        The file of the student of `config.steps` steps.
 
     Raises:
-        InputError: the dataset cannot be used, or the run folder holds another run.
+        InputError: the dataset cannot be used, the run folder holds another run, or the run went on from a student that
+            is asked for and no longer there.
         ModelError: there is no teacher.
         MachineError: no such device.
     """
@@ -91,11 +100,17 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
     halvings = stages(config.steps)
     original = load_model(model / "teacher.safetensors", "teacher")
     settings = {"dataset": str(dataset_folder), "teacher": file_hash(model / "teacher.safetensors"), **asdict(config)}
+    # Down to 8 steps, a run for 8 and one for fewer are the same; what is measured changes no weights.
+    settings |= {"steps": max(config.steps, DEFAULT_STEPS)}
+    del settings["validation_clips"]
     run = RunFolder(model / "run-student", settings)
     dataset = Dataset(dataset_folder)
     bank = ClipBank(dataset, "train", original.config)
     scale = original.config.guidance_scale if config.guidance_scale is None else config.guidance_scale
     metric = SurfaceMetric(dataset.rig.rig, original.deviation.numpy(), LossWeights()).to(where)
+    measured = copy.deepcopy(original)
+    measured.config = replace(original.config, guidance_scale=scale, noise_scale=config.noise_scale)
+    table = StageTable(run.folder, dataset, measured, config.validation_clips, where)
     gap_rows = torch.from_numpy(dataset.rig.rig.lip_gap_rows()).float().to(where)
 
     teacher, student = original.to(where), copy.deepcopy(original).to(where)
@@ -108,7 +123,7 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
 
     while stage < len(halvings):
         count = halvings[stage]
-        total = config.last_stage_steps if stage == len(halvings) - 1 else config.stage_steps
+        total = config.last_stage_steps if count <= max(config.steps, DEFAULT_STEPS) else config.stage_steps
         smoothed = 0.0
         for step in range(first, total):
             for group in optimizer.param_groups:
@@ -130,14 +145,30 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
         # The averaged student is the next stage's teacher, and where its student starts.
         teacher.load_state_dict(average.module.state_dict())
         student.load_state_dict(average.module.state_dict())
+        average.module.config = student_config(original.config, count, config.noise_scale)
+        if count <= max(config.steps, DEFAULT_STEPS):
+            save_model(student_path(model, count, config.steps), average.module)
+        table.measure(average.module, count)
         optimizer = torch.optim.AdamW(student.denoiser.parameters(), lr=config.learning_rate, weight_decay=0.0)
         stage, first = stage + 1, 0
         run.save(0, modules, optimizer, {"stage": stage})
 
-    path = model / "student.safetensors"
-    teacher.config = student_config(original.config, config.steps, config.noise_scale)
-    save_model(path, teacher)
+    path = student_path(model, config.steps, config.steps)
+    if stage == len(halvings):  # a file that was deleted since comes back
+        average.module.config = student_config(original.config, config.steps, config.noise_scale)
+        save_model(path, average.module)
+    elif not path.is_file():
+        raise InputError(
+            f"the run in {run.folder} has gone on to {MAX_TIMESTEP >> stage} steps and {path} is gone; expected it to be "
+            "there; delete the run folder and distil again"
+        )
     return path
+
+
+def student_path(model: Path, count: int, last: int) -> Path:
+    """Return where the student of `count` steps lies, of a distillation down to `last`: the plain name is the 8 steps'."""
+    plain = count == max(last, DEFAULT_STEPS)
+    return model / ("student.safetensors" if plain else f"student-{count}.safetensors")
 
 
 def student_config(teacher: ModelConfig, steps: int, noise_scale: float) -> ModelConfig:

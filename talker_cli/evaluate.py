@@ -140,7 +140,9 @@ class Evaluation:
 
 
 def load_systems(wanted: Sequence[str], model: Path, evaluation: Evaluation, device: str) -> list[System]:
-    """Return the systems that names stand for: see SYSTEMS; `teacher-N` is DDIM of N steps, teacher-256 the full sampler.
+    """Return the systems that names stand for: see SYSTEMS; `student-N` is a kept student of N steps.
+
+    `teacher-N` is DDIM of N steps, teacher-256 the full sampler.
 
     Raises:
         InputError: there is no such system, or the model was made for other coefficients than the dataset's.
@@ -161,12 +163,14 @@ def load_systems(wanted: Sequence[str], model: Path, evaluation: Evaluation, dev
         elif name == "student":
             trained = len(load_model(model / "student.safetensors", "student").config.timesteps)
             systems.append(_system(load_animator(model, str(trained), device), evaluation))
+        elif name.startswith("student-") and (model / f"{name}.safetensors").is_file():
+            systems.append(_system(load_animator(model, name.removeprefix("student-"), device), evaluation))
         elif name == DDIM_FULL or (steps != name and steps.isascii() and steps.isdigit() and 1 <= int(steps) <= MAX_TIMESTEP):
             teacher = teacher or load_animator(model, "full", device)
             ddim = None if steps == str(MAX_TIMESTEP) else int(steps.removeprefix("ddim-"))
             systems.append(_system(Animator(teacher.network, ddim, teacher.device), evaluation))
         else:
-            expected = f"{', '.join(SYSTEMS)}, {DDIM_FULL} or teacher-N"
+            expected = f"{', '.join(SYSTEMS)}, {DDIM_FULL}, teacher-N or a kept student-N"
             raise InputError(f"found the system '{name}'; expected {expected}, N from 1 to {MAX_TIMESTEP}; mend --systems")
 
     return systems

@@ -32,7 +32,9 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     dataset, model = tiny_dataset(folder / "prepared"), folder / "model"
     subprocess.run(command("train", dataset, "-o", model, "--steps", 4, *SMALL), check=True, env=ENVIRONMENT)
     subprocess.run(
-        command("distill", model, dataset, "--stage-steps", 1, "--last-stage-steps", 1, *SMALL), check=True, env=ENVIRONMENT
+        command("distill", model, dataset, "--stage-steps", 1, "--last-stage-steps", 1, "--validation-clips", 1, *SMALL),
+        check=True,
+        env=ENVIRONMENT,
     )
     return dataset, model
 

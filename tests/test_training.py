@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from tiny import IDENTITIES, tiny_dataset
 
+from talker_cli.animate import load_animator
 from talker_cli.data.prepared import Dataset
 from talker_cli.distill import DistillConfig, distill, stages
 from talker_cli.errors import InputError
@@ -20,9 +22,10 @@ from talker_cli.rig import ARKIT_NAMES
 from talker_cli.train import TrainConfig, train
 from talker_cli.training.batches import SPEED_RANGE, ClipBank
 from talker_cli.training.run import Progress
+from talker_cli.training.stages import read_rows
 
 CONFIG = TrainConfig(steps=6, batch_frames=128, warmup=2, save_every=2, validate_every=3)
-SHORT_STAGES = DistillConfig(stage_steps=2, last_stage_steps=2, batch_frames=128, bf16=True)
+SHORT_STAGES = DistillConfig(stage_steps=2, last_stage_steps=2, batch_frames=128, bf16=True, validation_clips=1)
 
 
 class Stopped(Exception):
@@ -162,3 +165,21 @@ def test_loudness_opens_the_jaw_while_it_sounds() -> None:
     wave[8_000:] = 0.5 * np.sin(np.arange(8_000) * 0.3)
     jaw = loudness_coefficients(wave, 30, 30.0, ARKIT_NAMES)[:, ARKIT_NAMES.index("jawOpen")]
     assert (jaw[:14] == 0).all() and np.allclose(jaw[17:29], 0.35, atol=0.02)
+
+
+def test_a_distillation_goes_on_to_fewer_steps_and_keeps_its_students(dataset: Path, model: Path, tmp_path: Path) -> None:
+    """From 8 steps to 4 without repeating a stage; `--steps 4` then runs that student; rows of earlier stages stay."""
+    shutil.copytree(model, tmp_path / "model")
+    folder, stages_seen = tmp_path / "model", set()
+    config = replace(SHORT_STAGES, steps=4)
+    path = distill(folder, dataset, config, device="cpu", on_progress=lambda progress: stages_seen.add(progress.stage))
+    assert stages_seen == {"8 to 4 steps"} and path == folder / "student-4.safetensors"
+    assert (folder / "student.safetensors").read_bytes() == (model / "student.safetensors").read_bytes()
+    assert load_animator(folder, "4", "cpu").sampler == "student, 4 steps"
+    assert load_animator(folder, "8", "cpu").sampler == "student, 8 steps"
+    assert load_animator(folder, "2", "cpu").sampler == "teacher, DDIM 2 steps"
+    rows = read_rows(folder / "run-student" / "stages.csv")
+    assert [row.steps for row in rows] == [256, 128, 64, 32, 16, 8, 4]
+    assert rows[0].distance == 0.0  # the teacher's own result, from its own noise
+    assert all(row.distance > 0.0 and row.diversity > 0.0 and row.lve > 0.0 for row in rows[1:])
+    assert (folder / "run-student" / "stages.png").read_bytes().startswith(b"\x89PNG")

@@ -1,4 +1,7 @@
-"""Model folders: `weights/<name>/` with `rig.safetensors`, `teacher.safetensors`, `student.safetensors`, `MODEL_CARD.md`."""
+"""Model folders: `weights/<name>/` with `rig.safetensors`, `teacher.safetensors`, `student.safetensors`, `MODEL_CARD.md`.
+
+Students of fewer steps lie beside the student as `student-N.safetensors`.
+"""
 
 from pathlib import Path
 
