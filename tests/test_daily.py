@@ -90,12 +90,15 @@ def test_a_recording_that_grows_or_goes_away_while_it_is_read(model: Path, wav: 
 
     talker, whole = Talker.load(model, device="cpu"), wav.read_bytes()
 
-    def grow() -> None:
+    def grow(done: int) -> None:
         wav.write_bytes(whole + bytes(50_000))
 
-    for change in (grow, lambda: wav.unlink(missing_ok=True)):
+    def leave(done: int) -> None:
+        wav.unlink(missing_ok=True)
+
+    for change in (grow, leave):
         notes: list[str] = []
-        made = talker.animate(wav, on_frames=lambda done, change=change: change(), on_note=notes.append)  # type: ignore[misc]
+        made = talker.animate(wav, on_frames=change, on_note=notes.append)
         assert len(made.coefficients) == 36
         assert any("changed while it was read; its first 1.2 s were animated" in line for line in notes)
         assert made.about["audio"]["sha256"] == hashlib.sha256(whole).hexdigest()
