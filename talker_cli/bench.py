@@ -131,7 +131,7 @@ def bench(audio: Path | None, *, model: str, device: str, teacher_steps: str, ru
 
 def rows(report: Report) -> list[tuple[str, str, str, str, str]]:
     """Return what a table shows of a report: part, what it is, seconds, times real time, runs; what failed says why."""
-    shown = []
+    shown: list[tuple[str, str, str, str, str]] = []
     for part, what in PARTS.items():
         row = report.get(part)
         if row is None:
