@@ -11,6 +11,7 @@ import argparse
 import json
 import pickle
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -143,8 +144,11 @@ def main() -> None:
     options = parser.parse_args()
     data, output = options.folder / options.source, options.folder / f"prepared-{options.source}"
     if not data.exists():
-        data.mkdir(parents=True)
-        make_vocaset(data) if options.source == "vocaset" else make_biwi(data, options.sentences)
+        begun = data.with_name(f"{data.name}-begun")  # so that what was stopped half-way is not taken for all of it
+        shutil.rmtree(begun, ignore_errors=True)
+        begun.mkdir(parents=True)
+        make_vocaset(begun) if options.source == "vocaset" else make_biwi(begun, options.sentences)
+        begun.rename(data)
     command = [sys.executable, "-m", "talker_cli", "preprocess", options.source, str(data), "-o", str(output), *options.option]
     started = time.monotonic()
     subprocess.run(command, check=True)

@@ -1,6 +1,5 @@
 """Talker: a model that animates recordings, loaded once. What `talker animate` does, from Python."""
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from talker_cli.animate import Animator, load_animator
-from talker_cli.audio import read_speech
+from talker_cli.audio import check_file, read_speech
 from talker_cli.export.formats import check_outputs, write_performance
 from talker_cli.export.performance import Performance
 from talker_cli.files import file_hash
@@ -164,9 +163,10 @@ class Talker:
         """
         started = time.perf_counter()
         audio = Path(audio)
+        check_file(audio)
+        size, digest = audio.stat().st_size, file_hash(audio)  # before it is read: it may grow, or go away, meanwhile
         chosen = self.who(identity, style_scale=style_scale, library=library, audio=audio)
         check_rig(chosen.rig)
-        size = os.stat(audio).st_size if audio.exists() else 0
         config = self.animator.network.config
         coefficients = self.animator.coefficients(
             read_speech(audio),
@@ -181,7 +181,7 @@ class Talker:
         scale = config.guidance_scale if guidance is None else guidance
         coefficients = with_expression(coefficients, config.names, expression)
         coefficients = smoothed(coefficients, smooth, config.fps)
-        if os.stat(audio).st_size != size:
+        if not audio.exists() or audio.stat().st_size != size:
             on_note(f"{audio} changed while it was read; its first {len(coefficients) / config.fps:.1f} s were animated")
         about = {
             "fps": config.fps,
@@ -189,7 +189,7 @@ class Talker:
             "face": chosen.face,
             "style_scale": style_scale,
             "rig": {"path": str((self.folder / "rig.safetensors").resolve()), "sha256": config.rig},
-            "audio": {"path": str(audio.resolve()), "sha256": file_hash(audio)},
+            "audio": {"path": str(audio.resolve()), "sha256": digest},
             "model": {"path": str(self.folder.resolve()), "sha256": self._hash},
             "sampler": self.animator.sampler,
             "seed": seed,

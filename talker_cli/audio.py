@@ -67,10 +67,12 @@ def check_file(path: Path) -> None:
     """Refuse what cannot be a recording before any decoder is asked.
 
     Raises:
-        InputError: no such file, a folder, an empty or an unreadable file.
+        InputError: no such file, a folder, a pipe or a device, an empty or an unreadable file.
     """
     if path.is_dir():
         raise InputError(f"{path} is a folder; expected a recording (wav, flac, mp3, m4a, …); give one file")
+    if path.exists() and not path.is_file():  # it could be read once, and a recording is read twice: as sound, for its hash
+        raise InputError(f"{path} is a pipe or a device; expected a file; save it first, or animate it live with --stream")
     try:
         with path.open("rb") as stream:
             empty = not stream.read(1)

@@ -1,7 +1,8 @@
 """How fast this machine is: every part of the way from a recording to a film, timed after a warm-up, devices synchronised.
 
 Seconds are medians of several runs; the first run of each part is not counted. `times_real_time` is the recording's length
-over the seconds. Cold starts are whole processes, and have no warm-up but the file cache.
+over the seconds. Cold starts are whole processes, and have no warm-up but the file cache. The sampling of student and teacher
+includes the encoding. The peak memory is that of the process that did all of it, teacher and rendering too.
 """
 
 import resource
@@ -28,6 +29,17 @@ PICTURES = 30  # drawn of the recording's frames
 
 OnPart = Callable[[str], None]
 Report = dict[str, dict[str, Any]]
+METHOD = {"statistic": "median", "warm_up_runs": 1, "device_synchronised": True}
+PARTS = {
+    "reading": "the file to 16 kHz samples",
+    "encoding": "samples to speech features",
+    "student": "samples to curves, {steps} steps, encoding included",
+    "decoding": "curves to vertices",
+    "rendering": "{frames} pictures of {size}",
+    "teacher": "samples to curves, {steps} steps, encoding included",
+    "import torch": "a new process that does nothing else",
+    "cold start": "a new process: load, 10 s of speech to vertices",
+}  # in the order in which they are shown
 
 
 def own_speech(seconds: float = 10.0) -> np.ndarray:
@@ -56,7 +68,8 @@ def bench(audio: Path | None, *, model: str, device: str, teacher_steps: str, ru
     talker = Talker.load(model, device=device)
     network, where = talker.animator.network, talker.animator.device
     report: Report = {
-        "recording": {"seconds": length, "own": audio is None, "device": str(where), "threads": torch.get_num_threads()}
+        "recording": {"seconds": length, "own": audio is None, "device": str(where), "threads": torch.get_num_threads()},
+        "method": dict(METHOD),
     }
 
     def timed(part: str, work: Callable[[], object], counted: int = runs) -> None:
@@ -110,10 +123,25 @@ def bench(audio: Path | None, *, model: str, device: str, teacher_steps: str, ru
         on_part(part)
         seconds = [_process(code) for _ in range(3)]
         report[part] = {"seconds": statistics.median(seconds), "runs": 3}
-    report["memory"] = {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    report["memory"] = {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6}
     if where.type == "cuda":
         report["memory"]["gpu_peak_mb"] = torch.cuda.max_memory_allocated() / 1e6
     return report
+
+
+def rows(report: Report) -> list[tuple[str, str, str, str, str]]:
+    """Return what a table shows of a report: part, what it is, seconds, times real time, runs; what failed says why."""
+    shown: list[tuple[str, str, str, str, str]] = []
+    for part, what in PARTS.items():
+        row = report.get(part)
+        if row is None:
+            continue
+        if "error" in row:
+            shown.append((part, row["error"], "–", "–", "–"))
+            continue
+        speed = f"{row['times_real_time']:.1f}" if "times_real_time" in row else "–"
+        shown.append((part, what.format(**row), f"{row['seconds']:.3f}", speed, str(row["runs"])))
+    return shown
 
 
 def _whole_process(model: str, device: str) -> str:

@@ -1,5 +1,6 @@
 """A white picture to draw charts on, in pixels, written as PNG."""
 
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,9 +24,20 @@ class Canvas:
 
     def text(self, x: float, y: float, text: str, *, anchor: str = "lm", size: float = FONT, color: str = INK) -> None:
         """Write text; Pillow's own font has Latin letters without accents, so others become question marks."""
-        plain = text.encode("ascii", "replace").decode()
         font = ImageFont.load_default(size * SUPERSAMPLE)
-        self._draw.text((x * SUPERSAMPLE, y * SUPERSAMPLE), plain, fill=color, font=font, anchor=anchor)
+        self._draw.text((x * SUPERSAMPLE, y * SUPERSAMPLE), _plain(text), fill=color, font=font, anchor=anchor)
+
+    def text_width(self, text: str, *, size: float = FONT) -> float:
+        """Return how many pixels a text takes."""
+        return float(ImageFont.load_default(size * SUPERSAMPLE).getlength(_plain(text))) / SUPERSAMPLE
+
+    def shortened(self, text: str, room: float, *, size: float = FONT) -> str:
+        """Return as much of a text as fits into so many pixels, with dots for the rest; nothing if that is no letter."""
+        if self.text_width(text, size=size) <= room:
+            return text
+        while text and self.text_width(f"{text}...", size=size) > room:
+            text = text[:-1].rstrip()
+        return f"{text}..." if text else ""
 
     def box(self, left: float, top: float, right: float, bottom: float, color: str) -> None:
         """Fill a rectangle."""
@@ -55,3 +67,9 @@ class Canvas:
         """
         with atomic_path(path) as temporary:
             self._image.resize(self._size, Image.Resampling.LANCZOS).save(temporary, format="PNG")
+
+
+def _plain(text: str) -> str:
+    """Return a text in ASCII: letters lose their accents, others become question marks."""
+    apart = unicodedata.normalize("NFKD", text)
+    return "".join(letter for letter in apart if not unicodedata.combining(letter)).encode("ascii", "replace").decode()

@@ -9,6 +9,7 @@ import typer
 from talker_cli.cli_common import DEFAULT_MODEL, DeviceOption, ModelOption, guarded, note, result
 
 UNFIT = 1  # exit code where something is wrong
+TABLE_WIDTH = 110
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Write it as JSON.")]
 
@@ -52,6 +53,7 @@ def bench(
     Example: talker bench --json
     """
     from talker_cli.bench import bench as measure
+    from talker_cli.bench import rows
 
     report = measure(
         audio, model=model, device=device, teacher_steps=steps, runs=runs, on_part=lambda part: note(f"timing {part}")
@@ -59,6 +61,18 @@ def bench(
     if json_output:
         result(json.dumps(report, indent=2))
         return
-    for part, row in report.items():
-        cells = [f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in row.items()]
-        result(f"{part:<13} {', '.join(cells)}")
+    from rich.console import Console
+    from rich.table import Table
+
+    about = report["recording"]
+    what = f"{about['seconds']:.1f} s of {'its own sound' if about['own'] else audio}"
+    result(f"{what}, {about['device']}, {about['threads']} threads; medians after a warm-up, with the device waited for")
+    table = Table("part", "what")
+    for heading in ("seconds", "times real time", "runs"):
+        table.add_column(heading, justify="right")
+    for row in rows(report):
+        table.add_row(*row)
+    Console(width=TABLE_WIDTH, highlight=False).print(table)
+    memory = report["memory"]
+    gpu = f", {memory['gpu_peak_mb']:.0f} MB on the GPU" if "gpu_peak_mb" in memory else ""
+    result(f"peak memory of all of it: {memory['peak_mb']:.0f} MB{gpu}")

@@ -1,5 +1,6 @@
 """Every format, width, rate and channel count arrives as the same sound; what is no recording is refused in one line."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,7 @@ def test_full_scale_stays_in_range(tmp_path: Path) -> None:
     [
         (lambda path: None, "no file"),
         (lambda path: path.mkdir(), "is a folder"),
+        (lambda path: os.mkfifo(path), "is a pipe"),  # nobody writes to it: opened, it would never return
         (lambda path: path.write_bytes(b""), "is empty"),
         (lambda path: path.write_text("Not a sound.\n" * 50), "not a recording"),
         (lambda path: path.write_bytes(bytes(range(256)) * 40), "a.wav"),

@@ -1,5 +1,6 @@
 """What happens on a bad day, and live: odd recordings, interrupted runs, two runs at once, pipes. The real command line."""
 
+import hashlib
 import io
 import json
 import os
@@ -81,6 +82,27 @@ def test_two_runs_with_one_output_leave_one_motion(model: Path, head: RigFile, w
     winner = json.loads((tmp_path / "out.json").read_text())["identity"]
     assert (np.load(tmp_path / "out.npy") == head.identities[winner].template).all()
     assert {path.name for path in tmp_path.iterdir()} == {"speech.wav", "out.npy", "out.json", "out.coefficients.npy"}
+
+
+def test_a_recording_that_grows_or_goes_away_while_it_is_read(model: Path, wav: Path) -> None:
+    """Breaks if it is a traceback, if what came later is animated, or if nobody is told."""
+    from talker_cli import Talker
+
+    talker, whole = Talker.load(model, device="cpu"), wav.read_bytes()
+
+    def grow(done: int) -> None:
+        wav.write_bytes(whole + bytes(50_000))
+
+    def leave(done: int) -> None:
+        wav.unlink(missing_ok=True)
+
+    for change in (grow, leave):
+        notes: list[str] = []
+        made = talker.animate(wav, on_frames=change, on_note=notes.append)
+        assert len(made.coefficients) == 36
+        assert any("changed while it was read; its first 1.2 s were animated" in line for line in notes)
+        assert made.about["audio"]["sha256"] == hashlib.sha256(whole).hexdigest()
+        wav.write_bytes(whole)
 
 
 def test_sound_from_a_pipe_becomes_lines_of_json(model: Path, tmp_path: Path) -> None:

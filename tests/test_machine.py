@@ -36,10 +36,19 @@ def test_identities_are_completed() -> None:
 
 def test_bench_times_every_part(invoke: Talker, wav: Path, model: Path) -> None:
     """Breaks if a part is left out, or a number is not one."""
+    from talker_cli.bench import rows
+
     ran = invoke("bench", wav, "--model", model, "--runs", "1", "--steps", "2", "--json", "--device", "cpu")
     assert ran.code == 0, ran.err
     report = json.loads(ran.out)
     for part in ("reading", "encoding", "student", "decoding", "rendering", "teacher", "cold start"):
         assert report[part]["seconds"] > 0, part
     assert report["student"]["steps"] == 8 and report["teacher"]["steps"] == 2
+    assert report["method"] == {"statistic": "median", "warm_up_runs": 1, "device_synchronised": True}
+    shown = {part: cells for part, *cells in rows(report)}
+    assert shown["teacher"][0] == "samples to curves, 2 steps, encoding included"
+    for part, (_, seconds, speed, runs) in shown.items():
+        assert seconds == f"{report[part]['seconds']:.3f}" and runs == str(report[part]["runs"])
+        assert speed == (f"{report[part]['times_real_time']:.1f}" if "times_real_time" in report[part] else "–")
+    assert set(shown) == set(report) - {"recording", "method", "memory"}
     assert report["student"]["times_real_time"] == pytest.approx(1.21 / report["student"]["seconds"])

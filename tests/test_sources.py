@@ -362,6 +362,10 @@ def test_broken_and_hostile_vocaset(invoke: Talker, folders: Path, tmp_path: Pat
 
 def test_broken_biwi_and_own_captures(invoke: Talker, folders: Path, tmp_path: Path) -> None:
     """Breaks if a frame of another mesh, a clip without a person, or two clips of one name get in."""
+    lacking = linked(folders / "biwi", tmp_path / "lacking")
+    for path in lacking.glob("vertices_npy/M6_*"):
+        path.unlink()
+    assert "lacks 1 of 14 subjects (M6)" in invoke("preprocess", "biwi", lacking, "-o", "out").mistake
     raw = linked(folders / "raw", tmp_path / "raw")
     frame = raw / "faces" / "F2" / "e01" / "frame_003.vl"
     replace(frame, frame.read_bytes()[:-4])
@@ -378,6 +382,19 @@ def test_broken_biwi_and_own_captures(invoke: Talker, folders: Path, tmp_path: P
     (own / "take.wav").symlink_to(folders / "own" / "Ada_1.wav")
     assert "cannot tell who speaks in" in invoke(*arguments).mistake
     (own / "take.npy").unlink()
+    clip = own / "Ada_1.npy"
+    whole = clip.read_bytes()
+    replace(clip, whole[:-100])
+    assert "Ada_1.npy is not a whole .npy file" in invoke(*arguments).mistake
+    frames = np.load(folders / "own" / "Ada_1.npy")
+    frames.reshape(len(frames), -1)[4, 7] = np.nan
+    np.save(clip, frames)
+    assert "Ada_1 holds NaN or infinity, first in frame 4" in invoke(*arguments).mistake
+    np.save(clip, frames.reshape(len(frames), -1)[:, :-3])
+    assert "give the clips and the template of one mesh" in invoke(*arguments).mistake
+    replace(clip, whole)
+    (tmp_path / "clips.csv").write_text("name,split\nAda_0,train\n")
+    assert "has the columns name, split; expected name, identity" in invoke(*arguments, "--clips", "clips.csv").mistake
     (tmp_path / "clips.csv").write_text("name,identity\nAda_0,Ada\n")
     assert "has no row for Ada_1" in invoke(*arguments, "--clips", "clips.csv").mistake
     (tmp_path / "clips.csv").write_text("name,identity\nAda_0\n")
@@ -420,3 +437,17 @@ def test_data_info(invoke: Talker, folders: Path, tmp_path: Path) -> None:
     assert orange.sum() > 300  # the mouth gap
     assert "expected a name that ends in .png" in invoke("data", "info", "d", "--picture", "p.jpg").mistake
     assert "holds no dataset.json" in invoke("data", "info", tmp_path).mistake
+
+
+def test_a_title_never_covers_another() -> None:
+    """Breaks if a text is longer than the room it is given, or loses letters that have room."""
+    from talker_cli.canvas import Canvas
+
+    canvas = Canvas(100, 20)
+    assert canvas.text_width("à") == canvas.text_width("a")
+    for room in (0.0, 9.0, 60.0, 200.0):
+        short = canvas.shortened("La password immessa non corrisponde", room)
+        assert canvas.text_width(short) <= room
+    assert canvas.shortened("La password", canvas.text_width("La password")) == "La password" and short.startswith(
+        "La password i"
+    )

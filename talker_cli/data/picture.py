@@ -24,7 +24,8 @@ def choose_clips(dataset: Dataset, count: int, seed: int) -> list[Clip]:
     first: dict[str, int] = {}
     for place in order.tolist():
         first.setdefault(dataset.info.clips[place].recording, place)
-    others = [place for place in order.tolist() if place not in first.values()]
+    taken = set(first.values())
+    others = [place for place in order.tolist() if place not in taken]
     return [dataset.info.clips[place] for place in sorted([*first.values(), *others][:count])]
 
 
@@ -47,21 +48,24 @@ def draw_clips(dataset: Dataset, path: Path, *, count: int, seed: int) -> list[s
     height = len(clips) * (TITLE + PHONES + PANEL + SPACE) + SPACE
     canvas = Canvas(round(width), round(height))
     for row, (clip, seconds) in enumerate(zip(clips, shown, strict=True)):
-        _panel(canvas, SPACE / 2 + row * (TITLE + PHONES + PANEL + SPACE), dataset, clip, seconds)
+        _panel(canvas, SPACE / 2 + row * (TITLE + PHONES + PANEL + SPACE), width, dataset, clip, seconds)
     canvas.save(path)
     return [clip.name for clip in clips]
 
 
-def _panel(canvas: Canvas, top: float, dataset: Dataset, clip: Clip, seconds: float) -> None:
+def _panel(canvas: Canvas, top: float, width: float, dataset: Dataset, clip: Clip, seconds: float) -> None:
     recording, fps = dataset.recordings[clip.recording], dataset.info.fps
     frames = max(1, round(seconds * fps))
     rig = dataset.rig.rig_of(clip.identity)
     gap = mouth_gap(rig, dataset.coefficients(clip.name))[:frames] * 1000.0
-    about = f"{clip.name}   {clip.identity}, {recording.split}, {dataset.frames(clip.name) / fps:.1f} s"
-    canvas.text(LEFT, top + TITLE / 2, about, size=12)
-    if recording.text:
-        text = recording.text if len(recording.text) < 70 else f"{recording.text[:67]}..."
-        canvas.text(LEFT + SECOND * seconds, top + TITLE / 2, text, anchor="rm", size=11, color=QUIET) if seconds > 5 else None
+    who = "" if clip.identity in clip.name else f"{clip.identity}, "
+    title = f"{clip.name}   {who}{recording.split}, {dataset.frames(clip.name) / fps:.1f} s"
+    canvas.text(LEFT, top + TITLE / 2, title, size=12)
+    if len(recording.text.encode("ascii", "ignore")) > len(recording.text) / 2:  # in letters that the canvas can write
+        start = LEFT + canvas.text_width(title, size=12) + SPACE
+        canvas.text(
+            start, top + TITLE / 2, canvas.shortened(recording.text, width - SPACE - start, size=11), size=11, color=QUIET
+        )
     sound = top + TITLE + PHONES
     bottom = sound + PANEL
     canvas.picture(LEFT, sound, SECOND * seconds, PANEL, _spectrogram(dataset.speech(clip.recording), frames, fps))
