@@ -17,7 +17,7 @@ Row = dict[str, Any]
 ENGLISH = "--split test --human --language en"
 STEPS = "truth,mean,loudness,student,teacher-8,teacher-16,teacher-64,teacher-ddim-256,teacher-256"
 FULL = {
-    "english": ("Held-out English recordings (human), all", f"{ENGLISH} --takes 2 --systems {STEPS}"),
+    "english": ("Held-out English recordings (human), all", ENGLISH),
     "italian": (
         "A human voice never heard, in a language never heard (Italian, Carlo Flora)",
         "--split test_voice --voice carlo_it --limit 100",
@@ -27,6 +27,7 @@ FULL = {
         "--split test_voice --voice fillets_cs_statue",
     ),
     "slt": ("A synthetic voice never heard (flite slt)", "--split test_voice --voice flite_slt --limit 30"),
+    "samplers": ("Samplers, two takes", f"{ENGLISH} --limit 16 --takes 2 --no-identities --systems {STEPS}"),
 }
 QUICK = "--systems student,loudness --no-identities"
 ELSEWHERE = {

@@ -346,4 +346,5 @@ def _validation_batches(bank: ClipBank, frames: int) -> list[tuple[Batch, Draw]]
 
 
 def _rounded(losses: dict[str, float]) -> dict[str, float]:
-    return {name: round(loss, 5) for name, loss in losses.items()}
+    """Return the losses by name, in the order that a resumed run has them in."""
+    return {name: round(losses[name], 5) for name in sorted(losses)}

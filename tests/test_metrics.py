@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from naive import deviation, distance, mean, mean_distance, mouth_gap, movement, worst_lip
 
+from talker_cli.evaluation.scores import SURFACE_METRICS, Output, estimates
 from talker_cli.metrics import (
     Articulation,
     blendshape_error,
@@ -134,6 +135,19 @@ def test_values_worked_out_by_hand() -> None:
     assert blendshape_error(np.zeros((2, 2)), np.array([[0.3, 0.4], [0.0, 1.0]])) == pytest.approx(0.75, rel=1e-12)
     # Sums of squares of 0.25 and 1: deviation 0.375.
     assert blendshape_fdd(np.array([[0.3, 0.4], [0.0, 1.0]]), np.zeros((2, 2))) == pytest.approx(0.375, rel=1e-12)
+
+
+def test_signs_of_fdd_cancel_over_sequences_and_those_of_its_absolute_value_do_not() -> None:
+    """Worked out by hand: deviations of +2 and -4 mean -1, their absolute values 3, however long each sequence is."""
+    metrics = [metric for metric in SURFACE_METRICS if metric.key in ("fdd", "abs_fdd")]
+    outputs = [
+        Output("model", name, "someone", "someone", 0, frames, {"fdd": value})
+        for name, frames, value in (("lively", 10, 2e-7), ("still", 90, -4e-7))
+    ]
+    found = estimates(outputs, metrics)
+    assert len(metrics) == 2
+    same(found["fdd"].value, -1e-7)
+    same(found["abs_fdd"].value, 3e-7)
 
 
 def test_float32_is_measured_in_float64() -> None:

@@ -126,6 +126,9 @@ def test_two_processes_train_as_one(dataset: Path, invoke: Talker, tmp_path: Pat
     assert {"diffusion", "regression", "phones", "contrastive", "total"} <= curves[0][0].keys()
     for one, two in zip(*curves, strict=True):
         for name in one.keys() - {"stage"}:
+            if not one[name]:  # no clip of a known voice was in a batch yet
+                assert not two[name], (one["step"], name)
+                continue
             assert float(two[name]) == pytest.approx(float(one[name]), rel=1e-5, abs=2e-5), (one["step"], name)
     networks = [load_model(tmp_path / name / "teacher.safetensors", "teacher") for name in ("one", "two")]
     for (name, one), two in zip(networks[0].state_dict().items(), networks[1].state_dict().values(), strict=True):
@@ -166,7 +169,7 @@ def test_a_missing_tensorboard_is_one_line(dataset: Path, invoke: Talker, tmp_pa
 def test_both_predictions_train_and_sample(dataset: Path, tmp_path: Path, prediction: str) -> None:
     """Breaks if a network that predicts x0 is trained towards, or sampled as if it predicted, something else."""
     config = TrainConfig(
-        steps=150, batch_frames=512, warmup=20, learning_rate=4e-3, ema=0.97, drop=0.0, save_every=1000,
+        steps=150, batch_frames=256, warmup=20, learning_rate=4e-3, ema=0.97, drop=0.0, save_every=1000,
         model=replace(NARROW, prediction=prediction),
     )  # fmt: skip
     network = load_model(train(dataset, tmp_path, config, device="cpu", on_progress=ignore), "teacher")
