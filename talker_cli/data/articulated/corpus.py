@@ -25,7 +25,7 @@ KOKORO_MINUTES = 60.0
 
 SOURCE = (
     "Motion modelled from phones (not captured) over recordings of Debian's asterisk-core-sounds, asterisk-prompt and "
-    "fillets-ng-data packages and synthetic voices of flite, festival and espeak-ng"
+    "fillets-ng-data packages and synthetic voices of flite, festival, espeak-ng and, if asked for, Kokoro-82M"
 )
 LICENCE = (
     "Recordings: "

@@ -16,7 +16,7 @@ DIALOGUE_LANGUAGES = ("cs", "nl")
 # dialogId("NAME", "FONT", "English subtitle") and on the next line dialogStr("subtitle"); a character has a font of its own.
 LINE = re.compile(r'dialogId\("([^"]+)",\s*"font_([a-z0-9]+)",\s*"(?:[^"\\]|\\.)*"\)\s*dialogStr\("((?:[^"\\]|\\.)*)"\)')
 
-# Parts whose recordings are sung, backwards, several voices at once or behind effects, and so align badly.
+# Two characters speaking at once, and a robot.
 LEFT_OUT_FONTS = frozenset({"both", "robodog"})
 
 

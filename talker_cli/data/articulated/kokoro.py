@@ -1,7 +1,6 @@
 """Many voices of one synthesiser: Kokoro-82M, and voices halfway between two of its own, read by the network in ONNX form."""
 
 import json
-import subprocess
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from talker_cli.data.articulated.phonetics import espeak_program
+from talker_cli.data.articulated.phonetics import ipa_clauses
 from talker_cli.data.articulated.recordings import Spoken
 from talker_cli.data.articulated.selection import texts_to_read
 from talker_cli.data.articulated.synthesis import resample
@@ -63,7 +62,7 @@ class KokoroShare:
         for index, text in enumerate(self.texts):
             if spoken >= self.seconds:
                 return
-            samples = _say(self.folder, _ipa(text, self.espeak_voice), styles, self.voice.rate / 165.0)
+            samples = _say(self.folder, ", ".join(ipa_clauses(text, self.espeak_voice)) + ".", styles, self.voice.rate / 165.0)
             loud = samples * (self.voice.level / max(1e-6, float(np.abs(samples).max())))
             loud += np.random.default_rng(len(text)).normal(0.0, 1e-4, len(loud)).astype(np.float32)
             item = Spoken(
@@ -76,7 +75,7 @@ class KokoroShare:
 
 
 def kokoro_shares(folder: Path, minutes: float, prompts: dict[str, list[str]], seed: int) -> list[KokoroShare]:
-    """Give every voice in the folder, and as many pairs of voices, their texts; `minutes` in all, in equal parts.
+    """Give every voice in the folder, and half as many pairs of voices, their texts; `minutes` in all, in equal parts.
 
     Args:
         folder: as `KokoroShare`'s.
@@ -104,12 +103,6 @@ def kokoro_shares(folder: Path, minutes: float, prompts: dict[str, list[str]], s
         texts = texts_to_read(voice, prompts.get(language, []), seed)
         shares.append(KokoroShare(folder, voice, espeak_voice, tuple(texts), 60.0 * minutes / (len(single) + len(paired))))
     return shares
-
-
-def _ipa(text: str, espeak_voice: str) -> str:
-    command = [espeak_program(), "-q", "--ipa", "-v", espeak_voice, text]
-    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split("\n")
-    return ", ".join(line.strip() for line in lines if line.strip()) + "."
 
 
 def _styles(folder: Path, name: str) -> np.ndarray:

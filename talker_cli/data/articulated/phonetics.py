@@ -138,11 +138,16 @@ def check_voice(espeak_voice: str) -> None:
 
 def ipa_words(text: str, espeak_voice: str) -> list[str]:
     """Return espeak-ng's IPA of `text`, word by word as espeak-ng joins and splits them (liaison included)."""
+    return " ".join(ipa_clauses(text, espeak_voice)).split()
+
+
+def ipa_clauses(text: str, espeak_voice: str) -> list[str]:
+    """Return espeak-ng's IPA of `text`, clause by clause as espeak-ng parts them."""
     run = subprocess.run(
         [espeak_program(), "-q", "--ipa", "-v", espeak_voice, "--stdin"], input=text.encode(), capture_output=True, check=True
     )
     spoken = re.sub(r"\([a-z-]+\)", "", run.stdout.decode())  # "(en)" marks a word of another language
-    return spoken.split()
+    return [line.strip() for line in spoken.splitlines() if line.strip()]
 
 
 def number_words(digits: str) -> list[str]:
