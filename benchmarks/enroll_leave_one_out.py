@@ -24,7 +24,7 @@ from talker_cli.data.prepared import Clip, Dataset, write_dataset
 from talker_cli.enroll import Enroller
 from talker_cli.enrolment.fit import Take, fit
 from talker_cli.identities import Manner, on_sphere
-from talker_cli.metrics import lve
+from talker_cli.metrics import blinks_a_minute, lve
 from talker_cli.model.reading import window_styles
 from talker_cli.rig import ARKIT_NAMES, Rig, RigFile
 
@@ -70,11 +70,9 @@ def statistics(coefficients: list[np.ndarray], fps: float) -> dict[str, float]:
     jaw, pucker, funnel, blink = (
         all_frames[:, ARKIT_NAMES.index(name)] for name in ("jawOpen", "mouthPucker", "mouthFunnel", "eyeBlinkLeft")
     )
-    closed = blink > 0.5
-    blinks = int((closed[1:] & ~closed[:-1]).sum())
     return {
         "jaw": float(np.percentile(jaw, 95)), "protrusion": float((pucker + funnel).mean()),
-        "blinks_per_minute": 60 * fps * blinks / len(all_frames),
+        "blinks_per_minute": blinks_a_minute(blink, fps),
     }  # fmt: skip
 
 

@@ -71,6 +71,7 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
     "MVE mm": lambda row: number(row, "mve", ".3f", 1000.0),
     "\\|FDD\\| m²": lambda row: number(row, "abs_fdd", ".2e"),
     "diversity mm": lambda row: number(row, "diversity", ".3f", 1000.0),
+    "blinks/min": lambda row: number(row, "blinks", ".1f"),
     "closed": closed,
     "open": lambda row: number(row, "vowels_open"),
     "silent": lambda row: number(row, "silences_closed"),

@@ -23,7 +23,7 @@ from talker_cli.evaluation.scores import (
     measure_surface,
 )
 from talker_cli.evaluation.system import Generate, Item, System
-from talker_cli.metrics import Articulation, blendshape_error, lip_gap
+from talker_cli.metrics import Articulation, blendshape_error, blinks_a_minute, lip_gap
 from talker_cli.model.checkpoint import load_model
 from talker_cli.model.config import MAX_TIMESTEP
 from talker_cli.rig import ARKIT_NAMES
@@ -133,6 +133,8 @@ class Evaluation:
         else:
             values = measure_surface(face.part.decode(item.truth), made_vertices, face.surface)
             values["mve"] = face.distance(item.truth, made)
+        if "eyeBlinkLeft" in face.rig.names:
+            values["blinks_a_minute"] = blinks_a_minute(made[:frames, face.rig.names.index("eyeBlinkLeft")], self.fps)
         articulation = Articulation.empty()
         if len(face.part.lip_pairs):
             articulation.add(lip_gap(made_vertices, face.part.lip_pairs), item.phones, self.fps)

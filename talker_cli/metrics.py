@@ -112,6 +112,12 @@ def _squared(offsets: np.ndarray) -> np.ndarray:
     return np.asarray(np.einsum("tvi,tvi->tv", offsets, offsets))
 
 
+def blinks_a_minute(lid: np.ndarray, fps: float) -> float:
+    """Return how often a minute a lid's coefficient (T,), 1 = closed, rises over 0.5."""
+    closed = lid > 0.5
+    return 60.0 * fps * int((closed[1:] & ~closed[:-1]).sum()) / len(lid)
+
+
 def lip_gap(vertices: np.ndarray, lip_pairs: np.ndarray) -> np.ndarray:
     """Return the mouth gap (T,), metres: mean over the pairs of the vertical opening, not less than 0 at any pair.
 

@@ -12,6 +12,7 @@ from talker_cli.metrics import (
     Articulation,
     blendshape_error,
     blendshape_fdd,
+    blinks_a_minute,
     diversity,
     fdd,
     lip_gap,
@@ -196,3 +197,10 @@ def test_a_mouth_that_never_opens_has_closed_lips_and_no_vowel() -> None:
     assert still.summary()["bilabials_closed"] == 1
     assert still.summary()["vowels_open"] == 0
     assert still.summary()["ordering"] == 0.5
+
+
+def test_a_blink_counts_once_however_long_the_lid_stays_down() -> None:
+    lid = np.zeros(90)  # 3 s at 30 fps
+    lid[10:13], lid[40:70], lid[80] = (0.6, 1.0, 0.7), 0.9, 0.5
+    assert blinks_a_minute(lid, 30.0) == 40.0  # two in three seconds; 0.5 is not over 0.5
+    assert blinks_a_minute(np.ones(90), 30.0) == 0.0  # closed throughout: never closes

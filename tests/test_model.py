@@ -16,7 +16,7 @@ from talker_cli.model.config import ModelConfig
 from talker_cli.model.network import FaceDiffusion
 from talker_cli.rig import ARKIT_NAMES
 from talker_cli.training.augment import augment_mel
-from talker_cli.training.objective import LIP_WEIGHT, LossWeights, SurfaceMetric
+from talker_cli.training.objective import LossWeights, SurfaceMetric
 
 
 def small_network(kind: str = "teacher", **changes: object) -> FaceDiffusion:
@@ -139,7 +139,7 @@ def test_surface_metric_is_the_error_of_the_vertices() -> None:
     metric = SurfaceMetric(rig, deviation, replace(weights, coefficient=1e-4))
     error = torch.randn(1, 7, 52)
     offsets = rig.offsets((error[0] * torch.from_numpy(deviation)).numpy()).astype(np.float64)
-    vertex_weight = np.where(rig.regions["lips"], LIP_WEIGHT, 1.0)
+    vertex_weight = np.where(rig.regions["lips"], LossWeights().lips, 1.0)
     scaled = rig.basis * deviation[:, None, None]
     trace = (np.square(scaled).sum(-1) * vertex_weight).sum()
     expected = (np.square(offsets).sum(-1) * vertex_weight).sum(-1).mean() / trace
@@ -179,3 +179,13 @@ def test_same_seed_same_motion_and_bounds_of_arkit() -> None:
     assert first.shape == (45, 52)
     assert np.array_equal(first, again) and not np.array_equal(first, other)
     assert first.min() >= 0 and first.max() <= 1
+
+
+def test_a_regression_sees_no_noise_and_any_sampler_gives_the_same() -> None:
+    """Breaks if the model to compare diffusion with gets something of the noise after all."""
+    network, wave = small_network(prediction="regression"), speech(1.5)
+    whole = Animator(network, None, torch.device("cpu")).coefficients(wave, "Bert", seed=0)
+    for steps, seed in ((1, 0), (1, 5), (4, 6)):
+        once = Animator(network, steps, torch.device("cpu")).coefficients(wave, "Bert", seed=seed)
+        assert np.abs(once - whole).max() < 1e-5
+    assert whole.std(0).max() > 0

@@ -131,6 +131,11 @@ DIVERSITY = Metric(
     _of("diversity"),
 )  # fmt: skip
 
+BLINKS = Metric(
+    "blinks", "blinks/min", "", "times a minute that eyeBlinkLeft rises over 0.5, over all frames together",
+    _of("blinks_a_minute", by_frames=True),
+)  # fmt: skip
+
 SURFACE_METRICS = (
     Metric(
         "lve_codetalker", "LVE", "length^2", "CodeTalker: max over the lips of |p - g|^2, mean over all frames together",
@@ -154,6 +159,7 @@ SURFACE_METRICS = (
     Metric("abs_fdd", "|FDD|", "length^2", "the same, mean of absolute values over sequences", _of("fdd", change=abs)),
     Metric("gap_error", "mouth gap error", "length", "|gap - true gap|, mean over frames", _of("gap_error", by_frames=True)),
     DIVERSITY,
+    BLINKS,
 )  # fmt: skip
 
 BLENDSHAPE_METRICS = (
@@ -173,6 +179,7 @@ BLENDSHAPE_METRICS = (
         "diversity", "diversity", "", "|p_i - p_j|, mean over frames and pairs of a sequence's outputs, then over sequences",
         _of("diversity"),
     ),
+    BLINKS,
 )  # fmt: skip
 
 ARTICULATION_METRICS = (

@@ -6,7 +6,7 @@ from typing import Any
 from talker_cli.errors import InputError, ModelError
 
 SAMPLE_RATE = 16_000  # hertz
-PREDICTIONS = ("v", "x0")
+PREDICTIONS = ("v", "x0", "regression")
 MAX_TIMESTEP = 256  # T of the teacher's full sampler, 2^8 so that it can be halved down to any power of two
 
 
@@ -27,7 +27,8 @@ class ModelConfig:
         style_width: S, width of a style vector.
         width: width of the denoiser.
         denoiser_dilations: one denoiser block each, in frames.
-        prediction: what the denoiser's output means, "v" or "x0".
+        prediction: what the denoiser's output means, "v" or "x0"; "regression" sees no noise and predicts x0 from speech and
+            style alone: the deterministic model that diffusion is to be compared with.
         timesteps: of a student, the descending timesteps in 1…MAX_TIMESTEP it was distilled for; empty for a teacher.
         guidance_scale: the default at sampling, 1 = off; a student has it baked in and holds 1.
         noise_scale: deviation of the noise that sampling starts from; under 1, motion keeps closer to the most likely one.

@@ -26,6 +26,7 @@ class LossWeights:
         coefficient: error of the normalised coefficients themselves, so that shapes alike on the surface stay apart.
         velocity: the same three on frame-to-frame differences.
         closed: how much more a frame with closed lips counts, in all of these.
+        lips: how much a lip vertex counts against another.
         contrastive: audio to identity.
         phones: cross-entropy of the phones, read off the speech features.
         regression: the motion read straight off the speech features; with `phones`, it teaches the encoder early.
@@ -36,12 +37,12 @@ class LossWeights:
     coefficient: float = 0.3
     velocity: float = 0.5
     closed: float = 4.0
+    lips: float = 10.0
     contrastive: float = 0.05
     phones: float = 0.3
     regression: float = 0.3
 
 
-LIP_WEIGHT = 10.0  # of a lip vertex against another
 GAP_SOFTNESS = 0.002  # metres: a gap of this size counts half as much as closed lips
 GAP_ROUNDING = 0.1  # of the gap's deviation: smaller errors of it count as squares
 CLOSED_GAP = 0.001  # metres: a gap of this size counts half as much more
@@ -62,7 +63,7 @@ class SurfaceMetric(nn.Module):
         super().__init__()
         count = len(rig.names)
         scale = np.diag(deviation.astype(np.float64))
-        gram = scale @ rig.gram(1.0 + (LIP_WEIGHT - 1.0) * rig.regions["lips"]) @ scale
+        gram = scale @ rig.gram(1.0 + (weights.lips - 1.0) * rig.regions["lips"]) @ scale
         metric = weights.surface * gram * (count / np.trace(gram)) + weights.coefficient * np.eye(count)
         # A factor with |L e|^2 = e M e: one product instead of a quadratic form a frame.
         self.register_buffer("surface", torch.from_numpy(np.linalg.cholesky(metric)).float())
@@ -164,7 +165,7 @@ class Objective(nn.Module):
         seen = torch.where(draw.drop_speech[:, None, None], network.denoiser.no_speech, features)
 
         x_t = add_noise(x0, draw.noise, draw.t)
-        prediction = network.denoiser(x_t, draw.t, seen, style)
+        prediction = network.raw_prediction(x_t, draw.t, seen, style)
         alpha, sigma = alpha_sigma(draw.t[:, None, None])
         target = v_from_x0_eps(x0, draw.noise, alpha, sigma) if network.config.prediction == "v" else x0
         losses = {"diffusion": part.share * self.metric(prediction.float() - target, gap)}
