@@ -14,7 +14,7 @@ from talker_cli.render.materials import Surface
 from talker_cli.render.occlusion import Visibility
 from talker_cli.render.picture import depth_of
 from talker_cli.render.stage import Stage
-from talker_cli.rig import Rig
+from talker_cli.rig import Rig, RigFile
 
 SIZE = (192, 192)
 GREY = (0.235, 0.245, 0.26)
@@ -203,3 +203,12 @@ def test_highlights_that_are_painted_into_the_eyes_are_not_drawn(rig: Rig) -> No
     colors[rig.regions["glint"]] = (255, 0, 255)
     marked = render_frame(rig.template, replace(rig, colors=colors), size=SIZE, background=GREY)
     assert (marked == render_frame(rig.template, rig, size=SIZE, background=GREY)).all()
+
+
+def test_what_the_pictures_edge_cuts_keeps_its_colour(head: RigFile) -> None:
+    """Breaks where a triangle that the edge clips gets colours from beyond its corners: white shoulders on dark cloth."""
+    wide = head.rig_of("FaceTalk_170915_00223_TA")
+    image = render_frame(wide.template, wide, size=(250, 300))
+    assert image[-12:].min(axis=-1).max() < 150
+    row, column = np.unravel_index(image.min(axis=-1).argmax(), image.shape[:2])
+    assert image[row, column].max() > 200 and row < 250  # the brightest place is in the face, as ever

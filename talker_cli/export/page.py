@@ -109,7 +109,7 @@ def _packed(performance: Performance) -> tuple[bytes, dict[str, Any]]:
 
 def _light() -> dict[str, Any]:
     """Return the light of talker's films: the renderer's own shaders in WebGL's dialect, and how it looks for shadows."""
-    header = "#version 300 es\nprecision highp float;\n" + shader_header("", "OPEN")
+    header = "#version 300 es\nprecision highp float;\n" + shader_header("OPEN")
     shaders = {name: [shader_text(f"{name}{kind}") for kind in (".vert", ".frag")] for name in ("face", "ground")}
     look = {"sides": DIRECTIONS, "pixels": PIXELS, "lift": LIFT, "horizon": HORIZON, "softness": SOFTNESS, "key": KEY_AT}
     return {"header": header, **shaders, **look}

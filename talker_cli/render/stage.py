@@ -223,7 +223,7 @@ class _Program:
         self._gl = gl
         self._places: dict[str, int] = {}
         self.kinds = kinds
-        header = shader_header("noperspective", *kinds)
+        header = shader_header(*kinds)
         parts = []
         for name, stage in ((vertex, gl.GL_VERTEX_SHADER), (fragment, gl.GL_FRAGMENT_SHADER)):
             parts.append(shaders.compileShader(DESKTOP + header + shader_text(name), stage))
@@ -284,15 +284,14 @@ def _lens(view: View, aspect: float) -> np.ndarray:
     return lens
 
 
-def shader_header(straight: str, *kinds: str) -> str:
+def shader_header(*kinds: str) -> str:
     """Return the lines that shaders begin with, behind their dialect's.
 
     Args:
-        straight: the dialect's word for values that go straight across the picture; empty if it has none.
         kinds: PICTURES: the figure has some; OPEN: it may be seen from behind; STUDIO: the ground.
     """
     key = "vec3({}, {}, {})".format(*KEY_AT)
-    return "".join(f"#define {line}\n" for line in (f"STRAIGHT {straight}", f"KEY_AT {key}", *kinds))
+    return "".join(f"#define {line}\n" for line in (f"KEY_AT {key}", *kinds))
 
 
 def shader_text(name: str) -> str:

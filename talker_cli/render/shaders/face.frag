@@ -2,9 +2,9 @@
 // What must be sharp within a triangle: the key light's shine on skin, lips and wet things, and its window in the eyes.
 // Written for a software rasteriser: no loops, powers by squaring, no division, one root before the last.
 
-STRAIGHT in vec3 facing;
-STRAIGHT in vec3 matt;
-STRAIGHT in vec3 shine;  // how much of the key's broad lobe, of its fine one, of its window's mirror image
+in vec3 facing;
+in vec3 matt;
+in vec3 shine;  // how much of the key's broad lobe, of its fine one, of its window's mirror image
 out vec4 frag_color;
 
 #ifdef PICTURES

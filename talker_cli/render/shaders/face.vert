@@ -17,11 +17,11 @@ out vec3 spot;
 uniform mat4 V;
 uniform mat4 P;
 
-// Few values go on to the pixels, and straight across the picture: a software rasteriser pays for each once a triangle and
-// once a pixel.
-STRAIGHT out vec3 facing;
-STRAIGHT out vec3 matt;
-STRAIGHT out vec3 shine;  // how much of the key's broad lobe, of its fine one, of its window's mirror image
+// Few values go on to the pixels: a software rasteriser pays for each once a triangle and once a pixel. With perspective:
+// Mesa's interpolates "noperspective" wrongly where the picture's edge clips a triangle.
+out vec3 facing;
+out vec3 matt;
+out vec3 shine;  // how much of the key's broad lobe, of its fine one, of its window's mirror image
 
 const vec3 KEY = vec3(1.33, 1.24, 1.13);
 const vec3 FILL_AT = vec3(0.853, 0.085, 0.515);
