@@ -1,21 +1,28 @@
 """The tables of a model card, by the commands that they name: `talker evaluate` for each, its JSON as a row or a table.
 
-    python benchmarks/model_card.py weights/talker-base prepared/ [--only steps,english,…] [-o card.md]
+    python benchmarks/model_card.py weights/talker-base prepared/ [--only samplers,english,…] [-o card.md]
 
+The students of fewer steps than 8 are measured too, where `talker distill --steps 1` has left them in the folder.
 Some 15 minutes on two quiet cores, most of it the teacher's 256 steps.
 """
 
 import argparse
 import json
+import statistics
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from talker_cli.animate import Animator, load_animator
+from talker_cli.audio import SAMPLE_RATE, load_speech
+
 Row = dict[str, Any]
 ENGLISH = "--split test --human --language en"
-STEPS = "truth,mean,loudness,student,teacher-8,teacher-16,teacher-64,teacher-ddim-256,teacher-256"
+SAMPLERS = ("teacher-256", "teacher-ddim-256", "teacher-64", "teacher-16", "teacher-8", "student")
+KEPT = ("student-4", "student-2", "student-1")  # where the folder has them
 FULL = {
     "english": ("Held-out English recordings (human), all", ENGLISH),
     "italian": (
@@ -27,9 +34,10 @@ FULL = {
         "--split test_voice --voice fillets_cs_statue",
     ),
     "slt": ("A synthetic voice never heard (flite slt)", "--split test_voice --voice flite_slt --limit 30"),
-    "samplers": ("Samplers, two takes", f"{ENGLISH} --limit 16 --takes 2 --no-identities --systems {STEPS}"),
+    "samplers": ("Samplers, two takes", f"{ENGLISH} --takes 2 --no-identities --systems "),
 }
-QUICK = "--systems student,loudness --no-identities"
+QUICK = "--systems student,loudness --no-identities --takes 2"
+SPEECH = Path(__file__).parents[1] / "examples" / "speech.wav"
 ELSEWHERE = {
     "Italian, all of Carlo Flora's recordings": "--split test_voice --voice carlo_it",
     "unheard human voice, telephone (Italian, Paola)": "--split test_voice --voice paola_it --limit 60",
@@ -66,6 +74,35 @@ def closed(row: Row) -> str:
     )
 
 
+def seconds_of(model: Path, systems: Sequence[str]) -> dict[str, float]:
+    """Return how long each sampler takes for 10 s of speech, features included: all in turn, five times, the medians.
+
+    Args:
+        model: a model's folder.
+        systems: names as `talker evaluate --systems` knows them.
+
+    Returns:
+        By the name that a table has.
+    """
+    speech = load_speech(SPEECH)[: 10 * SAMPLE_RATE]
+    teacher = load_animator(model, "full", "cpu")
+    animators = []
+    for name in systems:
+        kind, _, steps = name.partition("-")
+        if kind == "student":
+            animators.append(load_animator(model, steps or "8", "cpu"))
+        else:
+            ddim = None if steps == "256" else int(steps.removeprefix("ddim-"))
+            animators.append(Animator(teacher.network, ddim, teacher.device))
+    taken: dict[str, list[float]] = {animator.sampler: [] for animator in animators}
+    for _ in range(5):
+        for animator in animators:
+            began = time.perf_counter()
+            animator.coefficients(speech, animator.network.config.identities[0])
+            taken[animator.sampler].append(time.perf_counter() - began)
+    return {name: statistics.median(seconds) for name, seconds in taken.items()}
+
+
 COLUMNS: dict[str, Callable[[Row], str]] = {
     "LVE m²": lambda row: number(row, "lve", ".2e"),
     "MVE mm": lambda row: number(row, "mve", ".3f", 1000.0),
@@ -77,6 +114,7 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
     "silent": lambda row: number(row, "silences_closed"),
     "AUC": lambda row: number(row, "ordering"),
     "others closed": lambda row: number(row, "others_closed"),
+    "s for 10 s": lambda row: number(row, "seconds"),
 }
 
 
@@ -117,7 +155,14 @@ def main() -> None:
 
     for key, (title, options) in FULL.items():
         if key in wanted:
+            if key == "samplers":
+                systems = [*SAMPLERS, *(name for name in KEPT if (arguments.model / f"{name}.safetensors").is_file())]
+                options += ",".join(["truth", *systems])
             found = evaluate(arguments.model, arguments.data, options)
+            if key == "samplers":
+                taken = seconds_of(arguments.model, systems)
+                for each in found["scores"]:
+                    each["seconds"] = taken.get(each["system"])
             row = found["scores"][0]
             counts = (
                 f"{found['clips']} clips, {found['seconds']:.0f} s, {row['bilabials']} bilabials, {row['vowels']} open vowels"
@@ -125,12 +170,13 @@ def main() -> None:
             say(f"**{title}** (`{options}`): {counts}, {row['silences']} long silences", "", *table(found), "")
     if "elsewhere" in wanted:
         say(f"**Elsewhere, the student** (`{QUICK}` and what the row says; the last column is the loudness baseline):", "")
-        say("| | clips | bilabials | LVE m² | closed | open | silent | AUC | loudness: closed / AUC |", "|---" * 9 + "|")
+        names = [name for name in COLUMNS if name not in ("s for 10 s", "blinks/min")]
+        say(f"| | clips | bilabials | {' | '.join(names)} | loudness: closed / AUC |", "|---" * (len(names) + 4) + "|")
         for title, options in ELSEWHERE.items():
             found = evaluate(arguments.model, arguments.data, f"{options} {QUICK}")
             row, loud = found["scores"]
             cells = [str(found["clips"]), str(row["bilabials"])]
-            cells += [COLUMNS[name](row) for name in ("LVE m²", "closed", "open", "silent", "AUC")]
+            cells += [COLUMNS[name](row) for name in names]
             cells.append(f"{number(loud, 'bilabials_closed')} / {number(loud, 'ordering')}")
             say(f"| {title}, `{options}` | " + " | ".join(cells) + " |")
 
