@@ -1,0 +1,90 @@
+"""What animators have today, on the recordings that ours is measured on: Rhubarb Lip Sync's mouth shapes as a mouth gap.
+
+    npm install --prefix node/ rhubarb-lip-sync-wasm
+    python benchmarks/rhubarb.py prepared/ --node node/ [--model weights/talker-base]
+
+Rhubarb tells which of nine drawings of a mouth belongs where; each is given the gap that the drawing shows, and what the lips do is
+counted as everywhere else: from the same phones, by the same code. The port has Rhubarb's English recogniser alone. What no
+drawing has (LVE, identity) is not compared. About as long as the recordings, all in all.
+"""
+
+import argparse
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from talker_cli.data.prepared import Dataset
+from talker_cli.evaluate import Evaluation, load_systems
+from talker_cli.metrics import Articulation
+from talker_cli.model.folder import model_folder
+
+# Millimetres between the lips in Rhubarb's drawings: A lips pressed, B teeth together, C open, D wide open, E rounded,
+# F puckered, G teeth on the lip, H tongue raised, X at rest.
+GAP = {"A": 0.0, "B": 3.0, "C": 8.0, "D": 14.0, "E": 6.0, "F": 3.0, "G": 1.0, "H": 8.0, "X": 0.0}
+SETS = {
+    "held-out English (human)": {"split": "test", "human_only": True, "language": "en"},
+    "Italian, unheard voice": {"split": "test_voice", "voice": "carlo_it", "limit": 100},
+}
+COLUMNS = ("bilabials_closed", "vowels_open", "silences_closed", "ordering", "others_closed")
+
+
+def gap_of(cues: list[tuple[float, float, str]], frames: int, fps: float) -> np.ndarray:
+    """Return the mouth gap (T,), metres, of cues (start, end, drawing)."""
+    gap = np.zeros(frames)
+    instant = np.arange(frames) / fps
+    for start, end, shape in cues:
+        gap[(instant >= start) & (instant < end)] = 1e-3 * GAP[shape]
+    return gap
+
+
+def rhubarb(evaluation: Evaluation, node: Path) -> Articulation:
+    """Return what Rhubarb's lips do in all clips."""
+    counted = Articulation.empty()
+    with tempfile.TemporaryDirectory() as place:
+        paths = {}
+        for number, clip in enumerate(evaluation.clips):
+            paths[str(Path(place) / f"{number}.raw")] = clip
+            speech = evaluation.item(clip).speech
+            (Path(place) / f"{number}.raw").write_bytes(np.round(speech * 32768).clip(-32768, 32767).astype("<i2").tobytes())
+        command = ["node", str(Path(__file__).parents[1] / "tools" / "rhubarb.mjs"), str(node)]
+        ran = subprocess.run(command, input="\n".join(paths), text=True, check=True, stdout=subprocess.PIPE)
+    for line in ran.stdout.splitlines():
+        found = json.loads(line)
+        item = evaluation.item(paths[found["file"]])
+        counted.add(gap_of(found["cues"], len(item.truth), evaluation.fps), item.phones, evaluation.fps)
+    return counted
+
+
+def ours(evaluation: Evaluation, model: Path) -> Articulation:
+    """Return what our student's lips do in all clips."""
+    (system,) = load_systems(["student"], model, evaluation, "cpu")
+    outputs = []
+    for clip in evaluation.clips:
+        item = evaluation.item(clip)
+        made = system.generate(item, clip.identity, 0)
+        outputs.append(evaluation.output(system.title, item, made, (clip.identity, 0), False).articulation)
+    return Articulation.joined(outputs)
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--node", type=Path, required=True, help="the folder that npm installed into")
+    parser.add_argument("--model", default="talker-base")
+    arguments = parser.parse_args()
+    data = Dataset(arguments.data)
+    print("| | system | closed | open | silent | AUC | others closed |\n|---|---|---|---|---|---|---|")
+    for title, chosen in SETS.items():
+        evaluation = Evaluation(data, **chosen)  # type: ignore[arg-type]
+        rows = {"Rhubarb": rhubarb(evaluation, arguments.node), "talker": ours(evaluation, model_folder(arguments.model))}
+        for name, counted in rows.items():
+            summary = counted.summary()
+            print(f"| {title} | {name} | " + " | ".join(f"{summary[key]:.3f}" for key in COLUMNS) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
