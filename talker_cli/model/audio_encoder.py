@@ -145,3 +145,21 @@ class CompactEncoder(nn.Module):
         for block in self.blocks:
             x = block(x)
         return self.norm(x)
+
+
+class PretrainedHead(nn.Module):
+    """A pretrained encoder's features to speech features: a layer a frame, and convolutions over time. All that is trained."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.norm_in = nn.LayerNorm(config.encoder_width)
+        self.stem = nn.Linear(config.encoder_width, config.feature_width)
+        self.blocks = nn.ModuleList(ConvBlock(config.feature_width, dilation) for dilation in config.encoder_dilations)
+        self.norm = nn.LayerNorm(config.feature_width)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return speech features (B, T, D) of a pretrained encoder's (B, T, W)."""
+        x = self.stem(self.norm_in(features))  # (B, T, D)
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)
