@@ -250,8 +250,8 @@ class Trainer:
             identities=dataset.info.identities,
             fps=dataset.info.fps,
             guidance_scale=config.guidance_scale,
-            encoder_hash=cache.encoder.hash if cache else "",
-            encoder_width=cache.encoder.width if cache else 0,
+            pretrained_hash=cache.encoder.hash if cache else "",
+            pretrained_width=cache.encoder.width if cache else 0,
             **asdict(config.model),
         )
         self.bank = ClipBank(dataset, "train", model_config, cache)
@@ -342,7 +342,7 @@ def _teacher_of(folder: Path, config: ModelConfig) -> FaceDiffusion:
     """
     network = load_model(folder / "teacher.safetensors", "teacher")
     found = network.config
-    if found.encoder_hash != config.encoder_hash:
+    if found.pretrained_hash != config.pretrained_hash:
         raise ModelError(
             f"the teacher in {folder} was trained with other weights than those of the audio encoder {config.audio_encoder}; "
             "expected the same; put them back, or train without --start"

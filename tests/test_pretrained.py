@@ -155,7 +155,7 @@ def test_each_kind_of_encoder_is_read(tmp_path: Path, kind: str) -> None:
 def test_motion_of_a_pretrained_teacher_does_not_depend_on_parts(encoder: Path) -> None:
     """Breaks if the stream asks the encoder for frames before it has heard what they need, or forgets too soon."""
     about = describe(str(encoder))
-    network = small_network(audio_encoder=about.name, encoder_hash=about.hash, encoder_width=about.width)
+    network = small_network(audio_encoder=about.name, pretrained_hash=about.hash, pretrained_width=about.width)
     animator = Animator(network, 2, CPU)
     wave = spoken(31.0).astype(np.float32)
     whole = animator.coefficients(wave, "Ada")
@@ -180,7 +180,7 @@ class Places(FeatureCache):
 def test_batches_carry_the_features_of_the_motions_frames(dataset: Path, encoder: Path) -> None:
     """Breaks if features are cropped, or played faster, otherwise than motion and mel are."""
     prepared, about = Dataset(dataset), describe(str(encoder))
-    config = replace(small_network().config, audio_encoder=about.name, encoder_hash=about.hash, encoder_width=2)
+    config = replace(small_network().config, audio_encoder=about.name, pretrained_hash=about.hash, pretrained_width=2)
     bank = ClipBank(prepared, "train", config, Places(prepared, about, CPU))
     plain = ClipBank(prepared, "train", config)
     names = list(prepared.recordings)
@@ -242,7 +242,7 @@ def test_a_second_training_finds_the_features_and_makes_the_same_weights(dataset
     assert seen[3] == (f"features by {folder}", 1, 12) and seen[-1] == ("teacher", 4, 4)
     (cache,) = (copy / "features").iterdir()
     files = {path: path.read_bytes() for path in cache.iterdir()}
-    assert len(files) == 15 and load_model(first, "teacher").config.encoder_width == 12
+    assert len(files) == 15 and load_model(first, "teacher").config.pretrained_width == 12
     # Only the bytes of its weights are left of the encoder now: it could not run.
     (folder / "config.json").write_text(
         (folder / "config.json").read_text().replace('"num_hidden_layers": 2', '"num_hidden_layers": 9')

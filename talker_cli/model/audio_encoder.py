@@ -152,8 +152,8 @@ class PretrainedHead(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.norm_in = nn.LayerNorm(config.encoder_width)
-        self.stem = nn.Linear(config.encoder_width, config.feature_width)
+        self.norm_in = nn.LayerNorm(config.pretrained_width)
+        self.stem = nn.Linear(config.pretrained_width, config.feature_width)
         self.blocks = nn.ModuleList(ConvBlock(config.feature_width, dilation) for dilation in config.encoder_dilations)
         self.norm = nn.LayerNorm(config.feature_width)
 

@@ -22,8 +22,8 @@ class ModelConfig:
         identities: rows of the identity table.
         fps: frames a second of motion and of speech features.
         audio_encoder: COMPACT, or the folder or hub name of a pretrained one, whose features a small head reads.
-        encoder_hash: of a pretrained encoder's weights, as `pretrained.describe` gives it; "" for COMPACT.
-        encoder_width: W of a pretrained encoder's features; 0 for COMPACT.
+        pretrained_hash: of a pretrained encoder's weights, as `pretrained.describe` gives it; "" for COMPACT.
+        pretrained_width: W of a pretrained encoder's features; 0 for COMPACT.
         mel_bands: bands of the log-mel spectrogram.
         mels_per_frame: spectrogram columns a motion frame.
         feature_width: D, width of the speech features.
@@ -54,8 +54,8 @@ class ModelConfig:
     guidance_scale: float = 1.0
     noise_scale: float = 1.0
     audio_encoder: str = COMPACT
-    encoder_hash: str = ""
-    encoder_width: int = 0
+    pretrained_hash: str = ""
+    pretrained_width: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON-able values."""

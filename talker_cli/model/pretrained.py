@@ -130,7 +130,7 @@ def verified(config: ModelConfig) -> Description:
         found = describe(config.audio_encoder)
     except ModelError as error:
         raise ModelError(f"the {config.kind} hears by its audio encoder, which cannot be used: {error}") from error
-    if found.hash != config.encoder_hash:
+    if found.hash != config.pretrained_hash:
         raise ModelError(
             f"the {config.kind} was trained with other weights than those of the audio encoder in {found.folder}; expected "
             "the same; put them back, train again, or use a student, which needs none"
