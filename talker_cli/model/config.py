@@ -24,6 +24,7 @@ class ModelConfig:
         mels_per_frame: spectrogram columns a motion frame.
         feature_width: D, width of the speech features.
         encoder_dilations: one encoder block each, in frames.
+        encoder_width: width inside the audio encoder, of a student that has its own; None is `feature_width`.
         style_width: S, width of a style vector.
         width: width of the denoiser.
         denoiser_dilations: one denoiser block each, in frames.
@@ -49,10 +50,14 @@ class ModelConfig:
     timesteps: tuple[int, ...] = ()
     guidance_scale: float = 1.0
     noise_scale: float = 1.0
+    encoder_width: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON-able values."""
-        return asdict(self)
+        fields = asdict(self)
+        if self.encoder_width is None:  # the same weights keep the bytes they had before there was such a field
+            del fields["encoder_width"]
+        return fields
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "ModelConfig":
