@@ -180,6 +180,16 @@ def distill(
     noise_scale: Annotated[float, typer.Option(help="Deviation of the noise the student starts from.", min=0.0, max=1.0)] = 0.7,
     batch_frames: BatchOption = 4096,
     bf16: PrecisionOption = False,
+    encoder_width: Annotated[
+        int | None,
+        typer.Option(help="Give the student its own audio encoder of this width.", min=1, show_default="the teacher's encoder"),
+    ] = None,
+    encoder_steps: Annotated[
+        int | None, typer.Option(help="Optimiser steps in which it learns.", min=1, show_default="3000")
+    ] = None,
+    enhancer: Annotated[
+        float, typer.Option(help="How much the identity's manner in the upper face counts; 0 is not at all.", min=0.0)
+    ] = 0.0,
     validation_clips: Annotated[int, typer.Option(help="Clips that each stage is measured on.", min=0)] = 4,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
@@ -187,14 +197,21 @@ def distill(
     """Distil a model's teacher into a student of few steps, halving after halving.
 
     Example: talker distill models/mine prepared/
+
+    Example: talker distill models/mine prepared/ --encoder-width 128 --enhancer 0.01
     """
     from talker_cli.distill import DistillConfig
     from talker_cli.distill import distill as run
+    from talker_cli.errors import InputError
+    from talker_cli.model.checkpoint import hears_compact
 
+    if encoder_steps is not None and encoder_width is None and hears_compact(model):
+        raise InputError("found --encoder-steps without --encoder-width; the teacher's encoder learns no more; leave it out")
     config = DistillConfig(
         steps=steps, stage_steps=stage_steps, last_stage_steps=last_stage_steps, guidance_scale=guidance,
         noise_scale=noise_scale, batch_frames=batch_frames, bf16=bf16, seed=seed,
-        validation_clips=validation_clips,
+        validation_clips=validation_clips, encoder_width=encoder_width, enhancer=enhancer,
+        encoder_steps=DistillConfig.encoder_steps if encoder_steps is None else encoder_steps,
     )  # fmt: skip
     with training_progress(f"the same command resumes the run in {model}") as report:
         student = run(model, dataset, config, device=device, on_progress=report)

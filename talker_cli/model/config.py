@@ -28,6 +28,7 @@ class ModelConfig:
         mels_per_frame: spectrogram columns a motion frame.
         feature_width: D, width of the speech features.
         encoder_dilations: one encoder block each, in frames.
+        encoder_width: width inside the audio encoder, of a student that has its own; None is `feature_width`.
         style_width: S, width of a style vector.
         width: width of the denoiser.
         denoiser_dilations: one denoiser block each, in frames.
@@ -56,10 +57,15 @@ class ModelConfig:
     audio_encoder: str = COMPACT
     pretrained_hash: str = ""
     pretrained_width: int = 0
+    encoder_width: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON-able values."""
-        return asdict(self)
+        fields = asdict(self)
+        # The same weights keep the bytes they had before there were such fields.
+        unused = [] if self.encoder_width is not None else ["encoder_width"]
+        unused += ["audio_encoder", "pretrained_hash", "pretrained_width"] if self.audio_encoder == COMPACT else []
+        return {name: value for name, value in fields.items() if name not in unused}
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "ModelConfig":
