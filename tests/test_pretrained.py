@@ -1,15 +1,22 @@
 """Pretrained audio encoders: their features' time and windows, the cache on the disk, refusals, and the chain with one."""
 
+import csv
 import itertools
 import json
 import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import spoken
+from captured import TEMPLATE, vocaset_converted, write_masks
+from conftest import Talker, spoken, streams
+from safetensors.numpy import load_file, save_file
 from test_model import small_network
 from tiny import tiny_dataset
 
@@ -17,7 +24,8 @@ from talker_cli.animate import Animator
 from talker_cli.data.prepared import Dataset
 from talker_cli.errors import ModelError
 from talker_cli.generate import MotionStream
-from talker_cli.model.checkpoint import load_model
+from talker_cli.model.audio_encoder import CompactEncoder
+from talker_cli.model.checkpoint import load_model, read_config
 from talker_cli.model.config import Architecture
 from talker_cli.model.pretrained import PretrainedEar, PretrainedEncoder, describe
 from talker_cli.train import TrainConfig, train
@@ -258,3 +266,143 @@ def test_a_second_training_finds_the_features_and_makes_the_same_weights(dataset
     encoder_folder(folder)
     third = train(copy, tmp_path / "third", narrow(folder), device="cpu", on_progress=ignore)
     assert third.read_bytes() == first.read_bytes() and {path: path.read_bytes() for path in cache.iterdir()} == files
+
+
+def other_kind(folder: Path) -> None:
+    (folder / "config.json").write_text('{"model_type": "bert"}')
+
+
+def no_config(folder: Path) -> None:
+    (folder / "config.json").unlink()
+
+
+def torn_config(folder: Path) -> None:
+    (folder / "config.json").write_text('{"model_type": "hub')
+
+
+def torn_weights(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def other_shape(folder: Path) -> None:
+    text = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(text.replace('"intermediate_size": 24', '"intermediate_size": 32'))
+
+
+def pickled(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+@pytest.mark.parametrize(
+    ("damage", "found"),
+    [
+        (other_kind, "is of the kind bert; expected a folder or hub name of HuBERT, wav2vec 2.0, WavLM"),
+        (no_config, "config.json is missing; expected"),
+        (torn_config, "config.json is damaged ("),
+        (torn_weights, "is damaged ("),
+        (other_shape, "is damaged ("),
+        (pickled, "no model.safetensors in "),
+    ],
+)
+def test_unusable_encoders_get_one_line(
+    dataset: Path, encoder: Path, invoke: Talker, tmp_path: Path, damage: Callable[[Path], None], found: str
+) -> None:
+    """Breaks if a wrong folder ends in a traceback, or in a half-begun model."""
+    damage(shutil.copytree(encoder, tmp_path / "encoder"))
+    said = invoke("train", dataset, "-o", "out", "--audio-encoder", "encoder", "--dry-run").mistake
+    assert found in said, said
+    assert found in invoke("train", dataset, "-o", "out", "--audio-encoder", "encoder").mistake
+    assert not (tmp_path / "out" / "teacher.safetensors").exists()
+
+
+def test_names_that_lead_nowhere_get_one_line(
+    dataset: Path, invoke: Talker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Breaks if a mistyped folder is looked for in the network, or a hub out of reach is a traceback."""
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    for name, found in (
+        ("./nowhere", "no audio encoder in ./nowhere: there is no such folder"),
+        ("a/b/c", "no audio encoder in a/b/c: there is no such folder"),
+        ("nobody/no-such-encoder", "no audio encoder nobody/no-such-encoder on this machine, and the hub was not reached"),
+        ("", "found no audio_encoder; expected compact"),
+    ):
+        assert found in invoke("train", dataset, "-o", "out", "--audio-encoder", name).mistake
+    twice = invoke("train", dataset, "--audio-encoder", "a", "--set", "model.audio_encoder=b").mistake
+    assert "found --set model.audio_encoder and the option for the same" in twice
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_compact_model_needs_no_transformers(model: Path, wav: Path) -> None:
+    """Breaks if everybody pays the seconds and the memory of a library that only some teachers need."""
+    code = (
+        f"import sys; from talker_cli import Talker; Talker.load({str(model)!r}).animate({str(wav)!r}); "
+        "import talker_cli.train, talker_cli.distill; print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True
+    )
+    assert not set(done.stdout.split()) & {"transformers", "huggingface_hub"}
+
+
+SMALL = (
+    "--batch-frames", 64, "--device", "cpu", "--set", "model.width=24", "--set", "model.feature_width=16",
+    "--set", "model.encoder_dilations=[1]", "--set", "model.denoiser_dilations=[1, 2]", "--set", "train.warmup=1",
+)  # fmt: skip
+
+
+def test_captures_to_film_with_a_pretrained_encoder(encoder: Path, invoke: Talker, wav: Path, tmp_path: Path) -> None:
+    """The whole way on VOCASET's layout. Breaks if any command does not know what a teacher with such an encoder needs."""
+    raw = vocaset_converted(tmp_path / "raw")
+    write_masks(raw)
+    hears = shutil.copytree(encoder, tmp_path / "hubert")
+    assert invoke("preprocess", "vocaset", raw, "--error", "0.8mm", "-o", "prepared").code == 0
+    train_it = ("train", "prepared", *SMALL, "--audio-encoder", "hubert", "--steps", 2)
+    rehearsal = json.loads(invoke(*train_it, "--dry-run", "--json").out)
+    assert rehearsal["encoding_seconds"] > 0 and not (tmp_path / "prepared" / "features").exists()
+    pretrained = sum(array.size for array in load_file(hears / "model.safetensors").values())
+    assert rehearsal["parameters"]["pretrained"] == pretrained
+    assert invoke(*train_it, "-o", "model").out.split() == ["model/teacher.safetensors"]
+    config = read_config(tmp_path / "model" / "teacher.safetensors", "teacher")
+    assert (config.audio_encoder, config.pretrained_width) == (str(hears), 12)
+    settings = tomllib.loads((tmp_path / "model" / "run-teacher" / "run.toml").read_text())
+    assert settings["model"]["audio_encoder"] == str(hears)
+
+    assert "found --stream with a teacher that hears by" in invoke(
+        "animate", "-", "--stream", "--model", "model", "-i", config.identities[0], "--steps", 4
+    ).mistake  # fmt: skip
+    stages = ("--stage-steps", 1, "--last-stage-steps", 1, "--encoder-steps", 2, "--validation-clips", 1)
+    done = invoke("distill", "model", "prepared", *stages, "--batch-frames", 64, "--device", "cpu")
+    assert done.out.split() == ["model/student.safetensors"]
+    student = load_model(tmp_path / "model" / "student.safetensors", "student")
+    assert (student.config.audio_encoder, student.config.encoder_width) == ("compact", 16)
+    assert isinstance(student.encoder, CompactEncoder)
+    with (tmp_path / "model" / "run-student" / "curve.csv").open() as stream:
+        assert [row["stage"] for row in csv.DictReader(stream)] == ["encoder", "128", "64", "32", "16", "8"]
+
+    systems = "truth,student,teacher-8"
+    report = json.loads(invoke("evaluate", "model", "prepared", "--systems", systems, "--limit", 2, "--json").out)
+    assert [row["system"] for row in report["scores"]] == ["truth", "student, 8 steps", "teacher, DDIM 8 steps"]
+    assert report["scores"][0]["lve"] == 0 < min(row["lve"] for row in report["scores"][1:])
+
+    who = ("--model", "model", "-i", config.identities[2], "--device", "cpu")
+    for name, steps in (("student", 8), ("teacher", 4)):
+        assert invoke("animate", wav, "-o", f"{name}.npy", *who, "--steps", steps).out.split() == [f"{name}.npy"]
+        vertices, about = np.load(tmp_path / f"{name}.npy"), json.loads((tmp_path / f"{name}.json").read_text())
+        assert vertices.shape == (36, len(TEMPLATE), 3) and vertices.dtype == np.float32  # 1.21 s
+        assert about["fps"] == 30.0 and about["sampler"].startswith(name)
+    assert invoke("render", "student.npy", "-o", "out.mp4", "--size", "128x128").out.split() == ["out.mp4"]
+    film = streams(tmp_path / "out.mp4")
+    assert "128x128" in film and "30 fps" in film and "Audio: aac" in film and "Duration: 00:00:01.2" in film
+
+    # Other weights, and none: the teacher says so, the student does not care.
+    weights = load_file(hears / "model.safetensors")
+    save_file({name: array + 1 for name, array in weights.items()}, hears / "model.safetensors", {"format": "pt"})
+    assert "was trained with other weights than those" in invoke("animate", wav, "-o", "x.npy", *who, "--steps", 4).mistake
+    shutil.rmtree(hears)
+    gone = invoke("animate", wav, "-o", "x.npy", *who, "--steps", 4).mistake
+    assert f"which cannot be used: no audio encoder in {hears}: there is no such folder" in gone
+    assert invoke("animate", wav, "-o", "again.npy", *who).code == 0
+    assert (tmp_path / "again.npy").read_bytes() == (tmp_path / "student.npy").read_bytes()
