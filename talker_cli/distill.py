@@ -149,6 +149,8 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
     run = RunFolder(model / "run-student", settings)
     dataset = Dataset(dataset_folder)
     cache = features_for(original.config, dataset, where)
+    if cache is not None:
+        cache.fill(on_progress)
     bank = ClipBank(dataset, "train", original.config, cache)
     scale = original.config.guidance_scale if config.guidance_scale is None else config.guidance_scale
     metric = SurfaceMetric(dataset.rig.rig, original.deviation.numpy(), LossWeights()).to(where)

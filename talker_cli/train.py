@@ -13,7 +13,7 @@ from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
 
 from talker_cli.data.prepared import Dataset
-from talker_cli.errors import InputError, MachineError, ModelError
+from talker_cli.errors import InputError, MachineError
 from talker_cli.files import file_hash
 from talker_cli.model.audio_encoder import DROPOUT
 from talker_cli.model.checkpoint import load_model, read_config, save_model
@@ -21,7 +21,7 @@ from talker_cli.model.config import COMPACT, Architecture, ModelConfig
 from talker_cli.model.device import choose_device
 from talker_cli.model.folder import model_folder
 from talker_cli.model.network import FaceDiffusion
-from talker_cli.model.pretrained import describe, resolved
+from talker_cli.model.pretrained import describe, resolved, verified
 from talker_cli.rig import save_rig
 from talker_cli.training.augment import augment_mel
 from talker_cli.training.batches import Batch, ClipBank, Part
@@ -138,6 +138,12 @@ def train(
     encoder = None if config.model.audio_encoder == COMPACT else describe(config.model.audio_encoder)
     output.mkdir(parents=True, exist_ok=True)
     run = RunFolder(output / "run-teacher", {"dataset": str(dataset_folder), **tables_of(config, "train")})
+    begun = run.load({}, None)
+    if encoder is not None and begun and begun["pretrained_hash"] != encoder.hash:
+        raise InputError(
+            f"{run.folder} holds a run whose audio encoder had other weights than {encoder.name} has now; put them back to "
+            "resume it, or give another -o"
+        )
     accelerator = make_accelerator(config, device, log_with, run.folder)
     rig_path = output / "rig.safetensors"
     if accelerator.is_main_process:
@@ -145,8 +151,7 @@ def train(
     accelerator.wait_for_everyone()
     cache = None if encoder is None else FeatureCache(dataset, encoder, accelerator.device)
     if cache is not None:
-        share = accelerator.process_index, accelerator.num_processes
-        cache.fill(*share, lambda done, total: on_progress(Progress(done, total, {}, f"features by {cache.encoder.name}")))
+        cache.fill(on_progress, accelerator.process_index, accelerator.num_processes)
         accelerator.wait_for_everyone()
     trainer = Trainer(dataset, config, accelerator, file_hash(rig_path), run, cache)
     accelerator.init_trackers("tensorboard", init_kwargs={log_with: {"purge_step": trainer.first + 1}} if log_with else {})
@@ -166,7 +171,8 @@ def train(
             accelerator.log(scores, step=done)
             smoothed["validation"] = scores["validation"]
         if done % config.save_every == 0 or done == config.steps:
-            run.save(done, trainer.modules, trainer.optimizer.optimizer, {"smoothed": smoothed})
+            heard = {} if encoder is None else {"pretrained_hash": encoder.hash}
+            run.save(done, trainer.modules, trainer.optimizer.optimizer, {"smoothed": smoothed, **heard})
         if preview_every and (done % preview_every == 0 or done == config.steps):
             on_preview(trainer.average.module, done)
         on_progress(Progress(done, config.steps, dict(smoothed), "teacher"))
@@ -186,12 +192,15 @@ def with_architecture(config: TrainConfig) -> TrainConfig:
 
     Raises:
         InputError: another one is asked for, or there is no such audio encoder.
-        ModelError: there is no teacher to start from.
+        ModelError: there is no teacher to start from, or its pretrained encoder is gone or another by now.
     """
     config = replace(config, model=replace(config.model, audio_encoder=resolved(config.model.audio_encoder)))
     if config.start is None:
         return config
-    found = Architecture.of(read_config(model_folder(config.start) / "teacher.safetensors", "teacher"))
+    teacher = read_config(model_folder(config.start) / "teacher.safetensors", "teacher")
+    if teacher.audio_encoder != COMPACT:
+        verified(teacher)
+    found = Architecture.of(teacher)
     if config.model not in (found, Architecture()):
         names = [name for name, value in asdict(config.model).items() if value != getattr(found, name)]
         raise InputError(
@@ -338,15 +347,10 @@ def _teacher_of(folder: Path, config: ModelConfig) -> FaceDiffusion:
 
     Raises:
         InputError: it is for other coefficients, identities or another frame rate than the dataset.
-        ModelError: there is no teacher, or its audio encoder is another by now.
+        ModelError: there is no teacher.
     """
     network = load_model(folder / "teacher.safetensors", "teacher")
     found = network.config
-    if found.pretrained_hash != config.pretrained_hash:
-        raise ModelError(
-            f"the teacher in {folder} was trained with other weights than those of the audio encoder {config.audio_encoder}; "
-            "expected the same; put them back, or train without --start"
-        )
     if replace(found, rig=config.rig, guidance_scale=config.guidance_scale) != config:
         raise InputError(
             f"{folder} is a model of {len(found.names)} coefficients and {len(found.identities)} identities at {found.fps:g} "

@@ -22,7 +22,7 @@ from tiny import tiny_dataset
 
 from talker_cli.animate import Animator
 from talker_cli.data.prepared import Dataset
-from talker_cli.errors import ModelError
+from talker_cli.errors import InputError, ModelError
 from talker_cli.generate import MotionStream
 from talker_cli.model.audio_encoder import CompactEncoder
 from talker_cli.model.checkpoint import load_model, read_config
@@ -266,6 +266,12 @@ def test_a_second_training_finds_the_features_and_makes_the_same_weights(dataset
     encoder_folder(folder)
     third = train(copy, tmp_path / "third", narrow(folder), device="cpu", on_progress=ignore)
     assert third.read_bytes() == first.read_bytes() and {path: path.read_bytes() for path in cache.iterdir()} == files
+    # A run goes on with the encoder that it began with, not with another of the same name.
+    (encoder_folder(tmp_path / "wide", positions=16) / "model.safetensors").rename(folder / "model.safetensors")
+    with pytest.raises(InputError, match="other weights than"):
+        train(copy, tmp_path / "third", narrow(folder), device="cpu", on_progress=ignore)
+    with pytest.raises(ModelError, match="the teacher was trained with other weights than those"):
+        train(copy, tmp_path / "on", narrow(folder, start=str(tmp_path / "third")), device="cpu", on_progress=ignore)
 
 
 def other_kind(folder: Path) -> None:

@@ -32,6 +32,7 @@ from talker_cli.model.config import COMPACT, SAMPLE_RATE, ModelConfig
 
 KINDS = {"hubert": "HuBERT", "wav2vec2": "wav2vec 2.0", "wavlm": "WavLM"}
 CORE, MARGIN = 500, 150  # outputs, 10 s and 3 s: with both margins about as long as what these encoders were trained on
+KNOWN = 16  # windows whose outputs are kept: a recording is often heard again, as somebody else or in another take
 CONFIG, PREPROCESSOR, INDEX = "config.json", "preprocessor_config.json", "model.safetensors.index.json"
 FILES = (CONFIG, PREPROCESSOR, "model.safetensors", INDEX, "model-*.safetensors")
 KERNELS, STRIDES = (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)  # of the convolutions, where the config leaves them out
@@ -160,8 +161,8 @@ def _weights(folder: Path) -> list[Path]:
             return [folder / str(name) for name in names]
         raise ModelError(f"the audio encoder in {folder} lacks parts of its weights; expected those that {INDEX} names")
     raise ModelError(
-        f"no model.safetensors in {folder}; expected one, since pickled weights are not read; to make it: "
-        "AutoModel.from_pretrained(NAME).save_pretrained(FOLDER), of Python's transformers; then name the folder"
+        f"no model.safetensors in {folder}; expected one, since pickled weights are not read; docs/training.md says how to "
+        "convert them"
     )
 
 
@@ -245,6 +246,7 @@ class PretrainedEncoder:
         if missing:
             raise ModelError(f"the audio encoder in {about.folder} lacks weights ({missing[0]}); {EXPECTED}")
         self._model = model.float().eval().requires_grad_(False).to(device)
+        self._known: dict[bytes, Tensor] = {}  # the last windows' outputs, by their sound
 
     @property
     def parameters(self) -> int:
@@ -254,6 +256,15 @@ class PretrainedEncoder:
     @torch.no_grad()
     def window(self, speech: np.ndarray) -> Tensor:
         """Return the outputs (N, W) of a window of speech (S,) float32; what is too short for one is filled with silence."""
+        sound = hashlib.sha256(np.ascontiguousarray(speech, np.float32).data).digest()
+        if sound not in self._known:
+            made = self._run(speech)
+            if len(self._known) == KNOWN:
+                del self._known[next(iter(self._known))]
+            self._known[sound] = made
+        return self._known[sound]
+
+    def _run(self, speech: np.ndarray) -> Tensor:
         x = torch.from_numpy(np.array(speech, np.float32)).to(self.device)
         if self.about.normalise:
             x = (x - x.mean()) / (x.var(correction=0) + 1e-7).sqrt()
@@ -347,7 +358,7 @@ class PretrainedEar:
         outputs = self._encoder.window(window)[done - first : end - first]
         self._outputs = torch.cat([self._outputs, outputs])
         start = max(0, end - MARGIN) * about.stride  # of the next window
-        self._speech, self._offset = self._speech[start - self._offset :].copy(), start
+        self._speech, self._offset = self._speech[start - self._offset :], start
 
 
 def ear_of(config: ModelConfig, device: torch.device) -> PretrainedEar:

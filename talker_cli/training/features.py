@@ -8,7 +8,6 @@ of other speech or at another frame rate, is made anew. The folder may be delete
 import hashlib
 import time
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +18,10 @@ from talker_cli.errors import ModelError, OutputError
 from talker_cli.files import ArrayFile, output_problem, write_arrays
 from talker_cli.model.config import COMPACT, ModelConfig
 from talker_cli.model.pretrained import Description, load_encoder, verified
+from talker_cli.training.run import OnProgress, Progress
 
 FOLDER = "features"
 ABANDONED = 3600.0  # seconds after which a file that is still being written belongs to a run that was killed
-
-OnRecording = Callable[[int, int], None]  # (recordings done, of how many)
 
 
 class FeatureCache:
@@ -44,8 +42,13 @@ class FeatureCache:
             frames = dataset.frames(clip.name)
             self._frames[clip.recording] = min(frames, self._frames.get(clip.recording, frames))
 
-    def fill(self, process: int = 0, processes: int = 1, on_recording: OnRecording = lambda done, total: None) -> None:
+    def fill(self, on_progress: OnProgress, process: int = 0, processes: int = 1) -> None:
         """Make what is missing for the splits that are trained and validated on: this process's share of it.
+
+        Args:
+            on_progress: the first process calls it after every recording.
+            process: its number.
+            processes: how many share the work.
 
         Raises:
             ModelError: the encoder is damaged.
@@ -54,7 +57,8 @@ class FeatureCache:
         missing = self.missing()[process::processes]
         for done, recording in enumerate(missing, 1):
             self.read(recording)
-            on_recording(done, len(missing))
+            if process == 0:
+                on_progress(Progress(done, len(missing), {}, f"features by {self.encoder.name}"))
         load_encoder.cache_clear()  # a training has better uses for the memory
 
     def missing(self) -> list[str]:
