@@ -160,6 +160,21 @@ def test_each_kind_of_encoder_is_read(tmp_path: Path, kind: str) -> None:
     assert hears.features(wave[:100], 1, 30.0).shape == (1, 12)
 
 
+def test_an_encoder_below_a_recogniser_is_the_encoder(encoder: Path, tmp_path: Path) -> None:
+    """Breaks if checkpoints of the hub, with a head to spell and older names, give other features."""
+    folder = shutil.copytree(encoder, tmp_path / "ctc")
+    renamed = {"weight.original0": "weight_g", "weight.original1": "weight_v"}
+    arrays = {"lm_head.weight": np.ones((32, 12), np.float32), "lm_head.bias": np.zeros(32, np.float32)}
+    for name, array in load_file(encoder / "model.safetensors").items():
+        for new, old in renamed.items():
+            name = name.replace(f"parametrizations.{new}", old)
+        arrays[f"hubert.{name}"] = array
+    assert any(name.endswith("conv.weight_g") for name in arrays)
+    save_file(arrays, folder / "model.safetensors", {"format": "pt"})
+    wave = spoken(1.0).astype(np.float32)
+    assert torch.equal(loaded(folder).window(wave), loaded(encoder).window(wave))
+
+
 def test_motion_of_a_pretrained_teacher_does_not_depend_on_parts(encoder: Path) -> None:
     """Breaks if the stream asks the encoder for frames before it has heard what they need, or forgets too soon."""
     about = describe(str(encoder))
