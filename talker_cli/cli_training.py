@@ -182,9 +182,7 @@ def distill(
     bf16: PrecisionOption = False,
     encoder_width: Annotated[
         int | None,
-        typer.Option(
-            help="Give the student its own audio encoder of this width.", min=1, show_default="the teacher's"
-        ),
+        typer.Option(help="Give the student its own audio encoder of this width.", min=1, show_default="the teacher's"),
     ] = None,
     encoder_steps: Annotated[
         int | None, typer.Option(help="Optimiser steps in which it learns.", min=1, show_default="3000")
