@@ -8,13 +8,14 @@ import torch
 
 from talker_cli.errors import InputError, ModelError
 from talker_cli.files import file_hash
-from talker_cli.generate import CHUNK_FRAMES, MotionStream, OnFrames
+from talker_cli.generate import CHUNK_FRAMES, Ear, MelEar, MotionStream, OnFrames
 from talker_cli.identities import Manner
 from talker_cli.model.checkpoint import load_model, read_config
-from talker_cli.model.config import MAX_TIMESTEP, SAMPLE_RATE
+from talker_cli.model.config import COMPACT, MAX_TIMESTEP, SAMPLE_RATE
 from talker_cli.model.device import choose_device
 from talker_cli.model.diffusion import Sampler, uniform_timesteps
 from talker_cli.model.network import FaceDiffusion
+from talker_cli.model.pretrained import ear_of, verified
 from talker_cli.rig import ARKIT_NAMES
 
 
@@ -53,6 +54,23 @@ class Animator:
             return f"student, {len(config.timesteps)} steps"
         return f"teacher, DDPM {MAX_TIMESTEP} steps" if self.steps is None else f"teacher, DDIM {self.steps} steps"
 
+    def speech_features(self, speech: np.ndarray, frames: int) -> torch.Tensor:
+        """Return what the denoiser hears of a recording (S,): speech features (1, T, D) of its first frames.
+
+        Raises:
+            ModelError: the network's pretrained encoder cannot be used.
+        """
+        ear = self._ear()
+        ear.push(speech)
+        ear.finish()
+        with torch.no_grad():
+            features: torch.Tensor = self.network.encoder(ear.inputs(0, frames))
+        return features
+
+    def _ear(self) -> Ear:
+        config = self.network.config
+        return MelEar(config, self.device) if config.audio_encoder == COMPACT else ear_of(config, self.device)
+
     def stream(
         self,
         identity: str | Manner,
@@ -75,6 +93,7 @@ class Animator:
 
         Raises:
             InputError: a student is asked for guidance of its own.
+            ModelError: the network's pretrained encoder cannot be used.
         """
         network, config = self.network, self.network.config
         for option, scale in {"--guidance": guidance, "--style-guidance": style_guidance}.items():
@@ -94,6 +113,7 @@ class Animator:
             network,
             sampler,
             style,
+            self._ear(),
             seed=seed,
             guidance=config.guidance_scale if guidance is None else guidance,
             style_guidance=style_guidance,
@@ -143,7 +163,7 @@ def load_animator(folder: Path, steps: str, device: str) -> Animator:
     """Load what `--steps` asks for: the student of that number of steps where the folder has one, else the teacher.
 
     Raises:
-        ModelError: the weights are missing, damaged, or not made for the folder's rig.
+        ModelError: the weights are missing, damaged, or not made for the folder's rig; or the teacher's audio encoder is.
         InputError: `steps` is no number of steps.
         MachineError: no such device.
     """
@@ -159,4 +179,6 @@ def load_animator(folder: Path, steps: str, device: str) -> Animator:
         network = load_model(folder / "teacher.safetensors", "teacher")
     if network.config.rig != file_hash(folder / "rig.safetensors"):
         raise ModelError(f"the weights in {folder} were made for another rig.safetensors; expected the one they came with")
+    if network.config.audio_encoder != COMPACT:
+        verified(network.config)  # said before the work begins
     return Animator(network, wanted, where)

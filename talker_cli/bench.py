@@ -21,7 +21,6 @@ import torch
 from talker_cli.api import DEFAULT_IDENTITY, Talker
 from talker_cli.audio import SAMPLE_RATE, load_speech
 from talker_cli.errors import TalkerError
-from talker_cli.model.audio_encoder import log_mel
 from talker_cli.render import draw_frames
 
 PICTURE = (512, 512)
@@ -88,13 +87,7 @@ def bench(audio: Path | None, *, model: str, device: str, teacher_steps: str, ru
     if audio is not None:
         timed("reading", lambda: load_speech(audio))
     frames = int(length * network.config.fps)
-    sound = torch.from_numpy(speech)[None].to(where)
-
-    def encode() -> None:
-        with torch.inference_mode():
-            network.encoder(log_mel(sound, frames, network.config))
-
-    timed("encoding", encode)
+    timed("encoding", lambda: talker.animator.speech_features(speech, frames))
     manner = talker.who(talker.identities[0] if model != "talker-base" else DEFAULT_IDENTITY)
     timed("student", lambda: talker.animator.coefficients(speech, manner.manner))
     report["student"] |= {"steps": len(network.config.timesteps) or None}

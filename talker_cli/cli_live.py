@@ -35,7 +35,7 @@ def animate_live(
         )
     place = str(outputs[0]) if outputs else "-"
     from talker_cli.api import Talker
-    from talker_cli.live import JsonLines, Listener, LiveLink, Sink, check_live_link, parse_udp, run_live
+    from talker_cli.live import JsonLines, Listener, LiveLink, Sink, check_live, check_live_link, parse_udp, run_live
 
     address = parse_udp(place)
     if len(outputs) > 1 or (place != "-" and address is None):
@@ -43,6 +43,7 @@ def animate_live(
     if not 0 <= look_ahead <= 60_000:
         raise InputError(f"found --look-ahead {look_ahead:g}; expected 0 to 60000 milliseconds")
     talker = Talker.load(model, steps=steps, device=device)
+    check_live(talker.animator)
     chosen, animator = talker.who(identity, style_scale=style_scale, library=library), talker.animator
     name = chosen.name
     fps = animator.network.config.fps

@@ -36,6 +36,13 @@ def train(
     steps: Annotated[int | None, typer.Option(help="Optimiser steps.", min=1, show_default="8000")] = None,
     batch_frames: Annotated[int | None, typer.Option(help="Motion frames in a batch.", min=64, show_default="4096")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak of the cosine.", show_default="0.0015")] = None,
+    audio_encoder: Annotated[
+        str | None,
+        typer.Option(
+            help="A pretrained HuBERT, wav2vec 2.0 or WavLM to hear by: its folder or hub name. Or compact.",
+            show_default="compact",
+        ),
+    ] = None,
     start: Annotated[
         str | None, typer.Option(help="Go on from the teacher of this model: talker-base, or a folder.", show_default=False)
     ] = None,
@@ -71,6 +78,8 @@ def train(
 
     Example: talker train prepared/ --config models/mine/run-teacher/run.toml --set loss.velocity=0.7 -o models/other
 
+    Example: talker train prepared/ --audio-encoder facebook/wav2vec2-base-960h -o models/wide
+
     Example: talker train prepared/ --dry-run
     """
     from talker_cli.errors import InputError
@@ -78,8 +87,9 @@ def train(
     if json_output and not dry_run:
         raise InputError("found --json without --dry-run; a training writes files; leave it out")
     given = {
-        "steps": steps, "batch_frames": batch_frames, "learning_rate": learning_rate, "guidance_scale": guidance,
-        "bf16": bf16, "seed": seed, "save_every": save_every, "start": start,
+        "train.steps": steps, "train.batch_frames": batch_frames, "train.learning_rate": learning_rate,
+        "train.guidance_scale": guidance, "train.bf16": bf16, "train.seed": seed, "train.save_every": save_every,
+        "train.start": start, "model.audio_encoder": audio_encoder,
     }  # fmt: skip
     folder, settings = _settings(dataset, config, {name: value for name, value in given.items() if value is not None},
                                  assignments or [])  # fmt: skip
@@ -122,9 +132,9 @@ def _settings(
 
     settings = TrainConfig()
     asked = parse_assignments(assignments, settings, "train")
-    twice = [name for name in asked.get("train", {}) if name in given]
+    twice = [place for table, values in asked.items() for name in values if (place := f"{table}.{name}") in given]
     if twice:
-        raise InputError(f"found --set train.{twice[0]} and the option for the same; leave one of them out")
+        raise InputError(f"found --set {twice[0]} and the option for the same; leave one of them out")
     if file is not None:
         content = read_settings(file)
         named = content.pop("dataset", None)
@@ -134,7 +144,11 @@ def _settings(
         settings = changed(settings, "train", content, str(file))
     if dataset is None:
         raise InputError("found no dataset; expected what talker preprocess wrote, for example: talker train prepared/ -o mine")
-    settings = changed(settings, "train", {"train": given}, "the command line")
+    options: dict[str, dict[str, Any]] = {}
+    for place, value in given.items():
+        table, _, name = place.partition(".")
+        options.setdefault(table, {})[name] = value
+    settings = changed(settings, "train", options, "the command line")
     return dataset, changed(settings, "train", asked, "--set")
 
 
@@ -150,6 +164,8 @@ def _show(rehearsal: "Rehearsal", json_output: bool) -> None:
     where = f"on {rehearsal.device}, {rehearsal.processes} process{'es' if rehearsal.processes > 1 else ''}"
     result(f"{'memory':<14} {rehearsal.memory_bytes / 1e6:8.0f} MB, {where}")
     result(f"{'speed':<14} {rehearsal.steps_per_second:8.2f} steps/s")
+    if rehearsal.encoding_seconds:
+        result(f"{'audio encoder':<14} {rehearsal.encoding_seconds / 60:8.1f} min, once, for the features of the recordings")
     result(f"{'whole run':<14} {hours:5d} h {minutes:02d} min for {rehearsal.steps} steps")
 
 
@@ -164,6 +180,16 @@ def distill(
     noise_scale: Annotated[float, typer.Option(help="Deviation of the noise the student starts from.", min=0.0, max=1.0)] = 0.7,
     batch_frames: BatchOption = 4096,
     bf16: PrecisionOption = False,
+    encoder_width: Annotated[
+        int | None,
+        typer.Option(help="Give the student its own audio encoder of this width.", min=1, show_default="the teacher's"),
+    ] = None,
+    encoder_steps: Annotated[
+        int | None, typer.Option(help="Optimiser steps in which it learns.", min=1, show_default="3000")
+    ] = None,
+    enhancer: Annotated[
+        float, typer.Option(help="How much the identity's manner in the upper face counts; 0 is not at all.", min=0.0)
+    ] = 0.0,
     validation_clips: Annotated[int, typer.Option(help="Clips that each stage is measured on.", min=0)] = 4,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
@@ -171,14 +197,21 @@ def distill(
     """Distil a model's teacher into a student of few steps, halving after halving.
 
     Example: talker distill models/mine prepared/
+
+    Example: talker distill models/mine prepared/ --encoder-width 128 --enhancer 0.01
     """
     from talker_cli.distill import DistillConfig
     from talker_cli.distill import distill as run
+    from talker_cli.errors import InputError
+    from talker_cli.model.checkpoint import hears_compact
 
+    if encoder_steps is not None and encoder_width is None and hears_compact(model):
+        raise InputError("found --encoder-steps without --encoder-width; the teacher's encoder learns no more; leave it out")
     config = DistillConfig(
         steps=steps, stage_steps=stage_steps, last_stage_steps=last_stage_steps, guidance_scale=guidance,
         noise_scale=noise_scale, batch_frames=batch_frames, bf16=bf16, seed=seed,
-        validation_clips=validation_clips,
+        validation_clips=validation_clips, encoder_width=encoder_width, enhancer=enhancer,
+        encoder_steps=DistillConfig.encoder_steps if encoder_steps is None else encoder_steps,
     )  # fmt: skip
     with training_progress(f"the same command resumes the run in {model}") as report:
         student = run(model, dataset, config, device=device, on_progress=report)

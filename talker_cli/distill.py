@@ -3,32 +3,46 @@
 256 -> 128 -> … -> 8: one step of the student is trained to land where two DDIM steps of its teacher land; then the student
 becomes the teacher. The first stage's teacher is guided, so the student needs no guidance. Halvings under 8 keep the
 students they pass: student.safetensors has 8 steps, student-4.safetensors 4, and so on.
+
+A student may have its own, smaller audio encoder. It is learned before the halvings and stays frozen in them: the targets come
+from the teacher's features, which the halved denoiser reads as well as the student's only as long as the one imitate the other;
+and students of all step counts hear the same.
 """
 
 import copy
 import math
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from talker_cli.data.prepared import Dataset
 from talker_cli.errors import InputError
 from talker_cli.files import file_hash
+from talker_cli.model.audio_encoder import CompactEncoder
 from talker_cli.model.checkpoint import load_model, save_model
-from talker_cli.model.config import MAX_TIMESTEP, ModelConfig
+from talker_cli.model.config import COMPACT, MAX_TIMESTEP, ModelConfig
 from talker_cli.model.device import choose_device
 from talker_cli.model.diffusion import add_noise, alpha_sigma, two_step_target
 from talker_cli.model.network import FaceDiffusion
+from talker_cli.rig import Rig
 from talker_cli.training.augment import augment_mel
-from talker_cli.training.batches import ClipBank
+from talker_cli.training.batches import Batch, ClipBank
+from talker_cli.training.encoding import encoder_losses, encoder_rate, feature_deviation, feature_error, teacher_features
+from talker_cli.training.enhancer import Enhancer, upper_face_directions
+from talker_cli.training.features import FeatureCache, features_for
 from talker_cli.training.objective import LossWeights, SurfaceMetric, lip_gap_of
 from talker_cli.training.run import Average, OnProgress, Progress, RunFolder
 from talker_cli.training.stages import StageTable
 
 DEFAULT_STEPS = 8  # of student.safetensors, unless a distillation ends before
+ENCODER_STAGE = -1  # comes before the halvings, which are counted from 0
+ENCODER_DRAWS = MAX_TIMESTEP  # the stage that its draws are seeded with: no halving has that number
+DEVIATION_BATCHES = 4  # that the deviation of the teacher's features is taken over
+VALIDATION_BATCHES = 4
 
 
 @dataclass(frozen=True)
@@ -48,6 +62,15 @@ class DistillConfig:
         seed: of batches and noise.
         save_every: steps between states that a killed run resumes from.
         validation_clips: clips that each stage is measured on; 0 measures nothing.
+        encoder_width: width of the student's own audio encoder; None keeps the teacher's, or gives one of its features' width
+            to the student of a teacher with a pretrained encoder.
+        encoder_steps: optimiser steps of its stage.
+        encoder_learning_rate: peak of that stage's cosine, after a warm-up.
+        enhancer: weight of the personalizer enhancer: how much it counts that the student's upper face shows the identity's
+            manner of brows, lids and blinks; 0 leaves it out.
+
+    Raises:
+        InputError: a value is out of bounds.
     """
 
     steps: int = 8
@@ -62,6 +85,27 @@ class DistillConfig:
     seed: int = 0
     save_every: int = 200
     validation_clips: int = 4
+    encoder_width: int | None = None
+    encoder_steps: int = 3000
+    encoder_learning_rate: float = 1e-3
+    enhancer: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, low in (("encoder_width", 1), ("encoder_steps", 1), ("enhancer", 0)):
+            value = getattr(self, name)
+            if value is not None and value < low:
+                raise InputError(f"found {name} = {value}; expected {low} or more")
+
+    def settings(self) -> dict[str, float | None]:
+        """Return what changes the weights: a run that a version without the student's encoder and the enhancer began goes on.
+
+        Down to 8 steps, a run for 8 and one for fewer are the same; what is measured changes nothing.
+        """
+        settings = asdict(self) | {"steps": max(self.steps, DEFAULT_STEPS)}
+        unused = ["validation_clips"]
+        unused += ["encoder_width", "encoder_steps", "encoder_learning_rate"] if self.encoder_width is None else []
+        unused += [] if self.enhancer else ["enhancer"]
+        return {name: value for name, value in settings.items() if name not in unused}
 
 
 def stages(steps: int) -> list[int]:
@@ -93,19 +137,21 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
     Raises:
         InputError: the dataset cannot be used, the run folder holds another run, or the run went on from a student that
             is asked for and no longer there.
-        ModelError: there is no teacher.
+        ModelError: there is no teacher, or its pretrained encoder is gone or another.
         MachineError: no such device.
     """
     where = choose_device(device)
     halvings = stages(config.steps)
     original = load_model(model / "teacher.safetensors", "teacher")
-    settings = {"dataset": str(dataset_folder), "teacher": file_hash(model / "teacher.safetensors"), **asdict(config)}
-    # Down to 8 steps, a run for 8 and one for fewer are the same; what is measured changes no weights.
-    settings |= {"steps": max(config.steps, DEFAULT_STEPS)}
-    del settings["validation_clips"]
+    if original.config.audio_encoder != COMPACT and config.encoder_width is None:  # students carry a compact one, always
+        config = replace(config, encoder_width=original.config.feature_width)
+    settings = {"dataset": str(dataset_folder), "teacher": file_hash(model / "teacher.safetensors"), **config.settings()}
     run = RunFolder(model / "run-student", settings)
     dataset = Dataset(dataset_folder)
-    bank = ClipBank(dataset, "train", original.config)
+    cache = features_for(original.config, dataset, where)
+    if cache is not None:
+        cache.fill(on_progress)
+    bank = ClipBank(dataset, "train", original.config, cache)
     scale = original.config.guidance_scale if config.guidance_scale is None else config.guidance_scale
     metric = SurfaceMetric(dataset.rig.rig, original.deviation.numpy(), LossWeights()).to(where)
     measured = copy.deepcopy(original)
@@ -113,49 +159,66 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
     table = StageTable(run.folder, dataset, measured, config.validation_clips, where)
     gap_rows = torch.from_numpy(dataset.rig.rig.lip_gap_rows()).float().to(where)
 
-    teacher, student = original.to(where), copy.deepcopy(original).to(where)
-    student.denoiser.requires_grad_(True)
+    teacher, student = original.to(where), _student_of(original, config).to(where)
     average = Average(student, config.ema)
-    optimizer = torch.optim.AdamW(student.denoiser.parameters(), lr=config.learning_rate, weight_decay=0.0)
-    modules = {"teacher": teacher, "student": student, "average": average.module}
-    saved = run.load(modules, optimizer)
-    stage, first = (saved["stage"], saved["step"]) if saved else (0, 0)
+    modules: dict[str, nn.Module] = {"teacher": teacher, "student": student, "average": average.module}
+    enhancer = None
+    if config.enhancer:
+        enhancer = modules["enhancer"] = _enhancer_of(original, dataset.rig.rig, config).to(where)
+    halving = _Halving(teacher, student, bank, metric, gap_rows, config, scale, enhancer)
+    encoding = _Encoding(teacher, student, bank, metric, gap_rows, config, cache)
+    saved = run.load({}, None)  # which stage it is in says whose state the optimizer's is
+    stage, first = (saved["stage"], saved["step"]) if saved else (ENCODER_STAGE if config.encoder_width else 0, 0)
+    optimizer = _optimizer(student, enhancer, stage, config)
+    run.load(modules, optimizer)
 
     while stage < len(halvings):
-        count = halvings[stage]
-        total = config.last_stage_steps if count <= max(config.steps, DEFAULT_STEPS) else config.stage_steps
-        smoothed = 0.0
+        count = halvings[max(stage, 0)]
+        kept = count <= max(config.steps, DEFAULT_STEPS)
+        total = config.last_stage_steps if kept else config.stage_steps
+        name, label = str(count), f"{2 * count} to {count} steps"
+        if stage == ENCODER_STAGE:
+            total, name, label = config.encoder_steps, "encoder", "encoder"
+        learned = student.encoder if stage == ENCODER_STAGE else student.denoiser
+        smoothed: dict[str, float] = {}
         for step in range(first, total):
             for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate * (1 - step / total)
+                if stage == ENCODER_STAGE:
+                    group["lr"] = encoder_rate(step, total, config.encoder_learning_rate)
+                else:
+                    group["lr"] = config.learning_rate * (1 - step / total)
             with torch.autocast(where.type, torch.bfloat16, enabled=config.bf16):
-                guidance = scale if stage == 0 else 1.0
-                loss = _step_loss(teacher, student, bank, metric, gap_rows, config, (stage, step), count, guidance)
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(student.denoiser.parameters(), 1.0)
+                losses = encoding.losses(step) if stage == ENCODER_STAGE else halving.losses(stage, step, count)
+            torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(learned.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad()
             average.update(student, step)
-            smoothed = loss.item() if step == first else 0.98 * smoothed + 0.02 * loss.item()
+            for key, loss in losses.items():
+                smoothed[key] = loss.item() if step == first else 0.98 * smoothed[key] + 0.02 * loss.item()
             done = step + 1
             if done % config.save_every == 0 and done < total:
                 run.save(done, modules, optimizer, {"stage": stage})
-            on_progress(Progress(done, total, {"distillation": smoothed}, f"{2 * count} to {count} steps"))
-        run.log({"stage": str(count), "step": total, "distillation": round(smoothed, 6)})
-        # The averaged student is the next stage's teacher, and where its student starts.
-        teacher.load_state_dict(average.module.state_dict())
+            on_progress(Progress(done, total, dict(smoothed), label))
+        row = {key: round(loss, 6) for key, loss in smoothed.items()}
+        if stage == ENCODER_STAGE:
+            row |= encoding.validate(dataset, average.module)
+        run.log({"stage": name, "step": total, **row})
+        # The averaged student is where the next stage's starts; its denoiser is the next teacher's, which hears as it did.
         student.load_state_dict(average.module.state_dict())
-        average.module.config = student_config(original.config, count, config.noise_scale)
-        if count <= max(config.steps, DEFAULT_STEPS):
-            save_model(student_path(model, count, config.steps), average.module)
-        table.measure(average.module, count)
-        optimizer = torch.optim.AdamW(student.denoiser.parameters(), lr=config.learning_rate, weight_decay=0.0)
+        teacher.denoiser.load_state_dict(average.module.denoiser.state_dict())
+        if stage != ENCODER_STAGE:
+            average.module.config = student_config(original.config, count, config.noise_scale, config.encoder_width)
+            if kept:
+                save_model(student_path(model, count, config.steps), average.module)
+            table.measure(average.module, count)
         stage, first = stage + 1, 0
+        optimizer = _optimizer(student, enhancer, stage, config)
         run.save(0, modules, optimizer, {"stage": stage})
 
     path = student_path(model, config.steps, config.steps)
     if stage == len(halvings):  # a file that was deleted since comes back
-        average.module.config = student_config(original.config, config.steps, config.noise_scale)
+        average.module.config = student_config(original.config, config.steps, config.noise_scale, config.encoder_width)
         save_model(path, average.module)
     elif not path.is_file():
         raise InputError(
@@ -171,45 +234,157 @@ def student_path(model: Path, count: int, last: int) -> Path:
     return model / ("student.safetensors" if plain else f"student-{count}.safetensors")
 
 
-def student_config(teacher: ModelConfig, steps: int, noise_scale: float) -> ModelConfig:
+def student_config(teacher: ModelConfig, steps: int, noise_scale: float, encoder_width: int | None = None) -> ModelConfig:
     """Return the config of a student of `teacher` with `steps` evenly spaced timesteps; its guidance is baked in."""
     timesteps = tuple(MAX_TIMESTEP * (steps - index) // steps for index in range(steps))
-    return replace(teacher, kind="student", timesteps=timesteps, guidance_scale=1.0, noise_scale=noise_scale)
+    own = _with_encoder(teacher, encoder_width)
+    return replace(own, kind="student", timesteps=timesteps, guidance_scale=1.0, noise_scale=noise_scale)
 
 
-def _step_loss(
-    teacher: FaceDiffusion,
-    student: FaceDiffusion,
-    bank: ClipBank,
-    metric: SurfaceMetric,
-    gap_rows: Tensor,
-    config: DistillConfig,
-    position: tuple[int, int],
-    count: int,
-    guidance: float,
-) -> Tensor:
-    """Return the loss of one step: a function of the weights, the seed and `position` (stage, step), so that runs resume."""
-    rng = np.random.default_rng([config.seed, *position])
-    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-    batch = bank.batch(config.batch_frames, rng, augment=True)
-    mel = augment_mel(batch.mel, generator) if rng.random() < 0.7 else batch.mel
-    noise = torch.randn(batch.coefficients.shape, generator=generator)
-    where = gap_rows.device
-    batch, mel, noise = batch.to(where), mel.to(where), noise.to(where)
-    # The student's own timesteps, i / count with i from 1 to count, spread evenly over the batch.
-    size = len(batch.identity)
-    shuffled = torch.from_numpy(rng.permutation(size)).to(where)
-    t = ((shuffled * count // size + int(rng.integers(count))) % count + 1).float() / count
+def _with_encoder(teacher: ModelConfig, width: int | None) -> ModelConfig:
+    """Return the teacher's config with a compact encoder of this width; None keeps the teacher's own."""
+    if width is None:
+        return teacher
+    return replace(teacher, encoder_width=width, audio_encoder=COMPACT, pretrained_hash="", pretrained_width=0)
 
-    with torch.no_grad():
-        features = teacher.encoder(mel).float()  # the encoder is the teacher's, and stays as it is
-        style = teacher.personalizer.named(batch.identity)
-        x_t = add_noise(teacher.normalise(batch.coefficients), noise, t)
-        target = two_step_target(
-            lambda x, time: teacher.guided_x0(x, time, features, style, guidance).float(), x_t, t, 1.0 / count
-        )
-        gap = lip_gap_of(batch.coefficients, gap_rows)
-    predicted = student.predict_x0(x_t, t, features, style).float()
-    # Divided by sigma, the error of x0 is that of v: the weighting SNR + 1 of Salimans & Ho, section 4.
-    _, sigma = alpha_sigma(t[:, None, None])
-    return metric((predicted - target) / sigma, gap)
+
+def _student_of(teacher: FaceDiffusion, config: DistillConfig) -> FaceDiffusion:
+    """Return the network that a distillation starts with: the teacher's, with an encoder of its own if one is asked for."""
+    student = copy.deepcopy(teacher)
+    if config.encoder_width is not None:
+        student.config = _with_encoder(teacher.config, config.encoder_width)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            student.encoder = CompactEncoder(student.config).eval()
+    return student
+
+
+def _enhancer_of(teacher: FaceDiffusion, rig: Rig, config: DistillConfig) -> Enhancer:
+    directions = upper_face_directions(rig, teacher.deviation.numpy())
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return Enhancer(directions, teacher.config.style_width)
+
+
+def _optimizer(student: FaceDiffusion, enhancer: Enhancer | None, stage: int, config: DistillConfig) -> torch.optim.AdamW:
+    """Return the optimizer of a stage, with no state yet; what it does not move has no gradients."""
+    student.encoder.requires_grad_(stage == ENCODER_STAGE)
+    student.denoiser.requires_grad_(stage != ENCODER_STAGE)
+    parameters = list((student.encoder if stage == ENCODER_STAGE else student.denoiser).parameters())
+    if enhancer is not None and stage != ENCODER_STAGE:
+        parameters += enhancer.parameters()
+    return torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=0.0)
+
+
+@dataclass
+class _Draw:
+    """The random part of a step: a function of the seed and the place (stage, step) alone, so that runs resume.
+
+    Args:
+        batch: of B crops.
+        mel: (B, T * mels_per_frame, bands), augmented or not.
+        noise: (B, T, K).
+        rng: for what else a stage draws.
+    """
+
+    batch: Batch
+    mel: Tensor
+    noise: Tensor
+    rng: np.random.Generator
+
+    @classmethod
+    def at(cls, bank: ClipBank, config: DistillConfig, place: tuple[int, int], where: torch.device) -> "_Draw":
+        rng = np.random.default_rng([config.seed, *place])
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        batch = bank.batch(config.batch_frames, rng, augment=True)
+        mel = augment_mel(batch.mel, generator) if rng.random() < 0.7 else batch.mel
+        noise = torch.randn(batch.coefficients.shape, generator=generator)
+        return cls(batch.to(where), mel.to(where), noise.to(where), rng)
+
+
+@dataclass
+class _Encoding:
+    """The stage in which the student's encoder learns from the teacher's."""
+
+    teacher: FaceDiffusion
+    student: FaceDiffusion
+    bank: ClipBank
+    metric: SurfaceMetric
+    gap_rows: Tensor
+    config: DistillConfig
+    cache: FeatureCache | None
+
+    @cached_property
+    def deviation(self) -> Tensor:
+        """(D,) of the teacher's features, the same in every resumed run."""
+        return feature_deviation(torch.cat([wanted.flatten(0, 1) for _, wanted in self._clean(self.bank, DEVIATION_BATCHES)]))
+
+    def _clean(self, bank: ClipBank, count: int) -> list[tuple[Batch, Tensor]]:
+        """Return batches without augmentation, and the teacher's features (B, T, D) of them."""
+        found = []
+        for index in range(count):
+            rng = np.random.default_rng([self.config.seed, ENCODER_DRAWS, index])
+            batch = bank.batch(self.config.batch_frames, rng, augment=False).to(self.gap_rows.device)
+            found.append((batch, teacher_features(self.teacher, batch, batch.mel)))
+        return found
+
+    def losses(self, step: int) -> dict[str, Tensor]:
+        draw = _Draw.at(self.bank, self.config, (ENCODER_DRAWS, step), self.gap_rows.device)
+        size = len(draw.batch.identity)
+        spread = (draw.rng.permutation(size) + draw.rng.random()) / size
+        t = torch.from_numpy(spread).float().clamp(min=1 / MAX_TIMESTEP).to(self.gap_rows.device)
+        gap = lip_gap_of(draw.batch.coefficients, self.gap_rows)
+        return encoder_losses(self.teacher, self.student, draw.batch, draw.mel, draw.noise, t, self.deviation, self.metric, gap)
+
+    @torch.no_grad()
+    def validate(self, dataset: Dataset, student: FaceDiffusion) -> dict[str, float]:
+        """Return the error of the features on the validation split, if there is one."""
+        if not dataset.clips("validation"):
+            return {}
+        batches = self._clean(ClipBank(dataset, "validation", self.teacher.config, self.cache), VALIDATION_BATCHES)
+        errors = [feature_error(student.encoder(batch.mel), wanted, self.deviation).item() for batch, wanted in batches]
+        return {"validation_features": round(float(np.mean(errors)), 6)}
+
+
+@dataclass
+class _Halving:
+    """The stages in which one step of the student learns to land where two of the teacher's do."""
+
+    teacher: FaceDiffusion
+    student: FaceDiffusion
+    bank: ClipBank
+    metric: SurfaceMetric
+    gap_rows: Tensor
+    config: DistillConfig
+    guidance_scale: float
+    enhancer: Enhancer | None
+
+    def losses(self, stage: int, step: int, count: int) -> dict[str, Tensor]:
+        """Return the losses of a step of the halving to `count` steps, by name; their sum is what falls."""
+        where = self.gap_rows.device
+        draw = _Draw.at(self.bank, self.config, (stage, step), where)
+        batch, rng = draw.batch, draw.rng
+        guidance = self.guidance_scale if stage == 0 else 1.0
+        # The student's own timesteps, i / count with i from 1 to count, spread evenly over the batch.
+        size = len(batch.identity)
+        shuffled = torch.from_numpy(rng.permutation(size)).to(where)
+        t = ((shuffled * count // size + int(rng.integers(count))) % count + 1).float() / count
+
+        teacher, student = self.teacher, self.student
+        with torch.no_grad():
+            wanted = teacher_features(teacher, batch, draw.mel)
+            features = wanted if self.config.encoder_width is None else student.encoder(draw.mel).float()
+            style = teacher.personalizer.named(batch.identity)
+            x_t = add_noise(teacher.normalise(batch.coefficients), draw.noise, t)
+            target = two_step_target(
+                lambda x, time: teacher.guided_x0(x, time, wanted, style, guidance).float(), x_t, t, 1.0 / count
+            )
+            gap = lip_gap_of(batch.coefficients, self.gap_rows)
+        predicted = student.predict_x0(x_t, t, features, style).float()
+        # Divided by sigma, the error of x0 is that of v: the weighting SNR + 1 of Salimans & Ho, section 4.
+        _, sigma = alpha_sigma(t[:, None, None])
+        losses = {"distillation": self.metric((predicted - target) / sigma, gap)}
+        if self.enhancer is not None:
+            shown, reader = self.enhancer.losses(predicted, target, teacher.personalizer, batch.identity)
+            losses |= {"enhancer": self.config.enhancer * shown, "reader": reader}
+        return losses

@@ -12,13 +12,14 @@ frames that follow are continued from it: no seam there either.
 
 from collections.abc import Callable
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from talker_cli.model.audio_encoder import WINDOW, log_mel
-from talker_cli.model.config import SAMPLE_RATE
+from talker_cli.model.config import SAMPLE_RATE, ModelConfig
 from talker_cli.model.diffusion import Sampler, frame_noise
 from talker_cli.model.network import FaceDiffusion
 
@@ -60,6 +61,62 @@ class Track:
         return dropped
 
 
+class Ear(Protocol):
+    """What makes of the speech what the network's encoder reads, for any frames, as the speech comes in."""
+
+    def push(self, speech: np.ndarray) -> None:
+        """Hear more (S,) float32."""
+
+    def finish(self) -> None:
+        """Hear that there is no more."""
+
+    def ready(self) -> int:
+        """Return how many frames it can tell all about."""
+
+    def inputs(self, first: int, end: int) -> Tensor:
+        """Return what the encoder reads for frames first … end - 1, a batch of one."""
+
+    def forget(self, before: int) -> None:
+        """Drop what only frames before frame `before` need."""
+
+
+class MelEar:
+    """Log-mel columns, for the compact encoder.
+
+    Args:
+        config: bands, columns and rate.
+        device: where they are wanted.
+    """
+
+    def __init__(self, config: ModelConfig, device: torch.device) -> None:
+        self._config, self._device = config, device
+        self._frame = SAMPLE_RATE / config.fps  # samples
+        self.speech, self._offset = np.zeros(0, np.float32), 0
+
+    def push(self, speech: np.ndarray) -> None:
+        """Hear more (S,) float32."""
+        self.speech = np.concatenate([self.speech, speech])
+
+    def finish(self) -> None:
+        """Hear that there is no more: what follows is taken as silent."""
+
+    def ready(self) -> int:
+        """Return how many frames have all their columns in what was heard."""
+        samples = self._offset + len(self.speech)
+        return max(0, int((samples - WINDOW // 2 - 1) / self._frame + 0.5 + 0.5 / self._config.mels_per_frame))
+
+    def inputs(self, first: int, end: int) -> Tensor:
+        """Return the log-mel columns (1, T * mels_per_frame, bands) of frames first … end - 1."""
+        heard = torch.from_numpy(self.speech)[None].to(self._device)
+        return log_mel(heard, end - first, self._config, first=first, offset=self._offset)
+
+    def forget(self, before: int) -> None:
+        """Drop the samples that only frames before frame `before` need."""
+        count = int((before - 0.5) * self._frame) - WINDOW - self._offset
+        if count > 0:
+            self.speech, self._offset = self.speech[count:].copy(), self._offset + count
+
+
 class MotionStream:
     """One recording on its way from speech to coefficients.
 
@@ -67,6 +124,7 @@ class MotionStream:
         network: teacher or student, where it should run.
         sampler: its steps.
         style: (1, S) who speaks, and how.
+        ear: hears for the network's encoder.
         seed: of the noise.
         guidance: scale, 1 = off.
         style_guidance: of the style alone; None is `guidance`.
@@ -80,6 +138,7 @@ class MotionStream:
         network: FaceDiffusion,
         sampler: Sampler,
         style: Tensor,
+        ear: Ear,
         *,
         seed: int = 0,
         guidance: float = 1.0,
@@ -93,7 +152,7 @@ class MotionStream:
         self._look_ahead, self._chunk, self._on_frames = look_ahead, chunk, on_frames
         self.samples = 0  # heard so far
         self._frames = 0  # that went into the network
-        self._speech, self._offset = np.zeros(0, np.float32), 0
+        self._ear = ear
         self._features = Track(self.config.feature_width, style.device)
         # x after the first step, the second, …; after the last it is the motion.
         self._states = [Track(len(self.config.names), style.device) for _ in sampler.timesteps]
@@ -111,7 +170,7 @@ class MotionStream:
         block = max(1, int(frames * SAMPLE_RATE / self.config.fps))
         for start in range(0, len(speech), block):
             piece = speech[start : start + block]
-            self._speech = np.concatenate([self._speech, piece])
+            self._ear.push(piece)
             self.samples += len(piece)
             if self._audible() - self._frames >= self._chunk:
                 made.append(self._advance(self._audible(), last=False))
@@ -119,13 +178,12 @@ class MotionStream:
 
     def finish(self) -> np.ndarray:
         """Return the coefficients (T, K) of the frames that still waited: the speech is over."""
+        self._ear.finish()
         return self._advance(self.frames_heard, last=True)
 
     def _audible(self) -> int:
-        """Return how many frames have all their spectrogram columns in what was heard."""
-        frame = SAMPLE_RATE / self.config.fps
-        columns = (self.samples - WINDOW // 2 - 1) / frame + 0.5 + 0.5 / self.config.mels_per_frame
-        return max(0, min(int(columns), self.frames_heard))
+        """Return how many frames can be made of what was heard."""
+        return min(self._ear.ready(), self.frames_heard)
 
     @torch.inference_mode()
     def _advance(self, known: int, *, last: bool) -> np.ndarray:
@@ -138,7 +196,7 @@ class MotionStream:
         self._frames = known
         halo = self.config.encoder_halo
         known = self._run(self._features, halo, known, last, self._encode)
-        self._forget_speech(self._features.end - halo)
+        self._ear.forget(self._features.end - halo)
         halo = self.config.denoiser_halo
         for index, state in enumerate(self._states):
             known = self._run(state, halo, known, last, partial(self._denoise, index))
@@ -166,8 +224,7 @@ class MotionStream:
 
     def _encode(self, first: int, end: int) -> Tensor:
         """Return speech features (1, end - first, D) of frames first … end."""
-        heard = torch.from_numpy(self._speech)[None].to(self._style.device)
-        return self.network.encoder(log_mel(heard, end - first, self.config, first=first, offset=self._offset))
+        return self.network.encoder(self._ear.inputs(first, end))
 
     def _denoise(self, index: int, first: int, end: int) -> Tensor:
         """Return frames first … end of x, (1, end - first, K), after step `index`."""
@@ -180,9 +237,3 @@ class MotionStream:
     def _noise(self, index: int, first: int, end: int) -> Tensor:
         """Return the Gaussian noise (1, end - first, K) that belongs to these frames at this step."""
         return frame_noise(self._seed, end - first, len(self.config.names), index, first).to(self._style.device)
-
-    def _forget_speech(self, before: int) -> None:
-        """Drop the samples that only frames before frame `before` need."""
-        count = int((before - 0.5) * SAMPLE_RATE / self.config.fps) - WINDOW - self._offset
-        if count > 0:
-            self._speech, self._offset = self._speech[count:].copy(), self._offset + count

@@ -21,6 +21,7 @@ from talker_cli.animate import Animator
 from talker_cli.audio import SAMPLE_RATE
 from talker_cli.errors import InputError, OutputError
 from talker_cli.identities import Manner
+from talker_cli.model.config import COMPACT
 from talker_cli.rig import ARKIT_NAMES
 
 READ = 1 << 16  # bytes at a time, at most: a pipe gives what it has
@@ -269,6 +270,20 @@ def run_live(
         send(stream.push(part))
     send(stream.finish())
     return done
+
+
+def check_live(animator: Animator) -> None:
+    """Refuse a model that cannot follow sound as it comes in.
+
+    Raises:
+        InputError: it has a pretrained audio encoder.
+    """
+    config = animator.network.config
+    if config.audio_encoder != COMPACT:
+        raise InputError(
+            f"found --stream with a {config.kind} that hears by {config.audio_encoder}, which has to know seconds of what "
+            "follows; expected a student; distil one (talker distill), and leave --steps out"
+        )
 
 
 def check_live_link(animator: Animator) -> None:

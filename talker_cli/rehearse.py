@@ -7,11 +7,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from talker_cli.data.prepared import Dataset
+from talker_cli.model.config import COMPACT, SAMPLE_RATE
+from talker_cli.model.pretrained import CORE, MARGIN, describe, load_encoder
 from talker_cli.train import TrainConfig, Trainer, make_accelerator, with_architecture
+from talker_cli.training.features import FeatureCache
 
 WARM_UP = 3  # steps: the first ones allocate and choose algorithms
 LEAST_STEPS, LEAST_SECONDS = 5, 4.0  # to measure
@@ -22,13 +26,15 @@ class Rehearsal:
     """What a training is going to take.
 
     Args:
-        parameters: how many, by part; "training" are those of the heads that only training needs.
+        parameters: how many, by part; "training" are those of the heads that only training needs, "pretrained" those of an
+            audio encoder that is not trained.
         memory_bytes: at most, of the process, or of the GPU's memory where it runs on one.
         device: "cpu" or "cuda".
         processes: how many share a batch.
         steps: of the whole training.
         steps_per_second: measured.
-        seconds: of the whole training, its validations included.
+        encoding_seconds: that a pretrained encoder will take over the recordings whose features are not there yet.
+        seconds: of the whole training, its validations and the encoding included.
     """
 
     parameters: dict[str, int]
@@ -37,11 +43,20 @@ class Rehearsal:
     processes: int
     steps: int
     steps_per_second: float
+    encoding_seconds: float
     seconds: float
 
     def row(self) -> dict[str, Any]:
         """Return it as JSON-able values."""
         return asdict(self)
+
+
+class _BlankFeatures(FeatureCache):
+    """Zeros for what is not there yet: a step takes as long with them."""
+
+    def read(self, recording: str) -> np.ndarray:
+        """Return the features (T, W) float16 of a recording's frames, or zeros."""
+        return super().read(recording) if self.has(recording) else np.zeros(self.shape(recording), np.float16)
 
 
 def rehearse(dataset_folder: Path, config: TrainConfig, *, device: str = "auto") -> Rehearsal:
@@ -52,11 +67,17 @@ def rehearse(dataset_folder: Path, config: TrainConfig, *, device: str = "auto")
 
     Raises:
         InputError: the dataset cannot be trained on.
+        ModelError: the audio encoder cannot be used.
         MachineError: no such device.
     """
-    config = with_architecture(config)
+    config, dataset = with_architecture(config), Dataset(dataset_folder)
     accelerator = make_accelerator(config, device)
-    trainer = Trainer(Dataset(dataset_folder), config, accelerator, rig="")
+    cache, pretrained, encoding = None, 0, 0.0
+    if config.model.audio_encoder != COMPACT:
+        cache = _BlankFeatures(dataset, describe(config.model.audio_encoder), accelerator.device)
+        pretrained, rate = _time_encoder(cache, accelerator.device)
+        encoding = sum(map(dataset.seconds, cache.missing())) / rate / accelerator.num_processes
+    trainer = Trainer(dataset, config, accelerator, rig="", cache=cache)
     for step in range(WARM_UP):
         trainer.step(step)
     started, step = time.perf_counter(), WARM_UP
@@ -75,6 +96,8 @@ def rehearse(dataset_folder: Path, config: TrainConfig, *, device: str = "auto")
     parts = {"encoder": network.encoder, "personalizer": network.personalizer, "denoiser": network.denoiser}
     parameters = {name: _count(part) for name, part in parts.items()}
     parameters["training"] = _count(trainer.objective) - _count(network)
+    if cache is not None:
+        parameters["pretrained"] = pretrained
     cuda = accelerator.device.type == "cuda"
     memory = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     accelerator.end_training()
@@ -85,8 +108,20 @@ def rehearse(dataset_folder: Path, config: TrainConfig, *, device: str = "auto")
         accelerator.num_processes,
         config.steps,
         rate,
-        config.steps / rate + math.ceil(config.steps / config.validate_every) * validation,
+        encoding,
+        encoding + config.steps / rate + math.ceil(config.steps / config.validate_every) * validation,
     )
+
+
+def _time_encoder(cache: FeatureCache, device: torch.device) -> tuple[int, float]:
+    """Return a pretrained encoder's parameters, and how many seconds of sound it hears in one."""
+    encoder = load_encoder(cache.encoder, device)
+    window = np.random.default_rng(0).normal(0.0, 0.1, (CORE + 2 * MARGIN) * cache.encoder.stride).astype(np.float32)
+    for _ in range(2):  # the first time to warm up
+        started = time.perf_counter()
+        encoder.window(window).cpu()
+        passed = time.perf_counter() - started
+    return encoder.parameters, CORE * cache.encoder.stride / SAMPLE_RATE / passed
 
 
 def _count(module: nn.Module) -> int:

@@ -17,13 +17,15 @@ from talker_cli.errors import InputError, MachineError
 from talker_cli.files import file_hash
 from talker_cli.model.audio_encoder import DROPOUT
 from talker_cli.model.checkpoint import load_model, read_config, save_model
-from talker_cli.model.config import Architecture, ModelConfig
+from talker_cli.model.config import COMPACT, Architecture, ModelConfig
 from talker_cli.model.device import choose_device
 from talker_cli.model.folder import model_folder
 from talker_cli.model.network import FaceDiffusion
+from talker_cli.model.pretrained import describe, resolved, verified
 from talker_cli.rig import save_rig
 from talker_cli.training.augment import augment_mel
 from talker_cli.training.batches import Batch, ClipBank, Part
+from talker_cli.training.features import FeatureCache
 from talker_cli.training.objective import Draw, LossWeights, Objective
 from talker_cli.training.run import Average, OnProgress, Progress, RunFolder
 from talker_cli.training.settings import tables_of
@@ -58,7 +60,7 @@ class TrainConfig:
         save_every: steps between states that a killed run resumes from.
         validate_every: steps between validation losses.
         loss: how much each loss counts.
-        model: the architecture; with `start`, that model's counts.
+        model: the architecture, the audio encoder among it; with `start`, that model's counts.
 
     Raises:
         InputError: a value is out of bounds.
@@ -126,20 +128,32 @@ def train(
 
     Raises:
         InputError: the dataset cannot be trained on, or `output` holds another run.
+        ModelError: the audio encoder, or the teacher to start from, cannot be used.
         MachineError: no such device, or what `log_with` names is not installed.
     """
     dataset = Dataset(dataset_folder)
     config = with_architecture(config)
     if log_with is not None and find_spec(log_with) is None:
         raise MachineError(f"{log_with} is not installed; --log-with needs it; run: pip install 'talker-cli[{log_with}]'")
+    encoder = None if config.model.audio_encoder == COMPACT else describe(config.model.audio_encoder)
     output.mkdir(parents=True, exist_ok=True)
     run = RunFolder(output / "run-teacher", {"dataset": str(dataset_folder), **tables_of(config, "train")})
+    begun = run.load({}, None)
+    if encoder is not None and begun and begun["pretrained_hash"] != encoder.hash:
+        raise InputError(
+            f"{run.folder} holds a run whose audio encoder had other weights than {encoder.name} has now; put them back to "
+            "resume it, or give another -o"
+        )
     accelerator = make_accelerator(config, device, log_with, run.folder)
     rig_path = output / "rig.safetensors"
     if accelerator.is_main_process:
         save_rig(rig_path, dataset.rig)
     accelerator.wait_for_everyone()
-    trainer = Trainer(dataset, config, accelerator, file_hash(rig_path), run)
+    cache = None if encoder is None else FeatureCache(dataset, encoder, accelerator.device)
+    if cache is not None:
+        cache.fill(on_progress, accelerator.process_index, accelerator.num_processes)
+        accelerator.wait_for_everyone()
+    trainer = Trainer(dataset, config, accelerator, file_hash(rig_path), run, cache)
     accelerator.init_trackers("tensorboard", init_kwargs={log_with: {"purge_step": trainer.first + 1}} if log_with else {})
 
     smoothed = trainer.smoothed
@@ -157,7 +171,8 @@ def train(
             accelerator.log(scores, step=done)
             smoothed["validation"] = scores["validation"]
         if done % config.save_every == 0 or done == config.steps:
-            run.save(done, trainer.modules, trainer.optimizer.optimizer, {"smoothed": smoothed})
+            heard = {} if encoder is None else {"pretrained_hash": encoder.hash}
+            run.save(done, trainer.modules, trainer.optimizer.optimizer, {"smoothed": smoothed, **heard})
         if preview_every and (done % preview_every == 0 or done == config.steps):
             on_preview(trainer.average.module, done)
         on_progress(Progress(done, config.steps, dict(smoothed), "teacher"))
@@ -173,13 +188,19 @@ def train(
 def with_architecture(config: TrainConfig) -> TrainConfig:
     """Return the config with the architecture that counts: that of the model to start from, if there is one.
 
+    A pretrained encoder's folder is named as it is found from everywhere.
+
     Raises:
-        InputError: another one is asked for.
-        ModelError: there is no teacher to start from.
+        InputError: another one is asked for, or there is no such audio encoder.
+        ModelError: there is no teacher to start from, or its pretrained encoder is gone or another by now.
     """
+    config = replace(config, model=replace(config.model, audio_encoder=resolved(config.model.audio_encoder)))
     if config.start is None:
         return config
-    found = Architecture.of(read_config(model_folder(config.start) / "teacher.safetensors", "teacher"))
+    teacher = read_config(model_folder(config.start) / "teacher.safetensors", "teacher")
+    if teacher.audio_encoder != COMPACT:
+        verified(teacher)
+    found = Architecture.of(teacher)
     if config.model not in (found, Architecture()):
         names = [name for name, value in asdict(config.model).items() if value != getattr(found, name)]
         raise InputError(
@@ -219,14 +240,16 @@ class Trainer:
         accelerator: see `make_accelerator`.
         rig: SHA-256 of the rig file that the model goes with.
         run: a folder whose state is gone on from, if it has one.
+        cache: the features of the config's pretrained encoder, if it has one.
 
     Raises:
         InputError: the dataset cannot be trained on, or a batch has fewer crops than there are processes.
     """
 
     def __init__(
-        self, dataset: Dataset, config: TrainConfig, accelerator: Accelerator, rig: str, run: RunFolder | None = None
-    ) -> None:
+        self, dataset: Dataset, config: TrainConfig, accelerator: Accelerator, rig: str, run: RunFolder | None = None,
+        cache: FeatureCache | None = None,
+    ) -> None:  # fmt: skip
         self.config, self.accelerator = config, accelerator
         torch.manual_seed(config.seed)
         model_config = ModelConfig(
@@ -236,9 +259,11 @@ class Trainer:
             identities=dataset.info.identities,
             fps=dataset.info.fps,
             guidance_scale=config.guidance_scale,
+            pretrained_hash=cache.encoder.hash if cache else "",
+            pretrained_width=cache.encoder.width if cache else 0,
             **asdict(config.model),
         )
-        self.bank = ClipBank(dataset, "train", model_config)
+        self.bank = ClipBank(dataset, "train", model_config, cache)
         if self.bank.crops(config.batch_frames) < accelerator.num_processes:
             raise InputError(
                 f"found {accelerator.num_processes} processes and batches of {self.bank.crops(config.batch_frames)} crops; "
@@ -263,7 +288,7 @@ class Trainer:
         self.smoothed: dict[str, float] = saved.get("smoothed", {}) if saved else {}
         self.average.module.to(accelerator.device)
         self._prepared, self.optimizer = accelerator.prepare(self.objective, optimizer)
-        held_out = ClipBank(dataset, "validation", model_config) if dataset.clips("validation") else None
+        held_out = ClipBank(dataset, "validation", model_config, cache) if dataset.clips("validation") else None
         self.validation = [] if held_out is None else _validation_batches(held_out, config.batch_frames)
 
     def step(self, step: int) -> dict[str, float]:

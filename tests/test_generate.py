@@ -8,7 +8,7 @@ import torch
 from test_model import small_network, speech
 
 from talker_cli.animate import Animator
-from talker_cli.generate import MotionStream
+from talker_cli.generate import MelEar, MotionStream
 from talker_cli.model.audio_encoder import log_mel
 from talker_cli.model.config import MAX_TIMESTEP
 from talker_cli.model.diffusion import Sampler, frame_noise, uniform_timesteps
@@ -28,6 +28,11 @@ def at_once(network: FaceDiffusion, sampler: Sampler, wave: np.ndarray, seed: in
             x0 = network.guided_x0(x, torch.full((1,), t), features, STYLE, guidance)
             x = sampler.step(index, x, x0, lambda index=index: frame_noise(seed, frames, 52, index + 1))
         return network.denormalise(x)[0].numpy()
+
+
+def ear(network: FaceDiffusion) -> MelEar:
+    """Return what hears for a network on the CPU."""
+    return MelEar(network.config, torch.device("cpu"))
 
 
 def in_parts(stream: MotionStream, wave: np.ndarray, sizes: tuple[int, ...]) -> list[np.ndarray]:
@@ -61,7 +66,7 @@ def test_parts_make_what_the_whole_makes(
     """Breaks if a frame depends on where chunks end: a seam. Any number of steps, with and without noise in between."""
     network = small_network(fps=fps, noise_scale=0.9)
     wave = speech(4.03)
-    stream = MotionStream(network, sampler, STYLE, seed=5, guidance=guidance, chunk=chunk)
+    stream = MotionStream(network, sampler, STYLE, ear(network), seed=5, guidance=guidance, chunk=chunk)
     made = in_parts(stream, wave, sizes)
     whole = at_once(network, sampler, wave, 5, guidance)
     assert np.concatenate(made).shape == whole.shape == (int(4.03 * fps), 52)
@@ -72,7 +77,7 @@ def test_parts_make_what_the_whole_makes(
 def test_motion_comes_while_the_speech_goes_on_and_memory_does_not_grow() -> None:
     """Breaks if an hour has to be heard before its first frame is there, or is kept behind its last."""
     network = small_network()
-    stream = MotionStream(network, STUDENT, STYLE, chunk=20)
+    stream = MotionStream(network, STUDENT, STYLE, heard := ear(network), chunk=20)
     halo = network.config.encoder_halo + 8 * network.config.denoiser_halo
     frames = 0
     for second in range(1, 21):
@@ -80,7 +85,7 @@ def test_motion_comes_while_the_speech_goes_on_and_memory_does_not_grow() -> Non
         assert frames >= 30 * second - halo - 20 - 1
         held = [stream._features, *stream._states]
         assert all(track.final.shape[1] <= halo + 30 + 20 for track in held)
-        assert len(stream._speech) < 16_000 * (halo + 30 + 20) / 30
+        assert len(heard.speech) < 16_000 * (halo + 30 + 20) / 30
     assert frames + len(stream.finish()) == 20 * 30
 
 
@@ -88,7 +93,7 @@ def test_live_frames_come_after_the_look_ahead_and_stay() -> None:
     """Breaks if a frame is late, or if what is sent live differs from what the same speech gives with all of it known."""
     network = small_network()
     wave = speech(3.0)
-    stream = MotionStream(network, STUDENT, STYLE, look_ahead=6, chunk=3)
+    stream = MotionStream(network, STUDENT, STYLE, ear(network), look_ahead=6, chunk=3)
     frames = 0
     for count, start in enumerate(range(0, len(wave), 1600), 1):
         frames += len(stream.push(wave[start : start + 1600]))
@@ -96,7 +101,7 @@ def test_live_frames_come_after_the_look_ahead_and_stay() -> None:
     assert frames + len(stream.finish()) == 90
     # With a look-ahead of the whole receptive field, live motion is the motion.
     reach = network.config.encoder_halo + 8 * network.config.denoiser_halo
-    stream = MotionStream(network, STUDENT, STYLE, look_ahead=reach, chunk=9)
+    stream = MotionStream(network, STUDENT, STYLE, ear(network), look_ahead=reach, chunk=9)
     live = np.concatenate(in_parts(stream, wave, (1600,)))
     assert np.abs(live - at_once(network, STUDENT, wave, 0, 1.0)).max() < 1e-4
 

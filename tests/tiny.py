@@ -26,8 +26,12 @@ def tiny_rig() -> RigFile:
     return RigFile(rig, people)
 
 
-def tiny_dataset(folder: Path) -> Path:
-    """Write a dataset whose mouth opens while its tone sounds; returns the folder."""
+def tiny_dataset(folder: Path, manners: bool = False) -> Path:
+    """Write a dataset whose mouth opens while its tone sounds; returns the folder.
+
+    With `manners`, each identity blinks at a rate, and swings its brows by a size, of its own, and all
+    open the mouth alike.
+    """
     rng = np.random.default_rng(1)
     recordings, clips, speech, motion = [], [], [], []
     for number in range(16):
@@ -46,7 +50,12 @@ def tiny_dataset(folder: Path) -> Path:
         instant = np.minimum((np.arange(frames) * 16_000 / 30).astype(int), samples - 1)
         for row, identity in enumerate(IDENTITIES):
             coefficients = np.full((frames, 52), 0.05, np.float32)
-            coefficients[:, ARKIT_NAMES.index("jawOpen")] = sounding[instant] * (0.2 + 0.05 * row)
+            coefficients[:, ARKIT_NAMES.index("jawOpen")] = sounding[instant] * (0.2 + 0.05 * row * (not manners))
+            if manners:
+                blink = (np.arange(frames) + number) % (6 + 5 * row) < 2
+                coefficients[:, [ARKIT_NAMES.index(f"eyeBlink{side}") for side in ("Left", "Right")]] += 0.8 * blink[:, None]
+                swing = 0.1 * (row % 2 + 1) * np.sin(0.3 * np.arange(frames) + number)
+                coefficients[:, ARKIT_NAMES.index("browInnerUp")] += swing
             name = f"tone{number:02}-{identity}"
             clips.append(Clip(name, f"tone{number:02}", identity, row == number % 4))
             motion.append((name, coefficients))

@@ -10,7 +10,6 @@ from torch import Tensor
 from talker_cli.animate import Animator
 from talker_cli.identities import Manner, on_sphere
 from talker_cli.metrics import lve
-from talker_cli.model.audio_encoder import log_mel
 from talker_cli.model.config import MAX_TIMESTEP, SAMPLE_RATE
 from talker_cli.model.diffusion import add_noise, alpha_sigma
 from talker_cli.rig import Rig
@@ -131,14 +130,11 @@ class _Crops:
     """Crops of takes: speech features (B, T, D) and coefficients (B, T, K)."""
 
     def __init__(self, animator: Animator, takes: list[Take]) -> None:
-        config, network = animator.network.config, animator.network
         self.length = min(CROP_FRAMES, *(len(take.coefficients) for take in takes))
         self.parts = []
         for take in takes:
-            frames = len(take.coefficients)
-            with torch.no_grad():
-                mel = log_mel(torch.from_numpy(take.sound)[None].to(animator.device), frames, config)
-                self.parts.append((network.encoder(mel)[0], torch.from_numpy(take.coefficients).float().to(animator.device)))
+            features = animator.speech_features(take.sound, len(take.coefficients))[0]
+            self.parts.append((features, torch.from_numpy(take.coefficients).float().to(animator.device)))
         frames_each = np.array([len(take.coefficients) for take in takes], dtype=np.float64)
         self.share = frames_each / frames_each.sum()
 

@@ -102,14 +102,14 @@ class ConvBlock(nn.Module):
 
 
 class SpectrogramStem(nn.Module):
-    """Log-mel columns (B, 4 T, bands) to one vector a frame (B, T, D), by convolutions over time and frequency.
+    """Log-mel columns (B, 4 T, bands) to one vector a frame (B, T, width), by convolutions over time and frequency.
 
     Weights shared along the frequency axis find a formant wherever a vocal tract of another length puts it, so voices that no
     training heard are read better than by a layer that knows every band apart (Abdel-Hamid et al. 2014).
     """
 
     # Kernels of an even number of columns, symmetric round the frame's instant, which lies between two columns.
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, width: int) -> None:
         super().__init__()
         if config.mels_per_frame != STEM_COLUMNS:
             raise ValueError(f"the stem reads {STEM_COLUMNS} columns a frame, not {config.mels_per_frame}")
@@ -120,14 +120,14 @@ class SpectrogramStem(nn.Module):
         for conv in (self.fine, self.middle, self.coarse):
             bands = (bands + 2 * int(conv.padding[1]) - conv.kernel_size[1]) // conv.stride[1] + 1
         self.norm = nn.LayerNorm(96 * bands)
-        self.out = nn.Linear(96 * bands, config.feature_width)
+        self.out = nn.Linear(96 * bands, width)
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Return (B, T, D)."""
+        """Return (B, T, width)."""
         x = mel[:, None].contiguous(memory_format=torch.channels_last)  # (B, 1, 4 T, bands)
         for conv in (self.fine, self.middle, self.coarse):
             x = F.gelu(conv(x))
-        return self.out(self.norm(x.permute(0, 2, 3, 1).flatten(2)))  # (B, T, bands' * 96) -> (B, T, D)
+        return self.out(self.norm(x.permute(0, 2, 3, 1).flatten(2)))  # (B, T, bands' * 96) -> (B, T, width)
 
 
 class CompactEncoder(nn.Module):
@@ -135,13 +135,34 @@ class CompactEncoder(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.stem = SpectrogramStem(config)
-        self.blocks = nn.ModuleList(ConvBlock(config.feature_width, dilation) for dilation in config.encoder_dilations)
+        width = config.feature_width if config.encoder_width is None else config.encoder_width
+        self.stem = SpectrogramStem(config, width)
+        self.blocks = nn.ModuleList(ConvBlock(width, dilation) for dilation in config.encoder_dilations)
+        # A narrower encoder ends with the features that the denoiser reads all the same.
+        self.widen = nn.Identity() if width == config.feature_width else nn.Linear(width, config.feature_width)
         self.norm = nn.LayerNorm(config.feature_width)
 
     def forward(self, mel: Tensor) -> Tensor:
         """Return speech features (B, T, D) of log-mel columns (B, T * mels_per_frame, bands)."""
-        x = self.stem(mel)  # (B, T, D)
+        x = self.stem(mel)  # (B, T, width)
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(self.widen(x))  # (B, T, width) -> (B, T, D)
+
+
+class PretrainedHead(nn.Module):
+    """A pretrained encoder's features to speech features: a layer a frame, and convolutions over time. All that is trained."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.norm_in = nn.LayerNorm(config.pretrained_width)
+        self.stem = nn.Linear(config.pretrained_width, config.feature_width)
+        self.blocks = nn.ModuleList(ConvBlock(config.feature_width, dilation) for dilation in config.encoder_dilations)
+        self.norm = nn.LayerNorm(config.feature_width)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return speech features (B, T, D) of a pretrained encoder's (B, T, W)."""
+        x = self.stem(self.norm_in(features))  # (B, T, D)
         for block in self.blocks:
             x = block(x)
         return self.norm(x)

@@ -7,7 +7,7 @@ import torch
 
 from talker_cli.errors import ModelError
 from talker_cli.files import ArrayFile, write_arrays
-from talker_cli.model.config import ModelConfig
+from talker_cli.model.config import COMPACT, ModelConfig
 from talker_cli.model.network import FaceDiffusion
 
 
@@ -32,6 +32,15 @@ def read_config(path: Path, kind: str) -> ModelConfig:
         ModelError: the file is missing, damaged, foreign, or the other kind.
     """
     return _config(ArrayFile(path, f"{kind} model"), kind)
+
+
+def hears_compact(folder: Path) -> bool:
+    """Say whether the teacher of a model folder has a compact audio encoder, and not a pretrained one.
+
+    Raises:
+        ModelError: there is no teacher.
+    """
+    return read_config(folder / "teacher.safetensors", "teacher").audio_encoder == COMPACT
 
 
 def _config(file: ArrayFile, kind: str) -> ModelConfig:

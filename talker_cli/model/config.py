@@ -7,6 +7,7 @@ from talker_cli.errors import InputError, ModelError
 
 SAMPLE_RATE = 16_000  # hertz
 PREDICTIONS = ("v", "x0", "regression")
+COMPACT = "compact"  # the audio encoder that is trained with the rest, on log-mel columns
 MAX_TIMESTEP = 256  # T of the teacher's full sampler, 2^8 so that it can be halved down to any power of two
 
 
@@ -20,10 +21,14 @@ class ModelConfig:
         names: the K coefficient names.
         identities: rows of the identity table.
         fps: frames a second of motion and of speech features.
+        audio_encoder: COMPACT, or the folder or hub name of a pretrained one, whose features a small head reads.
+        pretrained_hash: of a pretrained encoder's weights, as `pretrained.describe` gives it; "" for COMPACT.
+        pretrained_width: W of a pretrained encoder's features; 0 for COMPACT.
         mel_bands: bands of the log-mel spectrogram.
         mels_per_frame: spectrogram columns a motion frame.
         feature_width: D, width of the speech features.
         encoder_dilations: one encoder block each, in frames.
+        encoder_width: width inside the audio encoder, of a student that has its own; None is `feature_width`.
         style_width: S, width of a style vector.
         width: width of the denoiser.
         denoiser_dilations: one denoiser block each, in frames.
@@ -50,10 +55,18 @@ class ModelConfig:
     timesteps: tuple[int, ...] = ()
     guidance_scale: float = 1.0
     noise_scale: float = 1.0
+    audio_encoder: str = COMPACT
+    pretrained_hash: str = ""
+    pretrained_width: int = 0
+    encoder_width: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON-able values."""
-        return asdict(self)
+        fields = asdict(self)
+        # The same weights keep the bytes they had before there were such fields.
+        unused = [] if self.encoder_width is not None else ["encoder_width"]
+        unused += ["audio_encoder", "pretrained_hash", "pretrained_width"] if self.audio_encoder == COMPACT else []
+        return {name: value for name, value in fields.items() if name not in unused}
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "ModelConfig":
@@ -71,8 +84,9 @@ class ModelConfig:
     @property
     def encoder_halo(self) -> int:
         """Frames on either side of a frame whose speech its features depend on."""
-        # Two frames more for the stem, and one for the spectrogram windows that reach over their frame's borders.
-        return sum(self.encoder_dilations) + 3
+        # Two frames more for the stem, and one for the spectrogram windows that reach over their frame's borders; what a
+        # pretrained encoder looks at is not counted: its features are there before the network runs.
+        return sum(self.encoder_dilations) + (3 if self.audio_encoder == COMPACT else 0)
 
     @property
     def denoiser_halo(self) -> int:
@@ -90,9 +104,10 @@ class Architecture:
     """The part of a `ModelConfig` that a training chooses; what data and sampling say is left out. Fields as there.
 
     Raises:
-        InputError: a width or a dilation is under 1, or there is no such prediction.
+        InputError: a width or a dilation is under 1, no encoder is named, or there is no such prediction.
     """
 
+    audio_encoder: str = ModelConfig.audio_encoder
     feature_width: int = ModelConfig.feature_width
     encoder_dilations: tuple[int, ...] = ModelConfig.encoder_dilations
     style_width: int = ModelConfig.style_width
@@ -106,6 +121,9 @@ class Architecture:
             if field.name == "prediction":
                 if value not in PREDICTIONS:
                     raise InputError(f"found prediction = {value}; expected {' or '.join(PREDICTIONS)}")
+            elif field.name == "audio_encoder":
+                if not value:
+                    raise InputError(f"found no audio_encoder; expected {COMPACT}, or a pretrained one's folder or hub name")
             elif min(value if isinstance(value, tuple) else (value,), default=0) < 1:
                 raise InputError(f"found {field.name} = {value}; expected 1 or more")
 

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from talker_cli.model.audio_encoder import CompactEncoder
-from talker_cli.model.config import ModelConfig
+from talker_cli.model.audio_encoder import CompactEncoder, PretrainedHead
+from talker_cli.model.config import COMPACT, ModelConfig
 from talker_cli.model.denoiser import Denoiser
 from talker_cli.model.diffusion import alpha_sigma, x0_from_v
 from talker_cli.model.personalizer import Personalizer
@@ -23,7 +23,8 @@ class FaceDiffusion(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = CompactEncoder(config)
+        # Reads log-mel columns, or the features of the pretrained encoder that the config names.
+        self.encoder = CompactEncoder(config) if config.audio_encoder == COMPACT else PretrainedHead(config)
         self.personalizer = Personalizer(config)
         self.denoiser = Denoiser(config)
         self.register_buffer("mean", torch.zeros(len(config.names)))

@@ -3,6 +3,7 @@
 Several processes draw the same batch, and each trains on its part of it: how many there are changes nothing.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from talker_cli.data.prepared import Dataset
 from talker_cli.errors import InputError
 from talker_cli.model.audio_encoder import log_mel
 from talker_cli.model.config import ModelConfig
+from talker_cli.training.features import FeatureCache
 
 CROP_FRAMES = (128, 96, 64, 48, 32, 24)  # a crop takes the longest of these that its recording fills: no padding
 SPEED_RANGE = (0.87, 1.15)
@@ -30,6 +32,7 @@ class Batch:
         identity: (B,) rows of the identity table.
         voice_matched: (B,) bool, the audio tells of this identity.
         phones: (B, T) indices into the bank's phone list, UNKNOWN_PHONE where unknown.
+        features: (B, T, W) of a pretrained encoder; None where the network's is trained with the rest.
     """
 
     mel: Tensor
@@ -37,14 +40,19 @@ class Batch:
     identity: Tensor
     voice_matched: Tensor
     phones: Tensor
+    features: Tensor | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on `device`."""
-        return Batch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+        return self._each(lambda rows: rows.to(device))
 
     def rows(self, first: int, last: int) -> "Batch":
         """Return rows first … last - 1."""
-        return Batch(*(getattr(self, name)[first:last] for name in self.__dataclass_fields__))
+        return self._each(lambda rows: rows[first:last])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return Batch(**{name: change(value) for name, value in values.items() if value is not None})
 
 
 @dataclass(frozen=True)
@@ -83,23 +91,30 @@ class Part:
 
 @dataclass
 class _Entry:
-    """A recording in memory: (T * mels_per_frame, bands) float16, (T,) phones, and its clips."""
+    """A recording in memory: (T * mels_per_frame, bands) float16, (T,) phones, its clips, (T, W) float16 of an encoder."""
 
     mel: np.ndarray
     phones: np.ndarray
     motions: list[tuple[int, bool, np.ndarray]]  # identity row, voice_matched, (T, K) float16
     weight: float
     voice: str
+    features: np.ndarray | None
 
 
 class ClipBank:
     """A split of a dataset in memory, log-mel computed once.
 
+    Args:
+        dataset: prepared.
+        split: one of its splits.
+        config: of the model.
+        cache: the features that batches carry, where the model has a pretrained encoder.
+
     Raises:
         InputError: the split has no clip of at least the shortest crop.
     """
 
-    def __init__(self, dataset: Dataset, split: str, config: ModelConfig) -> None:
+    def __init__(self, dataset: Dataset, split: str, config: ModelConfig, cache: FeatureCache | None = None) -> None:
         self.phone_names = sorted({phone[0] for recording in dataset.info.recordings for phone in recording.phones})
         phone_index = {name: index for index, name in enumerate(self.phone_names)}
         self.mels_per_frame = config.mels_per_frame
@@ -121,7 +136,8 @@ class ClipBank:
             for symbol, start, end in recording.phones:
                 phones[int(np.ceil(start * config.fps)) : int(np.ceil(end * config.fps))] = phone_index[symbol]
             weight = frames * (HUMAN_WEIGHT if recording.human else 1.0)
-            self.buckets[bucket].append(_Entry(mel, phones, motions, weight, recording.voice))
+            features = None if cache is None else cache.read(name)
+            self.buckets[bucket].append(_Entry(mel, phones, motions, weight, recording.voice, features))
         self.buckets = {frames: entries for frames, entries in self.buckets.items() if entries}
         if not self.buckets:
             raise InputError(
@@ -155,7 +171,7 @@ class ClipBank:
         entries = self.buckets[frames]
         count = max(2, frames_in_batch // frames)
         chosen = rng.choice(len(entries), size=count, p=self._entry_share[frames])
-        mels, coefficients, phones, identities, matched = [], [], [], [], []
+        mels, coefficients, phones, identities, matched, features = [], [], [], [], [], []
         for index in chosen:
             entry = entries[index]
             own = [motion for motion in entry.motions if motion[1]]
@@ -172,6 +188,8 @@ class ClipBank:
                 mels.append(entry.mel[columns].astype(np.float32))
                 coefficients.append(motion[at].astype(np.float32))
                 phones.append(entry.phones[at])
+                if entry.features is not None:
+                    features.append(entry.features[at].astype(np.float32))
             else:
                 position = start + np.arange(frames) * speed
                 coefficients.append(_interpolate(motion, position))
@@ -180,6 +198,8 @@ class ClipBank:
                 column = (np.arange(frames * self.mels_per_frame) + 0.5) / self.mels_per_frame - 0.5
                 column = (start + column * speed + 0.5) * self.mels_per_frame - 0.5
                 mels.append(_interpolate(entry.mel, column))
+                if entry.features is not None:
+                    features.append(_interpolate(entry.features, position))
             identities.append(identity)
             matched.append(voice_matched)
         return Batch(
@@ -188,6 +208,7 @@ class ClipBank:
             torch.tensor(identities),
             torch.tensor(matched),
             torch.from_numpy(np.stack(phones)),
+            torch.from_numpy(np.stack(features)) if features else None,
         )
 
 

@@ -150,12 +150,12 @@ class Objective(nn.Module):
 
         Args:
             batch: the process's rows of it.
-            mel: the batch's, augmented.
+            mel: the batch's, augmented; a pretrained encoder's features are not.
             draw: for these rows.
             part: which rows they are.
         """
         network = self.network
-        features = network.encoder(mel)  # (B, T, D)
+        features = network.encoder(mel if batch.features is None else batch.features)  # (B, T, D)
         x0 = network.normalise(batch.coefficients)
         gap = lip_gap_of(batch.coefficients, self.raw_gap_rows)
 
