@@ -56,7 +56,7 @@ def find_recordings(sources: Sequence[str]) -> list[tuple[Path, str]]:
     for source in sources:
         path = Path(source)
         if path.is_dir():
-            inside = sorted(each for each in path.rglob("*") if each.suffix.lower() in SUFFIXES and each.is_file())
+            inside = sorted(each for each in path.rglob("*") if _is_recording(each))
             if not inside:
                 raise InputError(f"found no recording in {path}; expected wav, flac, mp3, m4a, mp4, …; give another folder")
             found |= {each: str(each.relative_to(path).with_suffix("")) for each in inside if each not in found}
@@ -117,18 +117,25 @@ def takes(jobs: Sequence[Job], samples: int) -> list[Job]:
     ]
 
 
-def check_jobs(jobs: Sequence[Job]) -> None:
+def check_jobs(jobs: Sequence[Job], manifest: Path | None = None) -> None:
     """Refuse jobs that would overwrite each other, or what they read.
 
+    Args:
+        jobs: all of them.
+        manifest: that they come from, if they do.
+
     Raises:
-        OutputError: an unknown suffix, two jobs with one output, or an output that is a recording.
+        OutputError: an unknown suffix, two jobs with one output, or an output that is a recording or the manifest.
     """
     owner = {job.audio.resolve(): None for job in jobs}
+    read = None if manifest is None else manifest.resolve()
     written: dict[Path, Job] = {}
     for job in jobs:
         for output in job.outputs:
             for file in format_of(output).files(output):
                 place = file.resolve()
+                if place == read:
+                    raise OutputError(f"cannot write {output}: {file} is the manifest that is read; choose another output")
                 if place in owner:
                     raise OutputError(f"cannot write {output}: {file} is a recording that is read; choose another -o")
                 if place in written:
@@ -164,6 +171,11 @@ def spread(outputs: Sequence[Path], default: str) -> list[Path]:
                 f"found -o {output} for many recordings; expected a folder, or {NAME} in it: -o '{NAME}{output.suffix}'"
             )
     return spread_out
+
+
+def _is_recording(path: Path) -> bool:
+    """Say whether a file in a folder is named like a recording; hidden ones are other programs', as macOS' `._NAME.wav`."""
+    return path.suffix.lower() in SUFFIXES and path.name[0] != "." and path.is_file()
 
 
 def _is_pattern(source: str) -> bool:

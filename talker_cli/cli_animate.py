@@ -180,7 +180,7 @@ def _jobs(
         jobs = plan(find_recordings(sources) if many else [(Path(sources[0]), Path(sources[0]).stem)], identity, places, seed)
     jobs = takes(jobs, samples)
     if many:
-        check_jobs(jobs)
+        check_jobs(jobs, manifest)
     return jobs
 
 

@@ -1,5 +1,6 @@
 """What every command shares: the options that recur, the error boundary, notes and progress on stderr."""
 
+import errno
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -59,6 +60,11 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             return command(*args, **kwargs)
         except TalkerError as error:
             note(" ".join(str(error).split()))
+            raise typer.Exit(MISTAKE) from error
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            note(f"{error.filename}: a name of more than the 255 bytes that file systems allow; give a shorter one")
             raise typer.Exit(MISTAKE) from error
         except KeyboardInterrupt as error:
             note("interrupted; nothing was left half-written")

@@ -29,7 +29,7 @@ def animate_live(
     """
     from talker_cli.errors import InputError, OutputError
 
-    if list(sources) != ["-"] or sys.stdin.isatty():
+    if list(sources) != ["-"] or sys.stdin is None or sys.stdin.isatty():
         raise InputError(
             "found --stream without sound on stdin; expected it: arecord -f S16_LE -r 16000 | talker animate - --stream"
         )

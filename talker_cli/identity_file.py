@@ -16,6 +16,7 @@ SUFFIX = ".safetensors"
 NAME = re.compile(r"[^\W_][\w.\-]{0,99}")
 RESERVED = ("auto",)  # --identity gives it another meaning
 FORMAT = 1
+MOST_BYTES = 180  # of a name: file systems allow 255 for a file's, and temporary ones are longer
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,8 @@ def check_name(name: str) -> str:
         IdentityError: it is empty, reserved, or holds what `--identity` or a file name gives another meaning.
     """
     if NAME.fullmatch(name) and name not in RESERVED and not name.endswith(SUFFIX):
+        if len(name.encode()) > MOST_BYTES:
+            raise IdentityError(f"found the name '{name}'; expected {MOST_BYTES} bytes or fewer; choose a shorter --name")
         return name
     raise IdentityError(
         f"found the name '{name}'; expected letters, digits, '_', '-' and '.', a letter or digit first, and not 'auto'; "
@@ -94,7 +97,7 @@ def name_from(text: str) -> str:
     Raises:
         IdentityError: nothing of it can be used.
     """
-    return check_name(re.sub(r"[^\w.\-]+", "_", text).strip("_.-")[:100])
+    return check_name(re.sub(r"[^\w.\-]+", "_", text).strip("_.-")[:100].encode()[:MOST_BYTES].decode(errors="ignore"))
 
 
 def save_identity(path: Path, person: Enrolled) -> None:

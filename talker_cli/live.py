@@ -122,8 +122,13 @@ class Listener:
 
     def _exactly(self, count: int) -> bytes:
         data = b""
-        while len(data) < count and (more := os.read(self.descriptor, count - len(data))):
-            data += more
+        try:
+            while len(data) < count and (more := os.read(self.descriptor, count - len(data))):
+                data += more
+        except OSError as error:
+            raise InputError(
+                f"cannot read stdin ({error.strerror}); expected a pipe with sound; check what is before it"
+            ) from error
         return data
 
     def _queued(self, read: Callable[[], bytes], rest: bytes, dtype: str, channels: int, scale: float) -> Iterator[np.ndarray]:
@@ -219,7 +224,11 @@ class LiveLink:
         now = time.monotonic()
         self._start = now - frame / self._fps if self._start is None else self._start
         time.sleep(max(0.0, self._start + frame / self._fps - now))
-        self._socket.sendto(self.packet(frame, values), self._address)
+        try:
+            self._socket.sendto(self.packet(frame, values), self._address)
+        except OSError as error:
+            where = ":".join(map(str, self._address))
+            raise OutputError(f"cannot send to {where} ({error.strerror}); expected an address in reach; change -o") from error
 
     def packet(self, frame: int, values: np.ndarray) -> bytes:
         """Return a packet: version, device, subject, timecode, 52 curves in the order of Apple's list, nine rotations."""

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 from conftest import IDENTITY, Talker, spoken
 
+from talker_cli.batch import find_recordings
 from talker_cli.errors import InputError
 from talker_cli.retouch import smoothed, with_expression
 from talker_cli.rig import ARKIT_NAMES
@@ -128,3 +129,18 @@ def test_smoothing_is_a_gaussian_that_keeps_lines_still_and_its_deviation() -> N
     assert np.sqrt((after * (np.arange(61) - 30) ** 2).sum()) == pytest.approx(3, rel=0.05)
     with pytest.raises(InputError, match="--smooth -1"):
         smoothed(pulse, -1, 30.0)
+
+
+def test_hidden_files_are_no_recordings(tmp_path: Path) -> None:
+    """Breaks if what macOS leaves beside recordings, or a run that still writes, counts as one."""
+    for name in ("a.wav", "._a.wav", ".out-x1.mp4"):
+        (tmp_path / name).write_bytes(b"sound")
+    assert find_recordings([str(tmp_path)]) == [(tmp_path / "a.wav", "a")]
+
+
+def test_a_manifest_is_not_overwritten(invoke: Talker, clips: Path, model: Path) -> None:
+    """Breaks if a row's output takes the place of the manifest itself."""
+    text = "audio,output\na.wav,list.csv\n"
+    (clips / "list.csv").write_text(text)
+    assert "is the manifest" in invoke("animate", "--manifest", "clips/list.csv", "--model", model).mistake
+    assert (clips / "list.csv").read_text() == text

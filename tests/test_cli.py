@@ -328,3 +328,10 @@ def test_ctrl_c(motion: Path, tmp_path: Path) -> None:
     assert process.returncode == 130 and out == ""
     assert err == "talker: interrupted; nothing was left half-written\n"
     assert names(tmp_path) == before
+
+
+def test_names_longer_than_files_have(invoke: Talker, wav: Path) -> None:
+    """Breaks if a name that the file system refuses ends in a traceback."""
+    long = "x" * 300
+    for command in (("animate", f"{long}.wav"), ("animate", wav, "-o", f"{long}.npy"), ("enroll", long)):
+        assert "255 bytes" in invoke(*command).mistake

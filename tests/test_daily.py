@@ -17,8 +17,8 @@ import pytest
 import soundfile
 from conftest import IDENTITY, Talker, ffmpeg, spoken
 
-from talker_cli.errors import InputError
-from talker_cli.live import RAW, LiveLink, PcmFormat, parse_udp, read_header
+from talker_cli.errors import InputError, OutputError
+from talker_cli.live import RAW, Listener, LiveLink, PcmFormat, parse_udp, read_header
 from talker_cli.rig import RigFile
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
@@ -161,3 +161,22 @@ def test_packets_are_live_link_faces() -> None:
     values = np.array(struct.unpack("!61f", data[66:]))
     assert np.allclose(values[:52], np.linspace(0, 1, 52), atol=1e-6) and not values[52:].any()
     assert parse_udp("udp:/localhost:11111") == ("localhost", 11111) and parse_udp("out.npy") is None
+
+
+def test_a_pipe_that_is_none_is_a_mistake(tmp_path: Path) -> None:
+    """Breaks if a folder in place of a pipe, or no standard input at all, ends in a traceback."""
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with pytest.raises(InputError, match="cannot read stdin"):
+            next(Listener(descriptor).parts())
+    finally:
+        os.close(descriptor)
+    command = f'exec "{sys.executable}" -m talker_cli animate - --stream <&-'
+    ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert ran.returncode == 2 and "without sound on stdin" in ran.stderr, ran.stderr
+
+
+def test_an_address_out_of_reach_is_a_mistake() -> None:
+    """Breaks if packets that cannot be sent end in a traceback: the broadcast address needs a right that we do not ask for."""
+    with pytest.raises(OutputError, match=r"cannot send to 255\.255\.255\.255:11111"):
+        LiveLink("255.255.255.255", 11111, "face", 30.0).send(0, np.zeros(52, np.float32))

@@ -8,6 +8,7 @@ from conftest import IDENTITY, Talker
 from test_enroll import SPEECH, make_model, write
 
 from talker_cli.audio import load_speech
+from talker_cli.enrolment.fit import MOST_FRAMES, Take, _trimmed
 from talker_cli.enrolment.motion import read_coefficients
 from talker_cli.errors import InputError
 from talker_cli.export.livelink import write_csv
@@ -70,3 +71,10 @@ def test_the_style_is_found_again(invoke: Talker, head: RigFile, tmp_path: Path)
     (tmp_path / "clips" / "two.csv").write_text("Timecode,jawOpen\n")
     ran = invoke("enroll", tmp_path / "clips", "--name", "anna", "--replace", *rest)
     assert ran.code == 0 and "motion not used" in ran.err and "two.csv" in ran.err
+
+
+def test_an_hour_of_motion_is_cut() -> None:
+    """Breaks if one long take goes through the network whole: its activations would fill the memory."""
+    sound, coefficients = np.zeros(MOST_FRAMES * 2 * 16_000 // 30, np.float32), np.zeros((MOST_FRAMES * 2, 1), np.float32)
+    cut = _trimmed(Take("long", sound, coefficients), 30.0)
+    assert len(cut.coefficients) == MOST_FRAMES and len(cut.sound) == MOST_FRAMES * 16_000 // 30

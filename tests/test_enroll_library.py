@@ -10,7 +10,7 @@ import pytest
 from conftest import Talker
 
 from talker_cli.errors import IdentityError
-from talker_cli.identity_file import Enrolled, Face, load_identity, name_from, save_identity
+from talker_cli.identity_file import Enrolled, Face, check_name, load_identity, name_from, save_identity
 from talker_cli.library import Library, data_folder
 
 RECORD = {
@@ -121,3 +121,10 @@ def test_a_library_that_cannot_be_written(talker: Talker, tmp_path: Path) -> Non
         "cannot write to the identity library"
         in talker("identities", "import", "anna.safetensors", "--library", "/proc/library").mistake
     )
+
+
+def test_a_name_that_no_file_can_have_is_refused_before_the_work() -> None:
+    """Breaks if a long name in another script is found to be no file's name only when all recordings were heard."""
+    assert len(name_from("声" * 85).encode()) <= 180
+    with pytest.raises(IdentityError, match="180 bytes"):
+        check_name("声" * 61)

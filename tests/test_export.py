@@ -20,6 +20,7 @@ from talker_cli.export.arkit import arkit_coefficients, bounded_least_squares
 from talker_cli.export.credits import OWN_HEAD, copyright_of
 from talker_cli.export.gltf import Glb
 from talker_cli.export.performance import Performance
+from talker_cli.export.usd import write_usda
 from talker_cli.motion import read_motion, write_motion
 from talker_cli.render.materials import surface_of
 from talker_cli.rig import ARKIT_NAMES, Rig, load_rig
@@ -407,3 +408,9 @@ def test_arkit_curves_of_another_mesh_are_refused(own: Rig) -> None:
     with pytest.raises(InputError, match=r"choose another format than \.csv"):
         arkit_coefficients(Performance(np.zeros((2, 52), np.float32), rig, 30.0))
     assert copyright_of(rig) is None and copyright_of(own) == OWN_HEAD
+
+
+def test_a_long_seed_stays_a_whole_number_in_usd(own: Rig, tmp_path: Path) -> None:
+    """Breaks if a seed of more than ten digits is written with an exponent, which no reader of USD takes for a whole number."""
+    write_usda(Performance(np.zeros((1, 52), np.float32), own, 30.0, {"seed": 98_765_432_109}), tmp_path / "s.usda")
+    assert "int64 seed = 98765432109\n" in (tmp_path / "s.usda").read_text()

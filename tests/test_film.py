@@ -218,3 +218,10 @@ def test_a_film_that_is_too_big_for_the_place(tmp_path: Path) -> None:
     )  # fmt: skip
     assert "cannot write" in done.stdout and "the disk is full" in done.stdout, done
     assert not list(tmp_path.iterdir())
+
+
+def test_a_sheet_of_one_tall_picture(tmp_path: Path, ball: Rig) -> None:
+    """Breaks if a sheet wants more columns than it has pictures."""
+    take = Take(ball, np.zeros((1, 1), np.float32), 30.0)
+    render_sheet([take], tmp_path / "sheet.png", Shot((32, 256)), every=1.0)
+    assert Image.open(tmp_path / "sheet.png").size == (32, 256)

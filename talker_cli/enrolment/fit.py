@@ -82,8 +82,8 @@ def fit(animator: Animator, rig: Rig, style: np.ndarray, takes: Sequence[Take]) 
 
 
 def _trimmed(take: Take, fps: float) -> Take:
-    """Return the take cut to the shorter of its sound and its motion."""
-    frames = min(len(take.coefficients), int(len(take.sound) * fps / SAMPLE_RATE))
+    """Return the take cut to the shorter of its sound and its motion, and to as much as is learned from in all."""
+    frames = min(len(take.coefficients), int(len(take.sound) * fps / SAMPLE_RATE), MOST_FRAMES)
     return Take(take.path, take.sound[: int(np.ceil(frames * SAMPLE_RATE / fps))], take.coefficients[:frames])
 
 

@@ -43,8 +43,8 @@ def _lines(performance: Performance, path: Path) -> Iterator[str]:
     yield f'    defaultPrim = "Face"\n    doc = {_quoted(credits_of(rig))}'
     yield "    customLayerData = {"
     for key, value in performance.origin().items():
-        kind = "string" if isinstance(value, str) else "int" if isinstance(value, int) else "double"
-        shown = _quoted(value) if isinstance(value, str) else f"{value:.10g}"
+        kind = "string" if isinstance(value, str) else "int64" if isinstance(value, int) else "double"
+        shown = _quoted(value) if isinstance(value, str) else str(value) if isinstance(value, int) else f"{value:.10g}"
         yield f"        {kind} {key} = {shown}"
     yield "    }"
     yield f"    startTimeCode = 0\n    endTimeCode = {len(performance.coefficients) - 1}"

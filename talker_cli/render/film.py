@@ -109,7 +109,7 @@ def render_sheet(
 
 def _columns(count: int, width: int, height: int) -> int:
     """Return how many pictures stand in a row, so that the sheet is about as wide as a screen, with few places empty."""
-    fitting = max(1, round(np.sqrt(count * height / width * 16 / 10)))
+    fitting = min(count, max(1, round(np.sqrt(count * height / width * 16 / 10))))
     choices = range(max(1, fitting - 1), min(count, fitting + 1) + 1)
     return min(choices, key=lambda columns: (-count % columns, abs(columns - fitting)))
 
