@@ -3,8 +3,8 @@
     npm install --prefix node/ rhubarb-lip-sync-wasm
     python benchmarks/rhubarb.py prepared/ --node node/ [--model weights/talker-base]
 
-Rhubarb tells which of nine drawings of a mouth belongs where; each is given the gap that the drawing shows, and what the lips do
-is counted as everywhere else: from the same phones, by the same code. The port has Rhubarb's English recogniser alone. What no
+Rhubarb tells which of nine drawings of a mouth belongs where; each is given the gap that the drawing shows, and what lips do is
+counted as everywhere else: from the same phones, by the same code. The port has Rhubarb's English recogniser alone. What no
 drawing has (LVE, identity) is not compared. About as long as the recordings, all in all.
 """
 
