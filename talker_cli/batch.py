@@ -5,6 +5,7 @@ import glob
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from talker_cli.errors import InputError, OutputError
@@ -148,6 +149,17 @@ def shard(jobs: Sequence[Job]) -> list[Job]:
     """Return this process' jobs: all of them, or its share under torchrun."""
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     return list(jobs[rank::world])
+
+
+def together() -> None:
+    """Under torchrun, wait until all processes have done their share: it stops all as soon as one has ended with failures."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return
+    import torch.distributed
+
+    torch.distributed.init_process_group("gloo", timeout=timedelta(days=30))
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
 
 
 def spread(outputs: Sequence[Path], default: str) -> list[Path]:

@@ -88,7 +88,16 @@ def animate(
     """
     if stream:
         from talker_cli.cli_live import animate_live
+        from talker_cli.errors import InputError
 
+        of_files = {
+            "--samples": samples != 1, "--guidance": guidance is not None, "--style-guidance": style_guidance is not None,
+            "--expression": expression != 1.0, "--smooth": smooth != 0.0, "--manifest": manifest is not None,
+            "--skip-existing": skip_existing,
+        }  # fmt: skip
+        for option, given in of_files.items():
+            if given:
+                raise InputError(f"found {option} with --stream; it is for recordings alone; leave it out")
         animate_live(
             audio or [],
             output or [],
@@ -103,7 +112,7 @@ def animate(
         )
         return
     from talker_cli.audio import check_file
-    from talker_cli.batch import is_many, shard
+    from talker_cli.batch import is_many, shard, together
     from talker_cli.export.formats import check_outputs, check_rig
 
     many = manifest is not None or is_many(audio or [])
@@ -117,6 +126,7 @@ def animate(
             check_file(job.audio)
             check_outputs(job.outputs, [job.audio])
     if not jobs:
+        together()
         return
     from talker_cli.api import Talker
 
@@ -145,7 +155,10 @@ def animate(
         )
 
     if many:
-        _animate_many(jobs, make)
+        failures = _animate_many(jobs, make)
+        together()
+        if failures:
+            raise typer.Exit(SOME_FAILED)
         return
     for job in jobs:
         with progress("animating", "frames") as advance:
@@ -184,8 +197,8 @@ def _jobs(
     return jobs
 
 
-def _animate_many(jobs: Sequence["Job"], make: Make) -> None:
-    """Do what can be done, and end with what could not."""
+def _animate_many(jobs: Sequence["Job"], make: Make) -> int:
+    """Do what can be done, say what could not, and return how many that were."""
     from talker_cli.errors import OutputError, TalkerError
     from talker_cli.export.formats import check_outputs, write_performance
 
@@ -214,4 +227,4 @@ def _animate_many(jobs: Sequence["Job"], make: Make) -> None:
         note(
             f"{len(failures)} of {len(jobs)} failed; the others are written; the same command with --skip-existing tries again"
         )
-        raise typer.Exit(SOME_FAILED)
+    return len(failures)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Literal, ParamSpec, TypeVar
+from typing import Annotated, Literal, ParamSpec, TextIO, TypeVar
 
 import typer
 
@@ -75,12 +75,18 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
 
 def note(text: str) -> None:
     """Write one line for the user to stderr, so that pipes carry results alone."""
-    typer.echo(f"talker: {text}", err=True)
+    typer.echo(_printable(f"talker: {text}", sys.stderr), err=True)
 
 
 def result(text: object) -> None:
     """Write one line of results to stdout."""
-    typer.echo(str(text))
+    typer.echo(_printable(str(text), sys.stdout))
+
+
+def _printable(text: str, stream: TextIO) -> str:
+    """Return what the stream's encoding can show: file names need not be UTF-8, nor terminals."""
+    encoding = stream.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 @contextmanager

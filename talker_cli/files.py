@@ -130,9 +130,24 @@ def write_bytes(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
+def json_text(value: Any, **options: Any) -> str:
+    """Return JSON with every letter as it is; but where a name is no UTF-8, as file names may be, all of it in ASCII.
+
+    Args:
+        value: JSON-able.
+        options: `json.dumps`'s.
+    """
+    text = json.dumps(value, ensure_ascii=False, **options)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, **options)
+    return text
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as sorted, indented JSON, atomically."""
-    write_bytes(path, (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())
+    write_bytes(path, (json_text(value, indent=2, sort_keys=True) + "\n").encode())
 
 
 def read_json(path: Path) -> Any:
@@ -151,7 +166,7 @@ def read_json(path: Path) -> Any:
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray], metadata: Any) -> None:
     """Write arrays and one JSON-able `metadata` value as safetensors; the same content always gives the same bytes."""
-    text = json.dumps(metadata, sort_keys=True, ensure_ascii=False)
+    text = json_text(metadata, sort_keys=True)
     with atomic_path(path) as temporary:
         # order="C" as a copy only where it is needed; ascontiguousarray would turn scalars into arrays of one element.
         contiguous = {name: np.asarray(array, order="C") for name, array in sorted(arrays.items())}
@@ -167,7 +182,7 @@ def stream_arrays(path: Path, arrays: Iterable[tuple[str, np.ndarray]], metadata
     Raises:
         ValueError: two arrays have one name.
     """
-    header: dict[str, Any] = {"__metadata__": {METADATA_KEY: json.dumps(metadata, sort_keys=True, ensure_ascii=False)}}
+    header: dict[str, Any] = {"__metadata__": {METADATA_KEY: json_text(metadata, sort_keys=True)}}
     with tempfile.TemporaryFile(dir=Path(path).parent) as spool:  # the header precedes the data, and is known after them
         end = 0
         for name, array in arrays:
@@ -176,7 +191,7 @@ def stream_arrays(path: Path, arrays: Iterable[tuple[str, np.ndarray]], metadata
             start, end = end, end + array.nbytes
             header[name] = {"dtype": DTYPES[array.dtype.str], "shape": list(array.shape), "data_offsets": [start, end]}
             spool.write(np.asarray(array, order="C").data)
-        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        text = json_text(header, separators=(",", ":")).encode()
         text += b" " * (-len(text) % 8)
         spool.seek(0)
         with Path(path).open("wb") as stream:

@@ -3,7 +3,6 @@
 Motions of other systems are read too: (T, V*3), float64, other units, in an .npz, without the .json.
 """
 
-import json
 import mmap
 import zipfile
 from collections.abc import Iterable
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from talker_cli.errors import InputError
-from talker_cli.files import atomic_path, check_room, one_at_a_time, read_json
+from talker_cli.files import atomic_path, check_room, json_text, one_at_a_time, read_json
 
 RELEASE_EVERY = 256  # frames between two calls of `release`
 
@@ -53,7 +52,7 @@ def write_motion(path: Path, vertices: Iterable[np.ndarray], coefficients: np.nd
         OutputError: the place cannot be written.
     """
     curves = coefficients_path(path)
-    content = json.dumps({**about, "coefficients": curves.name}, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    content = json_text({**about, "coefficients": curves.name}, indent=2, sort_keys=True) + "\n"
     with (
         ExitStack() as order,
         atomic_path(path) as first,

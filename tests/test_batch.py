@@ -1,7 +1,10 @@
 """Many recordings in one command, several takes, and what is changed in a motion afterwards: the real command line."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -64,18 +67,32 @@ def test_a_manifest_says_who_speaks_and_where_it_goes(invoke: Talker, clips: Pat
         assert words in invoke("animate", "--manifest", "clips/list.csv", "--model", model).mistake
 
 
-def test_each_process_of_torchrun_does_its_share(
-    invoke: Talker, clips: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Breaks if two processes do the same recording, or none does it."""
-    for number in range(5):
+def test_each_process_of_torchrun_does_its_share_whatever_fails_in_another(clips: Path, model: Path, tmp_path: Path) -> None:
+    """Breaks if two processes do the same recording, none does it, or a failure in one ends the others before their time."""
+    (tmp_path / "0.wav").write_bytes(b"no sound")  # the only one of the first process, which is done at once
+    for number in (1, 3):
         shutil.copy(clips / "a.wav", tmp_path / f"{number}.wav")
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    made = []
-    for rank in range(2):
-        monkeypatch.setenv("RANK", str(rank))
-        made.append(invoke("animate", "[0-4].wav", "--model", model, "-o", "{name}.csv", "--device", "cpu").out.split())
-    assert made == [["0.csv", "2.csv", "4.csv"], ["1.csv", "3.csv"]]
+    (tmp_path / "2.wav").write_bytes(b"no sound")
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "talker_cli", "animate",
+        "0.wav", "1.wav", "2.wav", "3.wav", "--model", str(model), "-o", "{name}.csv", "--device", "cpu",
+    ]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 1, ran.stderr
+    assert sorted(ran.stdout.split()) == ["1.csv", "3.csv"], ran.stderr
+    assert "2 of 2 failed" in ran.stderr and sorted(path.name for path in tmp_path.glob("*.csv")) == ["1.csv", "3.csv"]
+
+
+def test_names_that_are_no_utf8(invoke: Talker, clips: Path, model: Path, tmp_path: Path) -> None:
+    """Breaks if a name from another system's archive ends in a traceback, in any format."""
+    name = os.fsdecode(b"caf\xe9.wav")
+    shutil.copy(clips / "a.wav", tmp_path / name)
+    outputs = [f"out.{suffix}" for suffix in ("npy", "npz", "csv", "glb", "usda", "html")] + ["frames.json"]
+    ran = invoke("animate", name, "--model", model, *(part for output in outputs for part in ("-o", output)))
+    assert ran.code == 0, ran.err
+    assert json.loads((tmp_path / "out.json").read_text())["audio"]["path"].endswith(name)
+    assert invoke("animate", name, "--model", model, "-o", name.replace(".wav", ".npz")).code == 0
 
 
 @pytest.mark.parametrize(

@@ -180,3 +180,9 @@ def test_an_address_out_of_reach_is_a_mistake() -> None:
     """Breaks if packets that cannot be sent end in a traceback: the broadcast address needs a right that we do not ask for."""
     with pytest.raises(OutputError, match=r"cannot send to 255\.255\.255\.255:11111"):
         LiveLink("255.255.255.255", 11111, "face", 30.0).send(0, np.zeros(52, np.float32))
+
+
+def test_what_live_sound_cannot_have_is_refused(talker: Talker) -> None:
+    """Breaks if an option is taken and does nothing."""
+    for option in (("--samples", 2), ("--guidance", 2), ("--expression", 0.5), ("--smooth", 1), ("--skip-existing",)):
+        assert f"found {option[0]} with --stream" in talker("animate", "-", "--stream", *option).mistake

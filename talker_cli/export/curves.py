@@ -7,7 +7,7 @@ import numpy as np
 
 from talker_cli.export.credits import copyright_of
 from talker_cli.export.performance import Performance
-from talker_cli.files import atomic_path
+from talker_cli.files import atomic_path, json_text
 
 
 def write_json_curves(performance: Performance, path: Path) -> None:
@@ -18,7 +18,7 @@ def write_json_curves(performance: Performance, path: Path) -> None:
     """
     rest = {key: value for key, value in performance.about.items() if key not in ("coefficients", "fps")}
     head = {"fps": performance.fps, "names": list(performance.rig.names), **rest}
-    lines = [f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in head.items()]
+    lines = [f"  {json.dumps(key)}: {json_text(value)}" for key, value in head.items()]
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
         stream.write("{\n" + ",\n".join(lines) + ',\n  "frames": [\n')
         for index, row in enumerate(performance.coefficients):
@@ -42,7 +42,7 @@ def write_npz(performance: Performance, path: Path) -> None:
         "basis": rig.basis,
         "faces": rig.faces,
         "lip_pairs": rig.lip_pairs,
-        "about": np.array(json.dumps({**performance.origin(), "copyright": copyright_of(rig)}, ensure_ascii=False)),
+        "about": np.array(json_text({**performance.origin(), "copyright": copyright_of(rig)})),
     }
     if rig.colors is not None:
         arrays["colors"] = rig.colors

@@ -10,6 +10,7 @@ import numpy as np
 
 from talker_cli.errors import InputError
 from talker_cli.export.credits import GENERATOR
+from talker_cli.files import json_text
 
 MAGIC = b"glTF"
 JSON_CHUNK, BINARY_CHUNK = b"JSON", b"BIN\0"
@@ -104,7 +105,7 @@ class GlbWriter:
     def to_bytes(self) -> bytes:
         """Return the whole file."""
         tree = {**self.tree, "buffers": [{"byteLength": self._length}]}
-        text = json.dumps(tree, separators=(",", ":"), ensure_ascii=False).encode()
+        text = json_text(tree, separators=(",", ":")).encode()
         text += b" " * (-len(text) % 4)
         length = HEADER.size + CHUNK.size + len(text) + CHUNK.size + self._length
         head = HEADER.pack(MAGIC, 2, length) + CHUNK.pack(len(text), JSON_CHUNK) + text

@@ -2,7 +2,6 @@
 
 import base64
 import html
-import json
 import subprocess
 import tempfile
 import zlib
@@ -15,7 +14,7 @@ from talker_cli import ffmpeg
 from talker_cli.errors import OutputError
 from talker_cli.export.credits import GENERATOR, copyright_of
 from talker_cli.export.performance import Performance
-from talker_cli.files import atomic_path
+from talker_cli.files import atomic_path, json_text
 from talker_cli.render.light import KEY_AT
 from talker_cli.render.materials import surface_of
 from talker_cli.render.occlusion import DIRECTIONS, HORIZON, LIFT, OPEN_POSE, PIXELS, SOFTNESS
@@ -55,12 +54,13 @@ def write_html(performance: Performance, path: Path) -> None:
         "sound": sound,
         "style": (VIEWER / "style.css").read_text(encoding="utf-8"),
         "script": (VIEWER / "viewer.js").read_text(encoding="utf-8"),
-        "config": json.dumps(config, ensure_ascii=False).replace("<", "\\u003c"),
+        "config": json_text(config).replace("<", "\\u003c"),
         "arrays": base64.b64encode(zlib.compress(arrays, 9)).decode(),
         "speech": base64.b64encode(speech).decode(),
     }
     pieces = (VIEWER / "page.html").read_text(encoding="utf-8").split("{{")
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as stream:
+    # The page is UTF-8, the recording's name need not be.
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", errors="replace", newline="\n") as stream:
         stream.write(pieces[0])
         for piece in pieces[1:]:
             name, rest = piece.split("}}", 1)

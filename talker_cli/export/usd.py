@@ -24,7 +24,10 @@ def write_usda(performance: Performance, path: Path) -> None:
     Raises:
         OutputError: the place cannot be written.
     """
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as stream:
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="replace", newline="\n") as stream,
+    ):  # USD is UTF-8, file names need not be
         for line in _lines(performance, path):
             stream.write(line)
             stream.write("\n")
