@@ -147,7 +147,15 @@ class Animator:
         if not stream.frames_heard:
             seconds = stream.samples / SAMPLE_RATE
             raise InputError(f"found {seconds:.3f} s of speech; expected at least a frame's; give a longer recording")
-        return self.dressed(np.concatenate([*parts, stream.finish()]), identity)
+        parts.append(stream.finish())
+        # In place of as many copies as there are steps: of five hours each has 112 MB.
+        whole = np.empty((sum(map(len, parts)), parts[0].shape[1]), np.float32)
+        end = len(whole)
+        while parts:
+            part = parts.pop()
+            whole[end - len(part) : end] = self.dressed(part, identity)
+            end -= len(part)
+        return whole
 
     def dressed(self, coefficients: np.ndarray, identity: str | Manner) -> np.ndarray:
         """Return what a stream made, (T, K), with the identity's offset, and within 0…1 where it is ARKit's.

@@ -6,8 +6,6 @@ importer divides by 60. The nine rotations of head and eyes stay zero: the head 
 
 from pathlib import Path
 
-import numpy as np
-
 from talker_cli.export.arkit import arkit_coefficients
 from talker_cli.export.performance import Performance
 from talker_cli.files import atomic_path
@@ -36,10 +34,11 @@ def write_csv(performance: Performance, path: Path) -> None:
         InputError: the rig has no ARKit shapes, and none can be solved for.
         OutputError: the place cannot be written.
     """
-    curves = arkit_coefficients(performance)[:, [ARKIT_NAMES.index(name) for name in CURVES]]
+    coefficients = arkit_coefficients(performance)
+    order = [ARKIT_NAMES.index(name) for name in CURVES]
     still = ",0" * len(ROTATIONS)
     with atomic_path(path) as temporary, temporary.open("w", encoding="ascii", newline="\n") as stream:
         stream.write(f"Timecode,BlendShapeCount,{','.join(COLUMNS)}\n")
-        for index, row in enumerate(np.asarray(curves, dtype=np.float64)):
-            values = ",".join(f"{value:.8f}" for value in row)
+        for index, row in enumerate(coefficients):
+            values = ",".join(f"{value:.8f}" for value in row[order].tolist())
             stream.write(f"{timecode(index / performance.fps)},{len(COLUMNS)},{values}{still}\n")
