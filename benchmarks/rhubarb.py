@@ -11,6 +11,7 @@ drawing has (LVE, identity) is not compared. About as long as the recordings, al
 import argparse
 import json
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -50,9 +51,14 @@ def rhubarb(evaluation: Evaluation, node: Path) -> Articulation:
             speech = evaluation.item(clip).speech
             (Path(place) / f"{number}.raw").write_bytes(np.round(speech * 32768).clip(-32768, 32767).astype("<i2").tobytes())
         command = ["node", str(Path(__file__).parents[1] / "tools" / "rhubarb.mjs"), str(node)]
-        ran = subprocess.run(command, input="\n".join(paths), text=True, check=True, stdout=subprocess.PIPE)
+        # It tells of every step on stderr.
+        quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        ran = subprocess.run(command, input="\n".join(paths), text=True, check=True, **quiet)
     for line in ran.stdout.splitlines():
         found = json.loads(line)
+        if found["cues"] is None:
+            print(f"Rhubarb makes nothing of {paths[found['file']].recording}", file=sys.stderr)
+            continue
         item = evaluation.item(paths[found["file"]])
         counted.add(gap_of(found["cues"], len(item.truth), evaluation.fps), item.phones, evaluation.fps)
     return counted

@@ -31,16 +31,18 @@ from talker_cli.model.network import FaceDiffusion
 from talker_cli.rig import Rig
 from talker_cli.training.augment import augment_mel
 from talker_cli.training.batches import Batch, ClipBank
-from talker_cli.training.encoding import encoder_losses, encoder_rate, feature_deviation, feature_error, teacher_features
+from talker_cli.training.encoding import encoder_losses, feature_deviation, feature_error, teacher_features
 from talker_cli.training.enhancer import Enhancer, upper_face_directions
 from talker_cli.training.features import FeatureCache, features_for
 from talker_cli.training.objective import LossWeights, SurfaceMetric, lip_gap_of
+from talker_cli.training.rate import warmed_cosine
 from talker_cli.training.run import Average, OnProgress, Progress, RunFolder
 from talker_cli.training.stages import StageTable
 
 DEFAULT_STEPS = 8  # of student.safetensors, unless a distillation ends before
 ENCODER_STAGE = -1  # comes before the halvings, which are counted from 0
 ENCODER_DRAWS = MAX_TIMESTEP  # the stage that its draws are seeded with: no halving has that number
+ENCODER_WARMUP = 0.05  # of its stage's steps
 DEVIATION_BATCHES = 4  # that the deviation of the teacher's features is taken over
 VALIDATION_BATCHES = 4
 
@@ -184,7 +186,7 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
         for step in range(first, total):
             for group in optimizer.param_groups:
                 if stage == ENCODER_STAGE:
-                    group["lr"] = encoder_rate(step, total, config.encoder_learning_rate)
+                    group["lr"] = warmed_cosine(step, total, math.ceil(ENCODER_WARMUP * total), config.encoder_learning_rate)
                 else:
                     group["lr"] = config.learning_rate * (1 - step / total)
             with torch.autocast(where.type, torch.bfloat16, enabled=config.bf16):
@@ -303,8 +305,8 @@ class _Draw:
 
 
 @dataclass
-class _Encoding:
-    """The stage in which the student's encoder learns from the teacher's."""
+class _Stage:
+    """What every stage learns from, and how its losses are measured."""
 
     teacher: FaceDiffusion
     student: FaceDiffusion
@@ -312,6 +314,12 @@ class _Encoding:
     metric: SurfaceMetric
     gap_rows: Tensor
     config: DistillConfig
+
+
+@dataclass
+class _Encoding(_Stage):
+    """The stage in which the student's encoder learns from the teacher's."""
+
     cache: FeatureCache | None
 
     @cached_property
@@ -347,15 +355,9 @@ class _Encoding:
 
 
 @dataclass
-class _Halving:
+class _Halving(_Stage):
     """The stages in which one step of the student learns to land where two of the teacher's do."""
 
-    teacher: FaceDiffusion
-    student: FaceDiffusion
-    bank: ClipBank
-    metric: SurfaceMetric
-    gap_rows: Tensor
-    config: DistillConfig
     guidance_scale: float
     enhancer: Enhancer | None
 

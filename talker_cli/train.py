@@ -27,6 +27,7 @@ from talker_cli.training.augment import augment_mel
 from talker_cli.training.batches import Batch, ClipBank, Part
 from talker_cli.training.features import FeatureCache
 from talker_cli.training.objective import Draw, LossWeights, Objective
+from talker_cli.training.rate import warmed_cosine
 from talker_cli.training.run import Average, OnProgress, Progress, RunFolder
 from talker_cli.training.settings import tables_of
 
@@ -90,14 +91,6 @@ class TrainConfig:
             if not low <= value <= high:
                 bounds = f"{low} or more" if high == math.inf else f"{low} to {high}"
                 raise InputError(f"found {name} = {value}; expected {bounds}")
-
-
-def learning_rate(step: int, config: TrainConfig) -> float:
-    """Return the learning rate of a step: linear warm-up, then a cosine down to 1 % of the peak."""
-    if step < config.warmup:
-        return config.learning_rate * (step + 1) / config.warmup
-    share = (step - config.warmup) / max(1, config.steps - config.warmup)
-    return config.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
 
 
 def train(
@@ -164,7 +157,7 @@ def train(
         done = step + 1
         if not accelerator.is_main_process:
             continue
-        accelerator.log({**losses, "learning_rate": learning_rate(step, config)}, step=done)
+        accelerator.log({**losses, "learning_rate": _rate(step, config)}, step=done)
         if trainer.validation and (done % config.validate_every == 0 or done == config.steps):
             scores = trainer.validate()
             run.log({"stage": "teacher", "step": done, **_rounded(smoothed), **_rounded(scores)})
@@ -295,7 +288,7 @@ class Trainer:
         """Do one step; return the losses of the whole batch by name."""
         batch, mel, draw, part = self._draw(step)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(step, self.config)
+            group["lr"] = _rate(step, self.config)
         self._prepared.train()
         losses = self._prepared(batch, mel, draw, part)
         self.accelerator.backward(losses["total"])
@@ -368,6 +361,10 @@ def _validation_batches(bank: ClipBank, frames: int) -> list[tuple[Batch, Draw]]
         batch = bank.batch(frames, np.random.default_rng([7, index]), augment=False)
         batches.append((batch, Draw.sample(batch, torch.Generator().manual_seed(index), 0.0)))
     return batches
+
+
+def _rate(step: int, config: TrainConfig) -> float:
+    return warmed_cosine(step, config.steps, config.warmup, config.learning_rate)
 
 
 def _rounded(losses: dict[str, float]) -> dict[str, float]:

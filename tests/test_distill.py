@@ -28,8 +28,9 @@ from talker_cli.model.network import FaceDiffusion
 from talker_cli.rig import ARKIT_NAMES, Rig
 from talker_cli.train import TrainConfig, train
 from talker_cli.training.batches import ClipBank
-from talker_cli.training.encoding import encoder_rate, feature_deviation, feature_error, teacher_features
+from talker_cli.training.encoding import feature_deviation, feature_error, teacher_features
 from talker_cli.training.enhancer import Enhancer, upper_face_directions
+from talker_cli.training.rate import warmed_cosine
 from talker_cli.training.run import Progress
 
 NARROW = Architecture(feature_width=48, encoder_dilations=(1, 2), width=48, denoiser_dilations=(1, 2, 4))
@@ -198,8 +199,8 @@ def test_weights_without_an_own_encoder_keep_their_bytes(teacher: Path, tmp_path
     assert FaceDiffusion(narrow).encoder(torch.zeros(1, 4 * 6, 80)).shape == (1, 6, NARROW.feature_width)
 
 
-def test_the_encoders_learning_rate_warms_up_and_falls() -> None:
-    rates = [encoder_rate(step, 100, 1.0) for step in range(100)]
+def test_the_learning_rate_warms_up_and_falls() -> None:
+    rates = [warmed_cosine(step, 100, 5, 1.0) for step in range(100)]
     assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0]) and rates[5] == 1.0
     assert sorted(rates[5:], reverse=True) == rates[5:] and rates[-1] < 0.012
 

@@ -8,6 +8,9 @@ const folder = path.resolve(process.argv[2], "node_modules/rhubarb-lip-sync-wasm
 const { Rhubarb } = await import(pathToFileURL(folder));
 console.log = () => {}; // it tells of every cue
 for (const file of fs.readFileSync(0, "utf8").split("\n").filter(Boolean)) {
-  const found = await Rhubarb.getLipSync(fs.readFileSync(file));
-  process.stdout.write(JSON.stringify({ file, cues: found.mouthCues.map(({ start, end, value }) => [start, end, value]) }) + "\n");
+  let cues = null; // of some short sounds it makes nothing
+  try {
+    cues = (await Rhubarb.getLipSync(fs.readFileSync(file))).mouthCues.map(({ start, end, value }) => [start, end, value]);
+  } catch {}
+  process.stdout.write(JSON.stringify({ file, cues }) + "\n");
 }

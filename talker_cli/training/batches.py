@@ -50,6 +50,10 @@ class Batch:
         """Return rows first … last - 1."""
         return self._each(lambda rows: rows[first:last])
 
+    def heard(self, mel: Tensor) -> Tensor:
+        """Return what the network's encoder reads: log-mel columns, augmented or not, or a pretrained encoder's features."""
+        return mel if self.features is None else self.features
+
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return Batch(**{name: change(value) for name, value in values.items() if value is not None})

@@ -4,8 +4,6 @@ The teacher is frozen. What an error of the features does to the motion counts b
 directions of the features and overlooks others.
 """
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -14,8 +12,6 @@ from talker_cli.model.network import FaceDiffusion
 from talker_cli.training.batches import Batch
 from talker_cli.training.objective import SurfaceMetric
 
-WARMUP_SHARE = 0.05  # of the steps
-LAST_SHARE = 0.01  # of the learning rate, at the end
 SMALLEST_DEVIATION = 1e-3  # of a feature; one that never moves is not learned to the last digit
 
 
@@ -29,7 +25,7 @@ def teacher_features(teacher: FaceDiffusion, batch: Batch, mel: Tensor) -> Tenso
         mel: (B, T * mels_per_frame, bands), the batch's, augmented or not.
     """
     # What a pretrained encoder makes of the clean recording is wanted of augmented ones too.
-    return teacher.encoder(mel if batch.features is None else batch.features).float()
+    return teacher.encoder(batch.heard(mel)).float()
 
 
 def feature_deviation(features: Tensor) -> Tensor:
@@ -81,12 +77,3 @@ def encoder_losses(
     predicted = teacher.predict_x0(x_t, t, found, style).float()
     _, sigma = alpha_sigma(t[:, None, None])  # the error of v, as in the halvings
     return {"features": feature_error(found, wanted, deviation), "denoised": metric((predicted - target) / sigma, gap)}
-
-
-def encoder_rate(step: int, steps: int, peak: float) -> float:
-    """Return the learning rate of a step: linear warm-up, then a cosine down to a hundredth of the peak."""
-    warmup = math.ceil(WARMUP_SHARE * steps)
-    if step < warmup:
-        return peak * (step + 1) / warmup
-    share = (step - warmup) / max(1, steps - warmup)
-    return peak * (LAST_SHARE + (1 - LAST_SHARE) * 0.5 * (1 + math.cos(math.pi * share)))

@@ -55,6 +55,8 @@ class FeatureCache:
             OutputError: the dataset's folder cannot be written to.
         """
         missing = self.missing()[process::processes]
+        if missing:
+            self._tidy()
         for done, recording in enumerate(missing, 1):
             self.read(recording)
             if process == 0:
@@ -101,11 +103,14 @@ class FeatureCache:
     def _make_folder(self) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            for left in self.folder.glob(".*.safetensors"):
-                if time.time() - left.stat().st_mtime > ABANDONED:
-                    left.unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(output_problem(self.folder, error)) from error
+
+    def _tidy(self) -> None:
+        """Remove what killed runs left half-written."""
+        for left in self.folder.glob(".*.safetensors"):
+            if time.time() - left.stat().st_mtime > ABANDONED:
+                left.unlink(missing_ok=True)
 
 
 def _kept(path: Path, about: dict[str, object]) -> np.ndarray | None:

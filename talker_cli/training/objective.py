@@ -155,7 +155,7 @@ class Objective(nn.Module):
             part: which rows they are.
         """
         network = self.network
-        features = network.encoder(mel if batch.features is None else batch.features)  # (B, T, D)
+        features = network.encoder(batch.heard(mel))  # (B, T, D)
         x0 = network.normalise(batch.coefficients)
         gap = lip_gap_of(batch.coefficients, self.raw_gap_rows)
 
