@@ -177,7 +177,12 @@ def distill(
     stage_steps: Annotated[int, typer.Option(help="Optimiser steps of a halving whose student is not kept.", min=1)] = 500,
     last_stage_steps: Annotated[int, typer.Option(help="Optimiser steps of a halving whose student is kept.", min=1)] = 1000,
     guidance: Annotated[float | None, typer.Option(help="Guidance baked into the student; the teacher's default.")] = None,
-    noise_scale: Annotated[float, typer.Option(help="Deviation of the noise the student starts from.", min=0.0, max=1.0)] = 0.7,
+    noise_scale: Annotated[
+        float, typer.Option(help="Deviation of the noise that the student's lower face starts from.", min=0.0, max=2.0)
+    ] = 0.85,
+    upper_noise_scale: Annotated[
+        float, typer.Option(help="The same of its upper face: with more, it blinks more often.", min=0.0, max=2.0)
+    ] = 1.2,
     batch_frames: BatchOption = 4096,
     bf16: PrecisionOption = False,
     encoder_width: Annotated[
@@ -209,7 +214,7 @@ def distill(
         raise InputError("found --encoder-steps without --encoder-width; the teacher's encoder learns no more; leave it out")
     config = DistillConfig(
         steps=steps, stage_steps=stage_steps, last_stage_steps=last_stage_steps, guidance_scale=guidance,
-        noise_scale=noise_scale, batch_frames=batch_frames, bf16=bf16, seed=seed,
+        noise_scale=noise_scale, upper_noise_scale=upper_noise_scale, batch_frames=batch_frames, bf16=bf16, seed=seed,
         validation_clips=validation_clips, encoder_width=encoder_width, enhancer=enhancer,
         encoder_steps=DistillConfig.encoder_steps if encoder_steps is None else encoder_steps,
     )  # fmt: skip

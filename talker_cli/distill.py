@@ -58,7 +58,9 @@ class DistillConfig:
         batch_frames: motion frames a batch.
         learning_rate: at the start of a stage; it falls to 0 over the stage.
         guidance_scale: baked in at the first stage; None takes the teacher's default.
-        noise_scale: recorded as the student's deviation of the starting noise; it does not change the distillation.
+        noise_scale: recorded as the deviation of the starting noise of the student's lower face, which speech leaves little
+            open. Neither this nor the next changes the distillation.
+        upper_noise_scale: the same of the upper face, whose blinks and brows speech says little of.
         ema: decay of the averaged weights.
         bf16: compute matrix products in bfloat16.
         seed: of batches and noise.
@@ -81,7 +83,8 @@ class DistillConfig:
     batch_frames: int = 4096
     learning_rate: float = 3e-4
     guidance_scale: float | None = None
-    noise_scale: float = 0.7
+    noise_scale: float = 0.85
+    upper_noise_scale: float = 1.2
     ema: float = 0.99
     bf16: bool = False
     seed: int = 0
@@ -157,7 +160,10 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
     scale = original.config.guidance_scale if config.guidance_scale is None else config.guidance_scale
     metric = SurfaceMetric(dataset.rig.rig, original.deviation.numpy(), LossWeights()).to(where)
     measured = copy.deepcopy(original)
-    measured.config = replace(original.config, guidance_scale=scale, noise_scale=config.noise_scale)
+    measured.config = replace(
+        original.config, guidance_scale=scale, noise_scale=config.noise_scale,
+        upper_noise_scale=config.upper_noise_scale, upper_face=dataset.rig.rig.upper_face_names(),
+    )  # fmt: skip
     table = StageTable(run.folder, dataset, measured, config.validation_clips, where)
     gap_rows = torch.from_numpy(dataset.rig.rig.lip_gap_rows()).float().to(where)
 
@@ -210,7 +216,7 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
         student.load_state_dict(average.module.state_dict())
         teacher.denoiser.load_state_dict(average.module.denoiser.state_dict())
         if stage != ENCODER_STAGE:
-            average.module.config = student_config(original.config, count, config.noise_scale, config.encoder_width)
+            average.module.config = student_config(measured.config, count, config.encoder_width)
             if kept:
                 save_model(student_path(model, count, config.steps), average.module)
             table.measure(average.module, count)
@@ -220,7 +226,7 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
 
     path = student_path(model, config.steps, config.steps)
     if stage == len(halvings):  # a file that was deleted since comes back
-        average.module.config = student_config(original.config, config.steps, config.noise_scale, config.encoder_width)
+        average.module.config = student_config(measured.config, config.steps, config.encoder_width)
         save_model(path, average.module)
     elif not path.is_file():
         raise InputError(
@@ -236,11 +242,11 @@ def student_path(model: Path, count: int, last: int) -> Path:
     return model / ("student.safetensors" if plain else f"student-{count}.safetensors")
 
 
-def student_config(teacher: ModelConfig, steps: int, noise_scale: float, encoder_width: int | None = None) -> ModelConfig:
-    """Return the config of a student of `teacher` with `steps` evenly spaced timesteps; its guidance is baked in."""
+def student_config(teacher: ModelConfig, steps: int, encoder_width: int | None = None) -> ModelConfig:
+    """Return the config of a student of `teacher` with `steps` evenly spaced timesteps and its noise; guidance is baked in."""
     timesteps = tuple(MAX_TIMESTEP * (steps - index) // steps for index in range(steps))
     own = _with_encoder(teacher, encoder_width)
-    return replace(own, kind="student", timesteps=timesteps, guidance_scale=1.0, noise_scale=noise_scale)
+    return replace(own, kind="student", timesteps=timesteps, guidance_scale=1.0)
 
 
 def _with_encoder(teacher: ModelConfig, width: int | None) -> ModelConfig:

@@ -150,6 +150,8 @@ class MotionStream:
         self.network, self.sampler, self.config = network, sampler, network.config
         self._style, self._seed, self._guidance, self._style_guidance = style, seed, guidance, style_guidance
         self._look_ahead, self._chunk, self._on_frames = look_ahead, chunk, on_frames
+        upper = torch.tensor([name in self.config.upper_face for name in self.config.names], device=style.device)
+        self._noise_scale = torch.where(upper, self.config.upper_noise_scale, self.config.noise_scale)  # (K,)
         self.samples = 0  # heard so far
         self._frames = 0  # that went into the network
         self._ear = ear
@@ -228,7 +230,7 @@ class MotionStream:
 
     def _denoise(self, index: int, first: int, end: int) -> Tensor:
         """Return frames first … end of x, (1, end - first, K), after step `index`."""
-        x_t = self._states[index - 1].window(first, end) if index else self.config.noise_scale * self._noise(0, first, end)
+        x_t = self._states[index - 1].window(first, end) if index else self._noise_scale * self._noise(0, first, end)
         t = torch.full((1,), self.sampler.timesteps[index], device=x_t.device)
         features = self._features.window(first, end)
         x0 = self.network.guided_x0(x_t, t, features, self._style, self._guidance, self._style_guidance)

@@ -72,6 +72,13 @@ class Rig:
         upper, lower = self.lip_pairs.T
         return np.asarray((self.basis[:, upper, 1] - self.basis[:, lower, 1]).T)
 
+    def upper_face_names(self) -> tuple[str, ...]:
+        """Return the names of what moves the upper face or the eyes, vertex for vertex, further than the lips."""
+        squares = np.square(self.basis).sum(-1)  # (K, V)
+        means = {name: squares[:, where].mean(-1) for name, where in self.regions.items() if where.any()}
+        upper = np.maximum(means["upper_face"], means.get("eyes", 0.0))
+        return tuple(name for name, further in zip(self.names, upper > means["lips"], strict=True) if further)
+
 
 @dataclass(frozen=True)
 class Identity:

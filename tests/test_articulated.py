@@ -217,9 +217,19 @@ def test_english_numbers_and_abbreviations_are_spoken():
 
 
 def test_texts_lose_their_remarks():
-    assert spoken_text('IAX (note: does not say "2")') == "IAX"
-    assert spoken_text("...has joined the conference.") == "has joined the conference."
-    assert spoken_text("[ascending tones]") == ""
+    assert spoken_text('IAX (note: does not say "2")', "en") == "IAX"
+    assert spoken_text("...has joined the conference.", "en") == "has joined the conference."
+    assert spoken_text("[ascending tones]", "en") == ""
+
+
+def test_italian_texts_get_their_lost_letters_back_and_keep_their_questions() -> None:
+    assert (
+        spoken_text("Se questo ? corretto, non pu? essere cos? tardi", "it")
+        == "Se questo è corretto, non può essere così tardi"
+    )
+    assert spoken_text("Login non corretta. Casella di posta?", "it") == "Login non corretta. Casella di posta?"
+    assert spoken_text("Quale cartella? La prima", "it") == "Quale cartella? La prima"
+    assert spoken_text("Buzon? no", "es") == "Buzon? no"
 
 
 def test_cover_leaves_no_gap_and_no_overlap():

@@ -76,7 +76,8 @@ def test_a_students_encoder_learns_the_teachers_features(dataset: Path, model: P
     last = []
     path = distill(model, dataset, config, device="cpu", on_progress=lambda progress: last.append(progress))
     student, original = load_model(path, "student"), load_model(model / "teacher.safetensors", "teacher")
-    assert replace(student.config, kind="teacher", timesteps=(), noise_scale=1.0, encoder_width=None) == original.config
+    plain = {"noise_scale": 1.0, "upper_noise_scale": 1.0, "upper_face": (), "encoder_width": None}
+    assert replace(student.config, kind="teacher", timesteps=(), **plain) == original.config
     assert {progress.stage: progress.step for progress in last} == {"encoder": 80, "256 to 128 steps": 2}
     assert set(last[0].losses) == {"features", "denoised"}
     assert last[79].losses["denoised"] < 0.5 * last[0].losses["denoised"]
@@ -176,7 +177,8 @@ def test_a_run_begun_before_there_were_these_options_goes_on(dataset: Path, mode
         distill(model, dataset, config, device="cpu", on_progress=kill)
     written = tomllib.loads((model / "run-student" / "run.toml").read_text())
     assert set(written) == {
-        "dataset", "teacher", "steps", "stage_steps", "last_stage_steps", "batch_frames", "learning_rate", "noise_scale", "ema",
+        "dataset", "teacher", "steps", "stage_steps", "last_stage_steps", "batch_frames", "learning_rate", "noise_scale",
+        "upper_noise_scale", "ema",
         "bf16", "seed", "save_every",
     }  # fmt: skip
     state = ArrayFile(model / "run-student" / "state.safetensors", "training state")

@@ -135,6 +135,11 @@ def test_gram_and_lip_rows_measure_the_surface(head: RigFile) -> None:
     assert np.abs(head.rig.lip_gap_rows() @ c - (offsets[upper, 1] - offsets[lower, 1])).max() < 1e-6
 
 
+def test_the_coefficients_of_the_upper_face_are_those_of_eyes_brows_and_cheekbones(head: RigFile) -> None:
+    names = head.rig.upper_face_names()
+    assert set(names) == {name for name in ARKIT_NAMES if name.startswith(("eye", "brow", "cheekSquint"))}
+
+
 def test_a_motion_comes_back_with_its_sidecar(tmp_path: Path) -> None:
     """Breaks if vertices, curves or what is known of them is lost."""
     rng = np.random.default_rng(0)

@@ -23,7 +23,12 @@ def at_once(network: FaceDiffusion, sampler: Sampler, wave: np.ndarray, seed: in
     frames = int(len(wave) * config.fps / 16_000)
     with torch.inference_mode():
         features = network.encoder(log_mel(torch.from_numpy(wave)[None], frames, config))
-        x = config.noise_scale * frame_noise(seed, frames, 52, 0)
+        scales = (
+            [1.5 if name in ("eyeBlinkLeft", "browInnerUp") else 0.9 for name in config.names]
+            if config.upper_face
+            else [1.0] * 52
+        )
+        x = torch.tensor(scales) * frame_noise(seed, frames, 52, 0)
         for index, t in enumerate(sampler.timesteps):
             x0 = network.guided_x0(x, torch.full((1,), t), features, STYLE, guidance)
             x = sampler.step(index, x, x0, lambda index=index: frame_noise(seed, frames, 52, index + 1))
@@ -64,7 +69,7 @@ def test_parts_make_what_the_whole_makes(
     sampler: Sampler, guidance: float, fps: float, chunk: int, sizes: tuple[int, ...]
 ) -> None:
     """Breaks if a frame depends on where chunks end: a seam. Any number of steps, with and without noise in between."""
-    network = small_network(fps=fps, noise_scale=0.9)
+    network = small_network(fps=fps, noise_scale=0.9, upper_noise_scale=1.5, upper_face=("eyeBlinkLeft", "browInnerUp"))
     wave = speech(4.03)
     stream = MotionStream(network, sampler, STYLE, ear(network), seed=5, guidance=guidance, chunk=chunk)
     made = in_parts(stream, wave, sizes)

@@ -114,7 +114,9 @@ def test_the_student_is_the_teacher_with_eight_timesteps(model: Path) -> None:
     student = load_model(model / "student.safetensors", "student")
     teacher = load_model(model / "teacher.safetensors", "teacher")
     assert student.config.timesteps == (256, 224, 192, 160, 128, 96, 64, 32)
-    assert replace(student.config, kind="teacher", timesteps=(), noise_scale=1.0) == teacher.config
+    assert student.config.noise_scale < 1 < student.config.upper_noise_scale and "eyeBlinkLeft" in student.config.upper_face
+    plain = {"noise_scale": 1.0, "upper_noise_scale": 1.0, "upper_face": ()}
+    assert replace(student.config, kind="teacher", timesteps=(), **plain) == teacher.config
     for mine, theirs in zip(student.encoder.state_dict().values(), teacher.encoder.state_dict().values(), strict=True):
         assert torch.equal(mine, theirs.half().float())
     assert not torch.equal(student.denoiser.motion_out.weight, teacher.denoiser.motion_out.weight)

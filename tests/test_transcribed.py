@@ -124,7 +124,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     here.mkdir()
     arguments = ["../recordings", "-o", "prepared", "--licence", "CC0", "--held-out", "rms", "--processes", "2"]
     process = subprocess.Popen([*COMMAND, *arguments], cwd=here, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    first = here / "prepared" / "unfinished" / "0.part"
+    first = here / "prepared" / "unfinished" / "heard-0.part"
     while not first.is_file():
         assert process.poll() is None, "it finished before its first share"
         time.sleep(0.01)

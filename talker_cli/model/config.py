@@ -37,6 +37,8 @@ class ModelConfig:
         timesteps: of a student, the descending timesteps in 1…MAX_TIMESTEP it was distilled for; empty for a teacher.
         guidance_scale: the default at sampling, 1 = off; a student has it baked in and holds 1.
         noise_scale: deviation of the noise that sampling starts from; under 1, motion keeps closer to the most likely one.
+        upper_face: coefficients of what speech leaves open, such as blinks and brows: their noise has a deviation of its own.
+        upper_noise_scale: that one; over 1, a network that blinks too seldom blinks more often.
     """
 
     kind: str
@@ -55,6 +57,8 @@ class ModelConfig:
     timesteps: tuple[int, ...] = ()
     guidance_scale: float = 1.0
     noise_scale: float = 1.0
+    upper_face: tuple[str, ...] = ()
+    upper_noise_scale: float = 1.0
     audio_encoder: str = COMPACT
     pretrained_hash: str = ""
     pretrained_width: int = 0
@@ -65,6 +69,7 @@ class ModelConfig:
         fields = asdict(self)
         # The same weights keep the bytes they had before there were such fields.
         unused = [] if self.encoder_width is not None else ["encoder_width"]
+        unused += [] if self.upper_face else ["upper_face", "upper_noise_scale"]
         unused += ["audio_encoder", "pretrained_hash", "pretrained_width"] if self.audio_encoder == COMPACT else []
         return {name: value for name, value in fields.items() if name not in unused}
 

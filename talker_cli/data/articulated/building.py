@@ -1,4 +1,7 @@
-"""From shares of recordings to a prepared dataset: several processes, each finished share kept; a killed run goes on."""
+"""From shares of recordings to a prepared dataset, in three rounds: phones are found, placed again voice by voice, and moved.
+
+Several processes work at once; each finished part is kept, and a killed run goes on.
+"""
 
 import ctypes
 import hashlib
@@ -7,13 +10,14 @@ import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
-from functools import cache
+from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from talker_cli.data.articulated.adaptation import place_again
 from talker_cli.data.articulated.alignment import Aligner, Alignment, Phones
 from talker_cli.data.articulated.articulation import articulate
 from talker_cli.data.articulated.manifest import Entry, describe, write_manifest
@@ -28,6 +32,8 @@ from talker_cli.data.work import Work
 from talker_cli.errors import InputError
 from talker_cli.rig import RigFile
 
+HEARD, PLACED, MOVED = "heard", "placed", "moved"  # the rounds' parts
+
 # What a caller is told: the stage, how many of how many are done.
 Progress = Callable[[str, int, int], None]
 
@@ -35,6 +41,7 @@ Progress = Callable[[str, int, int], None]
 WORST_SCORE = {"en": -45.0}
 UNLIKELY = -40.0  # in every other language
 MOST_ODD = 0.10  # share of phones with an implausible duration, in recordings of more than five phones
+LEAST_SPEECH = 120.0  # seconds of a voice's recordings: from under a minute, models of its sounds place some voices worse
 
 
 @dataclass(frozen=True)
@@ -87,10 +94,7 @@ def build(
     """
     plan = json.dumps([settings.fps, settings.seed, sorted(settings.held_out), [share.plan() for share in corpus.shares]])
     work = Work(output, {"kind": "articulated", "digest": hashlib.sha256(plan.encode()).hexdigest()})
-    _prepare_shares(corpus.shares, settings, work, processes, on_progress)
-    entries: list[list[Entry]] = [
-        [Entry(**entry) for entry in work.load(str(number)).metadata] for number in range(len(corpus.shares))
-    ]
+    entries = _prepare_shares(corpus.shares, settings, work, processes, on_progress)
     everything = [entry for part in entries for entry in part]
     used = [entry for entry in everything if not entry.reason]
     if not any(entry.text for entry in used):
@@ -113,20 +117,18 @@ def build(
         corpus.command, settings.seed, notes,
     )  # fmt: skip
 
-    def arrays(names: Callable[[Entry], Sequence[tuple[str, str]]]) -> Iterator[tuple[str, np.ndarray]]:
+    def arrays(kind: str, names: Callable[[Entry], Sequence[str]]) -> Iterator[tuple[str, np.ndarray]]:
         for number, part in enumerate(entries):
-            stored = work.load(str(number))
+            stored = work.load(f"{kind}-{number}")
             for entry in part:
-                for name, array in [] if entry.reason else names(entry):
-                    yield name, stored.array(array)
-
-    def motions(entry: Entry) -> list[tuple[str, str]]:
-        names = [clip_name(entry.name, speaker.name) for speaker in SPEAKERS]
-        return [(name, f"motion/{name}") for name in names]
+                for name in [] if entry.reason else names(entry):
+                    yield name, stored.array(name)
 
     on_progress("writing", 0, 0)
     write_manifest(output / "manifest.csv", everything)
-    write_dataset(output, info, rig, arrays(lambda entry: [(entry.name, f"speech/{entry.name}")]), arrays(motions))
+    speech = arrays(HEARD, lambda entry: [entry.name])
+    motion = arrays(MOVED, lambda entry: [clip_name(entry.name, speaker.name) for speaker in SPEAKERS])
+    write_dataset(output, info, rig, speech, motion)
     work.close()
     return notes
 
@@ -150,18 +152,31 @@ def refusal(item: Spoken, found: Alignment | None) -> str:
     return ""
 
 
-def _prepare_shares(shares: Sequence[Share], settings: Settings, work: Work, processes: int, on_progress: Progress) -> None:
-    missing = [number for number in range(len(shares)) if str(number) not in work]
+def _prepare_shares(
+    shares: Sequence[Share], settings: Settings, work: Work, processes: int, on_progress: Progress
+) -> list[list[Entry]]:
+    """Make what parts are missing; return each share's entries."""
     # "fork" needs no import of numpy in each process, and there are no threads yet.
     pool = ProcessPoolExecutor(processes, multiprocessing.get_context("fork"), initializer=_die_with_parent)
-    try:
-        running = [pool.submit(_finish, shares[number], settings, work, str(number)) for number in missing]
-        on_progress("preparing", len(shares) - len(missing), len(shares))
-        for done, future in enumerate(as_completed(running), len(shares) - len(missing) + 1):
+
+    def finish(stage: str, jobs: Mapping[str, Callable[[Work, str], None]]) -> None:
+        """Run the jobs of the parts that are missing."""
+        running = [pool.submit(job, work, key) for key, job in jobs.items() if key not in work]
+        on_progress(stage, len(jobs) - len(running), len(jobs))
+        for done, future in enumerate(as_completed(running), len(jobs) - len(running) + 1):
             future.result()
-            on_progress("preparing", done, len(shares))
+            on_progress(stage, done, len(jobs))
+
+    numbers = range(len(shares))
+    try:
+        finish("finding phones", {f"{HEARD}-{number}": partial(_hear, shares[number], settings) for number in numbers})
+        voices = _aligned_voices(work, len(shares))
+        finish("placing phones", {f"{PLACED}-{key}": partial(_place, parts) for key, parts in enumerate(voices.values())})
+        voice_keys = {voice: f"{PLACED}-{key}" for key, voice in enumerate(voices)}
+        finish("moving", {f"{MOVED}-{number}": partial(_move, f"{HEARD}-{number}", voice_keys, settings) for number in numbers})
     finally:
         pool.shutdown(cancel_futures=True)
+    return [[Entry(**entry) for entry in work.load(f"{MOVED}-{number}").metadata] for number in numbers]
 
 
 def _die_with_parent() -> None:
@@ -174,35 +189,82 @@ def _aligner() -> Aligner:
     return Aligner()
 
 
-def _finish(share: Share, settings: Settings, work: Work, key: str) -> None:
-    """Find phones and motion of a share's recordings, and keep them as one part."""
+def _hear(share: Share, settings: Settings, work: Work, key: str) -> None:
+    """Find the phones of a share's recordings; keep speech (S,) and entries, with whether an aligner found the phones."""
     arrays: dict[str, np.ndarray] = {}
     entries: list[dict[str, Any]] = []
     for item in share.read():
         found = None if item.problem else find_phones(item, _aligner, settings.cache)
         reason = item.problem or refusal(item, found)
-        phones: Phones = ()
-        hertz = 0.0
-        if found is not None and not reason:
-            phones = item.phones or refine(found, item.speech, item.language)
-            if item.human and item.text and odd_silence(phones, item.speech):
-                reason = "odd silence"
-        if not reason:
-            prosody = measure_prosody(item.speech)
-            hertz = round(prosody.hertz, 1)
-            arrays[f"speech/{item.name}"] = item.speech
-            for speaker in SPEAKERS:
-                name = clip_name(item.name, speaker.name)
-                key_of_motion = f"{settings.seed}|{item.name}|{speaker.name}"
-                motion = articulate(phones, len(item.speech), speaker.style, prosody, key_of_motion, settings.fps)
-                arrays[f"motion/{name}"] = motion.astype(np.float16)
-        score = round(found.score, 2) if found is not None and not item.phones else 0.0
+        aligned = bool(item.text) and not item.phones
+        phones = found.phones if found is not None and not reason else ()
+        if phones:
+            arrays[item.name] = item.speech
+        score = round(found.score, 2) if found is not None and aligned else 0.0
         entry = Entry(
             item.name, item.voice, item.language, item.human, item.text, item.source, item.licence,
-            split_of(item, settings.held_out), round(item.seconds, 4), reason, score, hertz, phones,
+            split_of(item, settings.held_out), round(item.seconds, 4), reason, score, 0.0, phones,
         )  # fmt: skip
+        entries.append({"entry": asdict(entry), "aligned": aligned})
+    work.save(key, arrays, entries)
+
+
+def _aligned_voices(work: Work, shares: int) -> dict[str, dict[str, list[str]]]:
+    """Return, of voices with enough recordings that an aligner placed, the parts that hold them, and their names there."""
+    seconds: dict[str, float] = {}
+    places: dict[str, dict[str, list[str]]] = {}
+    for part in (f"{HEARD}-{number}" for number in range(shares)):
+        for stored in work.load(part).metadata:
+            entry = Entry(**stored["entry"])
+            if stored["aligned"] and not entry.reason:
+                seconds[entry.voice] = seconds.get(entry.voice, 0.0) + entry.seconds
+                places.setdefault(entry.voice, {}).setdefault(part, []).append(entry.name)
+    return {voice: places[voice] for voice in sorted(places) if seconds[voice] >= LEAST_SPEECH}
+
+
+def _place(parts: Mapping[str, Sequence[str]], work: Work, key: str) -> None:
+    """Place the phones of a voice's recordings again, and keep them by recording."""
+    names: list[str] = []
+    recordings: list[tuple[np.ndarray, Phones]] = []
+    for part, chosen in parts.items():
+        stored = work.load(part)
+        phones = {each["entry"]["name"]: each["entry"]["phones"] for each in stored.metadata}
+        names += chosen
+        recordings += [(stored.array(name), _phones(phones[name])) for name in chosen]
+    work.save(key, {}, dict(zip(names, place_again(recordings), strict=True)))
+
+
+def _move(heard: str, voices: Mapping[str, str], settings: Settings, work: Work, key: str) -> None:
+    """Move all identities by the phones of a share's recordings; keep motion (T, K) and finished entries."""
+    arrays: dict[str, np.ndarray] = {}
+    entries: list[dict[str, Any]] = []
+    placed: dict[str, dict[str, Any]] = {}  # by voice
+    stored = work.load(heard)
+    for each in stored.metadata:
+        entry = Entry(**each["entry"])
+        if not entry.reason:
+            speech, phones = stored.array(entry.name), _phones(entry.phones)
+            if each["aligned"]:
+                if entry.voice in voices:
+                    if entry.voice not in placed:
+                        placed[entry.voice] = work.load(voices[entry.voice]).metadata
+                    phones = _phones(placed[entry.voice][entry.name])
+                phones = refine(phones, speech, entry.language)
+            odd = entry.human and entry.text and odd_silence(phones, speech)
+            entry = replace(entry, phones=() if odd else phones, reason="odd silence" if odd else "")
+        if not entry.reason:
+            prosody = measure_prosody(speech)
+            entry = replace(entry, hertz=round(prosody.hertz, 1))
+            for speaker in SPEAKERS:
+                key_of_motion = f"{settings.seed}|{entry.name}|{speaker.name}"
+                motion = articulate(phones, len(speech), speaker.style, prosody, key_of_motion, settings.fps)
+                arrays[clip_name(entry.name, speaker.name)] = motion.astype(np.float16)
         entries.append(asdict(entry))
     work.save(key, arrays, entries)
+
+
+def _phones(stored: Sequence[Sequence[Any]]) -> Phones:
+    return tuple((str(phone), float(start), float(end)) for phone, start, end in stored)
 
 
 def _nearest_identities(entries: Sequence[Entry]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from talker_cli.data.articulated.alignment import Alignment, Phones, cover
+from talker_cli.data.articulated.alignment import Phones, cover
 from talker_cli.data.articulated.phonetics import BILABIALS, LABIODENTALS, SILENCE, VOWELS
 from talker_cli.data.prepared import SAMPLE_RATE
 
@@ -17,8 +17,8 @@ SPEECH_LIKE = 12.0  # decibels below a recording's speech: what is louder in a p
 SHORT_VOWEL = 0.055  # seconds; pocketsphinx's shortest phone is 0.03, which a vowel never is
 
 
-def refine(found: Alignment, speech: np.ndarray, language: str) -> Phones:
-    """Return the phones of (S,) int16 speech with the edges of pauses set where the energy says.
+def refine(phones: Phones, speech: np.ndarray, language: str) -> Phones:
+    """Return phones of (S,) int16 speech with the edges of pauses set where the energy says.
 
     A sound next to a pause loses its silent outer part; a stop longer than any closure lends its excess to a pause.
     """
@@ -33,7 +33,7 @@ def refine(found: Alignment, speech: np.ndarray, language: str) -> Phones:
         part = np.flatnonzero(loud[int(start / HOP) : int(end / HOP) + 1])
         return end if not len(part) else max(start, start + part[0] * HOP)
 
-    phones = _mend_labels(found.phones, language)
+    phones = _mend_labels(phones, language)
     names = [SILENCE, *(phone for phone, _, _ in phones), SILENCE]
     out: list[tuple[str, float, float]] = []
     for (phone, start, end), before, after in zip(phones, names, names[2:], strict=False):
