@@ -16,6 +16,7 @@ from talker_cli.generate import OnFrames
 from talker_cli.identities import Cast, Chosen, StyleSpace, style_space
 from talker_cli.library import Library
 from talker_cli.model.config import SAMPLE_RATE
+from talker_cli.model.diffusion import noise_seed
 from talker_cli.model.folder import model_folder
 from talker_cli.model.reading import read_style
 from talker_cli.retouch import smoothed, with_expression
@@ -149,7 +150,7 @@ class Talker:
         Args:
             audio: any recording that ffmpeg reads.
             identity, style_scale, library: see `who`.
-            seed: of the noise: the same seed gives the same motion, another one another take.
+            seed: of the noise: of the same file and identity, the same seed gives the same motion, another one another take.
             guidance: scale for the teacher, None for its default.
             style_guidance: of the style alone, None for that of speech and style together.
             expression: how much of the upper face's expression is kept, 0…1; blinks and gaze stay.
@@ -171,7 +172,7 @@ class Talker:
         coefficients = self.animator.coefficients(
             read_speech(audio),
             chosen.manner,
-            seed=seed,
+            seed=noise_seed(seed, chosen.name, digest),
             guidance=guidance,
             style_guidance=style_guidance,
             on_frames=on_frames,

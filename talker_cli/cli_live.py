@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from talker_cli.cli_common import note
+from talker_cli.model.diffusion import noise_seed
 
 
 def animate_live(
@@ -64,7 +65,7 @@ def animate_live(
             Listener(sys.stdin.fileno()),
             sink,
             look_ahead=frames,
-            seed=seed,
+            seed=noise_seed(seed, name),
             on_latency=latencies.append,
         )
     finally:

@@ -26,6 +26,7 @@ from talker_cli.evaluation.system import Generate, Item, System
 from talker_cli.metrics import Articulation, blendshape_error, blinks_a_minute, lip_gap
 from talker_cli.model.checkpoint import load_model
 from talker_cli.model.config import MAX_TIMESTEP
+from talker_cli.model.diffusion import noise_seed
 from talker_cli.rig import ARKIT_NAMES
 
 SYSTEMS = ("truth", "mean", "loudness", "student", "teacher-8", "teacher-256")
@@ -235,7 +236,7 @@ def evaluate(
         blendshapes: measure coefficients, not vertices.
         lve: one of LVE_VARIANTS.
         device: "auto", "cpu" or "cuda".
-        seed: of the noise.
+        seed: of the noise, of which every recording has its own.
         on_clip: called after each motion with (system, motions done, of how many).
 
     Returns:
@@ -274,7 +275,8 @@ def evaluate(
         for system in made_by:
             samples = range(takes if system.known else 1)
             asked = [(identity, take) for identity in _asked(system, clip, rule) for take in samples]
-            made = {(identity, take): system.generate(item, identity, seed + take) for identity, take in asked}
+            seeds = [noise_seed(seed + take, clip.recording) for _, take in asked]
+            made = {of: system.generate(item, of[0], each) for of, each in zip(asked, seeds, strict=True)}
             outputs = [evaluation.output(system.title, item, each, about, blendshapes) for about, each in made.items()]
             if len(made) > 1:
                 distance = blendshape_error if blendshapes else face.distance
@@ -284,7 +286,7 @@ def evaluate(
             if check and system is check.system:
                 others = [identity for identity in check.names if (identity, 0) not in made]
                 for identity in others:
-                    made[identity, 0] = system.generate(item, identity, seed)
+                    made[identity, 0] = system.generate(item, identity, noise_seed(seed, clip.recording))
                     count(f"{system.title}, every identity")
                 check.add(face, item, {identity: made[identity, 0] for identity in check.names})
     report.about = {

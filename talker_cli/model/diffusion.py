@@ -4,6 +4,7 @@ Variance-preserving, x_t = alpha(t) x0 + sigma(t) eps with alpha = cos(pi t / 2)
 schedule of Nichol & Dhariwal 2021 in continuous time, so that halving the number of steps never touches it).
 """
 
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -120,6 +121,11 @@ def two_step_target(predict_x0: Callable[[Tensor, Tensor], Tensor], x_t: Tensor,
     return (x_end - ratio * x_t) / (alpha_s - ratio * alpha_t)
 
 
+def noise_seed(seed: int, *of: str) -> int:
+    """Return the seed of one motion's noise: under one seed, two recordings, or two people, do not blink at the same frames."""
+    return zlib.crc32("\n".join((str(seed), *of)).encode())
+
+
 def frame_noise(seed: int, frames: int, width: int, index: int, start: int = 0) -> Tensor:
     """Return Gaussian noise (1, frames, width) that is a function of (seed, index, frame number) alone.
 
@@ -129,7 +135,7 @@ def frame_noise(seed: int, frames: int, width: int, index: int, start: int = 0) 
     first, last = start // block, (start + frames - 1) // block
     pieces = []
     for number in range(first, last + 1):
-        generator = torch.Generator().manual_seed((seed * 1_000_003 + index) * 1_000_003 + number)
+        generator = torch.Generator().manual_seed(((seed * 1_000_003 + index) * 1_000_003 + number) % 2**63)
         pieces.append(torch.randn(block, width, generator=generator))
     offset = start - first * block
     return torch.cat(pieces)[None, offset : offset + frames]

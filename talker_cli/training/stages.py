@@ -18,6 +18,7 @@ from talker_cli.data.prepared import Clip, Dataset
 from talker_cli.files import write_bytes
 from talker_cli.metrics import diversity, fdd, lve, mve
 from talker_cli.model.config import MAX_TIMESTEP, SAMPLE_RATE
+from talker_cli.model.diffusion import noise_seed
 from talker_cli.model.network import FaceDiffusion
 
 TAKES = 2  # the fewest that have a diversity
@@ -100,7 +101,8 @@ class StageTable:
         outputs, began = [], time.perf_counter()
         for clip in self._clips:
             speech = self._dataset.speech(clip.recording)[: int(LONGEST * SAMPLE_RATE)]
-            outputs += [animator.coefficients(speech, clip.identity, seed=seed) for seed in range(TAKES)]
+            seeds = [noise_seed(take, clip.recording) for take in range(TAKES)]
+            outputs += [animator.coefficients(speech, clip.identity, seed=seed) for seed in seeds]
         return outputs, (time.perf_counter() - began) / len(outputs)
 
     def _row(self, steps: int, outputs: list[np.ndarray], seconds: float) -> StageRow:
