@@ -150,7 +150,7 @@ class Talker:
         Args:
             audio: any recording that ffmpeg reads.
             identity, style_scale, library: see `who`.
-            seed: of the noise: of the same file and identity, the same seed gives the same motion, another one another take.
+            seed: of the noise, of which every recording has its own; the same gives the same motion, another one another take.
             guidance: scale for the teacher, None for its default.
             style_guidance: of the style alone, None for that of speech and style together.
             expression: how much of the upper face's expression is kept, 0…1; blinks and gaze stay.
@@ -172,7 +172,7 @@ class Talker:
         coefficients = self.animator.coefficients(
             read_speech(audio),
             chosen.manner,
-            seed=noise_seed(seed, chosen.name, digest),
+            seed=noise_seed(seed, digest),
             guidance=guidance,
             style_guidance=style_guidance,
             on_frames=on_frames,

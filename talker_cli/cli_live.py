@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from talker_cli.cli_common import note
-from talker_cli.model.diffusion import noise_seed
 
 
 def animate_live(
@@ -65,7 +64,7 @@ def animate_live(
             Listener(sys.stdin.fileno()),
             sink,
             look_ahead=frames,
-            seed=noise_seed(seed, name),
+            seed=seed,
             on_latency=latencies.append,
         )
     finally:

@@ -140,6 +140,25 @@ def test_a_folder_becomes_an_identity(enroll: Talker, invoke: Talker, clips: Pat
     assert "--style-scale 3" in invoke("animate", clips / "one.wav", "--style-scale", "3", *rest).mistake
 
 
+def test_of_a_file_of_many_hours_the_beginning_is_read(
+    enroll: Talker, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Breaks if a film of hours is taken into memory: as much is read as is allowed, and it says so."""
+    import talker_cli.enrolment.clips
+
+    monkeypatch.setattr(talker_cli.enrolment.clips, "LONGEST", 120.0)
+    sound = load_speech(SPEECH)
+    write(clips / "film.wav", np.tile(sound, 20))  # 210 s
+    ran = enroll(clips)
+    assert ran.code == 0 and "film.wav: read to 2 minutes" in ran.err
+    (film,) = [
+        each
+        for each in load_identity(tmp_path / "library" / "anna.safetensors").record["sources"]
+        if each["path"] == "film.wav"
+    ]
+    assert 0.8 * 120 < film["seconds"] < 150
+
+
 def test_folders_without_a_voice(enroll: Talker, tmp_path: Path) -> None:
     """Breaks if nothing becomes somebody, or a library appears for nothing."""
     (tmp_path / "none").mkdir()

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from talker_cli.audio import load_speech
+from talker_cli.audio import SAMPLE_RATE, read_speech
 from talker_cli.errors import InputError
 from talker_cli.files import file_hash
 from talker_cli.identities import on_sphere
@@ -23,6 +23,7 @@ OTHERS = frozenset(
 LEAST_SPEECH = 0.5  # seconds, of a clip
 LEAST_SHARE = 0.1  # of a clip's sound that must be speech: music resembles it for a moment now and then
 ENOUGH = 30 * 60.0  # seconds of speech: more does not change a style
+LONGEST = 60 * 60.0  # seconds of one file that are read: an hour of sound lies in memory at once
 LEAST_TOTAL = 1.0  # seconds of speech in all
 
 OnClip = Callable[[int, int], None]
@@ -117,7 +118,7 @@ class _Reader:
             if twin is not None:
                 self.left_out.append((name, f"the same recording as {twin}"))
                 return
-            sound = load_speech(path)
+            sound, whole = _beginning(path)
         except OSError as error:
             self.left_out.append((name, f"cannot be read ({error.strerror})"))
             return
@@ -125,14 +126,28 @@ class _Reader:
             self.left_out.append((name, str(error).removeprefix(f"{path} ").split("; ")[0]))
             return
         heard = hear(sound)
-        reason = _unusable(heard.speech, heard.other, len(sound) / 16_000)
+        reason = _unusable(heard.speech, heard.other, len(sound) / SAMPLE_RATE)
         if reason is not None:
             self.left_out.append((name, reason))
             return
         styles = self.read(heard.cut(sound))
         self.clips.append(Clip(name, sha256, heard.speech, len(styles), on_sphere(styles.mean(0))))
+        if not whole:
+            self.notes.append((name, f"read to {LONGEST / 60:.0f} minutes"))
         if heard.other > 1.0:
             self.notes.append((name, f"{heard.other:.1f} s of music or noise left out"))
+
+
+def _beginning(path: Path) -> tuple[np.ndarray, bool]:
+    """Return a recording (S,), 16 kHz, and whether that is all of it: not of one of many hours."""
+    parts: list[np.ndarray] = []
+    count = 0
+    for part in read_speech(path):
+        if count >= LONGEST * SAMPLE_RATE:
+            return np.concatenate(parts), False
+        parts.append(part)
+        count += len(part)
+    return np.concatenate(parts), True
 
 
 def _unusable(speech: float, other: float, seconds: float) -> str | None:

@@ -121,9 +121,9 @@ def two_step_target(predict_x0: Callable[[Tensor, Tensor], Tensor], x_t: Tensor,
     return (x_end - ratio * x_t) / (alpha_s - ratio * alpha_t)
 
 
-def noise_seed(seed: int, *of: str) -> int:
-    """Return the seed of one motion's noise: under one seed, two recordings, or two people, do not blink at the same frames."""
-    return zlib.crc32("\n".join((str(seed), *of)).encode())
+def noise_seed(seed: int, recording: str) -> int:
+    """Return the seed of a recording's noise: under one seed, two recordings do not blink at the same frames."""
+    return zlib.crc32(f"{seed} {recording}".encode())
 
 
 def frame_noise(seed: int, frames: int, width: int, index: int, start: int = 0) -> Tensor:
