@@ -22,6 +22,7 @@ PARTS = 3  # of a phone; a silence has one sound
 ROUNDS = 2  # of estimating and placing
 PRIOR_FRAMES = 3.0  # of all sounds together, that each sound's Gaussian begins with
 ACOUSTIC_SCALE = 0.3  # neighbouring frames say much the same
+REACH = 0.06  # seconds a phone may move at either end: where text and sound differ, free phones gather in one place
 LEAST_VARIANCE = 0.1  # of that of all sounds
 
 
@@ -39,7 +40,7 @@ def place_again(recordings: Sequence[tuple[np.ndarray, Phones]]) -> list[Phones]
     for _ in range(ROUNDS):
         model = VoiceModel.estimate(zip(heard, states, strict=True), len(sounds) * PARTS)
         for index, (frames, names) in enumerate(zip(heard, sequences, strict=True)):
-            path = model.path(frames, names, sounds)
+            path = model.path(frames, names, sounds, _allowed(recordings[index][1], len(frames)))
             if path is not None:
                 phone, states[index] = path
                 placed[index] = _phones_of(phone, names, len(recordings[index][0]) / SAMPLE_RATE)
@@ -93,17 +94,22 @@ class VoiceModel:
         length = np.maximum((count + 8.0) / (runs + 2.0), 1.5)
         return cls(mean, np.maximum(variance, LEAST_VARIANCE * all_variance), length)
 
-    def path(self, frames: np.ndarray, names: Sequence[str], sounds: dict[str, int]) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return the likeliest phone's index (T,) in `names`, and state (T,), of frames (T, D); None if they are too few.
+    def path(
+        self, frames: np.ndarray, names: Sequence[str], sounds: dict[str, int], allowed: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return the likeliest phone's index (T,) in `names`, and state (T,), of frames (T, D); None if there is no way.
 
         A silence may be passed over.
+
+        Args:
+            allowed: (T, len(names)) bool, where each phone may be.
         """
         ids = np.concatenate([_states_of(name, sounds) for name in names])  # (N,) states in a row
         silent = [PARTS * place for place, name in enumerate(names) if name == SILENCE]
         # Over a silence goes who comes from the state before its first and enters the one behind its last.
         over = np.array([place + PARTS for place in silent if 0 < place < len(ids) - PARTS], int)
         log_stay, log_go = np.log1p(-1.0 / self.length[ids]), -np.log(self.length[ids])
-        fit = ACOUSTIC_SCALE * self._log_likelihood(frames)[:, ids]
+        fit = np.where(allowed.repeat(PARTS, 1), ACOUSTIC_SCALE * self._log_likelihood(frames)[:, ids], -np.inf)
         score = np.full(len(ids), -np.inf)
         score[0] = fit[0, 0]
         if names[0] == SILENCE and len(names) > 1:
@@ -135,6 +141,13 @@ class VoiceModel:
         inverse = 1.0 / self.variance
         shares = np.square(frames) @ inverse.T - 2.0 * frames @ (self.mean * inverse).T
         return np.asarray(-0.5 * (shares + (np.square(self.mean) * inverse + np.log(self.variance)).sum(1)))
+
+
+def _allowed(phones: Phones, count: int) -> np.ndarray:
+    """Return (count, len(phones)) bool: at which frames each phone may be."""
+    middle = (np.arange(count) + 0.5)[:, None] * HOP / SAMPLE_RATE
+    start, end = (np.array([phone[side] for phone in phones]) for side in (1, 2))
+    return np.asarray((middle > start - REACH) & (middle < end + REACH))
 
 
 def _states_of(name: str, sounds: dict[str, int]) -> np.ndarray:
