@@ -76,7 +76,7 @@ def articulated(
             raise InputError(f"found --{name} without a folder; expected a folder of transcribed speech; give one")
     if kokoro and folder is not None:
         raise InputError("found --kokoro with a folder; it is for the built-in corpus; leave one of them out")
-    with progress("preparing", "shares") as advance:
+    with progress("preparing", "parts") as advance:
 
         def report(stage: str, done: int, total: int) -> None:
             advance(done, total)

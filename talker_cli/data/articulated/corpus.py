@@ -62,7 +62,7 @@ def prepare(
 
     Args:
         rig: the head that the motion is for.
-        on_progress: told the stage ("preparing", "writing"), how many shares of recordings are done, and of how many.
+        on_progress: told the round ("finding phones", "placing phones", "moving", "writing"), the parts that are done, and all.
         languages: of the human recordings.
         synthetic_minutes: of the speech of flite, festival and espeak-ng, in all.
         kokoro: a folder with Kokoro-82M, whose voices speak another KOKORO_MINUTES.
