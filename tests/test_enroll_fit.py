@@ -7,6 +7,7 @@ import pytest
 from conftest import IDENTITY, Talker
 from test_enroll import SPEECH, make_model, write
 
+from talker_cli.animate import load_animator
 from talker_cli.audio import load_speech
 from talker_cli.enrolment.fit import MOST_FRAMES, Take, _trimmed
 from talker_cli.enrolment.motion import read_coefficients
@@ -60,7 +61,9 @@ def test_the_style_is_found_again(invoke: Talker, head: RigFile, tmp_path: Path)
     sound = load_speech(SPEECH)
     for name, part in (("one", sound[:60_000]), ("two", sound[60_000:120_000])):
         path = write(tmp_path / "clips" / f"{name}.wav", part)
-        assert invoke("animate", path, "-i", IDENTITY, "-o", path.with_suffix(".csv"), *rest).code == 0
+        # From the noise that fitting starts from too: what is left of the error is the style's.
+        motion = load_animator(model, "8", "cpu").coefficients(load_speech(path), IDENTITY, seed=0)
+        write_csv(Performance(motion, head.rig, head.rig.fps), path.with_suffix(".csv"))
     ran = invoke("enroll", tmp_path / "clips", "--name", "anna", *rest)
     assert ran.code == 0 and "fitted to motion" in ran.err, ran.err
     person = load_identity(tmp_path / "library" / "anna.safetensors")
