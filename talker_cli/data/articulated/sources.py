@@ -132,7 +132,7 @@ def spoken_text(text: str, language: str) -> str:
     text = re.sub(r"\s+", " ", text).strip()
     if language != "it":
         return text
-    return re.sub(r"\b(\w*)\?(?= [a-z])|(?<= )\?(?= [a-z])", lambda found: MAIMED.get(found[1] or "", found[0]), text)
+    return re.sub(r"(?<!\S)(\w*)\?(?= [a-z])", lambda found: MAIMED.get(found[1], found[0]), text)
 
 
 def decode_prompts(paths: Sequence[Path]) -> Iterator[np.ndarray]:
