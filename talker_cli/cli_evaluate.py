@@ -38,6 +38,13 @@ IdentitiesOption = Annotated[
 TakesOption = Annotated[
     int, typer.Option(help="Samples of each clip; two or more tell the diversity.", min=1, rich_help_panel=OF_MODELS)
 ]
+RelativeOption = Annotated[
+    str | None,
+    typer.Option(
+        help="One of the systems, such as teacher-256: the others' errors are also told as multiples of its.",
+        rich_help_panel=OF_MODELS,
+    ),
+]
 ConditionOption = Annotated[
     Literal["clean", "noise-10db", "telephone", "faster-20"],
     typer.Option(
@@ -93,6 +100,7 @@ def evaluate(
     systems: SystemsOption = None,
     identities: IdentitiesOption = True,
     takes: TakesOption = 1,
+    relative_to: RelativeOption = None,
     condition: ConditionOption = "clean",
     human: HumanOption = False,
     language: LanguageOption = None,
@@ -126,8 +134,8 @@ def evaluate(
         subject = _built_in(subject)
     is_model = any((subject / name).is_file() for name in ("teacher.safetensors", "student.safetensors"))
     of_models = {
-        "--systems": systems, "--no-identities": not identities, "--takes": takes > 1, "--condition": condition != "clean",
-        "--human": human, "--language": language, "--voice": voice, "--limit": limit,
+        "--systems": systems, "--no-identities": not identities, "--takes": takes > 1, "--relative-to": relative_to,
+        "--condition": condition != "clean", "--human": human, "--language": language, "--voice": voice, "--limit": limit,
     }  # fmt: skip
     of_motions = {
         "--template": template, "--regions": regions, "--lip-pairs": lip_pairs, "--fps": fps, "--truth-fps": truth_fps,
@@ -147,7 +155,8 @@ def evaluate(
             report = run(
                 subject, truth, split or "test", human_only=human, language=language, voice=voice, limit=limit,
                 systems=[name.strip() for name in systems.split(",")] if systems else None, identities=identities, takes=takes,
-                sound=condition, protocol=protocol, blendshapes=blendshapes, lve=lve, device=device, seed=seed,
+                relative_to=relative_to, sound=condition, protocol=protocol, blendshapes=blendshapes, lve=lve, device=device,
+                seed=seed,
                 on_clip=lambda system, done, total: advance(done, total),
             )  # fmt: skip
     else:

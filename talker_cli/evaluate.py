@@ -207,6 +207,7 @@ def evaluate(
     systems: Sequence[str] | None = None,
     identities: bool = True,
     takes: int = 1,
+    relative_to: str | None = None,
     sound: str = "clean",
     protocol: str | None = None,
     blendshapes: bool = False,
@@ -231,6 +232,7 @@ def evaluate(
         systems: names as `load_systems` knows them; None for SYSTEMS.
         identities: also make every clip as every identity, by the first system with a network, and read it off the speech.
         takes: so many samples of each clip, with the seeds `seed`, `seed + 1`, …; more than one tell the diversity.
+        relative_to: one of the systems, which the others are also told as multiples of.
         sound: a name of SOUNDS.
         protocol: a name of PROTOCOLS, in place of the split.
         blendshapes: measure coefficients, not vertices.
@@ -256,8 +258,14 @@ def evaluate(
         raise InputError("found --blendshapes on a dataset without ARKit coefficients; measure its vertices instead")
     if systems is None:
         systems = [name for name in SYSTEMS if name != "loudness" or "jawOpen" in names]
+    if relative_to is not None and relative_to not in systems:
+        raise InputError(
+            f"found --relative-to {relative_to}; expected one of the systems that are measured: {', '.join(systems)}"
+        )
     made_by = load_systems(systems, model, evaluation, device)
     report = Report(BLENDSHAPE_METRICS if blendshapes else SURFACE_METRICS, lve, rule.unit if rule else "m")
+    if relative_to is not None:
+        report.relative_to = made_by[list(systems).index(relative_to)].title
     check = _identity_check(made_by, evaluation) if identities else None
     total = len(evaluation.clips) * (len(made_by) + (len(check.names) - 1 if check else 0))
     done = 0

@@ -16,7 +16,7 @@ from talker_cli.animate import load_animator
 from talker_cli.data.prepared import SAMPLE_RATE, Clip, Dataset, DatasetInfo, Recording, write_dataset
 from talker_cli.evaluate import Evaluation, load_systems
 from talker_cli.evaluation.conditions import faster_20, faster_motion, noise_10db, telephone
-from talker_cli.evaluation.scores import SURFACE_METRICS, Output, estimates
+from talker_cli.evaluation.scores import SURFACE_METRICS, Output, estimates, ratios
 from talker_cli.files import file_hash
 from talker_cli.metrics import diversity, fdd, lip_gap, lip_gap_error, lve, lve_by_sequence, lve_in_mm, mve
 from talker_cli.model.checkpoint import save_model
@@ -198,6 +198,38 @@ def test_intervals_are_those_of_a_bootstrap_over_sequences() -> None:
     assert found["mve"].value == pytest.approx((10 + 40 + 420) / 100)
     assert (found["mve"].low, found["mve"].high) == pytest.approx((min(means), max(means)))
     assert estimates(weighted[:1], SURFACE_METRICS)["mve"].low is None
+
+
+def test_ratios_cancel_what_makes_a_sequence_hard() -> None:
+    """A system twice as far off at every sequence is so with certainty, however the sequences differ."""
+    values = {"a": 1.0, "b": 2.0, "c": 60.0}
+    first = [Output("s", name, "i", "", 0, 10, {"mve": value, "fdd": value}) for name, value in values.items()]
+    second = [Output("t", name, "i", "", take, 10, {"mve": 2 * value}) for name, value in values.items() for take in (0, 1)]
+    found = ratios(second, first, SURFACE_METRICS)
+    assert set(found) == {"mve"}
+    assert (found["mve"].value, found["mve"].low, found["mve"].high) == pytest.approx((2, 2, 2))
+    other = [Output("t", name, "i", "", 0, 10, {"mve": value}) for name, value in zip("abc", (3.0, 2.0, 30.0), strict=True)]
+    found = ratios(other, first, SURFACE_METRICS)
+    assert found["mve"].value == pytest.approx(35 / 63)
+    assert (found["mve"].low, found["mve"].high) == pytest.approx((0.5, 3.0))  # of c alone, and of a alone
+    assert ratios(second[:2], first[:1], SURFACE_METRICS)["mve"].low is None
+
+
+def test_systems_are_told_as_multiples_of_one(invoke: Talker, tiny: tuple[Path, Path]) -> None:
+    options = (
+        "--split", "train", "--limit", 6, "--systems", "truth,teacher-2,student", "--takes", 2, "--no-identities",
+        "--relative-to", "teacher-2",
+    )  # fmt: skip
+    truth, teacher, student = measured(invoke, tiny, *options)["scores"]
+    assert "relative" not in teacher and truth["relative"]["lve"][0] == 0
+    for key in ("lve", "mve", "diversity"):
+        value, low, high = student["relative"][key]
+        assert value == pytest.approx(student[key] / teacher[key]) and low <= value <= high
+    ran = invoke("evaluate", tiny[1], tiny[0], "--device", "cpu", *options)
+    value, low, high = student["relative"]["lve"]
+    assert f"student, 2 steps, as multiples of teacher, DDIM 2 steps: LVE {value:.3f} ({low:.3f}…{high:.3f})" in ran.out
+    ran = invoke("evaluate", tiny[1], tiny[0], "--systems", "truth,student", "--relative-to", "teacher-256")
+    assert "expected one of the systems that are measured: truth, student" in ran.mistake
 
 
 def test_table_csv_and_plot(invoke: Talker, tiny: tuple[Path, Path], tmp_path: Path) -> None:

@@ -205,23 +205,67 @@ def estimates(outputs: Sequence[Output], metrics: Iterable[Metric]) -> dict[str,
     A resample draws as many sequences as there are, with replacement, each with all its outputs; the interval is the
     middle 95 % of 2,000 resamples (Efron & Tibshirani 1993, chapter 13). The draws are the same for every metric and system.
     """
-    names = list(dict.fromkeys(output.sequence for output in outputs))
-    index = np.array([names.index(output.sequence) for output in outputs])
-    draws = np.random.default_rng(BOOTSTRAP_SEED).multinomial(len(names), np.full(len(names), 1 / len(names)), RESAMPLES)
+    names = _sequences(outputs)
     found = {}
     for metric in metrics:
-        terms = np.array([metric.terms(output) for output in outputs], dtype=np.float64)  # (outputs, 2)
-        numerator, denominator = (np.bincount(index, column, len(names)) for column in terms.T)  # (sequences,)
+        numerator, denominator = _sums(outputs, metric, names)
         if denominator.sum() == 0:
             continue
-        value = float(terms[:, 0].sum() / denominator.sum())
-        low = high = None
-        if np.count_nonzero(denominator) > 1:
-            weight = draws @ denominator
-            resampled = (draws @ numerator)[weight > 0] / weight[weight > 0]
-            low, high = (float(bound) for bound in np.quantile(resampled, ((1 - LEVEL) / 2, (1 + LEVEL) / 2)))
-        found[metric.key] = Estimate(value, low, high)
+        value = float(numerator.sum() / denominator.sum())
+        spoken = np.count_nonzero(denominator) > 1
+        found[metric.key] = _estimate(value, _resampled(numerator, denominator) if spoken else None)
     return found
+
+
+def ratios(outputs: Sequence[Output], others: Sequence[Output], metrics: Iterable[Metric]) -> dict[str, Estimate]:
+    """Return each metric of the outputs as a multiple of the others', with a 95 % interval by bootstrap over sequences.
+
+    Each resample draws the same sequences of both, so that what makes a sequence hard for both cancels. A metric that is 0
+    for the others, or that is nothing to be a multiple of (FDD with its sign), is left out.
+
+    Args:
+        outputs, others: of the same sequences.
+        metrics: of the outputs.
+    """
+    names = _sequences(others)
+    found = {}
+    for metric in metrics:
+        (numerator, denominator), (other, other_denominator) = (_sums(each, metric, names) for each in (outputs, others))
+        if metric.key == "fdd" or not denominator.sum() or not other.sum():
+            continue
+        value = float(numerator.sum() / denominator.sum() / (other.sum() / other_denominator.sum()))
+        spoken = np.count_nonzero(other) > 1
+        with np.errstate(invalid="ignore", divide="ignore"):
+            resampled = _resampled(numerator, denominator) / _resampled(other, other_denominator)
+        found[metric.key] = _estimate(value, resampled if spoken else None)
+    return found
+
+
+def _sequences(outputs: Sequence[Output]) -> list[str]:
+    return list(dict.fromkeys(output.sequence for output in outputs))
+
+
+def _sums(outputs: Sequence[Output], metric: Metric, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return a metric's numerator and denominator, summed over the outputs of each sequence: (sequences,) each."""
+    index = np.array([names.index(output.sequence) for output in outputs])
+    terms = np.array([metric.terms(output) for output in outputs], dtype=np.float64)  # (outputs, 2)
+    numerator, denominator = (np.bincount(index, column, len(names)) for column in terms.T)
+    return numerator, denominator
+
+
+def _resampled(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """Return the ratio in each resample, NaN where none of the sequences that say something was drawn."""
+    count = len(numerator)
+    draws = np.random.default_rng(BOOTSTRAP_SEED).multinomial(count, np.full(count, 1 / count), RESAMPLES)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray((draws @ numerator) / (draws @ denominator))
+
+
+def _estimate(value: float, resampled: np.ndarray | None) -> Estimate:
+    if resampled is None:
+        return Estimate(value, None, None)
+    low, high = np.quantile(resampled[np.isfinite(resampled)], ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    return Estimate(value, float(low), float(high))
 
 
 @dataclass
@@ -236,6 +280,7 @@ class Report:
         about: what was measured: the files, the split, the seed, …
         findings: what is no mean over outputs.
         remarks: what the user should know of the numbers.
+        relative_to: the system that the others are also told as multiples of.
     """
 
     metrics: tuple[Metric, ...]
@@ -245,6 +290,7 @@ class Report:
     about: dict[str, Any] = field(default_factory=dict)
     findings: dict[str, Any] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
+    relative_to: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return everything but the single outputs, ready for JSON."""
@@ -263,17 +309,24 @@ class Report:
         }
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return a row a system: each metric's value, `intervals`, the articulation's shares, and `identities`."""
+        """Return a row a system: each metric's value, `intervals`, the articulation's shares, `identities`, and `relative`."""
         systems: dict[str, list[Output]] = {}
         for output in self.outputs:
             systems.setdefault(output.system, []).append(output)
-        return [self._row(system, outputs) for system, outputs in systems.items()]
+        rows = [self._row(system, outputs) for system, outputs in systems.items()]
+        for row in rows if self.relative_to else []:
+            if row["system"] != self.relative_to:
+                found = self._chosen(ratios(systems[row["system"]], systems[str(self.relative_to)], self.metrics))
+                row["relative"] = {key: [each.value, each.low, each.high] for key, each in found.items()}
+        return rows
+
+    def _chosen(self, found: dict[str, Estimate]) -> dict[str, Estimate]:
+        """Return what was found with the variant that counts as LVE under that name."""
+        chosen = f"lve_{self.lve}"
+        return {"lve": found[chosen], **found} if chosen in found else found
 
     def _row(self, system: str, outputs: list[Output]) -> dict[str, Any]:
-        found = estimates(outputs, (*self.metrics, *ARTICULATION_METRICS))
-        chosen = f"lve_{self.lve}"
-        if chosen in found:
-            found = {"lve": found[chosen], **found}
+        found = self._chosen(estimates(outputs, (*self.metrics, *ARTICULATION_METRICS)))
         row: dict[str, Any] = {"system": system, **{key: estimate.value for key, estimate in found.items()}}
         summary = Articulation.joined(output.articulation for output in outputs).summary()
         if summary["bilabials"] + summary["vowels"] + summary["silences"]:
@@ -307,6 +360,14 @@ class Report:
                 f"LVE with the wrong identity ({made_by}): {wrong['lve_mean']:.3e} {self.unit}^2, mean of the others; "
                 f"diversity over identities: {diversity:.3e} {self.unit}",
             ]
+        for row in self.rows() if self.relative_to else []:
+            told = [
+                f"{self.metric(key).title} {value:.3f}" + ("" if low is None else f" ({low:.3f}…{high:.3f})")
+                for key, (value, low, high) in row.get("relative", {}).items()
+                if key in ("lve", "mve", "abs_fdd", "diversity")
+            ]
+            if told:
+                lines.append(f"{row['system']}, as multiples of {self.relative_to}: {', '.join(told)}")
         shown = {
             key: value for key, value in self.about.items() if value not in (None, False, []) and not isinstance(value, list)
         }
