@@ -51,8 +51,8 @@ class Animator:
         """Say which network and sampler run."""
         config = self.network.config
         if config.kind == "student":
-            return f"student, {len(config.timesteps)} steps"
-        return f"teacher, DDPM {MAX_TIMESTEP} steps" if self.steps is None else f"teacher, DDIM {self.steps} steps"
+            return f"student, {_counted(len(config.timesteps))}"
+        return f"teacher, DDPM {MAX_TIMESTEP} steps" if self.steps is None else f"teacher, DDIM {_counted(self.steps)}"
 
     def speech_features(self, speech: np.ndarray, frames: int) -> torch.Tensor:
         """Return what the denoiser hears of a recording (S,): speech features (1, T, D) of its first frames.
@@ -165,6 +165,10 @@ class Animator:
         if isinstance(identity, Manner) and identity.offset is not None:
             coefficients = coefficients + identity.offset
         return np.clip(coefficients, 0.0, 1.0) if self.network.config.names == ARKIT_NAMES else coefficients
+
+
+def _counted(steps: int) -> str:
+    return f"{steps} step" if steps == 1 else f"{steps} steps"
 
 
 def load_animator(folder: Path, steps: str, device: str) -> Animator:

@@ -179,7 +179,7 @@ def distill(
     guidance: Annotated[float | None, typer.Option(help="Guidance baked into the student; the teacher's default.")] = None,
     noise_scale: Annotated[
         float, typer.Option(help="Deviation of the noise that the student's lower face starts from.", min=0.0, max=2.0)
-    ] = 0.8,
+    ] = 0.85,
     upper_noise_scale: Annotated[
         float, typer.Option(help="The same of its upper face: with more, it blinks more often.", min=0.0, max=2.0)
     ] = 1.05,

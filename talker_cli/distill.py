@@ -83,7 +83,7 @@ class DistillConfig:
     batch_frames: int = 4096
     learning_rate: float = 3e-4
     guidance_scale: float | None = None
-    noise_scale: float = 0.8
+    noise_scale: float = 0.85
     upper_noise_scale: float = 1.05
     ema: float = 0.99
     bf16: bool = False
