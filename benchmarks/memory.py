@@ -16,6 +16,7 @@ from pathlib import Path
 
 from talker_cli.canvas import INK, Canvas
 from talker_cli.ffmpeg import executable
+from talker_cli.memory import MAXRSS_UNIT
 
 BOUND = 1000.0  # MB that an hour may take
 LINE, LIMIT, GRID = "#2060b0", "#c03030", "#dddddd"
@@ -33,7 +34,7 @@ def measure(minutes: float, suffix: str, folder: Path) -> tuple[float, float]:
     _, status, usage = os.wait4(process.pid, 0)
     if os.waitstatus_to_exitcode(status) != 0:
         raise SystemExit(f"animate failed on {minutes:g} minutes")
-    return time.perf_counter() - started, usage.ru_maxrss * 1024 / 1e6
+    return time.perf_counter() - started, usage.ru_maxrss * MAXRSS_UNIT / 1e6
 
 
 def plot(points: list[tuple[float, float]], path: Path) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from talker_cli.data import biwi, vocaset
+from talker_cli.memory import MAXRSS_UNIT
 
 VOCASET_ROWS, VOCASET_CLIPS = 123_341, 480
 BIWI_FRAMES = 162  # of a clip: 3,879 in the 24 of test A
@@ -153,7 +154,7 @@ def main() -> None:
     started = time.monotonic()
     subprocess.run(command, check=True)
     seconds = time.monotonic() - started
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * MAXRSS_UNIT
     about = json.loads((output / "dataset.json").read_text())
     clips = len(about["clips"])
     print(

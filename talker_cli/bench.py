@@ -5,7 +5,6 @@ over the seconds. Cold starts are whole processes, and have no warm-up but the f
 includes the encoding. The peak memory is that of the process that did all of it, teacher and rendering too.
 """
 
-import resource
 import statistics
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import torch
 from talker_cli.api import DEFAULT_IDENTITY, Talker
 from talker_cli.audio import SAMPLE_RATE, load_speech
 from talker_cli.errors import TalkerError
+from talker_cli.memory import peak_memory
 from talker_cli.render import draw_frames
 
 PICTURE = (512, 512)
@@ -121,7 +121,7 @@ def bench(audio: Path | None, *, model: str, device: str, teacher_steps: str, ru
         on_part(part)
         seconds = [_process(code) for _ in range(3)]
         report[part] = {"seconds": statistics.median(seconds), "runs": 3}
-    report["memory"] = {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6}
+    report["memory"] = {"peak_mb": peak_memory() / 1e6}
     if where.type == "cuda":
         report["memory"]["gpu_peak_mb"] = torch.cuda.max_memory_allocated() / 1e6
     return report

@@ -219,13 +219,17 @@ def rename(
     name: NameArgument,
     new_name: Annotated[str, typer.Argument(help="What to call it from now on.", show_default=False)],
     library: LibraryOption = None,
+    model: ModelOption = DEFAULT_MODEL,
 ) -> None:
     """Give an enrolled identity another name.
 
     Example: talker identities rename my_style anna
     """
+    from talker_cli.identities import check_new, style_space
     from talker_cli.library import Library
+    from talker_cli.model.folder import model_folder
 
+    check_new(new_name, style_space(model_folder(model)).names)
     result(Library(library).rename(name, new_name))
 
 
@@ -255,6 +259,7 @@ def import_(
     name: Annotated[str | None, typer.Option("--name", help="What to call it here.", show_default="as in the file")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Put it in the place of an identity of the same name.")] = False,
     library: LibraryOption = None,
+    model: ModelOption = DEFAULT_MODEL,
 ) -> None:
     """Take an identity file into the library.
 
@@ -262,11 +267,15 @@ def import_(
     """
     import dataclasses
 
+    from talker_cli.identities import check_new, style_space
     from talker_cli.identity_file import load_identity
     from talker_cli.library import Library
+    from talker_cli.model.folder import model_folder
 
     person = load_identity(file)
-    result(Library(library).save(dataclasses.replace(person, name=name or person.name), replace))
+    called = name or person.name
+    check_new(called, style_space(model_folder(model)).names)
+    result(Library(library).save(dataclasses.replace(person, name=called), replace))
 
 
 @identities.command()

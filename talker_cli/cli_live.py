@@ -1,10 +1,13 @@
 """What `animate --stream` does: sound from a pipe, frames to another or to Unreal."""
 
 import sys
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
 from talker_cli.cli_common import note
+
+KEPT = 108_000  # latencies, of an hour at 30 frames a second: it may run for days
 
 
 def animate_live(
@@ -56,7 +59,7 @@ def animate_live(
         check_live_link(animator)
         sink = LiveLink(*address, name, fps)
     note(f"{name}, {animator.sampler}, look-ahead {1000 * frames / fps:.0f} ms; Ctrl-C ends it")
-    latencies: list[float] = []
+    latencies: deque[float] = deque(maxlen=KEPT)
     try:
         run_live(
             animator,

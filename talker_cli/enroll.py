@@ -13,7 +13,7 @@ from talker_cli.enrolment.fit import Fit, Take, fit
 from talker_cli.enrolment.motion import motion_beside, read_coefficients
 from talker_cli.errors import IdentityError, InputError
 from talker_cli.files import file_hash
-from talker_cli.identities import StyleSpace, style_space
+from talker_cli.identities import StyleSpace, check_new, style_space
 from talker_cli.identity_file import Enrolled, Face
 from talker_cli.model.checkpoint import load_model
 from talker_cli.model.device import choose_device
@@ -73,8 +73,7 @@ class Enroller:
             InputError: there is no usable recording.
             IdentityError: the name is one of the model's own.
         """
-        if name in self.rigs.identities:
-            raise IdentityError(f"'{name}' is one of the model's own identities; expected a new name; choose another --name")
+        check_new(name, self.rigs.identities)
         network, device = self.animator.network, self.animator.device
         collection = collect(folder, paths, lambda speech: window_styles(network, speech, device), on_clip)
         found = spread(collection)

@@ -5,7 +5,7 @@ No torch here: listing and completing names must be instant.
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -265,6 +265,16 @@ def resolve_identity(name: str, known: Sequence[str]) -> str:
 def _list(names: Sequence[str]) -> str:
     more = f" and {len(names) - SHOWN} more (talker identities)" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
+
+
+def check_new(name: str, own: Iterable[str]) -> None:
+    """Refuse to call an enrolled identity as one of the model's `own`: nobody could ask for it.
+
+    Raises:
+        IdentityError: it is one of them.
+    """
+    if name in own:
+        raise IdentityError(f"'{name}' is one of the model's own identities; expected a new name; choose another --name")
 
 
 def face_of(about: dict[str, Any], content: RigFile, beside: Path) -> Rig | None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import unicodedata
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -60,13 +61,16 @@ class Enrolled:
         """Return the rig that this person moves.
 
         Raises:
-            IdentityError: the face was made for another mesh, or the model has no such identity to borrow a face from.
+            IdentityError: the face was made for another mesh or other shapes, or the model has no such identity to borrow
+                one from.
         """
         if self.face is None:
             if self.wears not in base.identities:
                 raise IdentityError(f"identity '{self.name}' wears the face of {self.wears}, which this model lacks; refit it")
             return base.rig_of(self.wears)
         if self.face.rig is not None:
+            if self.face.rig.names != base.rig.names:
+                raise IdentityError(f"identity '{self.name}' has a face with other shapes than this model moves; refit it")
             return self.face.rig
         if self.face.template.shape != base.rig.template.shape:
             found, expected = len(self.face.template), len(base.rig.template)
@@ -81,7 +85,7 @@ def check_name(name: str) -> str:
     Raises:
         IdentityError: it is empty, reserved, or holds what `--identity` or a file name gives another meaning.
     """
-    if NAME.fullmatch(name) and name not in RESERVED and not name.endswith(SUFFIX):
+    if NAME.fullmatch(name[:1] + _without_marks(name[1:])) and name not in RESERVED and not name.endswith(SUFFIX):
         if len(name.encode()) > MOST_BYTES:
             raise IdentityError(f"found the name '{name}'; expected {MOST_BYTES} bytes or fewer; choose a shorter --name")
         return name
@@ -97,7 +101,21 @@ def name_from(text: str) -> str:
     Raises:
         IdentityError: nothing of it can be used.
     """
-    return check_name(re.sub(r"[^\w.\-]+", "_", text).strip("_.-")[:100].encode()[:MOST_BYTES].decode(errors="ignore"))
+    return check_name(_in_name(text).strip("_.-")[:100].encode()[:MOST_BYTES].decode(errors="ignore"))
+
+
+def _in_name(text: str) -> str:
+    """Return `text` with one underscore for each run of what a name cannot hold."""
+    return re.sub("\0+", "_", "".join(sign if sign in "_.-" or sign.isalnum() or _is_mark(sign) else "\0" for sign in text))
+
+
+def _without_marks(text: str) -> str:
+    """Return `text` without the signs that change the letter before them: vowels of Hindi, accents as macOS writes them."""
+    return "".join(sign for sign in text if not _is_mark(sign))
+
+
+def _is_mark(sign: str) -> bool:
+    return unicodedata.category(sign).startswith("M")
 
 
 def save_identity(path: Path, person: Enrolled) -> None:

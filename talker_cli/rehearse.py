@@ -1,7 +1,6 @@
 """A training that is not one: a few real steps, to say what the whole would take. Nothing is written."""
 
 import math
-import resource
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from torch import nn
 
 from talker_cli.data.prepared import Dataset
+from talker_cli.memory import peak_memory
 from talker_cli.model.config import COMPACT, SAMPLE_RATE
 from talker_cli.model.pretrained import CORE, MARGIN, describe, load_encoder
 from talker_cli.train import TrainConfig, Trainer, make_accelerator, with_architecture
@@ -99,7 +99,7 @@ def rehearse(dataset_folder: Path, config: TrainConfig, *, device: str = "auto")
     if cache is not None:
         parameters["pretrained"] = pretrained
     cuda = accelerator.device.type == "cuda"
-    memory = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    memory = torch.cuda.max_memory_allocated() if cuda else peak_memory()
     accelerator.end_training()
     return Rehearsal(
         parameters,

@@ -12,6 +12,8 @@ from conftest import Talker
 from talker_cli.errors import IdentityError
 from talker_cli.identity_file import Enrolled, Face, check_name, load_identity, name_from, save_identity
 from talker_cli.library import Library, data_folder
+from talker_cli.model.folder import model_folder
+from talker_cli.rig import load_rig
 
 RECORD = {
     "folder": "/home/anna/clips", "sources": [{"path": "one.wav", "sha256": "0", "seconds": 9.0}], "seconds": 9.0,
@@ -38,6 +40,16 @@ def test_an_identity_file_holds_everything(tmp_path: Path) -> None:
         (tmp_path / "a.safetensors").write_bytes(data)
         with pytest.raises(IdentityError, match=words):
             load_identity(tmp_path / "a.safetensors")
+
+
+def test_a_face_with_the_shapes_of_another_model_is_refused() -> None:
+    """Breaks if a model's coefficients drive shapes that mean something else."""
+    base = load_rig(model_folder("talker-base") / "rig.safetensors")
+    own = replace(person(), face=Face(base.rig.template, rig=base.rig))
+    assert own.rig(base) is base.rig
+    other = replace(base.rig, names=base.rig.names[::-1])
+    with pytest.raises(IdentityError, match="other shapes"):
+        replace(own, face=Face(base.rig.template, rig=other)).rig(base)
 
 
 def test_two_at_once(tmp_path: Path) -> None:
@@ -79,8 +91,12 @@ def test_the_platforms_place(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_names_made_of_folders() -> None:
     """Breaks if a folder's name cannot become an identity's."""
     assert [name_from(text) for text in ("My clips (2)", "_x_", "Ännchen")] == ["My_clips_2", "x", "Ännchen"]
+    assert check_name("हिन्दी") == "हिन्दी" and name_from("हिन्दी आवाज़ (2)") == "हिन्दी_आवाज़_2"  # vowel signs are no letters
+    assert name_from("A\u0308nnchen") == "A\u0308nnchen"  # as macOS writes it
     with pytest.raises(IdentityError):
         name_from("...")
+    with pytest.raises(IdentityError):
+        check_name("\u0308a")
 
 
 def test_the_commands(invoke: Talker, tmp_path: Path) -> None:
@@ -97,6 +113,9 @@ def test_the_commands(invoke: Talker, tmp_path: Path) -> None:
     assert invoke("identities", "import", "anna.safetensors", "--name", "eva", *place).code == 0
     assert "came as a file" in invoke("identities", "refit", "eva", *place, "--device", "cpu").mistake
     assert "already" in invoke("identities", "rename", "eva", "anna", *place).mistake
+    own = "FaceTalk_170725_00137_TA"  # nobody could ask for an identity that is called as one of the model's
+    assert "own identities" in invoke("identities", "import", "anna.safetensors", "--name", own, *place).mistake
+    assert "own identities" in invoke("identities", "rename", "eva", own, *place).mistake
     assert invoke("identities", "rename", "eva", "ida", *place).code == 0
     assert Library(tmp_path / "library").names() == ["anna", "ida"]
     assert Library(tmp_path / "library").load("ida").name == "ida"

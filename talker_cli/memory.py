@@ -1,0 +1,11 @@
+"""How much memory a process has taken at most."""
+
+import resource
+import sys
+
+MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes in one of getrusage's ru_maxrss
+
+
+def peak_memory() -> int:
+    """Return the bytes that this process has held at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_UNIT
