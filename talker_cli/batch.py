@@ -10,6 +10,7 @@ from pathlib import Path
 
 from talker_cli.errors import InputError, OutputError
 from talker_cli.export.formats import format_of
+from talker_cli.files import files_below
 
 # What is taken for a recording in a folder; a file that is named may be anything that ffmpeg reads.
 SUFFIXES = frozenset(
@@ -51,13 +52,13 @@ def find_recordings(sources: Sequence[str]) -> list[tuple[Path, str]]:
     A folder gives everything below it that is named like a recording; their names keep the folders between.
 
     Raises:
-        InputError: a folder or a pattern leads to none.
+        InputError: a folder or a pattern leads to none, or a folder cannot be read.
     """
     found: dict[Path, str] = {}
     for source in sources:
         path = Path(source)
         if path.is_dir():
-            inside = sorted(each for each in path.rglob("*") if _is_recording(each))
+            inside = [each for each in files_below(path) if each.suffix.lower() in SUFFIXES]
             if not inside:
                 raise InputError(f"found no recording in {path}; expected wav, flac, mp3, m4a, mp4, …; give another folder")
             found |= {each: str(each.relative_to(path).with_suffix("")) for each in inside if each not in found}
@@ -183,11 +184,6 @@ def spread(outputs: Sequence[Path], default: str) -> list[Path]:
                 f"found -o {output} for many recordings; expected a folder, or {NAME} in it: -o '{NAME}{output.suffix}'"
             )
     return spread_out
-
-
-def _is_recording(path: Path) -> bool:
-    """Say whether a file in a folder is named like a recording; hidden ones are other programs', as macOS' `._NAME.wav`."""
-    return path.suffix.lower() in SUFFIXES and path.name[0] != "." and path.is_file()
 
 
 def _is_pattern(source: str) -> bool:

@@ -58,6 +58,26 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def files_below(folder: Path) -> list[Path]:
+    """Return every file in a folder and its subfolders, sorted; hidden ones are other programs', as macOS' `._NAME.wav`.
+
+    Raises:
+        InputError: a folder cannot be read; what is in it would be missing from the result without a word.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise InputError(
+            f"cannot read the folder {error.filename} ({error.strerror}); expected one whose files may be listed; change its "
+            "permissions, or move it away"
+        ) from error
+
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if name[0] != "."]
+        found += [path for name in names if name[0] != "." and (path := Path(place) / name).is_file()]
+    return sorted(found)
+
+
 @contextmanager
 def one_at_a_time(folder: Path) -> Iterator[None]:
     """Wait until no other process is in this block for the same folder: files that belong together are renamed together."""

@@ -3,6 +3,10 @@
 import errno
 import hashlib
 import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +15,37 @@ import pytest
 from conftest import IDENTITY
 
 from talker_cli.errors import InputError, ModelError, OutputError
-from talker_cli.files import ArrayFile, atomic_path, check_writable, file_hash, read_json, write_arrays, write_json
+from talker_cli.files import ArrayFile, atomic_path, check_writable, file_hash, files_below, read_json, write_arrays, write_json
 from talker_cli.motion import coefficients_path, read_motion, sidecar_path, write_motion
 from talker_cli.rig import ARKIT_NAMES, RigFile, load_rig, save_rig
+
+
+@contextmanager
+def anybody() -> Iterator[None]:
+    """Be somebody whom permissions bind: they do not bind root."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+def test_a_folder_gives_all_its_files_or_says_what_it_cannot_read() -> None:
+    """Breaks if recordings in a folder without permissions are left out without a word, or other programs' files taken in."""
+    with anybody(), tempfile.TemporaryDirectory() as place:  # pytest's folders are their owner's alone
+        folder = Path(place)
+        for name in ("b.wav", "a/c.wav", ".hidden/d.wav", "a/._c.wav"):
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).touch()
+        (folder / "gone.wav").symlink_to("nowhere")
+        assert files_below(folder) == [folder / "a/c.wav", folder / "b.wav"]
+        (folder / "a").chmod(0)
+        with pytest.raises(InputError, match=f"cannot read the folder {folder}/a .Permission denied.*change its permissions"):
+            files_below(folder)
+        (folder / "a").chmod(0o700)
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

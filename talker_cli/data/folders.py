@@ -13,6 +13,7 @@ from pathlib import Path
 
 from talker_cli.data.prepared import SPLITS
 from talker_cli.errors import InputError
+from talker_cli.files import files_below
 
 SOUNDS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac", ".mov", ".mp4", ".g722")  # the first there is taken
 HELD_OUT = 10  # of so many takes of a person one is for validation and one for the test
@@ -60,7 +61,7 @@ def find_pairs(
     """
     if not folder.is_dir():
         raise InputError(f"no folder {folder}; expected one with {suffix} files and their recordings; check the path")
-    motions = sorted(path for path in folder.rglob("*") if path.suffix.lower() == suffix and path.is_file())
+    motions = [path for path in files_below(folder) if path.suffix.lower() == suffix]
     rows = read_table(table) if table else {}
     found: dict[str, Found] = {}
     silent: list[str] = []

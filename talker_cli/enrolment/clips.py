@@ -11,7 +11,7 @@ import numpy as np
 
 from talker_cli.audio import SAMPLE_RATE, read_speech
 from talker_cli.errors import InputError
-from talker_cli.files import file_hash
+from talker_cli.files import file_hash, files_below
 from talker_cli.identities import on_sphere
 from talker_cli.voice import hear
 
@@ -86,18 +86,13 @@ def recordings(folder: Path) -> list[Path]:
     """Return all files below a folder that may be recordings, or the one file given, in an order that mixes subfolders.
 
     Raises:
-        InputError: there is no such folder, or nothing in it that could be a recording.
+        InputError: there is no such folder, it cannot be read, or nothing in it could be a recording.
     """
     if folder.is_file():
         return [folder]
     if not folder.is_dir():
         raise InputError(f"no folder {folder}; expected one with recordings of a voice (wav, mp3, m4a, mp4 …); check the path")
-    found = [
-        Path(place) / name
-        for place, folders, names in os.walk(folder)
-        for name in names
-        if name[0] != "." and Path(name).suffix.lower() not in OTHERS
-    ]
+    found = [path for path in files_below(folder) if path.suffix.lower() not in OTHERS]
     if not found:
         raise InputError(f"found no recording in {folder}; expected files such as wav, mp3, m4a, mp4; check the path")
     return sorted(found, key=lambda path: hashlib.sha256(os.fsencode(path.relative_to(folder))).digest())

@@ -1,6 +1,5 @@
 """Any folder of transcribed speech: `NAME.wav` (or another format) beside `NAME.txt`, or LibriSpeech's `*.trans.txt`."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from talker_cli.audio import SAMPLE_RATE, load_speech
 from talker_cli.data.articulated.recordings import Spoken
 from talker_cli.errors import InputError
+from talker_cli.files import files_below
 
 AUDIO = frozenset(
     ".aac .aif .aiff .au .flac .m4a .m4b .mka .mkv .mov .mp3 .mp4 .oga .ogg .opus .wav .weba .webm .wma".split()
@@ -107,24 +107,19 @@ def find_transcribed(folder: Path, voice: str | None = None) -> list[Transcribed
     sounds: dict[str, Path] = {}
     texts: dict[str, str] = {}
     problems: dict[str, str] = {}
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            path = Path(parent) / name
-            stem = path.relative_to(folder).with_suffix("").as_posix()
-            if name.startswith("."):
-                continue
-            if name.endswith(LISTING):
-                texts.update(_read_listing(folder, path))
-            elif path.suffix.lower() == ".txt":
-                try:
-                    texts[stem] = " ".join(path.read_text(encoding="utf-8-sig").split())
-                except UnicodeDecodeError:
-                    problems[stem] = "its text is not UTF-8"
-            elif path.suffix.lower() in AUDIO:
-                if stem in sounds:
-                    raise InputError(f"found {sounds[stem]} and {path}; expected one recording of a name; rename or remove one")
-                sounds[stem] = path
+    for path in files_below(folder):
+        stem = path.relative_to(folder).with_suffix("").as_posix()
+        if path.name.endswith(LISTING):
+            texts.update(_read_listing(folder, path))
+        elif path.suffix.lower() == ".txt":
+            try:
+                texts[stem] = " ".join(path.read_text(encoding="utf-8-sig").split())
+            except UnicodeDecodeError:
+                problems[stem] = "its text is not UTF-8"
+        elif path.suffix.lower() in AUDIO:
+            if stem in sounds:
+                raise InputError(f"found {sounds[stem]} and {path}; expected one recording of a name; rename or remove one")
+            sounds[stem] = path
     if not sounds.keys() & texts.keys():
         raise InputError(
             f"{folder} holds {len(sounds)} recordings and none with a text; expected NAME.wav beside NAME.txt, or a "
