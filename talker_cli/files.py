@@ -4,11 +4,12 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import struct
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +38,15 @@ def atomic_path(path: Path) -> Iterator[Path]:
         OutputError: the folder does not exist or cannot be written, or the disk is full.
     """
     path = Path(path)
+    # Named before it is there: whenever an interruption comes, it is known what to remove.
+    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-        os.close(handle)
-    except OSError as error:
-        raise OutputError(output_problem(path, error)) from error
-    temporary = Path(name)
-    try:
+        try:
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        except OSError as error:
+            raise OutputError(output_problem(path, error)) from error
         yield temporary
-        # mkstemp, and safetensors too, make files for the owner alone; the result follows the user's umask like any other.
+        # Some encoders make files for the owner alone; the result follows the user's umask like any other.
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
@@ -55,7 +56,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
             raise OutputError(output_problem(path, error)) from error
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # it was renamed, or never made
+            temporary.unlink()
 
 
 def files_below(folder: Path) -> list[Path]:

@@ -20,6 +20,7 @@ import numpy as np
 from talker_cli.data.articulated.adaptation import place_again
 from talker_cli.data.articulated.alignment import Aligner, Alignment, Phones
 from talker_cli.data.articulated.articulation import articulate
+from talker_cli.data.articulated.closure import closed_stops, misplaced
 from talker_cli.data.articulated.manifest import Entry, describe, write_manifest
 from talker_cli.data.articulated.phonetics import SILENCE
 from talker_cli.data.articulated.prosody import measure_prosody
@@ -210,28 +211,45 @@ def _hear(share: Share, settings: Settings, work: Work, key: str) -> None:
 
 
 def _aligned_voices(work: Work, shares: int) -> dict[str, dict[str, list[str]]]:
-    """Return, of voices with enough recordings that an aligner placed, the parts that hold them, and their names there."""
-    seconds: dict[str, float] = {}
+    """Return, of each voice with recordings whose phones an aligner found, the parts that hold them, and their names there."""
     places: dict[str, dict[str, list[str]]] = {}
     for part in (f"{HEARD}-{number}" for number in range(shares)):
         for stored in work.load(part).metadata:
             entry = Entry(**stored["entry"])
             if stored["aligned"] and not entry.reason:
-                seconds[entry.voice] = seconds.get(entry.voice, 0.0) + entry.seconds
                 places.setdefault(entry.voice, {}).setdefault(part, []).append(entry.name)
-    return {voice: places[voice] for voice in sorted(places) if seconds[voice] >= LEAST_SPEECH}
+    return dict(sorted(places.items()))
 
 
 def _place(parts: Mapping[str, Sequence[str]], work: Work, key: str) -> None:
-    """Place the phones of a voice's recordings again, and keep them by recording."""
-    names: list[str] = []
-    recordings: list[tuple[np.ndarray, Phones]] = []
-    for part, chosen in parts.items():
+    """Place the phones of a voice's recordings; keep by recording [phones, why it cannot be used]."""
+    entries: list[Entry] = []
+    speech: list[np.ndarray] = []
+    for part, names in parts.items():
         stored = work.load(part)
-        phones = {each["entry"]["name"]: each["entry"]["phones"] for each in stored.metadata}
-        names += chosen
-        recordings += [(stored.array(name), _phones(phones[name])) for name in chosen]
-    work.save(key, {}, dict(zip(names, place_again(recordings), strict=True)))
+        found = {each["entry"]["name"]: Entry(**each["entry"]) for each in stored.metadata}
+        entries += [found[name] for name in names]
+        speech += [stored.array(name) for name in names]
+    placed = [_phones(entry.phones) for entry in entries]
+    if sum(entry.seconds for entry in entries) >= LEAST_SPEECH:
+        placed = place_again(list(zip(speech, placed, strict=True)))
+    phones = [refine(each, sound, entry.language) for each, sound, entry in zip(placed, speech, entries, strict=True)]
+    work.save(key, {}, dict(zip([entry.name for entry in entries], _judged(entries, phones, speech), strict=True)))
+
+
+def _judged(entries: Sequence[Entry], phones: Sequence[Phones], speech: Sequence[np.ndarray]) -> list[tuple[Phones, str]]:
+    """Return a voice's phones, each recording's with why it cannot be used: people do not always say what is written."""
+    reasons = [""] * len(entries)
+    stops: dict[int, list[bool]] = {}
+    for index, (entry, found, sound) in enumerate(zip(entries, phones, speech, strict=True)):
+        if entry.human and odd_silence(found, sound):
+            reasons[index] = "odd silence"
+        elif entry.human:
+            stops[index] = closed_stops(found, sound)
+    for index, wrong in zip(stops, misplaced(list(stops.values())), strict=True):
+        if wrong:
+            reasons[index] = "stops not closed"
+    return list(zip(phones, reasons, strict=True))
 
 
 def _move(heard: str, voices: Mapping[str, str], settings: Settings, work: Work, key: str) -> None:
@@ -242,17 +260,13 @@ def _move(heard: str, voices: Mapping[str, str], settings: Settings, work: Work,
     stored = work.load(heard)
     for each in stored.metadata:
         entry = Entry(**each["entry"])
+        if not entry.reason and each["aligned"]:
+            if entry.voice not in placed:
+                placed[entry.voice] = work.load(voices[entry.voice]).metadata
+            phones, reason = placed[entry.voice][entry.name]
+            entry = replace(entry, phones=() if reason else _phones(phones), reason=reason)
         if not entry.reason:
             speech, phones = stored.array(entry.name), _phones(entry.phones)
-            if each["aligned"]:
-                if entry.voice in voices:
-                    if entry.voice not in placed:
-                        placed[entry.voice] = work.load(voices[entry.voice]).metadata
-                    phones = _phones(placed[entry.voice][entry.name])
-                phones = refine(phones, speech, entry.language)
-            odd = entry.human and entry.text and odd_silence(phones, speech)
-            entry = replace(entry, phones=() if odd else phones, reason="odd silence" if odd else "")
-        if not entry.reason:
             prosody = measure_prosody(speech)
             entry = replace(entry, hertz=round(prosody.hertz, 1))
             for speaker in SPEAKERS:

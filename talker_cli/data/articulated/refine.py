@@ -64,7 +64,7 @@ def refine(phones: Phones, speech: np.ndarray, language: str) -> Phones:
 
 def odd_silence(phones: Phones, speech: np.ndarray) -> bool:
     """Say whether something sounds like speech in a long pause of (S,) int16 speech: its text leaves words out."""
-    level = _level(speech)
+    level = sound_level(speech)
     parts = {True: [0.0], False: [0.0]}
     for phone, start, end in phones:
         silent = phone == SILENCE
@@ -89,12 +89,12 @@ def _mend_labels(phones: Phones, language: str) -> Phones:
 
 def _loud(speech: np.ndarray) -> np.ndarray:
     """Return (N,) bool, every 5 ms: the level is nearer to speech than to the recording's silence."""
-    level = _level(speech)
+    level = sound_level(speech)
     floor, top = np.percentile(level, 2), np.percentile(level, 95)
     return np.asarray(level > max(floor + 0.3 * (top - floor), top - 38.0))
 
 
-def _level(speech: np.ndarray) -> np.ndarray:
+def sound_level(speech: np.ndarray) -> np.ndarray:
     """Return (N,) decibels, every 5 ms, smoothed over 15 ms."""
     hop = int(HOP * SAMPLE_RATE)
     count = max(1, len(speech) // hop)

@@ -1,0 +1,52 @@
+"""A text that is not what was said is noticed by its stops: where they should be, nothing falls silent."""
+
+import numpy as np
+import pytest
+from test_transcribed import needs_voices
+
+from talker_cli.data.articulated.alignment import Phones
+from talker_cli.data.articulated.closure import closed_stops, misplaced
+from talker_cli.data.articulated.phonetics import SILENCE, VOWELS
+from talker_cli.data.articulated.sentences import SENTENCES
+from talker_cli.data.articulated.synthesis import synthesise
+from talker_cli.data.articulated.voices import SYNTHETIC_VOICES
+
+
+@pytest.fixture(scope="module")
+def spoken() -> list[tuple[np.ndarray, Phones]]:
+    """Return what a voice says and its own phones."""
+    voice = next(voice for voice in SYNTHETIC_VOICES if voice.name == "flite_rms")
+    return [synthesise(voice, text) for text in SENTENCES[:16]]
+
+
+@needs_voices
+def test_a_voice_s_own_phones_are_believed_in_noise_too(spoken: list[tuple[np.ndarray, Phones]]) -> None:
+    """Breaks if good recordings are dropped, or all that are noisy."""
+    stops = [closed_stops(phones, speech) for speech, phones in spoken]
+    assert sum(map(len, stops)) > 60 and all(map(all, stops))
+    rng = np.random.default_rng(0)
+    noisy = []
+    for speech, phones in spoken:
+        noise = rng.normal(0.0, np.sqrt(np.square(speech.astype(float)).mean() / 10), len(speech))  # 10 dB below
+        noisy.append(closed_stops(phones, (speech + noise).clip(-32768, 32767).astype(np.int16)))
+    assert not any(misplaced(noisy))
+
+
+@needs_voices
+def test_phones_of_something_else_are_not(spoken: list[tuple[np.ndarray, Phones]]) -> None:
+    """Breaks if a text that was not said teaches lips to close amid vowels."""
+
+    def stops_at_vowels(phones: Phones) -> Phones:
+        return tuple(("T" if name in VOWELS else name if name == SILENCE else "L", start, end) for name, start, end in phones)
+
+    found = misplaced([closed_stops(stops_at_vowels(phones), speech) for speech, phones in spoken])
+    assert sum(found) >= len(found) - 1  # a short vowel beside a closure may dip with it
+
+
+def test_a_recording_that_cannot_tell_follows_its_voice() -> None:
+    """Breaks if short recordings of a voice whose texts are wrong are kept, or those of any other voice dropped."""
+    right, wrong, short = [True, True, False], [False, False, True], [False]
+    assert misplaced([right, right, wrong, short]) == [False, False, True, False]
+    assert misplaced([wrong, wrong, right, short, []]) == [True, True, False, True, True]
+    assert misplaced([right, wrong, short]) == [False, True, False]
+    assert misplaced([short, []]) == [False, False] and misplaced([]) == []
