@@ -59,6 +59,21 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_an_interruption_in_the_instant_of_making_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks if Ctrl-C right after the temporary file was made leaves it for ever."""
+    close = os.close
+
+    def interrupted(handle: int) -> None:
+        close(handle)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("os.close", interrupted)
+        with atomic_path(tmp_path / "a.txt"):
+            pass
+    assert not any(tmp_path.iterdir())
+
+
 def test_the_new_file_replaces_the_old_with_the_suffix_kept_meanwhile(tmp_path: Path) -> None:
     """Breaks if an encoder could not tell its format by the temporary name."""
     path = tmp_path / "a.mp4"
