@@ -225,12 +225,19 @@ def rename(
 
     Example: talker identities rename my_style anna
     """
-    from talker_cli.identities import check_new, style_space
     from talker_cli.library import Library
-    from talker_cli.model.folder import model_folder
 
-    check_new(new_name, style_space(model_folder(model)).names)
+    _check_new(new_name, model)
     result(Library(library).rename(name, new_name))
+
+
+def _check_new(name: str, model: str) -> None:
+    """Refuse the names of the model's own identities."""
+    from talker_cli.identities import check_new
+    from talker_cli.model.folder import model_folder
+    from talker_cli.rig import load_rig
+
+    check_new(name, load_rig(model_folder(model) / "rig.safetensors").identities)
 
 
 @identities.command()
@@ -267,14 +274,12 @@ def import_(
     """
     import dataclasses
 
-    from talker_cli.identities import check_new, style_space
     from talker_cli.identity_file import load_identity
     from talker_cli.library import Library
-    from talker_cli.model.folder import model_folder
 
     person = load_identity(file)
     called = name or person.name
-    check_new(called, style_space(model_folder(model)).names)
+    _check_new(called, model)
     result(Library(library).save(dataclasses.replace(person, name=called), replace))
 
 

@@ -74,4 +74,4 @@ def animate_live(
         if latencies:
             late = sorted(1000 * each for each in latencies)
             middle, most = late[len(late) // 2], late[int(0.95 * len(late))]
-            note(f"{len(late)} frames, {middle:.0f} ms after their sound (median; 95 % within {most:.0f} ms)")
+            note(f"the last {len(late)} frames, {middle:.0f} ms after their sound (median; 95 % within {most:.0f} ms)")

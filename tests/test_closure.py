@@ -40,7 +40,7 @@ def test_phones_of_something_else_are_not(spoken: list[tuple[np.ndarray, Phones]
         return tuple(("T" if name in VOWELS else name if name == SILENCE else "L", start, end) for name, start, end in phones)
 
     found = misplaced([closed_stops(stops_at_vowels(phones), speech) for speech, phones in spoken])
-    assert sum(found) >= len(found) - 1  # a short vowel beside a closure may dip with it
+    assert sum(found) >= len(found) - 1  # what it tells is a majority: one of sixteen passes by chance
 
 
 def test_a_recording_that_cannot_tell_follows_its_voice() -> None:

@@ -234,11 +234,12 @@ def _place(parts: Mapping[str, Sequence[str]], work: Work, key: str) -> None:
     if sum(entry.seconds for entry in entries) >= LEAST_SPEECH:
         placed = place_again(list(zip(speech, placed, strict=True)))
     phones = [refine(each, sound, entry.language) for each, sound, entry in zip(placed, speech, entries, strict=True)]
-    work.save(key, {}, dict(zip([entry.name for entry in entries], _judged(entries, phones, speech), strict=True)))
+    reasons = _reasons(entries, phones, speech)
+    work.save(key, {}, {entry.name: kept for entry, *kept in zip(entries, phones, reasons, strict=True)})
 
 
-def _judged(entries: Sequence[Entry], phones: Sequence[Phones], speech: Sequence[np.ndarray]) -> list[tuple[Phones, str]]:
-    """Return a voice's phones, each recording's with why it cannot be used: people do not always say what is written."""
+def _reasons(entries: Sequence[Entry], phones: Sequence[Phones], speech: Sequence[np.ndarray]) -> list[str]:
+    """Say why each of a voice's recordings cannot be used, or nothing: people do not always say what is written."""
     reasons = [""] * len(entries)
     stops: dict[int, list[bool]] = {}
     for index, (entry, found, sound) in enumerate(zip(entries, phones, speech, strict=True)):
@@ -249,7 +250,7 @@ def _judged(entries: Sequence[Entry], phones: Sequence[Phones], speech: Sequence
     for index, wrong in zip(stops, misplaced(list(stops.values())), strict=True):
         if wrong:
             reasons[index] = "stops not closed"
-    return list(zip(phones, reasons, strict=True))
+    return reasons
 
 
 def _move(heard: str, voices: Mapping[str, str], settings: Settings, work: Work, key: str) -> None:

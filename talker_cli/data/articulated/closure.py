@@ -22,7 +22,7 @@ LEAST_SHARE = 0.5  # of a recording's stops, and of a voice's recordings
 def closed_stops(phones: Phones, speech: np.ndarray) -> list[bool]:
     """Return, of each voiceless stop between two sounds, whether the level of (S,) int16 speech dips in it.
 
-    Stops beside a pause or another stop are passed over: they dip anyway.
+    Stops beside a pause, or behind another of them, are passed over: they dip anyway.
     """
     level = sound_level(speech)
     least = min(DIP, 0.5 * float(np.percentile(level, 95) - np.percentile(level, 3)))
