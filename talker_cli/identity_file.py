@@ -11,12 +11,12 @@ import numpy as np
 
 from talker_cli.errors import IdentityError, ModelError
 from talker_cli.files import ArrayFile, write_arrays
-from talker_cli.rig import Rig, RigFile
+from talker_cli.rig import Rig, RigFile, pack_basis, unpack_basis
 
 SUFFIX = ".safetensors"
 NAME = re.compile(r"[^\W_][\w.\-]{0,99}")
 RESERVED = ("auto",)  # --identity gives it another meaning
-FORMAT = 1
+FORMAT = 2  # what is written; 1 kept the basis of an identity's own rig whole
 MOST_BYTES = 180  # of a name: file systems allow 255 for a file's, and temporary ones are longer
 
 
@@ -138,7 +138,7 @@ def save_identity(path: Path, person: Enrolled) -> None:
             arrays["colors"] = face.colors
         if face.rig is not None:
             rig = face.rig
-            arrays |= {"faces": rig.faces, "basis": rig.basis, "lip_pairs": rig.lip_pairs}
+            arrays |= {"faces": rig.faces, "lip_pairs": rig.lip_pairs} | pack_basis(rig.basis)
             arrays |= {f"region/{name}": mask for name, mask in rig.regions.items()}
             header["rig"] = {"names": list(rig.names), "fps": rig.fps, "regions": sorted(rig.regions)}
     write_arrays(path, arrays, header)
@@ -156,7 +156,7 @@ def load_identity(path: Path) -> Enrolled:
         if not isinstance(header, dict) or header.get("kind") != "identity":
             found = header.get("kind") if isinstance(header, dict) else type(header).__name__
             raise IdentityError(f"{path} holds a {found}; expected an identity that talker enroll wrote; give another file")
-        if header.get("format") != FORMAT:
+        if header.get("format") not in (1, FORMAT):
             raise IdentityError(f"{path} is an identity of format {header.get('format')}; expected {FORMAT}; update talker")
         return Enrolled(
             header["name"], _finite(file, "style"), header["model"], header["wears"], _face(file, header),
@@ -176,7 +176,8 @@ def _face(file: ArrayFile, header: dict[str, Any]) -> Face | None:
     if about is None:
         return Face(template, colors)
     regions = {name: file.array(f"region/{name}") for name in about["regions"]}
-    faces, basis, pairs = (file.array(name) for name in ("faces", "basis", "lip_pairs"))
+    faces, pairs = file.array("faces"), file.array("lip_pairs")
+    basis = unpack_basis(file, len(about["names"]), len(template))
     return Face(template, colors, Rig(template, faces, basis, tuple(about["names"]), regions, pairs, about["fps"], colors))
 
 

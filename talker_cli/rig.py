@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from talker_cli.errors import ModelError
 from talker_cli.files import ArrayFile, write_arrays
 
 # ARFaceAnchor.BlendShapeLocation, in the order of Apple's documentation: eyes, jaw and mouth, brows, cheeks, nose, tongue.
@@ -111,7 +112,7 @@ def save_rig(path: Path, content: RigFile) -> None:
 def pack_rig(content: RigFile) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Return a rig file's arrays and metadata."""
     rig = content.rig
-    arrays = {"template": rig.template, "faces": rig.faces, "basis": rig.basis, "lip_pairs": rig.lip_pairs}
+    arrays = {"template": rig.template, "faces": rig.faces, "lip_pairs": rig.lip_pairs} | pack_basis(rig.basis)
     arrays |= {f"region/{name}": mask for name, mask in rig.regions.items()}
     if rig.colors is not None:
         arrays["colors"] = rig.colors
@@ -129,6 +130,35 @@ def pack_rig(content: RigFile) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     return arrays, metadata
 
 
+def pack_basis(basis: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what a file keeps of a (K, V, 3) basis: `basis`, the N offsets that are not zero, and `basis_moved`, K·V bits.
+
+    A shape of a face moves a part of it: of the built-in head's offsets, 91 % are zero.
+    """
+    moved = (basis != 0).any(-1)
+    return {"basis": basis[moved], "basis_moved": np.packbits(moved)}
+
+
+def unpack_basis(file: ArrayFile, names: int, vertices: int) -> np.ndarray:
+    """Return the (names, vertices, 3) basis in a file; one that an earlier version kept whole is read as it is.
+
+    Raises:
+        ModelError: the file holds less of it, or more.
+    """
+    stored = file.array("basis")
+    if stored.ndim == 3:
+        return stored
+    bits, count = file.array("basis_moved"), names * vertices
+    if len(bits) == -(-count // 8) and stored.shape == (np.unpackbits(bits, count=count).sum(), 3):
+        basis = np.zeros((names, vertices, 3), stored.dtype)
+        basis[np.unpackbits(bits, count=count).astype(bool).reshape(names, vertices)] = stored
+        return basis
+    raise ModelError(
+        f"{file.path} holds {len(stored)} offsets and {len(bits)} bytes that place them; expected {names} shapes of {vertices} "
+        "vertices; download or train it again"
+    )
+
+
 def load_rig(path: Path) -> RigFile:
     """Read a rig and its identities.
 
@@ -138,10 +168,11 @@ def load_rig(path: Path) -> RigFile:
     file = ArrayFile(path, "rig file")
     header = file.metadata
     colors = file.array("colors") if "colors" in file.names else None
+    template = file.array("template")
     rig = Rig(
-        template=file.array("template"),
+        template=template,
         faces=file.array("faces"),
-        basis=file.array("basis"),
+        basis=unpack_basis(file, len(header["names"]), len(template)),
         names=tuple(header["names"]),
         regions={name: file.array(f"region/{name}") for name in header["regions"]},
         lip_pairs=file.array("lip_pairs"),

@@ -10,6 +10,7 @@ import pytest
 from conftest import Talker
 
 from talker_cli.errors import IdentityError
+from talker_cli.files import ArrayFile, write_arrays
 from talker_cli.identity_file import Enrolled, Face, check_name, load_identity, name_from, save_identity
 from talker_cli.library import Library, data_folder
 from talker_cli.model.folder import model_folder
@@ -40,6 +41,24 @@ def test_an_identity_file_holds_everything(tmp_path: Path) -> None:
         (tmp_path / "a.safetensors").write_bytes(data)
         with pytest.raises(IdentityError, match=words):
             load_identity(tmp_path / "a.safetensors")
+
+
+def test_a_head_of_ones_own_comes_back(tmp_path: Path) -> None:
+    """Breaks if a file loses shapes, or one of the format before, with its basis whole, can no longer be read."""
+    rig = load_rig(model_folder("talker-base") / "rig.safetensors").rig
+    path = tmp_path / "a.safetensors"
+    save_identity(path, replace(person(), face=Face(rig.template, rig.colors, rig)))
+    assert path.stat().st_size < rig.basis.nbytes / 2
+    file = ArrayFile(path, "identity")
+    before = {name: file.array(name) for name in file.names} | {"basis": rig.basis}
+    write_arrays(tmp_path / "b.safetensors", before, {**file.metadata, "format": 1})
+    for name in ("a", "b"):
+        face = load_identity(tmp_path / f"{name}.safetensors").face
+        assert face is not None and face.rig is not None
+        assert (face.rig.basis == rig.basis).all() and face.rig.names == rig.names
+    write_arrays(path, before, {**file.metadata, "format": 3})
+    with pytest.raises(IdentityError, match="of format 3; expected 2; update talker"):
+        load_identity(path)
 
 
 def test_a_face_with_the_shapes_of_another_model_is_refused() -> None:

@@ -17,7 +17,7 @@ from conftest import IDENTITY
 from talker_cli.errors import InputError, ModelError, OutputError
 from talker_cli.files import ArrayFile, atomic_path, check_writable, file_hash, files_below, read_json, write_arrays, write_json
 from talker_cli.motion import coefficients_path, read_motion, sidecar_path, write_motion
-from talker_cli.rig import ARKIT_NAMES, RigFile, load_rig, save_rig
+from talker_cli.rig import ARKIT_NAMES, Rig, RigFile, load_rig, pack_rig, save_rig
 
 
 @contextmanager
@@ -159,6 +159,24 @@ def test_a_rig_comes_back_and_is_saved_to_the_same_bytes(tmp_path: Path, head: R
         assert before.dtype == after.dtype and (before == after).all(), name
     assert all((again.rig.regions[name] == mask).all() for name, mask in head.rig.regions.items())
     assert (again.rig_of(IDENTITY).template == head.identities[IDENTITY].template).all()
+
+
+def test_a_rig_keeps_only_what_moves(tmp_path: Path, head: RigFile) -> None:
+    """Breaks if zeros fill the file again, a basis without zeros does not come back, or another number of offsets is placed."""
+    path = tmp_path / "rig.safetensors"
+    save_rig(path, head)
+    assert path.stat().st_size < head.rig.basis.nbytes / 2
+    arrays, metadata = pack_rig(head)
+    write_arrays(path, arrays | {"basis": head.rig.basis}, metadata)  # as versions before kept it: whole
+    assert (load_rig(path).rig.basis == head.rig.basis).all()
+    dense = np.random.default_rng(0).normal(size=(7, 11, 3)).astype(np.float32)
+    tiny = Rig(dense[0], np.array([[0, 1, 2]], np.int32), dense, tuple("abcdefg"), {}, np.array([[0, 1]], np.int32), 30.0)
+    save_rig(path, RigFile(tiny))
+    assert (load_rig(path).rig.basis == dense).all()
+    for name, count in (("basis", -1), ("basis_moved", -1), ("template", 8)):
+        write_arrays(path, arrays | {name: arrays[name][:count]}, metadata)
+        with pytest.raises(ModelError, match=r"offsets and .* expected 52 shapes of"):
+            load_rig(path)
 
 
 def test_decoding_is_the_linear_sum(head: RigFile) -> None:

@@ -78,6 +78,12 @@ def test_the_shipped_rig_is_the_head_of_this_code() -> None:
         assert shade.max() <= 2  # of 255: another processor rounds differently
 
 
+def test_the_student_is_small_with_everything_it_needs() -> None:
+    """Breaks if the weights or the head grow beyond what may ship: 12 MB for the student with its head, 45 for the teacher."""
+    size = {path.stem: path.stat().st_size for path in model_folder("talker-base").glob("*.safetensors")}
+    assert size["student"] + size["rig"] <= 12e6 and size["teacher"] <= 45e6
+
+
 def test_every_recording_has_noise_of_its_own(tmp_path: Path) -> None:
     """Under one seed: the same bytes give the same motion; with a sample more, the eyes blink at other times."""
     speech = load_speech(SPEECH)

@@ -32,14 +32,17 @@ class Alignment:
 
 @dataclass
 class Aligner:
-    """A pocketsphinx decoder with wide beams, and the words it was taught.
+    """A pocketsphinx decoder with wide beams, the English words that it was asked for, and those that it was taught.
+
+    What it finds in a recording depends on nothing that it heard before: processes share recordings out by chance.
 
     Raises:
         MachineError: pocketsphinx is not installed.
     """
 
     decoder: Any = None
-    known: dict[str, str] = field(default_factory=dict)
+    listed: dict[str, bool] = field(default_factory=dict)
+    invented: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         try:
@@ -72,39 +75,34 @@ class Aligner:
         return Alignment(phones, score, len(odd) / voiced)
 
     def english(self, text: str, espeak_voice: str) -> list[str]:
-        """Return the dictionary words of an English text; those it lacks are taught with espeak-ng's phones."""
+        """Return the words of an English text: the dictionary's, and invented ones for those it lacks."""
         words = []
         for word in english_words(text):
-            if word not in self.known:
-                self.known[word] = word
-                if self.decoder.lookup_word(word) is None:
-                    ipa = "".join(ipa_words(word.strip("."), espeak_voice))
-                    self.known[word] = self._teach(word, phones_of_ipa(ipa, "en"))
-            if self.known[word]:
+            if word not in self.listed:
+                self.listed[word] = self.decoder.lookup_word(word) is not None
+            if self.listed[word]:
                 words.append(word)
+            else:
+                ipa = "".join(ipa_words(word.strip("."), espeak_voice))
+                words += self._invented(phones_of_ipa(ipa, "en"))
         return words
 
     def foreign(self, text: str, language: str, espeak_voice: str) -> list[str]:
-        """Return invented words, one for each of espeak-ng's, spelled by their phones."""
-        words = []
-        for ipa in ipa_words(text, espeak_voice):
-            phones = phones_of_ipa(ipa, language)
-            word = "_".join(phones)
-            if word and word not in self.known:
-                self.known[word] = self._teach(word, phones)
-            if word and self.known[word]:
-                words.append(word)
-        return words
+        """Return invented words, one for each of espeak-ng's."""
+        return [word for ipa in ipa_words(text, espeak_voice) for word in self._invented(phones_of_ipa(ipa, language))]
 
-    def _teach(self, word: str, phones: Sequence[str]) -> str:
-        if not phones:
-            return ""
-        self.decoder.add_word(word, " ".join(phones), True)
-        return word
+    def _invented(self, phones: Sequence[str]) -> list[str]:
+        """Return the word that is spelled by its phones, taught if it is new; no word where there are no phones."""
+        word = "_".join(phones)
+        if word and word not in self.invented:
+            self.decoder.add_word(word, " ".join(phones), True)
+            self.invented.add(word)
+        return [word] if word else []
 
     def _decode(self, speech: np.ndarray, words: Sequence[str]) -> tuple[list[tuple[str, float, float]], float] | None:
         data = speech.astype(np.int16).tobytes()
         with _quiet_stderr():
+            self.decoder.reinit_feat()  # or the noise that it learned from recordings before is taken off this one too
             try:
                 self.decoder.set_align_text(" ".join(words))
                 self._run(data)
