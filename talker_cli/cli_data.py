@@ -58,7 +58,6 @@ def articulated(
     licence: Annotated[str | None, typer.Option(help="Of the folder's recordings, for the manifest.")] = None,
     seed: SeedOption = 0,
     processes: Annotated[int, typer.Option(help="How many work at once; the result is the same.", min=1)] = 2,
-    cache: Annotated[Path | None, typer.Option(help="A folder that keeps alignments between corpora.")] = None,
     kokoro: Annotated[
         Path | None, typer.Option(help="Kokoro-82M, from tools/fetch_kokoro.sh: 78 more voices in the built-in corpus.")
     ] = None,
@@ -83,13 +82,12 @@ def articulated(
 
         if folder is None:
             notes = prepare(
-                output, rig=build_head(), kokoro=kokoro, seed=seed, processes=processes, cache=cache, command=command,
-                on_progress=report,
-            )  # fmt: skip
+                output, rig=build_head(), kokoro=kokoro, seed=seed, processes=processes, command=command, on_progress=report
+            )
         else:
             notes = prepare_folder(
                 folder, output, rig=build_head(), language=language or "en", voice=voice, held_out=held_out or (),
-                licence=licence or UNSTATED, seed=seed, processes=processes, cache=cache, command=command, on_progress=report,
+                licence=licence or UNSTATED, seed=seed, processes=processes, command=command, on_progress=report,
             )  # fmt: skip
     show_notes(notes)
     result(output)

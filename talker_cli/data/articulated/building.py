@@ -53,13 +53,11 @@ class Settings:
         fps: of the motion.
         seed: of all randomness.
         held_out: voices that are kept for the split test_voice.
-        cache: a folder that keeps alignments between corpora.
     """
 
     fps: float
     seed: int
     held_out: frozenset[str] = frozenset()
-    cache: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -195,7 +193,7 @@ def _hear(share: Share, settings: Settings, work: Work, key: str) -> None:
     arrays: dict[str, np.ndarray] = {}
     entries: list[dict[str, Any]] = []
     for item in share.read():
-        found = None if item.problem else find_phones(item, _aligner, settings.cache)
+        found = None if item.problem else find_phones(item, _aligner)
         reason = item.problem or refusal(item, found)
         aligned = bool(item.text) and not item.phones
         phones = found.phones if found is not None and not reason else ()

@@ -53,7 +53,6 @@ def prepare(
     seed: int = 0,
     fps: float = FPS,
     processes: int = 2,
-    cache: Path | None = None,
     command: str = "",
 ) -> dict[str, Any]:
     """Make the corpus of this machine's packages in the folder `output`; return its notes (minutes, voices, dropped).
@@ -67,7 +66,6 @@ def prepare(
         synthetic_minutes: of the speech of flite, festival and espeak-ng, in all.
         kokoro: a folder with Kokoro-82M, whose voices speak another KOKORO_MINUTES.
         seed: of all randomness.
-        cache: a folder that keeps alignments between corpora.
 
     Raises:
         InputError: the folder `kokoro` lacks a file.
@@ -78,7 +76,7 @@ def prepare(
     if kokoro is not None:
         shares += kokoro_shares(kokoro, KOKORO_MINUTES, prompt_texts("en", "es", "fr"), seed)
     corpus = Corpus(shares, SOURCE, LICENCE, IDENTITY_OF_VOICE, "reinstall the packages", command)
-    return build(output, corpus, Settings(fps, seed, HELD_OUT_VOICES, cache), rig, processes, on_progress)
+    return build(output, corpus, Settings(fps, seed, HELD_OUT_VOICES), rig, processes, on_progress)
 
 
 def prepare_folder(
@@ -94,7 +92,6 @@ def prepare_folder(
     seed: int = 0,
     fps: float = FPS,
     processes: int = 2,
-    cache: Path | None = None,
     command: str = "",
 ) -> dict[str, Any]:
     """Make a corpus of a folder of transcribed speech (see `transcribed`); return its notes.
@@ -119,4 +116,4 @@ def prepare_folder(
     source = f"Motion modelled from phones (not captured) over the recordings of {folder.resolve().name}"
     about = f"Recordings: {licence}. Motion: Apache-2.0"
     corpus = Corpus(shares, source, about, {}, "check the language and the texts", command)
-    return build(output, corpus, Settings(fps, seed, frozenset(held_out), cache), rig, processes, on_progress)
+    return build(output, corpus, Settings(fps, seed, frozenset(held_out)), rig, processes, on_progress)

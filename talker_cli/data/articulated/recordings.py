@@ -1,10 +1,7 @@
 """Recordings with their texts, and what finds their phones: the corpus before anything moves."""
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,7 +11,6 @@ from talker_cli.data.articulated.dialogues import DIALOGUE_LANGUAGES, list_dialo
 from talker_cli.data.articulated.phonetics import SILENCE
 from talker_cli.data.articulated.sources import PROMPT_VOICES, Prompt, decode_prompts, list_prompts
 from talker_cli.data.prepared import SAMPLE_RATE
-from talker_cli.files import write_bytes
 
 AT_ONCE = 50  # prompts that one process prepares in one go
 
@@ -94,30 +90,10 @@ def prompt_shares(languages: Sequence[str]) -> Iterator[PromptShare]:
             yield PromptShare(tuple(prompts[first : first + AT_ONCE]))
 
 
-def find_phones(item: Spoken, aligner: Callable[[], Aligner], cache: Path | None) -> Alignment | None:
-    """Return a recording's phones: the synthesiser's own, silence, what `cache` holds, or what an aligner finds."""
+def find_phones(item: Spoken, aligner: Callable[[], Aligner]) -> Alignment | None:
+    """Return a recording's phones: the synthesiser's own, silence, or what an aligner finds."""
     if item.phones:
         return Alignment(item.phones)
     if not item.text:
         return Alignment(((SILENCE, 0.0, item.seconds),))
-    if cache is None:
-        return aligner().align(item.speech, item.text, item.language, item.espeak_voice)
-    digest = hashlib.sha256(item.speech.tobytes() + f"{item.text}|{item.language}|{item.espeak_voice}".encode()).hexdigest()
-    path = cache / f"{digest[:32]}.json"
-    if path.is_file():
-        return _from_json(json.loads(path.read_bytes()))
-    found = aligner().align(item.speech, item.text, item.language, item.espeak_voice)
-    cache.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, json.dumps(_to_json(found)).encode())
-    return found
-
-
-def _to_json(found: Alignment | None) -> list[Any]:
-    return [] if found is None else [found.phones, found.score, found.odd_share]
-
-
-def _from_json(stored: Any) -> Alignment | None:
-    if not stored:
-        return None
-    phones, score, odd = stored
-    return Alignment(tuple((str(p), float(a), float(b)) for p, a, b in phones), float(score), float(odd))
+    return aligner().align(item.speech, item.text, item.language, item.espeak_voice)
