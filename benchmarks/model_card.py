@@ -175,7 +175,7 @@ def main() -> None:
         for title, options in ELSEWHERE.items():
             found = evaluate(arguments.model, arguments.data, f"{options} {QUICK}")
             row, loud = found["scores"]
-            cells = [str(found["clips"]), str(row["bilabials"])]
+            cells = [str(found["clips"]), str(loud["bilabials"])]  # of one take
             cells += [COLUMNS[name](row) for name in names]
             cells.append(f"{number(loud, 'bilabials_closed')} / {number(loud, 'ordering')}")
             say(f"| {title}, `{options}` | " + " | ".join(cells) + " |")

@@ -21,6 +21,7 @@ import numpy as np
 from talker_cli.data.prepared import Dataset
 from talker_cli.evaluate import Evaluation, load_systems
 from talker_cli.metrics import Articulation
+from talker_cli.model.diffusion import noise_seed
 from talker_cli.model.folder import model_folder
 
 # Millimetres between the lips in Rhubarb's drawings: A lips pressed, B teeth together, C open, D wide open, E rounded,
@@ -65,10 +66,10 @@ def rhubarb(evaluation: Evaluation, node: Path) -> Articulation:
         ran = subprocess.run(command, input="\n".join(paths), text=True, check=True, **quiet)
     for line in ran.stdout.splitlines():
         found = json.loads(line)
-        if found["cues"] is None:
-            print(f"Rhubarb makes nothing of {paths[found['file']].recording}", file=sys.stderr)
-            continue
         item = evaluation.item(paths[found["file"]])
+        if found["cues"] is None:  # then the mouth stays closed, as in every program that asks Rhubarb
+            print(f"Rhubarb makes nothing of {item.clip.recording}", file=sys.stderr)
+            found["cues"] = []
         counted.add(gap_of(found["cues"], len(item.truth), evaluation.fps), item.phones, evaluation.fps)
     return counted
 
@@ -79,7 +80,7 @@ def ours(evaluation: Evaluation, model: Path) -> Articulation:
     outputs = []
     for clip in evaluation.clips:
         item = evaluation.item(clip)
-        made = system.generate(item, clip.identity, 0)
+        made = system.generate(item, clip.identity, noise_seed(0, clip.recording))
         outputs.append(evaluation.output(system.title, item, made, (clip.identity, 0), False).articulation)
     return Articulation.joined(outputs)
 

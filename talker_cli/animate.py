@@ -171,26 +171,36 @@ def _counted(steps: int) -> str:
     return f"{steps} step" if steps == 1 else f"{steps} steps"
 
 
+def weights_for(folder: Path, steps: str) -> Path:
+    """Return the weights that `--steps` asks for: those of the student of that number of steps, or else the teacher's.
+
+    Raises:
+        ModelError: a student's are damaged, or there are neither.
+        InputError: `steps` is no number of steps.
+    """
+    wanted = parse_steps(steps)
+    student = folder / f"student-{wanted}.safetensors"
+    if not student.is_file():
+        student = folder / "student.safetensors"
+    # The student's header says for how many steps it is: its weights are read only if it is the one.
+    if wanted is not None and (student.is_file() or steps == "8") and len(read_config(student, "student").timesteps) == wanted:
+        return student
+    return folder / "teacher.safetensors"
+
+
 def load_animator(folder: Path, steps: str, device: str) -> Animator:
-    """Load what `--steps` asks for: the student of that number of steps where the folder has one, else the teacher.
+    """Load what `--steps` asks for: see `weights_for`.
 
     Raises:
         ModelError: the weights are missing, damaged, or not made for the folder's rig; or the teacher's audio encoder is.
         InputError: `steps` is no number of steps.
         MachineError: no such device.
     """
-    wanted = parse_steps(steps)
+    path = weights_for(folder, steps)
     where = choose_device(device)
-    student = folder / f"student-{wanted}.safetensors"
-    if not student.is_file():
-        student = folder / "student.safetensors"
-    # The student's header says for how many steps it is: its weights are read only if it is the one.
-    if wanted is not None and (student.is_file() or steps == "8") and len(read_config(student, "student").timesteps) == wanted:
-        network = load_model(student, "student")
-    else:
-        network = load_model(folder / "teacher.safetensors", "teacher")
+    network = load_model(path, "teacher" if path.stem == "teacher" else "student")
     if network.config.rig != file_hash(folder / "rig.safetensors"):
         raise ModelError(f"the weights in {folder} were made for another rig.safetensors; expected the one they came with")
     if network.config.audio_encoder != COMPACT:
         verified(network.config)  # said before the work begins
-    return Animator(network, wanted, where)
+    return Animator(network, parse_steps(steps), where)

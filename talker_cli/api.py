@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from talker_cli.animate import Animator, load_animator
+from talker_cli.animate import Animator, load_animator, weights_for
 from talker_cli.audio import check_file, read_speech
 from talker_cli.export.formats import check_outputs, write_performance
 from talker_cli.export.performance import Performance
@@ -68,16 +68,16 @@ class Talker:
     Args:
         folder: of the model.
         rigs: its rig file.
-        space: its styles.
-        animator: network and sampler.
+        weights: their file.
+        animator: their network and sampler.
     """
 
-    def __init__(self, folder: Path, rigs: RigFile, space: StyleSpace, animator: Animator) -> None:
+    def __init__(self, folder: Path, rigs: RigFile, weights: Path, animator: Animator) -> None:
         self.folder = folder
         self.rigs = rigs
-        self.space = space
+        self.space: StyleSpace = style_space(weights)
         self.animator = animator
-        self._hash = file_hash(folder / f"{animator.network.config.kind}.safetensors")
+        self._hash = file_hash(weights)
 
     @classmethod
     def load(cls, model: str | Path = DEFAULT_MODEL, *, steps: str | int = "8", device: str = "auto") -> "Talker":
@@ -85,7 +85,8 @@ class Talker:
 
         Args:
             model: built-in name or folder.
-            steps: "8" for the student, another number for the teacher with that many DDIM steps, "full" for its full sampler.
+            steps: a number, for the student of so many steps where the model has one (8), else for the teacher with so many
+                DDIM steps; "full" for the teacher's full sampler.
             device: "auto", "cpu" or "cuda".
 
         Raises:
@@ -95,8 +96,7 @@ class Talker:
         """
         folder = model_folder(str(model))
         rigs = load_rig(folder / "rig.safetensors")
-        animator = load_animator(folder, str(steps), device)
-        return cls(folder, rigs, style_space(folder), animator)
+        return cls(folder, rigs, weights_for(folder, str(steps)), load_animator(folder, str(steps), device))
 
     @property
     def identities(self) -> tuple[str, ...]:

@@ -137,13 +137,13 @@ def _list(library: Path | None, model: str, json_output: bool) -> None:
     from talker_cli.errors import IdentityError
     from talker_cli.identities import STAND_IN_NOTE, style_space
     from talker_cli.library import Library
-    from talker_cli.model.folder import model_folder
+    from talker_cli.model.folder import main_weights, model_folder
     from talker_cli.rig import load_rig
 
     folder = model_folder(model)
     people = [(person.name, person.about, True) for person in load_rig(folder / "rig.safetensors").identities.values()]
     stand_ins = any("stand-in" in about for _, about, _ in people)
-    key = style_space(folder).key
+    key = style_space(main_weights(folder)).key
     place = Library(library)
     for name, person in zip(place.names(), place.people(), strict=True):
         if isinstance(person, IdentityError):

@@ -28,7 +28,7 @@ from talker_cli.model.config import COMPACT, MAX_TIMESTEP, ModelConfig
 from talker_cli.model.device import choose_device
 from talker_cli.model.diffusion import add_noise, alpha_sigma, two_step_target
 from talker_cli.model.network import FaceDiffusion
-from talker_cli.rig import Rig
+from talker_cli.rig import Rig, load_rig
 from talker_cli.training.augment import augment_mel
 from talker_cli.training.batches import Batch, ClipBank
 from talker_cli.training.encoding import encoder_losses, feature_deviation, feature_error, teacher_features
@@ -140,8 +140,8 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
         The file of the student of `config.steps` steps.
 
     Raises:
-        InputError: the dataset cannot be used, the run folder holds another run, or the run went on from a student that
-            is asked for and no longer there.
+        InputError: the dataset cannot be used or does not fit the teacher, the run folder holds another run, or the run went
+            on from a student that is asked for and no longer there.
         ModelError: there is no teacher, or its pretrained encoder is gone or another.
         MachineError: no such device.
     """
@@ -150,9 +150,15 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
     original = load_model(model / "teacher.safetensors", "teacher")
     if original.config.audio_encoder != COMPACT and config.encoder_width is None:  # students carry a compact one, always
         config = replace(config, encoder_width=original.config.feature_width)
-    settings = {"dataset": str(dataset_folder), "teacher": file_hash(model / "teacher.safetensors"), **config.settings()}
-    run = RunFolder(model / "run-student", settings)
     dataset = Dataset(dataset_folder)
+    dataset.check_model(original.config.names, original.config.fps, load_rig(model / "rig.safetensors").rig.basis)
+    if missing := sorted(set(dataset.trained) - set(original.config.identities)):
+        raise InputError(
+            f"{dataset_folder} holds motion of {missing[0]}, whom the teacher does not know; expected those that it was "
+            "trained on; choose its own dataset, or train a teacher on this one"
+        )
+    settings = {"dataset": str(dataset_folder), "teacher": file_hash(model / "teacher.safetensors"), **config.settings()}
+    run = RunFolder(model / "run-student", settings, {"dataset": dataset.content()})
     cache = features_for(original.config, dataset, where)
     if cache is not None:
         cache.fill(on_progress)
@@ -177,6 +183,7 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
     encoding = _Encoding(teacher, student, bank, metric, gap_rows, config, cache)
     saved = run.load({}, None)  # which stage it is in says whose state the optimizer's is
     stage, first = (saved["stage"], saved["step"]) if saved else (ENCODER_STAGE if config.encoder_width else 0, 0)
+    smoothed: dict[str, float] = saved.get("smoothed", {}) if saved else {}
     optimizer = _optimizer(student, enhancer, stage, config)
     run.load(modules, optimizer)
 
@@ -188,7 +195,6 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
         if stage == ENCODER_STAGE:
             total, name, label = config.encoder_steps, "encoder", "encoder"
         learned = student.encoder if stage == ENCODER_STAGE else student.denoiser
-        smoothed: dict[str, float] = {}
         for step in range(first, total):
             for group in optimizer.param_groups:
                 if stage == ENCODER_STAGE:
@@ -203,10 +209,10 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
             optimizer.zero_grad()
             average.update(student, step)
             for key, loss in losses.items():
-                smoothed[key] = loss.item() if step == first else 0.98 * smoothed[key] + 0.02 * loss.item()
+                smoothed[key] = 0.98 * smoothed.get(key, loss.item()) + 0.02 * loss.item()
             done = step + 1
             if done % config.save_every == 0 and done < total:
-                run.save(done, modules, optimizer, {"stage": stage})
+                run.save(done, modules, optimizer, {"stage": stage, "smoothed": smoothed})
             on_progress(Progress(done, total, dict(smoothed), label))
         row = {key: round(loss, 6) for key, loss in smoothed.items()}
         if stage == ENCODER_STAGE:
@@ -218,9 +224,11 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
         if stage != ENCODER_STAGE:
             average.module.config = student_config(measured.config, count, config.encoder_width)
             if kept:
+                for stale in _students_below(model, count):  # of a teacher before this one
+                    stale.unlink()
                 save_model(student_path(model, count, config.steps), average.module)
             table.measure(average.module, count)
-        stage, first = stage + 1, 0
+        stage, first, smoothed = stage + 1, 0, {}
         optimizer = _optimizer(student, enhancer, stage, config)
         run.save(0, modules, optimizer, {"stage": stage})
 
@@ -240,6 +248,12 @@ def student_path(model: Path, count: int, last: int) -> Path:
     """Return where the student of `count` steps lies, of a distillation down to `last`: the plain name is the 8 steps'."""
     plain = count == max(last, DEFAULT_STEPS)
     return model / ("student.safetensors" if plain else f"student-{count}.safetensors")
+
+
+def _students_below(model: Path, count: int) -> list[Path]:
+    """Return the files of kept students of fewer than `count` steps."""
+    named = ((path, path.stem.removeprefix("student-")) for path in model.glob("student-*.safetensors"))
+    return [path for path, steps in named if steps.isdecimal() and int(steps) < count]
 
 
 def student_config(teacher: ModelConfig, steps: int, encoder_width: int | None = None) -> ModelConfig:
@@ -268,7 +282,7 @@ def _student_of(teacher: FaceDiffusion, config: DistillConfig) -> FaceDiffusion:
 
 
 def _enhancer_of(teacher: FaceDiffusion, rig: Rig, config: DistillConfig) -> Enhancer:
-    directions = upper_face_directions(rig, teacher.deviation.numpy())
+    directions = upper_face_directions(rig, teacher.deviation.cpu().numpy())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         return Enhancer(directions, teacher.config.style_width)

@@ -17,7 +17,7 @@ from talker_cli.identities import StyleSpace, check_new, style_space
 from talker_cli.identity_file import Enrolled, Face
 from talker_cli.model.checkpoint import load_model
 from talker_cli.model.device import choose_device
-from talker_cli.model.folder import model_folder
+from talker_cli.model.folder import main_weights, model_folder
 from talker_cli.model.reading import window_styles
 from talker_cli.rig import RigFile, load_rig
 
@@ -51,9 +51,9 @@ class Enroller:
     def __init__(self, model: str, device: str = "auto") -> None:
         folder = model_folder(model)
         self.rigs: RigFile = load_rig(folder / "rig.safetensors")
-        self.space: StyleSpace = style_space(folder)
-        kind = "student" if (folder / "student.safetensors").is_file() else "teacher"
-        network = load_model(folder / f"{kind}.safetensors", kind)
+        weights = main_weights(folder)
+        self.space: StyleSpace = style_space(weights)
+        network = load_model(weights, "student" if weights.stem == "student" else "teacher")
         self.animator = Animator(network, TEACHER_STEPS, choose_device(device))
 
     def enroll(

@@ -12,7 +12,7 @@ from talker_cli.errors import InputError
 from talker_cli.evaluation.conditions import SOUNDS, faster_motion
 from talker_cli.evaluation.face import Face, rigs_in_unit
 from talker_cli.evaluation.identities import IdentityCheck
-from talker_cli.evaluation.naming import PROTOCOLS, Protocol
+from talker_cli.evaluation.naming import PROTOCOLS, Protocol, unmeasured, without_truth
 from talker_cli.evaluation.scores import (
     BLENDSHAPE_METRICS,
     LVE_VARIANTS,
@@ -27,7 +27,7 @@ from talker_cli.metrics import Articulation, blendshape_error, blinks_a_minute, 
 from talker_cli.model.checkpoint import load_model
 from talker_cli.model.config import MAX_TIMESTEP
 from talker_cli.model.diffusion import noise_seed
-from talker_cli.rig import ARKIT_NAMES
+from talker_cli.rig import ARKIT_NAMES, load_rig
 
 SYSTEMS = ("truth", "mean", "loudness", "student", "teacher-8", "teacher-256")
 DDIM_FULL = f"teacher-ddim-{MAX_TIMESTEP}"
@@ -89,11 +89,10 @@ class Evaluation:
                 f"found no such clip in the '{split}' split of {dataset.folder}; expected some to measure on; "
                 f"choose another --split ({', '.join(SPLITS)}), --voice or --language"
             )
+        there = {clip.name for clip in chosen}
+        self.missing = tuple(name for name in (protocol.sequences if protocol else ()) if name not in there)
         count = min(limit or len(chosen), len(chosen))
         self.clips = [chosen[index * len(chosen) // count] for index in range(count)]
-        self.trained = {
-            clip.identity for clip in dataset.clips("train")
-        }  # a table has rows for the others, but never learned them
         rigs = rigs_in_unit(dataset, protocol)
         self.faces = {name: Face(rigs.rig_of(name)) for name in dict.fromkeys(clip.identity for clip in self.clips)}
 
@@ -165,13 +164,13 @@ def load_systems(wanted: Sequence[str], model: Path, evaluation: Evaluation, dev
             raise InputError("found the system loudness on a dataset without jawOpen; leave it out of --systems")
         elif name == "student":
             trained = len(load_model(model / "student.safetensors", "student").config.timesteps)
-            systems.append(_system(load_animator(model, str(trained), device), evaluation))
+            systems.append(_system(load_animator(model, str(trained), device), evaluation, model))
         elif name.startswith("student-") and (model / f"{name}.safetensors").is_file():
-            systems.append(_system(load_animator(model, name.removeprefix("student-"), device), evaluation))
+            systems.append(_system(load_animator(model, name.removeprefix("student-"), device), evaluation, model))
         elif name == DDIM_FULL or (steps != name and steps.isascii() and steps.isdigit() and 1 <= int(steps) <= MAX_TIMESTEP):
             teacher = teacher or load_animator(model, "full", device)
             ddim = None if steps == str(MAX_TIMESTEP) else int(steps.removeprefix("ddim-"))
-            systems.append(_system(Animator(teacher.network, ddim, teacher.device), evaluation))
+            systems.append(_system(Animator(teacher.network, ddim, teacher.device), evaluation, model))
         else:
             expected = f"{', '.join(SYSTEMS)}, {DDIM_FULL}, teacher-N or a kept student-N"
             raise InputError(f"found the system '{name}'; expected {expected}, N from 1 to {MAX_TIMESTEP}; mend --systems")
@@ -179,20 +178,14 @@ def load_systems(wanted: Sequence[str], model: Path, evaluation: Evaluation, dev
     return systems
 
 
-def _system(animator: Animator, evaluation: Evaluation) -> System:
-    config, dataset = animator.network.config, evaluation.dataset
-    if config.names != dataset.rig.rig.names or config.fps != dataset.info.fps:
-        raise InputError(
-            f"found a model of {len(config.names)} coefficients at {config.fps:g} fps and a dataset of "
-            f"{len(dataset.rig.rig.names)} at {dataset.info.fps:g}; expected the same coefficients and rate; "
-            "choose the dataset that the model was trained on, or one prepared like it"
-        )
+def _system(animator: Animator, evaluation: Evaluation, model: Path) -> System:
+    config = animator.network.config
+    evaluation.dataset.check_model(config.names, config.fps, load_rig(model / "rig.safetensors").rig.basis)
 
     def generate(item: Item, identity: str, seed: int) -> np.ndarray:
         return animator.coefficients(item.speech, identity, seed=seed)
 
-    known = tuple(name for name in config.identities if name in evaluation.trained)
-    return System(animator.sampler, generate, animator, known or config.identities)
+    return System(animator.sampler, generate, animator, config.identities)
 
 
 def evaluate(
@@ -303,6 +296,8 @@ def evaluate(
         "seconds": seconds, "fps": evaluation.fps, "takes": takes, "seed": seed,
     }  # fmt: skip
     report.findings = check.findings() if check else {}
+    if rule and evaluation.missing:
+        report.remarks = [unmeasured(without_truth(rule.name), evaluation.missing)]
     return report
 
 

@@ -50,7 +50,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
+        _settle(temporary)  # or a power cut after the renaming may leave an empty file where a whole one was
         os.replace(temporary, path)
+        with suppress(OSError):  # not every file system can settle a folder
+            _settle(path.parent)
     except (OSError, SafetensorError) as error:
         if _is_writing(error):
             raise OutputError(output_problem(path, error)) from error
@@ -58,6 +61,15 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # it was renamed, or never made
             temporary.unlink()
+
+
+def _settle(path: Path) -> None:
+    """Wait until the disk has what was written to a file, or a folder's names."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def files_below(folder: Path) -> list[Path]:

@@ -62,8 +62,8 @@ def on_sphere(vector: np.ndarray) -> np.ndarray:
     return np.asarray(vector / np.maximum(length, 1e-12) * vector.shape[-1] ** 0.5, dtype=np.float32)
 
 
-def style_space(folder: Path) -> StyleSpace:
-    """Return the styles of the model in a folder, read from the student's weights, or else from the teacher's.
+def style_space(path: Path) -> StyleSpace:
+    """Return the styles of a model's weights, a teacher's or a student's.
 
     Two models share a style space if their personalizers have the same weights, so distilling a teacher again leaves its
     identities valid.
@@ -71,9 +71,6 @@ def style_space(folder: Path) -> StyleSpace:
     Raises:
         ModelError: the weights are missing, damaged or foreign.
     """
-    path = folder / "student.safetensors"
-    if not path.is_file():
-        path = folder / "teacher.safetensors"
     file = ArrayFile(path, f"{path.stem} model")
     try:
         names = tuple(file.metadata["config"]["identities"])

@@ -37,7 +37,8 @@ class Preview:
         # The voice's own identity if there is one, and enough to look at.
         clip = max(clips, key=lambda each: (each.voice_matched, min(dataset.seconds(each.recording), SECONDS)))
         self.folder = folder
-        self._identity, self._fps = clip.identity, dataset.info.fps
+        known = dataset.trained
+        self._identity, self._fps = clip.identity if clip.identity in known else known[0], dataset.info.fps
         frames = min(dataset.frames(clip.name), int(SECONDS * self._fps))
         self._speech = dataset.speech(clip.recording)[: int(np.ceil(frames * SAMPLE_RATE / self._fps)) + 1]
         self._rig = dataset.rig.rig_of(clip.identity)

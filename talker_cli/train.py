@@ -130,17 +130,12 @@ def train(
         raise MachineError(f"{log_with} is not installed; --log-with needs it; run: pip install 'talker-cli[{log_with}]'")
     encoder = None if config.model.audio_encoder == COMPACT else describe(config.model.audio_encoder)
     output.mkdir(parents=True, exist_ok=True)
-    run = RunFolder(output / "run-teacher", {"dataset": str(dataset_folder), **tables_of(config, "train")})
-    begun = run.load({}, None)
-    if encoder is not None and begun and begun["pretrained_hash"] != encoder.hash:
-        raise InputError(
-            f"{run.folder} holds a run whose audio encoder had other weights than {encoder.name} has now; put them back to "
-            "resume it, or give another -o"
-        )
+    contents = {"dataset": dataset.content()} | ({} if encoder is None else {"audio encoder": encoder.hash})
+    run = RunFolder(output / "run-teacher", {"dataset": str(dataset_folder), **tables_of(config, "train")}, contents)
     accelerator = make_accelerator(config, device, log_with, run.folder)
     rig_path = output / "rig.safetensors"
     if accelerator.is_main_process:
-        save_rig(rig_path, dataset.rig)
+        save_rig(rig_path, replace(dataset.rig, identities={name: dataset.rig.identities[name] for name in dataset.trained}))
     accelerator.wait_for_everyone()
     cache = None if encoder is None else FeatureCache(dataset, encoder, accelerator.device)
     if cache is not None:
@@ -164,8 +159,7 @@ def train(
             accelerator.log(scores, step=done)
             smoothed["validation"] = scores["validation"]
         if done % config.save_every == 0 or done == config.steps:
-            heard = {} if encoder is None else {"pretrained_hash": encoder.hash}
-            run.save(done, trainer.modules, trainer.optimizer.optimizer, {"smoothed": smoothed, **heard})
+            run.save(done, trainer.modules, trainer.optimizer.optimizer, {"smoothed": smoothed})
         if preview_every and (done % preview_every == 0 or done == config.steps):
             on_preview(trainer.average.module, done)
         on_progress(Progress(done, config.steps, dict(smoothed), "teacher"))
@@ -249,7 +243,7 @@ class Trainer:
             kind="teacher",
             rig=rig,
             names=dataset.rig.rig.names,
-            identities=dataset.info.identities,
+            identities=dataset.trained,
             fps=dataset.info.fps,
             guidance_scale=config.guidance_scale,
             pretrained_hash=cache.encoder.hash if cache else "",
@@ -325,14 +319,13 @@ class Trainer:
         objective, device = self.objective, self.accelerator.device
         original, objective.network = objective.network, self.average.module
         objective.eval()
-        totals: dict[str, float] = {}
+        found: dict[str, list[float]] = {}
         for batch, draw in self.validation:
             moved = batch.to(device)
             for name, loss in objective(moved, moved.mel, draw.to(device), Part.of(moved)).items():
-                key = "validation" if name == "diffusion" else f"validation_{name}"
-                totals[key] = totals.get(key, 0.0) + loss.item() / len(self.validation)
+                found.setdefault("validation" if name == "diffusion" else f"validation_{name}", []).append(loss.item())
         objective.network = original
-        return totals
+        return {name: float(np.mean(losses)) for name, losses in found.items()}  # not every batch has every loss
 
 
 def _teacher_of(folder: Path, config: ModelConfig) -> FaceDiffusion:

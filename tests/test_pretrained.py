@@ -28,6 +28,7 @@ from talker_cli.model.audio_encoder import CompactEncoder
 from talker_cli.model.checkpoint import load_model, read_config
 from talker_cli.model.config import Architecture
 from talker_cli.model.pretrained import PretrainedEar, PretrainedEncoder, describe
+from talker_cli.rig import load_rig
 from talker_cli.train import TrainConfig, train
 from talker_cli.training.batches import ClipBank
 from talker_cli.training.features import FeatureCache
@@ -266,27 +267,31 @@ def test_a_second_training_finds_the_features_and_makes_the_same_weights(dataset
     (cache,) = (copy / "features").iterdir()
     files = {path: path.read_bytes() for path in cache.iterdir()}
     assert len(files) == 15 and load_model(first, "teacher").config.pretrained_width == 12
-    # Only the bytes of its weights are left of the encoder now: it could not run.
-    (folder / "config.json").write_text(
-        (folder / "config.json").read_text().replace('"num_hidden_layers": 2', '"num_hidden_layers": 9')
-    )
+    written = {path: path.stat().st_mtime_ns for path in files}
     again = train(copy, tmp_path / "again", narrow(folder), device="cpu", on_progress=ignore)
     assert again.read_bytes() == first.read_bytes()
-    # What is damaged, or of other speech, is made anew: here, it cannot be.
+    assert {path: path.stat().st_mtime_ns for path in cache.iterdir()} == written
+    # What is damaged, or of other speech, is made anew.
     damaged = next(iter(files))
-    for content in (files[damaged][:-8], files[damaged][:-1] + b"?", b""):
+    for number, content in enumerate((files[damaged][:-8], files[damaged][:-1] + b"?", b"")):
         damaged.write_bytes(content)
-        with pytest.raises(ModelError, match=r"lacks weights \(encoder\.layers\.2"):
-            train(copy, tmp_path / "third", narrow(folder), device="cpu", on_progress=ignore)
-    encoder_folder(folder)
-    third = train(copy, tmp_path / "third", narrow(folder), device="cpu", on_progress=ignore)
-    assert third.read_bytes() == first.read_bytes() and {path: path.read_bytes() for path in cache.iterdir()} == files
-    # A run goes on with the encoder that it began with, not with another of the same name.
-    (encoder_folder(tmp_path / "wide", positions=16) / "model.safetensors").rename(folder / "model.safetensors")
-    with pytest.raises(InputError, match="other weights than"):
-        train(copy, tmp_path / "third", narrow(folder), device="cpu", on_progress=ignore)
-    with pytest.raises(ModelError, match="the teacher was trained with other weights than those"):
-        train(copy, tmp_path / "on", narrow(folder, start=str(tmp_path / "third")), device="cpu", on_progress=ignore)
+        more = train(copy, tmp_path / f"more{number}", narrow(folder), device="cpu", on_progress=ignore)
+        assert more.read_bytes() == first.read_bytes() and {path: path.read_bytes() for path in cache.iterdir()} == files
+    # A run goes on with the encoder that it began with, not with another of the same name: fewer layers, or other weights.
+    whole = (folder / "config.json").read_text()
+    weights = (encoder_folder(tmp_path / "wide", positions=16) / "model.safetensors").read_bytes()
+    fewer = whole.replace('"num_hidden_layers": 2', '"num_hidden_layers": 1').encode()
+    for name, content in (("config.json", fewer), ("model.safetensors", weights)):
+        assert (folder / name).read_bytes() != content
+        (folder / name).write_bytes(content)
+        with pytest.raises(InputError, match="began with another audio encoder than there is now"):
+            train(copy, tmp_path / "again", narrow(folder), device="cpu", on_progress=ignore)
+        with pytest.raises(ModelError, match="the teacher was trained with another audio encoder than that in"):
+            train(copy, tmp_path / "on", narrow(folder, start=str(tmp_path / "again")), device="cpu", on_progress=ignore)
+        encoder_folder(folder)
+    # What says nothing of the features may change.
+    (folder / "config.json").write_text(whole.replace("{", '{"transformers_version": "0",', 1))
+    assert train(copy, tmp_path / "again", narrow(folder), device="cpu", on_progress=ignore).read_bytes() == first.read_bytes()
 
 
 def other_kind(folder: Path) -> None:
@@ -387,6 +392,9 @@ def test_captures_to_film_with_a_pretrained_encoder(encoder: Path, invoke: Talke
     assert rehearsal["parameters"]["pretrained"] == pretrained
     assert invoke(*train_it, "-o", "model").out.split() == ["model/teacher.safetensors"]
     config = read_config(tmp_path / "model" / "teacher.safetensors", "teacher")
+    learned = Dataset(tmp_path / "prepared").clips("train")
+    assert set(config.identities) == {clip.identity for clip in learned} and len(config.identities) == 8
+    assert set(load_rig(tmp_path / "model" / "rig.safetensors").identities) == set(config.identities)
     assert (config.audio_encoder, config.pretrained_width) == (str(hears), 12)
     settings = tomllib.loads((tmp_path / "model" / "run-teacher" / "run.toml").read_text())
     assert settings["model"]["audio_encoder"] == str(hears)
@@ -421,7 +429,9 @@ def test_captures_to_film_with_a_pretrained_encoder(encoder: Path, invoke: Talke
     # Other weights, and none: the teacher says so, the student does not care.
     weights = load_file(hears / "model.safetensors")
     save_file({name: array + 1 for name, array in weights.items()}, hears / "model.safetensors", {"format": "pt"})
-    assert "was trained with other weights than those" in invoke("animate", wav, "-o", "x.npy", *who, "--steps", 4).mistake
+    assert (
+        "was trained with another audio encoder than that" in invoke("animate", wav, "-o", "x.npy", *who, "--steps", 4).mistake
+    )
     shutil.rmtree(hears)
     gone = invoke("animate", wav, "-o", "x.npy", *who, "--steps", 4).mistake
     assert f"which cannot be used: no audio encoder in {hears}: there is no such folder" in gone

@@ -259,6 +259,44 @@ def test_a_killed_run_ends_with_the_same_bytes(folders: Path, tmp_path: Path) ->
     assert {path.name for path in (tmp_path / "killed" / "out").iterdir()} == FILES
 
 
+def test_a_run_begun_with_another_face_begins_anew(folders: Path, invoke: Talker, tmp_path: Path) -> None:
+    """Breaks if a template that was mended after a kill is combined with the offsets from the one before."""
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    captured.own_captures(tmp_path / "own")
+    arguments = (
+        "preprocess",
+        "vertices",
+        "own",
+        "--template",
+        "own/face.ply",
+        "--source-fps",
+        "60",
+        "--unit",
+        "mm",
+        "-o",
+        "out",
+    )
+    with subprocess.Popen(
+        [sys.executable, "-m", "talker_cli", *arguments],
+        cwd=tmp_path,
+        env=env,
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    ) as process:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob("out/unfinished/*.part")) and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
+    face = tmp_path / "own" / "face.ply"
+    captured.write_ply(face, 1000 * TEMPLATE + np.float32(5.0), FACES)
+    assert invoke(*arguments).code == 0
+    (tmp_path / "out").rename(tmp_path / "resumed")
+    assert invoke(*arguments).code == 0
+    for name in FILES:
+        assert (tmp_path / "resumed" / name).read_bytes() == (tmp_path / "out" / name).read_bytes(), name
+
+
 def test_a_full_disk(talker: Talker, folders: Path, tmp_path: Path) -> None:
     """Breaks if half a dataset stays on a full disk, or the words are the system's."""
     for size in (2_000, 60_000):  # the first part; the file of all speech

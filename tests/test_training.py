@@ -8,17 +8,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
+from safetensors.numpy import load_file
 from tiny import IDENTITIES, tiny_dataset
 
 from talker_cli.animate import load_animator
+from talker_cli.api import Talker
 from talker_cli.data.prepared import Dataset
 from talker_cli.distill import DistillConfig, distill, stages
 from talker_cli.errors import InputError
 from talker_cli.evaluate import evaluate, loudness_coefficients
+from talker_cli.files import ArrayFile, file_hash, write_arrays
+from talker_cli.identities import on_sphere
 from talker_cli.model.checkpoint import load_model
 from talker_cli.model.config import ModelConfig
-from talker_cli.rig import ARKIT_NAMES
+from talker_cli.rig import ARKIT_NAMES, load_rig
 from talker_cli.train import TrainConfig, train
 from talker_cli.training.batches import SPEED_RANGE, ClipBank
 from talker_cli.training.run import Progress
@@ -110,6 +115,79 @@ def test_another_run_in_the_same_folder_is_refused(dataset: Path, model: Path) -
         train(dataset, model, replace(CONFIG, seed=1), device="cpu", on_progress=ignore)
 
 
+def changed(dataset: Path, folder: Path, **about: object) -> Path:
+    """Return a copy of a dataset that says something else of itself."""
+    shutil.copytree(dataset, folder)
+    path = folder / "dataset.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **about}))
+    return folder
+
+
+def test_a_run_goes_on_only_with_the_dataset_that_it_began_with(dataset: Path, model: Path, tmp_path: Path) -> None:
+    """Breaks if old weights get the names of a dataset that was prepared anew in the same place."""
+    place = shutil.copytree(dataset, tmp_path / "prepared")
+    train(place, tmp_path / "model", CONFIG, device="cpu", on_progress=ignore)
+    distill(tmp_path / "model", place, SHORT_STAGES, device="cpu", on_progress=ignore)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "model").glob("*.safetensors")}
+    shutil.rmtree(place)
+    changed(dataset, place, identities=IDENTITIES[::-1])
+    for again in (lambda: train(place, tmp_path / "model", CONFIG, device="cpu", on_progress=ignore),
+                  lambda: distill(tmp_path / "model", place, SHORT_STAGES, device="cpu", on_progress=ignore)):  # fmt: skip
+        with pytest.raises(InputError, match="began with another dataset than there is now"):
+            again()
+    assert {path.name: path.read_bytes() for path in (tmp_path / "model").glob("*.safetensors")} == before
+
+
+def test_what_was_refused_binds_nothing(dataset: Path, model: Path, tmp_path: Path) -> None:
+    """Breaks if doing as the line says is refused, because of the settings that were refused first."""
+    with pytest.raises(InputError, match="train without --start"):
+        train(dataset, tmp_path, replace(CONFIG, start="talker-base"), device="cpu", on_progress=ignore)
+    assert train(dataset, tmp_path, CONFIG, device="cpu", on_progress=ignore).is_file()
+
+
+@pytest.mark.parametrize(
+    ("about", "found"),
+    [
+        ({"fps": 60.0}, "found a model of 52 coefficients at 30 fps and a dataset of 52 at 60"),
+        ({"identities": ("Zoe", *IDENTITIES[1:])}, "holds motion of Zoe, whom the teacher does not know"),
+    ],
+)
+def test_a_dataset_that_does_not_fit_the_teacher_is_refused(
+    dataset: Path, model: Path, tmp_path: Path, about: dict[str, object], found: str
+) -> None:
+    """Breaks if a student learns sound and motion that are not of one time, or ends in a traceback."""
+    other = changed(dataset, tmp_path / "other", **about)
+    path = other / "dataset.json"
+    if "identities" in about:
+        path.write_text(path.read_text().replace('"identity": "Ada"', '"identity": "Zoe"'))
+    shutil.copytree(model, tmp_path / "model", ignore=lambda place, names: ["run-student", "student.safetensors"])
+    with pytest.raises(InputError, match=found):
+        distill(tmp_path / "model", other, SHORT_STAGES, device="cpu", on_progress=ignore)
+    assert not (tmp_path / "model" / "run-student").exists()
+
+
+def test_only_who_was_trained_is_known(dataset: Path, tmp_path: Path) -> None:
+    """Breaks if people who are held out get a style that nothing has taught, or if clips of theirs are not validated on."""
+    place = shutil.copytree(dataset, tmp_path / "prepared")
+    about = json.loads((place / "dataset.json").read_text())
+    split = {each["name"]: each["split"] for each in about["recordings"]}
+    about["clips"] = [
+        {**each, "voice_matched": each["voice_matched"] or each["identity"] == "Bert"}
+        for each in about["clips"]
+        if (each["identity"] == "Bert") == (split[each["recording"]] != "train")
+    ]
+    (place / "dataset.json").write_text(json.dumps(about))
+    config = load_model(train(place, tmp_path / "model", CONFIG, device="cpu", on_progress=ignore), "teacher").config
+    assert config.identities == ("Ada", "FaceTalk_1_TA", "FaceTalk_2_TA")
+    assert tuple(load_rig(tmp_path / "model" / "rig.safetensors").identities) == config.identities
+    rows = list(csv.DictReader((tmp_path / "model" / "run-teacher" / "curve.csv").open()))
+    assert all(float(row["validation"]) > 0 for row in rows) and not rows[0].get("validation_contrastive")
+    distill(tmp_path / "model", place, SHORT_STAGES, device="cpu", on_progress=ignore)
+    assert [row.steps for row in read_rows(tmp_path / "model" / "run-student" / "stages.csv")] == [256, 128, 64, 32, 16, 8]
+    report = evaluate(tmp_path / "model", place, "test", systems=("student",), device="cpu").as_json()
+    assert report["clips"] == 1 and report["scores"][0]["lve"] > 0
+
+
 def test_the_student_is_the_teacher_with_eight_timesteps(model: Path) -> None:
     student = load_model(model / "student.safetensors", "student")
     teacher = load_model(model / "teacher.safetensors", "teacher")
@@ -185,3 +263,19 @@ def test_a_distillation_goes_on_to_fewer_steps_and_keeps_its_students(dataset: P
     assert rows[0].distance == 0.0  # the teacher's own result, from its own noise
     assert all(row.distance > 0.0 and row.diversity > 0.0 and row.lve > 0.0 for row in rows[1:])
     assert (folder / "run-student" / "stages.png").read_bytes().startswith(b"\x89PNG")
+
+    # What is written of a motion names the weights that made it; a teacher's styles are its own, whatever student lies by it.
+    table = load_file(folder / "teacher.safetensors")["personalizer.table"]
+    arrays, about = load_file(folder / "student.safetensors"), ArrayFile(folder / "student.safetensors", "model").metadata
+    write_arrays(folder / "student.safetensors", arrays | {"personalizer.table": -arrays["personalizer.table"]}, about)
+    sound = tmp_path / "a.wav"
+    soundfile.write(sound, np.zeros(8_000), 16_000)
+    for steps, name, sign in (("4", "student-4", 1), ("8", "student", -1), ("2", "teacher", 1)):
+        talker = Talker.load(folder, steps=steps, device="cpu")
+        assert np.allclose(talker.space.table, sign * on_sphere(table), atol=2e-3), name
+        made = talker.animate(sound, identity="Ada")
+        assert made.about["model"]["sha256"] == file_hash(folder / f"{name}.safetensors")
+    # A new distillation leaves no student of the one before.
+    shutil.rmtree(folder / "run-student")
+    distill(folder, dataset, replace(SHORT_STAGES, seed=1), device="cpu", on_progress=ignore)
+    assert not (folder / "student-4.safetensors").exists()

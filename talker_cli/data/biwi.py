@@ -118,7 +118,7 @@ def _raw_takes(folder: Path, mesh: Mesh) -> tuple[list[Take], dict[str, Any]]:
                 raise InputError(f"{place} holds no frame_001.vl; expected the frames of a sentence; get the original folder")
             motion = partial(_read_frames, files, mesh)
             speech = partial(load_speech, heard[name])
-            takes.append(Take(name, subject, split, len(files), speech, motion, (place, heard[name]), language="en"))
+            takes.append(Take(name, subject, split, len(files), speech, motion, (*files, heard[name]), language="en"))
     missing_subjects(folder / "faces", SUBJECTS, (take.identity for take in takes))
     return takes, left_out(set(moving), set(heard), outside)
 

@@ -3,6 +3,7 @@
 Frames are read a block at a time, once for the sound, twice for the basis, once for the coefficients; see data/pca.py.
 """
 
+import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -91,7 +92,7 @@ def prepare_captures(
     timeline = Timeline(source.source_fps, fps or thinned_fps(source.source_fps))
     plan = {
         "source": source.name, "takes": fingerprint(source), "fps": timeline.fps, "components": choice.components,
-        "error": choice.error, "command": command,
+        "error": choice.error, "command": command, "mesh": _mesh_hash(captures),
         "regions": {name: np.flatnonzero(mask).tolist() for name, mask in captures.regions.items()},
         "lip_pairs": None if captures.lip_pairs is None else captures.lip_pairs.tolist(),
     }  # fmt: skip
@@ -116,6 +117,14 @@ def prepare_captures(
         raise
     work.close()
     return {**source.notes, **notes, **({"cut": lengths.notes()} if lengths.notes() else {})}
+
+
+def _mesh_hash(captures: Captures) -> str:
+    """Return a hash of the faces and of everybody's template, of which a part of a killed run must not have another."""
+    total = hashlib.sha256(np.ascontiguousarray(captures.faces).tobytes())
+    for name, template in sorted(captures.templates.items()):
+        total.update(f"{name} {template.shape} ".encode() + np.ascontiguousarray(template).tobytes())
+    return total.hexdigest()
 
 
 def _offsets(captures: Captures, take: Take, timeline: Timeline, lengths: Lengths) -> Iterator[np.ndarray]:

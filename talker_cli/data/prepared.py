@@ -4,7 +4,8 @@ A recording is speech, 16 kHz mono int16; a clip is one identity's motion for on
 Frame i of a clip is the instant i / fps of its recording.
 """
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,13 +14,15 @@ from typing import Any
 import numpy as np
 
 from talker_cli.errors import InputError, OutputError
-from talker_cli.files import ArrayFile, atomic_path, output_problem, read_json, stream_arrays, write_json
-from talker_cli.rig import RigFile, load_rig, pack_rig
+from talker_cli.files import ArrayFile, atomic_path, file_hash, output_problem, read_json, stream_arrays, write_json
+from talker_cli.rig import ARKIT_NAMES, RigFile, load_rig, pack_rig
 
 SAMPLE_RATE = 16_000  # hertz, of all speech inside talker
 SPLITS = ("train", "validation", "test", "test_voice")
 VERSION = 1
 RIG, SPEECH, CLIPS = "rig.safetensors", "speech.safetensors", "clips.safetensors"
+LIKE_IT = "choose the dataset that the model was trained on, or one prepared like it"
+FILES = ("dataset.json", RIG, SPEECH, CLIPS)
 
 
 @dataclass(frozen=True)
@@ -101,15 +104,14 @@ def write_dataset(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(output_problem(folder, error)) from error
-    names = ("dataset.json", RIG, SPEECH, CLIPS)
-    for name in names:  # what a killed run had begun to write
+    for name in FILES:  # what a killed run had begun to write
         for litter in folder.glob(f".{Path(name).stem}-*{Path(name).suffix}"):
             litter.unlink()
     half = ((name, coefficients.astype(np.float16)) for name, coefficients in motion)
     about = {"format": "talker-dataset", "version": VERSION, **asdict(info)}
     with ExitStack() as stack:
         # The last to be entered is the first to appear.
-        paths = [stack.enter_context(atomic_path(folder / name)) for name in names]
+        paths = [stack.enter_context(atomic_path(folder / name)) for name in FILES]
         stream_arrays(paths[1], pack_rig(rig)[0].items(), pack_rig(rig)[1])
         stream_arrays(paths[2], speech, {"kind": "speech", "sample_rate": SAMPLE_RATE})
         stream_arrays(paths[3], half, {"kind": "clips", "fps": info.fps})
@@ -145,6 +147,40 @@ class Dataset:
         self.recordings = {recording.name: recording for recording in recordings}
         self._speech = ArrayFile(self.folder / SPEECH, "speech file")
         self._clips = ArrayFile(self.folder / CLIPS, "clips file")
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """The identities that the training split has clips of: a model learns no others."""
+        seen = {clip.identity for clip in self.clips("train")}
+        return tuple(name for name in self.info.identities if name in seen)
+
+    def content(self) -> str:
+        """Return a hash of all that the dataset holds; it reads all of it."""
+        return hashlib.sha256("".join(file_hash(self.folder / name) for name in FILES).encode()).hexdigest()
+
+    def check_model(self, names: Sequence[str], fps: float, basis: np.ndarray) -> None:
+        """Refuse a model whose coefficients mean something else than the dataset's.
+
+        Args:
+            names: of the model's coefficients.
+            fps: its frame rate.
+            basis: (K, V, 3) of its rig.
+
+        Raises:
+            InputError: it has other coefficients, another frame rate or another basis.
+        """
+        own = self.rig.rig
+        if tuple(names) != own.names or fps != self.info.fps:
+            raise InputError(
+                f"found a model of {len(names)} coefficients at {fps:g} fps and a dataset of {len(own.names)} at "
+                f"{self.info.fps:g}; expected the same coefficients and rate; {LIKE_IT}"
+            )
+        # ARKit's names say what a shape is, whatever the head; `pca_…` is another one in every dataset.
+        if own.names != ARKIT_NAMES and not (basis.shape == own.basis.shape and np.allclose(basis, own.basis, atol=1e-5)):
+            raise InputError(
+                f"found a model whose shapes are not those of {self.folder}, though they have the same names; expected the "
+                f"same basis; {LIKE_IT}"
+            )
 
     def speech(self, recording: str) -> np.ndarray:
         """Return (S,) float32 speech in -1…1 at 16 kHz."""

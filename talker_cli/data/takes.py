@@ -1,5 +1,7 @@
 """Takes: what somebody said, as sound and as motion; cut to the shorter of the two, and written as a prepared dataset."""
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -130,8 +132,8 @@ def check_takes(source: Source) -> None:
         )
 
 
-def fingerprint(source: Source) -> list[list[Any]]:
-    """Return what tells these takes from others: names, lengths, and the sizes and times of their files."""
+def fingerprint(source: Source) -> str:
+    """Return what tells these takes from others: a hash of names, lengths, and the sizes and times of their files."""
     stamps: dict[Path, list[int]] = {}
     for take in source.takes:
         for path in take.files:
@@ -139,7 +141,8 @@ def fingerprint(source: Source) -> list[list[Any]]:
                 about = path.stat()
                 stamps[path] = [about.st_size, about.st_mtime_ns]
     files = [[str(path), *stamp] for path, stamp in stamps.items()]
-    return [[take.name, take.identity, take.split, take.frames, take.text, take.language] for take in source.takes] + files
+    takes = [[take.name, take.identity, take.split, take.frames, take.text, take.language] for take in source.takes]
+    return hashlib.sha256(json.dumps([takes, files]).encode()).hexdigest()
 
 
 class Lengths:

@@ -88,16 +88,17 @@ def _trimmed(take: Take, fps: float) -> Take:
 
 
 def _split(takes: list[Take], fps: float) -> tuple[list[Take], list[Take]]:
-    """Return what is learned from and what is held out: whole takes where there are several, else the end of the one."""
-    total = sum(len(take.coefficients) for take in takes)
-    if len(takes) == 1:
-        take, cut = takes[0], round((1 - HELD_OUT) * total)
-        sample = int(np.ceil(cut * SAMPLE_RATE / fps))
-        first = Take(take.path, take.sound[:sample], take.coefficients[:cut])
-        return [first], [Take(take.path, take.sound[sample:], take.coefficients[cut:])]
+    """Return what is learned from and what is held out: the last quarter of all frames, through the middle of a take."""
     learned, held = list(takes), list[Take]()
-    while len(learned) > 1 and sum(len(take.coefficients) for take in held) < HELD_OUT * total:
-        held.append(learned.pop())
+    wanted = max(1, round(HELD_OUT * sum(len(take.coefficients) for take in takes)))
+    while wanted > 0:
+        take = learned.pop()
+        cut = max(0, len(take.coefficients) - wanted)
+        sample = int(np.ceil(cut * SAMPLE_RATE / fps))
+        if cut > 0:
+            learned.append(Take(take.path, take.sound[:sample], take.coefficients[:cut]))
+        held.append(Take(take.path, take.sound[sample:], take.coefficients[cut:]))
+        wanted -= len(take.coefficients) - cut
     while len(learned) > 1 and sum(len(take.coefficients) for take in learned) > MOST_FRAMES:
         learned.pop()
     return learned, held

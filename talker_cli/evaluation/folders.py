@@ -11,7 +11,15 @@ from talker_cli.data.prepared import Dataset
 from talker_cli.data.regions import parse_region_option, read_lip_pairs, read_regions
 from talker_cli.errors import InputError
 from talker_cli.evaluation.face import rigs_in_unit
-from talker_cli.evaluation.naming import PROTOCOLS, Prediction, Protocol, parse_prediction, subject_of
+from talker_cli.evaluation.naming import (
+    PROTOCOLS,
+    Prediction,
+    Protocol,
+    parse_prediction,
+    subject_of,
+    unmeasured,
+    without_truth,
+)
 from talker_cli.evaluation.scores import (
     BLENDSHAPE_METRICS,
     LVE_VARIANTS,
@@ -29,7 +37,6 @@ from talker_cli.rig import ARKIT_NAMES
 
 SUFFIXES = (".npy", ".npz")
 COEFFICIENTS = ".coefficients.npy"
-NAMED = 5  # names in a remark
 CHUNK_FRAMES = 64  # of two long motions at a time
 OnSequence = Callable[[int, int], None]  # (sequences done, of how many)
 
@@ -157,11 +164,10 @@ def _remarks(report: Report, truths: Truths, pairs: Pairs) -> list[str]:
     """Return what the user should know of the numbers."""
     remarks = []
     protocol = report.about["protocol"]
-    missing = f"sequences of {protocol} without a truth" if protocol else "truths without a prediction"
+    missing = without_truth(protocol) if protocol else "truths without a prediction"
     for names, what in ((pairs.strangers, "predictions that fit nothing"), (pairs.missing, missing)):
         if names:
-            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-            remarks.append(f"{what}, left out ({len(names)}): {', '.join(names[:NAMED])}{more}")
+            remarks.append(unmeasured(what, names))
     if not 0.8 < (ratio := report.about["length_ratio"]) < 1.25:
         remarks.append(f"predictions last {ratio:.2f} times as many frames as the truth: see --fps and --truth-fps")
     if truths.one_template and len({output.identity for output in report.outputs}) > 1:

@@ -5,11 +5,12 @@ FaceFormer, CodeTalker and their followers write `SUBJECT_SENTENCE_condition_IDE
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from talker_cli.data import biwi, vocaset
 
+NAMED = 5  # names in a line
 CONDITION = "_condition_"
 TAKE = re.compile(r"(FaceTalk_\d+_\d+_TA|[FM]\d+)_(\d+)")
 
@@ -88,3 +89,14 @@ PROTOCOLS = {
         ),
     )
 }  # fmt: skip
+
+
+def without_truth(protocol: str) -> str:
+    """Return what to call a protocol's sequences that there is no truth of."""
+    return f"sequences of {protocol} without a truth"
+
+
+def unmeasured(what: str, names: Sequence[str]) -> str:
+    """Return the line about sequences that the numbers do not hold."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{what}, left out ({len(names)}): {', '.join(names[:NAMED])}{more}"

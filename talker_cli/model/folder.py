@@ -8,6 +8,12 @@ from pathlib import Path
 from talker_cli.errors import ModelError
 
 
+def main_weights(folder: Path) -> Path:
+    """Return the weights that a folder is used for: the student's, or the teacher's where there is no student."""
+    student = folder / "student.safetensors"
+    return student if student.is_file() else folder / "teacher.safetensors"
+
+
 def model_folder(model: str) -> Path:
     """Return the folder of a model given by name or by path.
 

@@ -36,6 +36,7 @@ KNOWN = 16  # windows whose outputs are kept: a recording is often heard again, 
 CONFIG, PREPROCESSOR, INDEX = "config.json", "preprocessor_config.json", "model.safetensors.index.json"
 FILES = (CONFIG, PREPROCESSOR, "model.safetensors", INDEX, "model-*.safetensors")
 KERNELS, STRIDES = (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)  # of the convolutions, where the config leaves them out
+UNHEARD = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")  # of the config: features stay
 EXPECTED = f"expected a folder or hub name of {', '.join(KINDS.values())} with {CONFIG} and model.safetensors"
 
 
@@ -46,7 +47,7 @@ class Description:
     Args:
         name: as a model's config has it: an absolute folder, or a hub name.
         folder: where its files lie.
-        hash: SHA-256 over its weights, its kind and how it wants its input: what its features depend on.
+        hash: SHA-256 over its weights, its config and how it wants its input: what its features depend on.
         width: W of its features.
         stride: samples from one output to the next.
         field: samples that the convolutions put into one output.
@@ -111,7 +112,8 @@ def describe(name: str) -> Description:
     normalise = True  # what transformers takes where nothing is said
     if (folder / PREPROCESSOR).is_file():
         normalise = bool(_read(folder / PREPROCESSOR).get("do_normalize", True))
-    about = json.dumps([kind, normalise, *(_hash(path, path.stat().st_mtime_ns) for path in weights)])
+    shape = {name: value for name, value in config.items() if name not in UNHEARD}
+    about = json.dumps([shape, normalise, *(_hash(path, path.stat().st_mtime_ns) for path in weights)], sort_keys=True)
     return Description(name, folder, hashlib.sha256(about.encode()).hexdigest(), width, stride, field, normalise)
 
 
@@ -133,8 +135,8 @@ def verified(config: ModelConfig) -> Description:
         raise ModelError(f"the {config.kind} hears by its audio encoder, which cannot be used: {error}") from error
     if found.hash != config.pretrained_hash:
         raise ModelError(
-            f"the {config.kind} was trained with other weights than those of the audio encoder in {found.folder}; expected "
-            "the same; put them back, train again, or use a student, which needs none"
+            f"the {config.kind} was trained with another audio encoder than that in {found.folder}; expected the same; put it "
+            "back, train again, or use a student, which needs none"
         )
     return found
 

@@ -108,6 +108,8 @@ class _Entry:
 class ClipBank:
     """A split of a dataset in memory, log-mel computed once.
 
+    Clips of people whom the model does not know, who are held out, are told as those of one whom it knows, in turn.
+
     Args:
         dataset: prepared.
         split: one of its splits.
@@ -123,10 +125,12 @@ class ClipBank:
         phone_index = {name: index for index, name in enumerate(self.phone_names)}
         self.mels_per_frame = config.mels_per_frame
         by_recording: dict[str, list[tuple[int, bool, np.ndarray]]] = {}
-        for clip in dataset.clips(split):
+        known = config.identities
+        for place, clip in enumerate(dataset.clips(split)):
             motion = dataset.coefficients(clip.name).astype(np.float16)
-            row = config.identities.index(clip.identity)
-            by_recording.setdefault(clip.recording, []).append((row, clip.voice_matched, motion))
+            own = clip.identity in known
+            row = known.index(clip.identity) if own else place % len(known)
+            by_recording.setdefault(clip.recording, []).append((row, own and clip.voice_matched, motion))
         self.buckets: dict[int, list[_Entry]] = {frames: [] for frames in CROP_FRAMES}
         for name, motions in by_recording.items():
             frames = min(len(motion) for _, _, motion in motions)

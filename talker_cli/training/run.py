@@ -37,17 +37,20 @@ class RunFolder:
     Args:
         folder: is made, if its parent exists.
         settings: plain values and tables of them, that a resumed run must have again; written as `run.toml`.
+        contents: hashes of what the settings name only by its place, such as the dataset; a resumed run must find the same.
 
     Raises:
-        InputError: it holds a run that was started with other settings.
+        InputError: it holds a run that was started with other settings, or from other contents.
     """
 
-    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, settings: dict[str, Any], contents: dict[str, str]) -> None:
+        self.folder, self.contents = folder, contents
         folder.mkdir(parents=True, exist_ok=True)
+        self.state_path = folder / "state.safetensors"
         path = folder / "run.toml"
         text = format_toml(settings)
-        if path.is_file():
+        # Until there is a state there is nothing to go on from: what was refused, or killed at once, may be asked otherwise.
+        if self.state_path.is_file() and path.is_file():
             found, asked = _flat(read_settings(path)), _flat(tomllib.loads(text))
             if found != asked:
                 differing = sorted(key for key in found.keys() | asked.keys() if found.get(key) != asked.get(key))
@@ -55,9 +58,14 @@ class RunFolder:
                     f"{folder} holds a run with other settings ({', '.join(differing)} differ); "
                     "give the same settings to resume it, or another -o"
                 )
+            known = ArrayFile(self.state_path, "training state").metadata.get("contents", {})
+            if changed := sorted(name for name in known if known[name] != contents.get(name)):
+                raise InputError(
+                    f"{folder} holds a run that began with another {' and another '.join(changed)} than there is now; put it "
+                    "back to resume the run, delete the run's folder, or give another -o"
+                )
         else:
             write_bytes(path, text.encode())
-        self.state_path = folder / "state.safetensors"
         for left in folder.glob(f".{self.state_path.stem}-*"):  # half a state, of a run that was killed while it wrote one
             left.unlink(missing_ok=True)
 
@@ -70,7 +78,7 @@ class RunFolder:
             arrays |= {f"{name}/{key}": value.detach().cpu().numpy() for key, value in module.state_dict().items()}
         for index, state in optimizer.state_dict()["state"].items():
             arrays |= {f"optimizer/{index}/{key}": value.detach().cpu().numpy() for key, value in state.items()}
-        write_arrays(self.state_path, arrays, {"kind": "run", "step": step, **extra})
+        write_arrays(self.state_path, arrays, {"kind": "run", "step": step, "contents": self.contents, **extra})
 
     def load(self, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer | None) -> dict[str, Any] | None:
         """Restore modules and optimizer; return the metadata, or None if nothing was saved yet."""

@@ -79,10 +79,13 @@ class StageTable:
     def __init__(self, folder: Path, dataset: Dataset, teacher: FaceDiffusion, count: int, device: torch.device) -> None:
         self.path = folder / "stages.csv"
         self._dataset, self._teacher, self._device = dataset, teacher, device
-        known = teacher.config.identities
-        clips = [clip for clip in dataset.clips("validation") if clip.identity in known]
+        known, clips = teacher.config.identities, dataset.clips("validation")
         # Spread over the split, which lists an identity's clips together.
         self._clips = [clips[round(place)] for place in np.linspace(0, len(clips) - 1, min(count, len(clips)))]
+        # People who are held out speak in the manners of those whom the model knows, in turn.
+        self._identities = [
+            clip.identity if clip.identity in known else known[place % len(known)] for place, clip in enumerate(self._clips)
+        ]
         self._reference: list[np.ndarray] | None = None
 
     def measure(self, network: FaceDiffusion, steps: int) -> None:
@@ -99,10 +102,10 @@ class StageTable:
     def _outputs(self, animator: Animator) -> tuple[list[np.ndarray], float]:
         """Return coefficients (T, K) of all clips, take after take of each, and the mean time of one, seconds."""
         outputs, began = [], time.perf_counter()
-        for clip in self._clips:
+        for clip, identity in zip(self._clips, self._identities, strict=True):
             speech = self._dataset.speech(clip.recording)[: int(LONGEST * SAMPLE_RATE)]
             seeds = [noise_seed(take, clip.recording) for take in range(TAKES)]
-            outputs += [animator.coefficients(speech, clip.identity, seed=seed) for seed in seeds]
+            outputs += [animator.coefficients(speech, identity, seed=seed) for seed in seeds]
         return outputs, (time.perf_counter() - began) / len(outputs)
 
     def _row(self, steps: int, outputs: list[np.ndarray], seconds: float) -> StageRow:

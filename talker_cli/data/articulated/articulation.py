@@ -127,7 +127,7 @@ def blend(phones: Phones, times: np.ndarray, style: Style, prosody: Prosody, key
     tracks = {track: np.zeros_like(times) for track in TRACKS}
     for first in range(0, len(times), CHUNK):
         window = times[first : first + CHUNK]
-        near = np.flatnonzero((centre > window[0] - FAR) & (centre < window[-1] + FAR))
+        near = np.flatnonzero((centre + half > window[0] - FAR) & (centre - half < window[-1] + FAR))
         if not len(near):
             near = np.array([int(np.abs(centre - window[0]).argmin())])
         tau = window[None, :] - centre[near, None]  # (P, N)
@@ -147,7 +147,7 @@ def blend(phones: Phones, times: np.ndarray, style: Style, prosody: Prosody, key
 def _cores(
     phones: Phones, prosody: Prosody, style: Style, rng: np.random.Generator
 ) -> list[tuple[Target, float, float, float]]:
-    """Return (target, centre, half width of its core, gain) of each phone, two of a diphthong, several of a long silence."""
+    """Return (target, centre, half width of its core, gain) of each phone, two of a diphthong."""
     cores = []
     for phone, start, end in phones:
         duration = end - start

@@ -42,6 +42,7 @@ Progress = Callable[[str, int, int], None]
 WORST_SCORE = {"en": -45.0}
 UNLIKELY = -40.0  # in every other language
 MOST_ODD = 0.10  # share of phones with an implausible duration, in recordings of more than five phones
+RULES = 2  # counts the changes of what makes parts: what a version before began is begun anew
 LEAST_SPEECH = 120.0  # seconds of a voice's recordings: from under a minute, models of its sounds place some voices worse
 
 
@@ -91,7 +92,9 @@ def build(
         MachineError: a package, a program or pocketsphinx is missing.
         OutputError: the folder cannot be written.
     """
-    plan = json.dumps([settings.fps, settings.seed, sorted(settings.held_out), [share.plan() for share in corpus.shares]])
+    plan = json.dumps(
+        [RULES, settings.fps, settings.seed, sorted(settings.held_out), [share.plan() for share in corpus.shares]]
+    )
     work = Work(output, {"kind": "articulated", "digest": hashlib.sha256(plan.encode()).hexdigest()})
     entries = _prepare_shares(corpus.shares, settings, work, processes, on_progress)
     everything = [entry for part in entries for entry in part]
@@ -155,7 +158,7 @@ def _prepare_shares(
     shares: Sequence[Share], settings: Settings, work: Work, processes: int, on_progress: Progress
 ) -> list[list[Entry]]:
     """Make what parts are missing; return each share's entries."""
-    # "fork" needs no import of numpy in each process, and there are no threads yet.
+    # "fork" needs no import of numpy in each process; no thread that runs now holds a lock that a share's work takes.
     pool = ProcessPoolExecutor(processes, multiprocessing.get_context("fork"), initializer=_die_with_parent)
 
     def finish(stage: str, jobs: Mapping[str, Callable[[Work, str], None]]) -> None:

@@ -2,9 +2,10 @@
 
 import ctypes
 import ctypes.util
+import multiprocessing
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from multiprocessing.connection import Connection
+from typing import Any, cast
 
 import numpy as np
 
@@ -75,13 +76,11 @@ class _Library:
         return 0
 
 
-@cache
-def _library() -> _Library:
-    return _Library()
-
-
 def read_text(voice: str, pitch: int, rate: int, text: str) -> Reading:
     """Let espeak-ng read a text; phones it does not name in IPA's letters that we know become "" (a pause).
+
+    The library's sound and times depend on all that it has read, so each text is read by one that has read nothing: in a
+    process of its own.
 
     Args:
         voice: "language+variant".
@@ -91,9 +90,32 @@ def read_text(voice: str, pitch: int, rate: int, text: str) -> Reading:
     Raises:
         MachineError: espeak-ng or this voice of it is not installed.
     """
-    library = _library()
-    library.samples.clear()
-    library.events.clear()
+    context = multiprocessing.get_context("fork")  # "spawn" would import numpy for every text
+    receiver, sender = context.Pipe(duplex=False)
+    reader = context.Process(target=_read, args=(sender, voice, pitch, rate, text), daemon=True)
+    reader.start()
+    sender.close()  # ours: where the reader dies, there is an end to wait for
+    try:
+        answer = receiver.recv()
+    except EOFError as error:
+        raise MachineError(f"libespeak-ng ended while it read '{text[:60]}'; run: apt-get install espeak-ng") from error
+    finally:
+        receiver.close()
+        reader.join()
+    if isinstance(answer, MachineError):
+        raise answer
+    return cast(Reading, answer)
+
+
+def _read(sender: Connection, *reading: Any) -> None:
+    try:
+        sender.send(_read_here(*reading))
+    except MachineError as error:
+        sender.send(error)
+
+
+def _read_here(voice: str, pitch: int, rate: int, text: str) -> Reading:
+    library = _Library()
     if library.lib.espeak_SetVoiceByName(voice.encode()) != 0:
         raise MachineError(
             f"espeak-ng has no voice {voice}; expected the variants of espeak-ng 1.51; run: apt-get install espeak-ng-data"

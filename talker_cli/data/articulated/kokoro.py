@@ -46,9 +46,10 @@ class KokoroShare:
     seconds: float
 
     def plan(self) -> Any:
-        """Return voice, texts, seconds and the model's size."""
-        size = (self.folder / "model.onnx").stat().st_size
-        return [asdict(self.voice), self.espeak_voice, list(self.texts), self.seconds, size]
+        """Return voice, texts, seconds and the sizes of Kokoro's files."""
+        files = sorted(path for path in self.folder.rglob("*") if path.is_file())
+        sizes = [[path.relative_to(self.folder).as_posix(), path.stat().st_size] for path in files]
+        return [asdict(self.voice), self.espeak_voice, list(self.texts), self.seconds, sizes]
 
     def read(self) -> Iterator[Spoken]:
         """Let the voice read.

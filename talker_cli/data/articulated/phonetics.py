@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import unicodedata
 from functools import cache
 
 from talker_cli.errors import InputError, MachineError
@@ -80,6 +81,11 @@ _UNITS = (
     "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
 )  # fmt: skip
 _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+
+_RANKS = {
+    "one": "first", "two": "second", "three": "third", "five": "fifth", "eight": "eighth", "nine": "ninth", "twelve": "twelfth",
+}  # fmt: skip
+_TITLES = {"Dr": "doctor", "Mr": "mister", "Mrs": "missus"}
 
 # Abbreviations that are read letter by letter.
 SPELLED = frozenset({"PBX", "IVR", "IAX", "MGCP", "ISDN", "NBS", "USB", "IP", "PM", "AM", "UTC", "GMT"})
@@ -164,10 +170,40 @@ def number_words(digits: str) -> list[str]:
     return [_UNITS[hundreds], "hundred", *(number_words(str(rest)) if rest else [])]
 
 
+def _amount(digits: str) -> str:
+    """Say a number that is written with commas, 12,500 -> twelve thousand five hundred."""
+    groups = digits.split(",")
+    names = ["", "thousand", "million", "billion", "trillion"][: len(groups)]
+    said = [f"{' '.join(number_words(str(int(group))))} {name}" for group, name in zip(groups, names[::-1], strict=False)]
+    return " ".join(each for each, group in zip(said, groups, strict=False) if int(group)) or "zero"
+
+
+def _ordinal(digits: str) -> str:
+    """Say a rank: 1 -> first, 20 -> twentieth."""
+    *words, last = number_words(digits)
+    last = _RANKS.get(last) or (f"{last[:-1]}ieth" if last.endswith("y") else f"{last}th")
+    return " ".join([*words, last])
+
+
+def _written_out(text: str) -> str:
+    """Return an English text without accents, with signs, titles and all but plain numbers as words."""
+    text = "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
+    text = re.sub(r"\b(Dr|Mr|Mrs)\.(?=\s)", lambda found: _TITLES[found[1]], text)
+    text = (
+        re.sub(r"\$\s?((?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)", r"\1 dollars", text)
+        .replace("%", " percent")
+        .replace("&", " and ")
+    )
+    text = re.sub(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?!,?\d)", lambda found: _amount(found[0]), text)
+    text = re.sub(r"(?<![\d.])(\d+)\.(\d+)(?!\.?\d)", lambda found: f"{found[1]} point {' '.join(found[2])}", text)
+    return re.sub(r"\b(\d+)(?:st|nd|rd|th)\b", lambda found: _ordinal(found[1]), text)
+
+
 def english_words(text: str) -> list[str]:
     """Return the lower-case words of an English text: numbers spoken, abbreviations in capitals spelled letter by letter."""
     words: list[str] = []
-    text = text.replace("’", "'").replace(".org", " dot org").replace("www.", "w w w ")
+    text = _written_out(text.replace("’", "'"))
+    text = text.replace(".org", " dot org").replace("www.", "w w w ")
     for token in re.findall(r"[A-Za-z][A-Za-z']*|\d+", re.sub(r"\b([A-Za-z])\.([A-Za-z])\b", r"\1 \2", text)):
         if token.isdigit():
             words += number_words(token)
@@ -182,4 +218,4 @@ def english_words(text: str) -> list[str]:
 
 def normalised_text(text: str) -> str:
     """Return the letters and digits of a text in lower case: equal texts must fall into the same split."""
-    return " ".join(re.findall(r"[^\W_]+", text.lower()))
+    return " ".join(re.findall(r"[^\W_]+", unicodedata.normalize("NFC", text).lower()))
