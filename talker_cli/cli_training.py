@@ -119,6 +119,13 @@ def train(
             on_progress=report,
         )  # fmt: skip
     if main:
+        from talker_cli.identities import style_space
+
+        student = output / "student.safetensors"
+        if student.is_file() and style_space(student).key != style_space(path).key:
+            note(
+                f"{student} was distilled from another teacher; it is what animates until you run talker distill {output} {folder}"
+            )
         result(path)
 
 

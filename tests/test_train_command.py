@@ -4,6 +4,7 @@ import csv
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -74,6 +75,16 @@ def test_wrong_settings_get_one_line(text: str, found: str) -> None:
     with pytest.raises(InputError) as caught:
         changed(TrainConfig(), "train", parse_assignments([text], TrainConfig(), "train"), "--set")
     assert found in str(caught.value)
+
+
+def test_a_student_of_another_teacher_is_told_of(dataset: Path, invoke: Talker, tmp_path: Path) -> None:
+    """Breaks if whoever trains anew animates with the old student and never hears of it."""
+    train_it, says = ("train", dataset, "-o", "model", *SMALL, "--steps", 2), "was distilled from another teacher"
+    halve = ("--stage-steps", 1, "--last-stage-steps", 1, "--validation-clips", 0, "--batch-frames", 64, "--device", "cpu")
+    assert invoke(*train_it).code == 0 and invoke("distill", "model", dataset, *halve).code == 0
+    assert says not in invoke(*train_it).err
+    shutil.rmtree(tmp_path / "model" / "run-teacher")
+    assert says in invoke(*train_it, "--seed", 1).err
 
 
 def test_a_run_is_repeated_by_its_own_settings(dataset: Path, invoke: Talker, tmp_path: Path) -> None:
