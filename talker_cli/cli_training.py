@@ -123,9 +123,7 @@ def train(
 
         student = output / "student.safetensors"
         if student.is_file() and style_space(student).key != style_space(path).key:
-            note(
-                f"{student} was distilled from another teacher; it is what animates until you run talker distill {output} {folder}"
-            )
+            note(f"{student} was distilled from another teacher, and animates until you run talker distill {output} {folder}")
         result(path)
 
 
