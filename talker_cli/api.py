@@ -1,5 +1,6 @@
 """Talker: a model that animates recordings, loaded once. What `talker animate` does, from Python."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ import numpy as np
 
 from talker_cli.animate import Animator, load_animator, weights_for
 from talker_cli.audio import check_file, read_speech
+from talker_cli.errors import InputError
 from talker_cli.export.formats import check_outputs, write_performance
 from talker_cli.export.performance import Performance
 from talker_cli.files import file_hash
@@ -163,6 +165,13 @@ class Talker:
             TalkerError: of every kind; each says what was found, what was expected and what to do.
         """
         started = time.perf_counter()
+        numbers = {
+            "guidance": guidance, "style-guidance": style_guidance, "style-scale": style_scale, "expression": expression,
+            "smooth": smooth,
+        }  # fmt: skip
+        for name, value in numbers.items():
+            if value is not None and not math.isfinite(value):
+                raise InputError(f"found --{name} {value}; expected a finite number")
         audio = Path(audio)
         check_file(audio)
         size, digest = audio.stat().st_size, file_hash(audio)  # before it is read: it may grow, or go away, meanwhile
@@ -170,7 +179,7 @@ class Talker:
         check_rig(chosen.rig)
         config = self.animator.network.config
         coefficients = self.animator.coefficients(
-            read_speech(audio),
+            read_speech(audio, on_note),
             chosen.manner,
             seed=noise_seed(seed, digest),
             guidance=guidance,

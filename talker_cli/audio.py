@@ -5,10 +5,12 @@ seconds of start-up out, and streams, so that an hour of six channels never lies
 here, because ffmpeg's own downmix drops the bass channel and raises a mono voice in a stereo file by 3 dB.
 """
 
+import errno
+import os
 import struct
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -22,11 +24,17 @@ SHORTEST = 0.1  # seconds
 LOUDEST = 4.0  # a float file beyond this holds something else than samples in -1…1
 CHUNK_FRAMES = 1 << 16  # read at a time
 
+OnDamage = Callable[[str], None]
+
 AU_HEADER = struct.Struct(">4s5I")  # magic, offset of the data, its size, encoding, sample rate, channels
 
 
-def load_speech(path: Path) -> np.ndarray:
+def load_speech(path: Path, on_damage: OnDamage = lambda line: None) -> np.ndarray:
     """Read the first audio stream of a file as speech, the mean of its channels.
+
+    Args:
+        path: the recording.
+        on_damage: told, in a line, that parts of it could not be decoded.
 
     Returns:
         (S,) float32 in -1…1 at 16 kHz.
@@ -35,11 +43,29 @@ def load_speech(path: Path) -> np.ndarray:
         InputError: no such file, nothing to hear in it, broken samples, or shorter than 0.1 s.
         MachineError: ffmpeg is missing.
     """
-    return np.concatenate(list(read_speech(path)))
+    return np.concatenate(list(read_speech(path, on_damage)))
 
 
-def read_speech(path: Path) -> Iterator[np.ndarray]:
+def load_intact_speech(path: Path) -> np.ndarray:
+    """Read a recording as `load_speech` does, and refuse a damaged one: what moves up would fit no motion and no text.
+
+    Raises:
+        InputError: as `load_speech`, and where parts cannot be decoded.
+        MachineError: ffmpeg is missing.
+    """
+
+    def refuse(line: str) -> None:
+        raise InputError(f"{line}; expected an intact recording; export it again")
+
+    return load_speech(path, refuse)
+
+
+def read_speech(path: Path, on_damage: OnDamage = lambda line: None) -> Iterator[np.ndarray]:
     """Yield what `load_speech` returns in parts (S,), so that hours need not lie in memory.
+
+    Args:
+        path: the recording.
+        on_damage: told, in a line, that parts of it could not be decoded.
 
     Raises:
         InputError: no such file, nothing to hear in it, broken samples, or, at the end, shorter than 0.1 s.
@@ -48,7 +74,7 @@ def read_speech(path: Path) -> Iterator[np.ndarray]:
     path = Path(path)
     check_file(path)
     count = 0
-    for part in _decode(path):
+    for part in _decode(path, on_damage):
         broken = np.flatnonzero(~np.isfinite(part))
         if broken.size:
             at = (count + broken[0]) / SAMPLE_RATE
@@ -69,9 +95,12 @@ def check_file(path: Path) -> None:
     Raises:
         InputError: no such file, a folder, a pipe or a device, an empty or an unreadable file.
     """
-    if path.is_dir():
+    # os.path says no where nobody may look; pathlib raises.
+    if os.path.isdir(path):
         raise InputError(f"{path} is a folder; expected a recording (wav, flac, mp3, m4a, …); give one file")
-    if path.exists() and not path.is_file():  # it could be read once, and a recording is read twice: as sound, for its hash
+    if os.path.exists(path) and not os.path.isfile(
+        path
+    ):  # it could be read once, and a recording is read twice: as sound, for its hash
         raise InputError(f"{path} is a pipe or a device; expected a file; save it first, or animate it live with --stream")
     try:
         with path.open("rb") as stream:
@@ -79,12 +108,14 @@ def check_file(path: Path) -> None:
     except FileNotFoundError as error:
         raise InputError(f"no file {path}; expected a recording (wav, flac, mp3, m4a, …); check the path") from error
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise  # the command line has a line for it
         raise InputError(f"cannot read {path} ({error.strerror}); expected a readable recording; check its rights") from error
     if empty:
         raise InputError(f"{path} is empty (0 bytes); expected a recording; record or copy it again")
 
 
-def _decode(path: Path) -> Iterator[np.ndarray]:
+def _decode(path: Path, on_damage: OnDamage) -> Iterator[np.ndarray]:
     """Yield parts (S,) float32, the mean of all channels at 16 kHz, unchecked."""
     # An AU stream is the plainest that still says how many channels it has. The filter is four times longer than
     # ffmpeg's default: at a rate above 16 kHz, what lies over 8 kHz must not fold back into the voice.
@@ -98,6 +129,7 @@ def _decode(path: Path) -> Iterator[np.ndarray]:
                 header = stream.read(AU_HEADER.size)
                 if len(header) == AU_HEADER.size:
                     yield from _read_au(header, stream)
+                    code = process.wait()
             finally:
                 process.kill()
                 process.wait()
@@ -108,6 +140,15 @@ def _decode(path: Path) -> Iterator[np.ndarray]:
                 raise InputError(f"{path} has no audio stream; expected a recording with sound; give another file")
             words = ffmpeg.last_words(said)
             raise InputError(f"{path} is not a recording that can be read ({words}); expected wav, flac, mp3, m4a, …")
+        if code:
+            raise InputError(
+                f"the decoder of {path} ended before the recording did (code {code}); try again, or convert it to wav"
+            )
+        log.seek(0)
+        if said := log.read():
+            on_damage(
+                f"{path} is damaged ({ffmpeg.last_words(said)}): what could not be decoded is left out, and the rest moves up"
+            )
 
 
 def _read_au(header: bytes, stream: IO[bytes]) -> Iterator[np.ndarray]:

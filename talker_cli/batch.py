@@ -16,6 +16,7 @@ from talker_cli.files import files_below
 SUFFIXES = frozenset(
     ".wav .flac .ogg .oga .opus .mp3 .m4a .aac .mp4 .m4v .mov .mkv .webm .avi .aiff .aif .au .g722 .wma .amr .caf .3gp".split()
 )
+MESHES = frozenset({".obj", ".ply"})
 NAME = "{name}"
 COLUMNS = ("audio", "identity", "output")
 
@@ -38,12 +39,12 @@ class Job:
 
     def exists(self) -> bool:
         """Say whether all that it would write is there."""
-        return all(file.exists() for output in self.outputs for file in format_of(output).files(output))
+        return all(_is_there(file) for output in self.outputs for file in format_of(output).files(output))
 
 
 def is_many(sources: Sequence[str]) -> bool:
     """Say whether sources are more than one recording: several, a folder, or a pattern."""
-    return len(sources) != 1 or Path(sources[0]).is_dir() or _is_pattern(sources[0])
+    return len(sources) != 1 or os.path.isdir(sources[0]) or _is_pattern(sources[0])
 
 
 def find_recordings(sources: Sequence[str]) -> list[tuple[Path, str]]:
@@ -57,7 +58,7 @@ def find_recordings(sources: Sequence[str]) -> list[tuple[Path, str]]:
     found: dict[Path, str] = {}
     for source in sources:
         path = Path(source)
-        if path.is_dir():
+        if os.path.isdir(path):  # False where nobody may look, which is said when the recording's turn comes
             inside = [each for each in files_below(path) if each.suffix.lower() in SUFFIXES]
             if not inside:
                 raise InputError(f"found no recording in {path}; expected wav, flac, mp3, m4a, mp4, …; give another folder")
@@ -142,7 +143,9 @@ def check_jobs(jobs: Sequence[Job], manifest: Path | None = None) -> None:
                     raise OutputError(f"cannot write {output}: {file} is a recording that is read; choose another -o")
                 if place in written:
                     other = written[place].audio
-                    raise OutputError(f"{other} and {job.audio} would both write {file}; give -o a folder or pattern for each")
+                    raise OutputError(
+                        f"{other} and {job.audio} would both write {file}; rename one, or name a place for each in a --manifest"
+                    )
                 written[place] = job
 
 
@@ -186,6 +189,11 @@ def spread(outputs: Sequence[Path], default: str) -> list[Path]:
     return spread_out
 
 
+def _is_there(place: Path) -> bool:
+    """Say whether a file is there, or a folder with something in it."""
+    return any(place.iterdir()) if place.is_dir() else place.exists()
+
+
 def _is_pattern(source: str) -> bool:
     return any(sign in source for sign in "*?[") and not Path(source).exists()
 
@@ -195,6 +203,6 @@ def _named(outputs: Sequence[Path], name: str) -> list[Path]:
 
 
 def _numbered(output: Path, number: int) -> Path:
-    if "%" in output.name:  # a mesh a frame: a folder a take
+    if output.suffix.lower() in MESHES and output.parent.name:  # a mesh a frame: a folder a take
         return output.parent.with_name(f"{output.parent.name}-{number}") / output.name
     return output.with_name(f"{output.stem}-{number}{output.suffix}")

@@ -17,10 +17,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from talker_cli.animate import Animator, parse_steps
 from talker_cli.api import DEFAULT_IDENTITY, Talker
 from talker_cli.audio import SAMPLE_RATE, load_speech
 from talker_cli.errors import TalkerError
 from talker_cli.memory import peak_memory
+from talker_cli.model.checkpoint import load_model
+from talker_cli.model.device import choose_device
+from talker_cli.model.folder import model_folder
 from talker_cli.render import draw_frames
 
 PICTURE = (512, 512)
@@ -112,7 +116,8 @@ def bench(audio: Path | None, *, model: str, device: str, teacher_steps: str, ru
     except TalkerError as error:
         report["rendering"] = {"error": str(error)}
     try:
-        teacher = Talker.load(model, steps=teacher_steps, device=device).animator
+        network = load_model(model_folder(model) / "teacher.safetensors", "teacher")  # --steps 8 would be the student's
+        teacher = Animator(network, parse_steps(teacher_steps), choose_device(device))
         timed("teacher", lambda: teacher.coefficients(speech, manner.manner), 1)
         report["teacher"] |= {"steps": 256 if teacher.steps is None else teacher.steps}
     except TalkerError as error:

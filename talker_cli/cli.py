@@ -30,7 +30,9 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line."""
     # What was begun is removed when a job is stopped, as it is after Ctrl-C.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    for number in (signal.SIGTERM, signal.SIGHUP):  # a terminal that closes stops it too
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup's
+            signal.signal(number, lambda number, frame: sys.exit(128 + number))
     app()
 
 

@@ -200,7 +200,7 @@ def _jobs(
 def _animate_many(jobs: Sequence["Job"], make: Make) -> int:
     """Do what can be done, say what could not, and return how many that were."""
     from talker_cli.errors import OutputError, TalkerError
-    from talker_cli.export.formats import check_outputs, write_performance
+    from talker_cli.export.formats import check_outputs, format_of, write_performance
 
     failures = []
     with progress("animating", "files") as advance:
@@ -209,7 +209,7 @@ def _animate_many(jobs: Sequence["Job"], make: Make) -> int:
             try:
                 for output in job.outputs:
                     try:
-                        output.parent.mkdir(parents=True, exist_ok=True)
+                        format_of(output).files(output)[0].parent.mkdir(parents=True, exist_ok=True)
                     except OSError as error:
                         raise OutputError(
                             f"cannot make the folder of {output} ({error.strerror}); choose another -o"

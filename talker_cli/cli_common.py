@@ -62,9 +62,13 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             note(" ".join(str(error).split()))
             raise typer.Exit(MISTAKE) from error
         except OSError as error:
-            if error.errno != errno.ENAMETOOLONG:
+            if error.errno == errno.EPIPE:  # whoever read the results has enough: the command line ends quietly
                 raise
-            note(f"{error.filename}: a name of more than the 255 bytes that file systems allow; give a shorter one")
+            place = error.filename or "a file"
+            if error.errno == errno.ENAMETOOLONG:
+                note(f"{place}: a name of more than the 255 bytes that file systems allow; give a shorter one")
+            else:
+                note(f"cannot read or write {place}: {error.strerror or error}; check that it is there and its permissions")
             raise typer.Exit(MISTAKE) from error
         except KeyboardInterrupt as error:
             note("interrupted; nothing was left half-written")

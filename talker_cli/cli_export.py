@@ -43,6 +43,7 @@ def export(
     from talker_cli.export.formats import check_outputs, check_rig, format_of
     from talker_cli.export.performance import read_performance
     from talker_cli.motion import coefficients_path, sidecar_path
+    from talker_cli.render.source import recording_of
 
     if not output:
         raise OutputError(f"found no -o; expected what to write, for example: talker export {motion} -o {motion.stem}.glb")
@@ -50,8 +51,9 @@ def export(
         load_speech(audio)  # says in one line what the encoder would say in many
     sounding = any(format_of(place).sounds for place in output)
     performance = read_performance(motion, audio, with_sound=sounding)
-    sources = [motion, coefficients_path(motion), sidecar_path(motion)]
-    check_outputs(output, sources if performance.audio is None else [*sources, performance.audio])
+    recordings = (performance.audio, recording_of(motion))
+    sources = [motion, coefficients_path(motion), sidecar_path(motion), *(each for each in recordings if each is not None)]
+    check_outputs(output, sources)
     check_rig(output, performance.rig)
     if sounding and performance.audio is None:
         note("the motion names no recording, so nothing will sound; give one with --audio FILE")

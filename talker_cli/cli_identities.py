@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from talker_cli.cli_common import DEFAULT_MODEL, DeviceOption, LibraryOption, ModelOption, guarded, note, progress, result
+from talker_cli.cli_common import (
+    DEFAULT_MODEL,
+    DeviceOption,
+    LibraryOption,
+    ModelOption,
+    guarded,
+    note,
+    progress,
+    result,
+    same_file,
+)
 
 if TYPE_CHECKING:
     from talker_cli.enroll import Enrolment
@@ -251,11 +261,15 @@ def export(
 
     Example: talker identities export my_style -o my_style.safetensors
     """
+    from talker_cli.errors import OutputError
     from talker_cli.library import Library
 
     path = output or Path(f"{name}.safetensors")
     check_output(path)
-    Library(library).export(name, path)
+    kept = Library(library)
+    if name in kept.names() and same_file(path, kept.path(name)):
+        raise OutputError(f"cannot write {path}: it is the library's own file of {name}; choose another -o")
+    kept.export(name, path)
     result(path)
 
 

@@ -53,8 +53,8 @@ def render(
     from talker_cli.audio import load_speech
     from talker_cli.errors import InputError, OutputError
     from talker_cli.render import Shot, read_driven, read_take, render_sheet, render_still, render_video
-    from talker_cli.render.encoder import check_place, kind_of
-    from talker_cli.render.source import audio_of_motion, labelled
+    from talker_cli.render.encoder import SOUND, check_place, kind_of
+    from talker_cli.render.source import audio_of_motion, labelled, recording_of
     from talker_cli.render.stage import parse_color
 
     picture = at is not None or every is not None or (output is not None and output.suffix.lower() == ".png")
@@ -86,14 +86,15 @@ def render(
         result(place)
         return
     sound = audio
-    if sound is None:
-        sound = audio_of_motion(motion, takes[0].about)
-    else:
+    if sound is not None:
         load_speech(sound)  # says in one line what the encoder would say in many
-    if sound is None:
-        note("the motion names no recording: the film is silent; give one with --audio FILE")
-    elif same_file(sound, place):
-        raise OutputError(f"cannot write {place}: it is the recording itself; choose another -o")
+    elif kind_of(place) in SOUND:
+        sound = audio_of_motion(motion, takes[0].about)
+        if sound is None:
+            note("the motion names no recording: the film is silent; give one with --audio FILE")
+    for recording in (sound, recording_of(motion)):
+        if recording is not None and same_file(recording, place):
+            raise OutputError(f"cannot write {place}: it is the recording itself; choose another -o")
     with progress("drawing", "frames") as advance:
         render_video(takes, place, shot, audio=sound, on_frame=advance)
     result(place)

@@ -7,7 +7,7 @@ from typing import Any
 
 from talker_cli import __version__
 from talker_cli.animate import Animator
-from talker_cli.audio import SAMPLE_RATE, load_speech
+from talker_cli.audio import SAMPLE_RATE, load_intact_speech
 from talker_cli.enrolment.clips import Collection, OnClip, Spread, collect, spread
 from talker_cli.enrolment.fit import Fit, Take, fit
 from talker_cli.enrolment.motion import motion_beside, read_coefficients
@@ -102,7 +102,7 @@ class Enroller:
             beside = motion_beside(recording)
             if beside is None:
                 continue
-            sound = load_speech(recording)
+            sound = load_intact_speech(recording)
             own = None if person.face is None else person.rig(self.rigs)
             try:
                 takes.append(Take(clip.path, sound, read_coefficients(beside, len(sound) / SAMPLE_RATE, rig, own)))

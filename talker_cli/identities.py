@@ -169,6 +169,9 @@ class Cast:
         known = list(self.rigs.identities)
         if text in known:
             return self._known(text)
+        beginning = [name for name in known if text and name.startswith(text)]
+        if len(beginning) == 1:  # before those that were enrolled: scripts call the model's own by their beginnings
+            return self._known(beginning[0])
         usable = [person.name for person in self.people()]
         if text not in usable:
             foreign = self._of_another_model(text, known + usable)
@@ -265,13 +268,15 @@ def _list(names: Sequence[str]) -> str:
 
 
 def check_new(name: str, own: Iterable[str]) -> None:
-    """Refuse to call an enrolled identity as one of the model's `own`: nobody could ask for it.
+    """Refuse to call an enrolled identity as one of the model's `own`, or as one begins: nobody could ask for it.
 
     Raises:
-        IdentityError: it is one of them.
+        IdentityError: it is one of them, or the beginning of one.
     """
-    if name in own:
-        raise IdentityError(f"'{name}' is one of the model's own identities; expected a new name; choose another --name")
+    meant = next((each for each in own if each.startswith(name)), None)
+    if meant is not None:
+        what = "is one of the model's own identities" if meant == name else f"means the model's own {meant}, which begins so"
+        raise IdentityError(f"'{name}' {what}; expected a new name; choose another --name")
 
 
 def face_of(about: dict[str, Any], content: RigFile, beside: Path) -> Rig | None:

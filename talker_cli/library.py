@@ -18,16 +18,17 @@ NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)  # from file systems witho
 
 def data_folder() -> Path:
     """Return the folder that the platform keeps this user's data of talker in."""
-    home = Path.home()
+    given = os.environ.get("APPDATA" if sys.platform == "win32" else "XDG_DATA_HOME", "")
+    # The specification says that a relative path is to be ignored.
+    if sys.platform != "darwin" and Path(given).is_absolute():
+        return Path(given) / "talker"
+    try:
+        home = Path.home()
+    except RuntimeError as error:  # a container's user without an entry in passwd
+        raise OutputError("found no home folder to keep identities in; name one with --library, or set HOME") from error
     if sys.platform == "darwin":
-        base = home / "Library" / "Application Support"
-    elif sys.platform == "win32":
-        base = Path(os.environ.get("APPDATA") or home / "AppData" / "Roaming")
-    else:
-        given = os.environ.get("XDG_DATA_HOME", "")
-        # The specification says that a relative path is to be ignored.
-        base = Path(given) if Path(given).is_absolute() else home / ".local" / "share"
-    return base / "talker"
+        return home / "Library" / "Application Support" / "talker"
+    return home / ("AppData/Roaming" if sys.platform == "win32" else ".local/share") / "talker"
 
 
 class Library:

@@ -27,8 +27,20 @@ from talker_cli.rig import ARKIT_NAMES
 READ = 1 << 16  # bytes at a time, at most: a pipe gives what it has
 LIVE_CHUNK = 2  # frames that are made at a time
 WAV_CODECS = {(1, 8): "u8", (1, 16): "s16le", (1, 24): "s24le", (1, 32): "s32le", (3, 32): "f32le", (3, 64): "f64le"}
+ENDLESS = 0x7FFFFF00  # bytes of sound, or more, that programs write where they do not know
 EXTENSIBLE = 0xFFFE  # the codec's number then stands further behind
-FOREIGN = (b"ID3", b"OggS", b"fLaC", b"\xff\xfb", b"\x1aE\xdf\xa3", b"FORM", b".snd")  # files that are no raw samples
+FOREIGN = (
+    b"RF64",
+    b"RIFX",
+    b"ID3",
+    b"OggS",
+    b"fLaC",
+    b"\xff\xfb",
+    b"\x1aE\xdf\xa3",
+    b"FORM",
+    b".snd",
+)  # files that are no raw samples
+PAUSE = 0.25  # seconds that a frame is late when its sound is taken to have paused: the pace starts anew from it
 ROTATIONS = 9  # of head and eyes, which follow the 52 curves: they stay zero
 PACKET_VERSION = 6
 
@@ -41,12 +53,19 @@ class PcmFormat:
     sample_rate: int
     channels: int
 
+    @property
+    def width(self) -> int:
+        """Bytes of one instant: a sample of each channel."""
+        return int(re.findall(r"\d+", self.codec)[0]) // 8 * self.channels
+
 
 RAW = PcmFormat("s16le", SAMPLE_RATE, 1)
 
 
-def read_header(read: Callable[[int], bytes]) -> tuple[PcmFormat, bytes]:
-    """Return how the sound of a pipe lies in it, and the bytes that were read to find out and are sound.
+def read_header(read: Callable[[int], bytes]) -> tuple[PcmFormat, bytes, int | None]:
+    """Return how the sound of a pipe lies in it, the bytes that were read to find out and are sound, and how many more are.
+
+    How many is None where the header does not say, or says as much as it can: who writes to a pipe does not know beforehand.
 
     A WAV header tells; without one it is raw 16-bit samples, mono, 16 kHz.
 
@@ -61,15 +80,15 @@ def read_header(read: Callable[[int], bytes]) -> tuple[PcmFormat, bytes]:
         raise InputError("found nothing on stdin; expected sound: arecord -f S16_LE -r 16000 | talker animate - --stream -o -")
     if start.startswith(FOREIGN) or start[4:8] == b"ftyp":
         raise InputError(
-            "found a compressed file on stdin; expected WAV or raw samples; put ffmpeg -i FILE -f wav - before the pipe"
+            "found a file of another format on stdin; expected WAV or raw samples; put ffmpeg -i FILE -f wav - before the pipe"
         )
     if start[:4] != b"RIFF" or start[8:12] != b"WAVE":
-        return RAW, start
+        return RAW, start, None
     found: PcmFormat | None = None
     while len(head := read(8)) == 8:
         name, size = head[:4], int.from_bytes(head[4:], "little")
         if name == b"data" and found:
-            return found, b""
+            return found, b"", size if 0 < size < ENDLESS else None
         body = read(size + size % 2)
         if name == b"fmt " and len(body) >= 16:
             codec, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", body)
@@ -99,12 +118,22 @@ class Listener:
             InputError: it is no sound.
             MachineError: ffmpeg is needed and missing.
         """
-        pcm, rest = read_header(self._exactly)
+        pcm, rest, size = read_header(self._exactly)
         if pcm == RAW:
-            yield from self._queued(lambda: os.read(self.descriptor, READ), rest, "<i2", 1, 32768.0)
+            left = size  # what is behind the sound of a WAV tells of its author, and would be noise
+
+            def read() -> bytes:
+                nonlocal left
+                data = os.read(self.descriptor, READ if left is None else min(READ, left))
+                left = None if left is None else left - len(data)
+                return data
+
+            yield from self._queued(read, rest, "<i2", 1, 32768.0)
             return
         # ffmpeg goes on reading the pipe behind the header; raw samples make it pass on what it has.
-        arguments = ["-f", pcm.codec, "-ar", str(pcm.sample_rate), "-ac", str(pcm.channels), "-i", "pipe:0"]
+        arguments = ["-f", pcm.codec, "-ar", str(pcm.sample_rate), "-ac", str(pcm.channels)]
+        arguments += [] if size is None else ["-t", f"{size // pcm.width / pcm.sample_rate:.6f}"]
+        arguments += ["-i", "pipe:0"]
         arguments += ["-af", f"aresample={SAMPLE_RATE}:filter_size=128:cutoff=0.97", "-c:a", "pcm_f32le", "-f", "f32le"]
         process = ffmpeg.start(
             ["-fflags", "nobuffer", *arguments, "-flush_packets", "1", "pipe:1"],
@@ -136,9 +165,14 @@ class Listener:
         if rest:
             arrived.put((rest, time.monotonic()))
 
+        failed: list[OSError] = []
+
         def listen() -> None:
-            while data := read():
-                arrived.put((data, time.monotonic()))
+            try:
+                while data := read():
+                    arrived.put((data, time.monotonic()))
+            except OSError as error:
+                failed.append(error)
             arrived.put((b"", time.monotonic()))
 
         threading.Thread(target=listen, daemon=True).start()
@@ -157,6 +191,8 @@ class Listener:
             left = left[whole * width :]
             samples += whole
             yield np.clip(np.nan_to_num(block), -1.0, 1.0).astype(np.float32)
+        if failed:
+            raise InputError(f"the sound on stdin broke off ({failed[0].strerror}); what came before it is out")
 
     def heard_at(self, seconds: float) -> float:
         """Return when (seconds of the clock) the sound of an instant had arrived, and forget what lies before it."""
@@ -193,7 +229,7 @@ class JsonLines:
         self._write({"frame": frame, "time": round(frame / self._fps, 4), "coefficients": coefficients})
 
     def _write(self, line: dict[str, object]) -> None:
-        self._stream.write(json.dumps(line, separators=(",", ":"), ensure_ascii=False) + "\n")
+        self._stream.write(json.dumps(line, separators=(",", ":")) + "\n")
         self._stream.flush()
 
 
@@ -212,17 +248,17 @@ class LiveLink:
         self._device = f"${uuid.uuid4()}".encode()  # 37 bytes
         try:
             self._address = socket.getaddrinfo(host, port, socket.AF_INET, socket.SOCK_DGRAM)[0][4]
-        except OSError as error:
-            raise OutputError(
-                f"found no host {host} ({error.strerror}); expected udp:ADDRESS:PORT, as udp:127.0.0.1:11111"
-            ) from error
+        except (OSError, UnicodeError) as error:
+            why = getattr(error, "strerror", None) or "no name of a host"
+            raise OutputError(f"found no host {host} ({why}); expected udp:ADDRESS:PORT, as udp:127.0.0.1:11111") from error
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._start: float | None = None
 
     def send(self, frame: int, values: np.ndarray) -> None:
         """Send one frame's 52 ARKit coefficients when it is due."""
         now = time.monotonic()
-        self._start = now - frame / self._fps if self._start is None else self._start
+        if self._start is None or now > self._start + frame / self._fps + PAUSE:  # the sound began, or went on after a pause
+            self._start = now - frame / self._fps
         time.sleep(max(0.0, self._start + frame / self._fps - now))
         try:
             self._socket.sendto(self.packet(frame, values), self._address)

@@ -5,10 +5,12 @@ Motions of other systems are read too: (T, V*3), float64, other units, in an .np
 
 import mmap
 import zipfile
+import zlib
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -85,16 +87,16 @@ def read_motion(path: Path) -> Motion:
     try:
         loaded = np.load(path, mmap_mode="r", allow_pickle=False)
         array = _only_array(path, loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else loaded
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, TokenError) as error:
         raise InputError(f"{path} is not a motion ({error}); expected a .npy array (T, V, 3)") from error
     if array.dtype.kind != "f":
         raise InputError(f"{path} holds {array.dtype}; expected a float array (T, V, 3) in a .npy file")
-    if array.ndim == 2 and array.shape[1] % 3 == 0:
+    if array.ndim == 2 and array.shape[1] % 3 == 0 and array.size:
         array = array.reshape(len(array), -1, 3)
+    if not array.size:
+        raise InputError(f"{path} has no frames or no vertices, shape {array.shape}; animate the recording again")
     if array.ndim != 3 or array.shape[2] != 3:
         raise InputError(f"{path} has the shape {array.shape}; expected (T, V, 3) or (T, V*3)")
-    if len(array) == 0 or array.shape[1] == 0:
-        raise InputError(f"{path} has no frames or no vertices, shape {array.shape}; animate the recording again")
     for frame, vertices in enumerate(array):
         if not np.isfinite(vertices).all():
             raise InputError(f"{path} holds NaN or infinity, first in frame {frame}; expected finite vertices")

@@ -1,6 +1,8 @@
 """Every format, width, rate and channel count arrives as the same sound; what is no recording is refused in one line."""
 
 import os
+import signal
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 import soundfile
 from conftest import ffmpeg, spoken
 
-from talker_cli.audio import load_speech
+from talker_cli.audio import load_intact_speech, load_speech, read_speech
 from talker_cli.errors import InputError
 
 TONE = 440.0  # hertz
@@ -71,7 +73,7 @@ def test_formats(tmp_path: Path, name: str) -> None:
     sound = spoken(2)
     soundfile.write(tmp_path / "source.wav", sound, 16_000)
     ffmpeg("-i", tmp_path / "source.wav", *FORMATS[name], tmp_path / name)
-    speech = load_speech(tmp_path / name)
+    speech = load_intact_speech(tmp_path / name)
     assert abs(len(speech) - len(sound)) < 1600  # lossy formats end on their own frames
     common = min(len(speech), len(sound))
     lags = range(-320, 321)
@@ -81,6 +83,33 @@ def test_formats(tmp_path: Path, name: str) -> None:
     assert abs(best) <= (24 if name.endswith(".g722") else 1), best  # the codec's filters delay by 22 samples
     aligned = padded[320 + best : 320 + best + common]
     assert np.corrcoef(speech[:common], aligned)[0, 1] > 0.97
+
+
+@pytest.mark.parametrize("name", ["a.flac", "a.ogg", "a.mp3", "a.m4a"])
+def test_damage_is_told(tmp_path: Path, name: str) -> None:
+    """Breaks if a recording that lost its middle is animated as if it were whole, or learned from beside a motion."""
+    soundfile.write(tmp_path / "source.wav", spoken(8.0), 16_000)
+    ffmpeg("-i", tmp_path / "source.wav", *FORMATS[name], tmp_path / name)
+    whole = (tmp_path / name).read_bytes()
+    middle = len(whole) // 2
+    rng = np.random.default_rng(0)
+    (tmp_path / name).write_bytes(whole[:middle] + rng.bytes(len(whole) // 5) + whole[middle + len(whole) // 5 :])
+    said: list[str] = []
+    speech = load_speech(tmp_path / name, said.append)
+    assert len(speech) > 16_000 and len(said) == 1 and f"{name} is damaged (" in said[0]
+    with pytest.raises(InputError, match="expected an intact recording"):
+        load_intact_speech(tmp_path / name)
+
+
+def test_a_decoder_that_dies_is_an_error(tmp_path: Path) -> None:
+    """Breaks if what was decoded until then passes for the recording."""
+    soundfile.write(tmp_path / "long.wav", spoken(60.0), 16_000)
+    parts = read_speech(tmp_path / "long.wav")
+    next(parts)
+    (child,) = Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
+    os.kill(int(child), signal.SIGKILL)
+    with pytest.raises(InputError, match=r"the decoder of .*long\.wav ended before the recording did"):
+        list(parts)
 
 
 def test_sound_of_a_video(tmp_path: Path) -> None:

@@ -115,6 +115,25 @@ def test_what_is_refused_before_anything_is_done(
     assert set(tmp_path.rglob("*")) == before
 
 
+def test_meshes_that_were_not_made_are_made_again(invoke: Talker, wav: Path, model: Path, tmp_path: Path) -> None:
+    """Breaks if the folder of a recording that failed passes for its meshes."""
+    (tmp_path / "bad.wav").write_bytes(b"no sound")
+    command = ("animate", wav, "bad.wav", "--model", model, "-o", "made/{name}/%04d.ply", "--device", "cpu", "--skip-existing")
+    assert invoke(*command).code == 1 and len(list((tmp_path / "made" / "speech").iterdir())) == 36
+    soundfile.write(tmp_path / "bad.wav", spoken(0.3), 16_000)
+    assert invoke(*command).out.split() == ["made/bad/%04d.ply"] and len(list((tmp_path / "made" / "bad").iterdir())) == 9
+
+
+def test_takes_of_names_with_percent(invoke: Talker, wav: Path, model: Path, tmp_path: Path) -> None:
+    """Breaks if a name from a web address is taken for a pattern of meshes."""
+    wav.rename(tmp_path / "hello%20world.wav")
+    for output, made in (((), "hello%20world-{}.npy"), (("-o", "m/hello%20world.csv"), "m/hello%20world-{}.csv")):
+        (tmp_path / "m").mkdir(exist_ok=True)
+        names = ("hello%20world.wav", *output, *(() if output else ("-o", "{name}.npy")))
+        ran = invoke("animate", *names, "--model", model, "--samples", "2", "--device", "cpu")
+        assert ran.out.split() == [made.format(1), made.format(2)], ran.err
+
+
 def test_takes_differ_in_their_seed(invoke: Talker, wav: Path, model: Path, tmp_path: Path) -> None:
     """Breaks if a take cannot be made again alone from what its sidecar says."""
     ran = invoke("animate", wav, "--model", model, "--samples", "3", "--seed", "7", "--device", "cpu", "-o", "x.npy")

@@ -53,6 +53,28 @@ def test_a_model_that_predicts_zero_gives_the_template(
     assert names(tmp_path) == {"speech.wav", "out.npy", "out.json", about["coefficients"]}
 
 
+def test_the_recording_is_never_written_over(talker: Talker, motion: Path, tmp_path: Path) -> None:
+    """Breaks if a film lands on the film that was animated, because its sound comes from elsewhere."""
+    about = json.loads(motion.with_suffix(".json").read_text())
+    sound = Path(about["audio"]["path"])
+    ffmpeg("-f", "lavfi", "-i", "color=size=64x64:duration=1", "-i", sound, tmp_path / "face.mp4")
+    own = sha256(tmp_path / "face.mp4")
+    motion.with_suffix(".json").write_text(json.dumps({**about, "audio": {"path": "face.mp4", "sha256": own}}))
+    for command in (("render", motion.name, "--audio", sound), ("export", motion.name, "--audio", sound, "-o", "face.mp4")):
+        assert "cannot write face.mp4" in talker(*command).mistake
+    assert sha256(tmp_path / "face.mp4") == own
+
+
+def test_what_has_no_sound_needs_no_recording(talker: Talker, motion: Path, tmp_path: Path) -> None:
+    """Breaks if a GIF cannot be made of a motion whose recording is gone, or is said to be silent."""
+    about = json.loads(motion.with_suffix(".json").read_text())
+    motion.with_suffix(".json").write_text(json.dumps({**about, "audio": {"path": "gone.wav"}}))
+    for output in ("face.gif", "frames"):
+        ran = talker("render", motion.name, "--size", "64x64", "-o", output)
+        assert (ran.code, ran.err) == (0, ""), ran.err
+    assert "give it with --audio FILE" in talker("render", motion.name, "--size", "64x64").mistake
+
+
 def test_a_film_from_the_command_line(talker: Talker, motion: Path, tmp_path: Path) -> None:
     """Breaks if the two commands' files do not fit each other, or the film has no sound."""
     ran = talker("render", motion.name, "--size", "96x64")

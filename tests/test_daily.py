@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import signal
 import socket
 import struct
@@ -139,9 +140,17 @@ def test_a_header_says_how_samples_lie() -> None:
         wave = io.BytesIO()
         soundfile.write(wave, np.zeros((10, channels)), rate, format="WAV", subtype=subtype)
         wave.seek(0)
-        assert read_header(wave.read) == (PcmFormat(codec, rate, channels), b"")
-    assert read_header(io.BytesIO(b"\x01\x00" * 20).read) == (RAW, b"\x01\x00" * 6)
-    for data, words in ((b"", "found nothing"), (b"OggS" + bytes(20), "compressed"), (b"RIFF\0\0\0\0WAVE", "without sound")):
+        size = 10 * channels * int(re.findall(r"\d+", codec)[0]) // 8
+        assert read_header(wave.read) == (PcmFormat(codec, rate, channels), b"", size)
+        unknown = wave.getvalue().replace(b"data" + size.to_bytes(4, "little"), b"data\xff\xff\xff\xff")
+        assert read_header(io.BytesIO(unknown).read)[2] is None
+    assert read_header(io.BytesIO(b"\x01\x00" * 20).read) == (RAW, b"\x01\x00" * 6, None)
+    for data, words in (
+        (b"", "found nothing"),
+        (b"OggS" + bytes(20), "of another format"),
+        (b"RF64" + bytes(20), "of another format"),
+        (b"RIFF\0\0\0\0WAVE", "without sound"),
+    ):
         with pytest.raises(InputError, match=words):
             read_header(io.BytesIO(data).read)
 
@@ -174,6 +183,46 @@ def test_a_pipe_that_is_none_is_a_mistake(tmp_path: Path) -> None:
     command = f'exec "{sys.executable}" -m talker_cli animate - --stream <&-'
     ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert ran.returncode == 2 and "without sound on stdin" in ran.stderr, ran.stderr
+
+
+def piped(data: bytes) -> np.ndarray:
+    """Return what a listener hears of a pipe with these bytes."""
+    read, write = os.pipe()
+    os.write(write, data)
+    os.close(write)
+    try:
+        return np.concatenate(list(Listener(read).parts()))
+    finally:
+        os.close(read)
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(16_000, 1), (16_000, 2)])
+def test_what_lies_behind_a_waves_sound_is_not_heard(rate: int, channels: int) -> None:
+    """Breaks if a title or a cover behind the samples becomes noise."""
+    wave = io.BytesIO()
+    soundfile.write(wave, np.zeros((4000, channels)), rate, format="WAV", subtype="PCM_16")
+    heard = piped(wave.getvalue() + b"LIST" + (4000).to_bytes(4, "little") + np.random.default_rng(0).bytes(4000))
+    assert len(heard) == 4000 and not heard.any()
+
+
+def test_packets_keep_their_pace_after_a_pause() -> None:
+    """Breaks if all that is said after a pause is sent at once."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    listener.bind(("127.0.0.1", 0))
+    link = LiveLink("127.0.0.1", listener.getsockname()[1], "face", 30.0)
+    link.send(0, np.zeros(52, np.float32))
+    time.sleep(0.6)
+    began = time.monotonic()
+    for frame in range(1, 11):
+        link.send(frame, np.zeros(52, np.float32))
+    assert time.monotonic() - began >= 9 / 30 - 0.01
+    listener.close()
+
+
+def test_an_address_that_is_none_is_a_mistake() -> None:
+    """Breaks if a mistyped address ends in a traceback."""
+    with pytest.raises(OutputError, match=r"found no host 192\.168\.\.1"):
+        LiveLink("192.168..1", 11111, "face", 30.0)
 
 
 def test_an_address_out_of_reach_is_a_mistake() -> None:

@@ -78,13 +78,15 @@ def test_the_style_is_found_again(invoke: Talker, head: RigFile, tmp_path: Path)
 
 def test_a_quarter_of_all_frames_is_held_out() -> None:
     """Breaks if one long take is held out whole and hardly anything is left to learn from, or a frame is lost or seen twice."""
-    for lengths in ((300, 3000), (3000, 300), (900, 900), (400,), (30, 30, 30, 30, 30)):
+    for lengths in ((300, 3000), (3000, 300), (900, 900), (400,), (30, 30, 30, 30, 30), (125, 40), (20, 9, 9), (3, 7), (16,)):
         motion = np.arange(sum(lengths), dtype=np.float32)[:, None]
         parts = np.split(motion, np.cumsum(lengths)[:-1])
         takes = [Take(str(place), np.zeros(len(part) * 16_000 // 30, np.float32), part) for place, part in enumerate(parts)]
         learned, held = _split(takes, 30.0)
         frames = [sum(len(take.coefficients) for take in some) for some in (learned, held)]
-        assert frames[1] == round(sum(lengths) / 4)
+        assert abs(frames[1] - sum(lengths) / 4) < 15 and min(frames) > 0
+        if min(lengths) >= 15 and sum(lengths) >= 60:
+            assert min(len(take.coefficients) for take in (*learned, *held)) >= 15
         assert sorted(np.concatenate([take.coefficients for take in (*learned, *held)])[:, 0]) == sorted(motion[:, 0])
         for take in (*learned, *held):
             assert abs(len(take.sound) - len(take.coefficients) * 16_000 / 30) <= 534  # a frame

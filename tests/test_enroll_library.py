@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import Talker
 
-from talker_cli.errors import IdentityError
+from talker_cli.errors import IdentityError, OutputError
 from talker_cli.files import ArrayFile, write_arrays
 from talker_cli.identity_file import Enrolled, Face, check_name, load_identity, name_from, save_identity
 from talker_cli.library import Library, data_folder
@@ -107,6 +107,18 @@ def test_the_platforms_place(monkeypatch: pytest.MonkeyPatch) -> None:
     assert data_folder() == Path.home() / ".local/share/talker"
 
 
+def test_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks if a container's user without an entry in passwd gets a traceback, or cannot use a place that is named."""
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", "/data")
+    monkeypatch.setattr("os.getuid", lambda: 54_321)
+    assert data_folder() == Path("/data/talker")
+    monkeypatch.delenv("XDG_DATA_HOME")
+    with pytest.raises(OutputError, match=r"found no home folder .* --library"):
+        data_folder()
+
+
 def test_names_made_of_folders() -> None:
     """Breaks if a folder's name cannot become an identity's."""
     assert [name_from(text) for text in ("My clips (2)", "_x_", "Ännchen")] == ["My_clips_2", "x", "Ännchen"]
@@ -135,6 +147,9 @@ def test_the_commands(invoke: Talker, tmp_path: Path) -> None:
     own = "FaceTalk_170725_00137_TA"  # nobody could ask for an identity that is called as one of the model's
     assert "own identities" in invoke("identities", "import", "anna.safetensors", "--name", own, *place).mistake
     assert "own identities" in invoke("identities", "rename", "eva", own, *place).mistake
+    # Scripts call the model's own by their beginnings, as the commands themselves do.
+    assert f"means the model's own {own}" in invoke("identities", "rename", "eva", "FaceTalk_170725", *place).mistake
+    assert "the library's own file" in invoke("identities", "export", "eva", "-o", "library/eva.safetensors", *place).mistake
     assert invoke("identities", "rename", "eva", "ida", *place).code == 0
     assert Library(tmp_path / "library").names() == ["anna", "ida"]
     assert Library(tmp_path / "library").load("ida").name == "ida"

@@ -296,6 +296,28 @@ def test_a_recording_that_has_moved(invoke: Talker, take: Path, tmp_path: Path) 
     assert ran.code == 0 and "names no recording" in ran.err and "SpatialAudio" not in (tmp_path / "a.usda").read_text()
 
 
+def test_another_recording_is_the_motions_from_then_on(invoke: Talker, take: Path, tmp_path: Path) -> None:
+    """Breaks if a copy names the recording that is gone."""
+    (tmp_path / "speech.wav").rename(tmp_path / "moved.wav")
+    assert invoke("export", take.name, "-o", "copy.npy", "--audio", "moved.wav").code == 0
+    about = json.loads((tmp_path / "copy.json").read_text())["audio"]
+    assert about == {"path": str(tmp_path / "moved.wav"), "sha256": sha256(tmp_path / "moved.wav")}
+    assert invoke("export", "copy.npy", "-o", "a.html").code == 0
+
+
+@pytest.mark.parametrize("rate", [None, 0, -5, float("nan"), "thirty"])
+def test_a_rate_that_is_none_is_refused(invoke: Talker, take: Path, tmp_path: Path, rate: object) -> None:
+    """Breaks if a file gets times that no program can read, or the line is a traceback."""
+    about = json.loads((tmp_path / "take.json").read_text())
+    (tmp_path / "take.json").write_text(json.dumps({**about, "fps": rate}))
+    for name in ("a.csv", "a.glb", "a.usda"):
+        ran = invoke("export", take.name, "-o", name)
+        if rate is None:  # then it is the rig's
+            assert ran.code == 0
+        else:
+            assert "frames a second; expected a number" in ran.mistake and not (tmp_path / name).exists()
+
+
 # What is refused
 
 

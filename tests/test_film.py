@@ -3,13 +3,15 @@
 import re
 import subprocess
 import sys
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 from conftest import ffmpeg, spoken, streams
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from talker_cli.errors import InputError, OutputError
 from talker_cli.ffmpeg import executable
@@ -107,6 +109,36 @@ def test_a_gif(tmp_path: Path, ball: Rig) -> None:
     """Breaks if the README's picture cannot be made."""
     render_video([swing(ball, 5)], tmp_path / "f.gif", Shot((64, 64)))
     assert "Video: gif" in streams(tmp_path / "f.gif")
+
+
+@pytest.mark.parametrize("rate", [30.0, 60.0, 120.0])
+def test_a_gif_keeps_its_time(tmp_path: Path, ball: Rig, rate: float) -> None:
+    """Breaks if a frame stays for a hundredth of a second, which players take for a tenth."""
+    render_video([swing(replace(ball, fps=rate), round(rate))], tmp_path / "f.gif", Shot((64, 64)))
+    with Image.open(tmp_path / "f.gif") as picture:
+        lasting = [frame.info["duration"] for frame in ImageSequence.Iterator(picture)]
+    assert min(lasting) >= 20 and sum(lasting) == pytest.approx(1000, abs=40)
+
+
+def test_a_long_gif_takes_no_more_memory(tmp_path: Path, ball: Rig) -> None:
+    """Breaks if the encoder keeps all frames of a film that would not fit."""
+    film, held = tmp_path / "long.gif", []
+    with encode(film, (128, 128), 30.0, 1300) as encoder:
+        (child,) = Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
+        for index in range(1300):
+            encoder.write(np.full((128, 128, 3), index % 256, np.uint8))
+            if index in (100, 1299):
+                held.append(int(re.findall(r"VmRSS:\s*(\d+)", Path(f"/proc/{child}/status").read_text())[0]))
+    assert film.is_file() and held[1] - held[0] < 10_000, held  # kB; all frames have 59 MB
+
+
+@pytest.mark.parametrize(("channels", "kind"), [(3, ".webm"), (3, ".mp4"), (10, ".webm"), (10, ".mp4"), (16, ".mp4")])
+def test_any_number_of_channels_sounds(tmp_path: Path, ball: Rig, channels: int, kind: str) -> None:
+    """Breaks if a recording that is animated cannot be filmed."""
+    soundfile.write(tmp_path / "s.wav", np.tile(spoken(0.5, 48_000)[:, None], (1, channels)), 48_000)
+    film = tmp_path / f"f{kind}"
+    render_video([swing(ball, 15)], film, Shot((64, 64)), audio=tmp_path / "s.wav")
+    assert np.abs(decoded(film, tmp_path)).max() > 0.05
 
 
 def test_a_folder_of_pictures(tmp_path: Path, ball: Rig) -> None:

@@ -19,7 +19,7 @@ from talker_cli.render import Shot, Take, draw_frames, render_still
 from talker_cli.render.avatar import read_avatar
 from talker_cli.render.character import read_glb
 from talker_cli.render.heat import Unit, rounded_up, unit_of
-from talker_cli.rig import Rig
+from talker_cli.rig import ARKIT_NAMES, Rig
 
 GREY = (0.235, 0.245, 0.26)
 
@@ -273,10 +273,12 @@ def test_a_comparison_from_the_command_line(talker: Talker, motion: Path, tmp_pa
 # The user's own character
 
 
-def character(path: Path, names: tuple[str, ...] = ("jawOpen", "eyeBlink_L", "smirk")) -> None:
+def character(
+    path: Path, names: tuple[str, ...] = ("jawOpen", "eyeBlink_L", "smirk"), rest: tuple[float, ...] | None = None
+) -> None:
     """Write a .glb: a node turned about y and doubled, with a triangle, and a skinned triangle whose joint is moved.
 
-    Both have the morph targets `names`; the k-th moves its k-th vertex by one unit of x.
+    Both have the morph targets `names`; the k-th moves its k-th vertex by one unit of x. `rest` are their weights in the file.
     """
     glb = GlbWriter()
     points = np.array([(0, 0, 0), (1, 0, 0), (0, 1, 0)], np.float32)
@@ -310,6 +312,8 @@ def character(path: Path, names: tuple[str, ...] = ("jawOpen", "eyeBlink_L", "sm
         "skins": [{"joints": [3, 4], "inverseBindMatrices": glb.accessor(bind.reshape(2, 16))}],
         "materials": [{"name": "red", "pbrMetallicRoughness": {"baseColorFactor": [1.0, 0.0, 0.0, 1.0]}}],
     }
+    for mesh in glb.tree["meshes"] if rest else ():
+        mesh["weights"] = list(rest or ())
     path.write_bytes(glb.to_bytes())
 
 
@@ -397,6 +401,17 @@ def test_the_built_in_head_as_an_avatar(talker: Talker, motion: Path, rig: Rig, 
         assert ran.err == ("" if name == "own" else "talker: me.glb has no shape for tongueOut: they move nothing\n")
     own, avatar = pixels(tmp_path / "own.png"), pixels(tmp_path / "avatar.png")
     assert np.abs(own - avatar).mean() < 4  # but for wet eyes and lips, which a .glb does not tell of
+
+
+def test_weights_at_rest_are_not_added_to_a_motion(tmp_path: Path) -> None:
+    """Breaks if a character that was exported with its mouth ajar can never close it."""
+    rests = {"plain": None, "ajar": (1.0, 0.5, 0.0), "smirking": (0.0, 0.0, 1.0)}
+    for name, rest in rests.items():
+        character(tmp_path / f"{name}.glb", rest=rest)
+    plain, ajar, smirking = (read_avatar(tmp_path / f"{name}.glb", ARKIT_NAMES, 30.0).rig for name in rests)
+    assert (plain.basis == ajar.basis).all() and np.abs(ajar.template - plain.template).max() < 1e-6
+    assert np.abs(smirking.template - plain.template).max() > 0.5  # nothing drives it: it stays
+    assert np.abs(read_glb(tmp_path / "ajar.glb").vertices - read_glb(tmp_path / "plain.glb").vertices).max() > 0.5
 
 
 def test_characters_that_cannot_be_driven(talker: Talker, motion: Path, tmp_path: Path) -> None:

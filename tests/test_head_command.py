@@ -29,6 +29,16 @@ def test_ones_own_head(invoke: Talker, tmp_path: Path) -> None:
     assert 1e-3 < moved.max() < 8e-3 and moved[rig.regions["eyes"]].max() < 1e-6
 
 
+def test_a_little_of_a_shape_changes_little(invoke: Talker, tmp_path: Path) -> None:
+    """Breaks if who asks for a shape of the template gets another haircut and other paint with it; or if .NPZ is no .npz."""
+    assert invoke("head", "-o", "plain.NPZ").code == 0
+    assert invoke("head", "--shape", "age=0.001", "-o", "older.npz").code == 0
+    plain, older = np.load(tmp_path / "plain.NPZ"), np.load(tmp_path / "older.npz")
+    assert 0 < np.abs(plain["template"] - older["template"]).max() < 1e-4
+    assert np.abs(plain["colors"].astype(int) - older["colors"].astype(int)).max() <= 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["older.npz", "plain.NPZ"]
+
+
 def test_a_head_for_other_programs(invoke: Talker, tmp_path: Path) -> None:
     """Breaks if a GLB has not the 52 shapes by name."""
     ran = invoke("head", "-o", "mine.glb")

@@ -1,6 +1,7 @@
 """What the commands say of the machine, and what shells are told of names."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,14 @@ def test_identities_are_completed() -> None:
 
     assert complete_identity("FaceTalk_170725") == [IDENTITY]
     assert len(complete_identity("FaceTalk_")) == 8
+
+
+def test_the_benchs_teacher_is_the_teacher(invoke: Talker, wav: Path, model: Path, tmp_path: Path) -> None:
+    """Breaks if eight steps of the student pass for eight of the teacher's."""
+    alone = shutil.copytree(model, tmp_path / "alone")
+    (alone / "teacher.safetensors").unlink()
+    report = json.loads(invoke("bench", wav, "--model", alone, "--runs", "1", "--steps", "8", "--json", "--device", "cpu").out)
+    assert report["student"]["seconds"] > 0 and "no teacher" in report["teacher"]["error"]
 
 
 def test_bench_times_every_part(invoke: Talker, wav: Path, model: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from talker_cli.audio import load_speech
+from talker_cli.audio import load_intact_speech
 from talker_cli.data.folders import find_pairs, identities_of
 from talker_cli.data.takes import Source, Take
 from talker_cli.errors import InputError
@@ -38,7 +38,7 @@ def open_beat(folder: Path, *, source_fps: float | None, table: Path | None, ide
         frames = len(read_curves(take.motion))
         motion = partial(_rows, take.motion)
         row = take.row
-        speech = partial(load_speech, take.sound)
+        speech = partial(load_intact_speech, take.sound)
         files = (take.motion, take.sound)
         language = "en" if row.language == "und" else row.language
         takes.append(Take(take.name, row.identity, row.split, frames, speech, motion, files, row.text, language))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from talker_cli.audio import load_speech
+from talker_cli.audio import load_intact_speech
 from talker_cli.data.captures import Captures
 from talker_cli.data.published import converted_takes, first_file, left_out, missing_subjects, read_templates
 from talker_cli.data.regions import read_regions
@@ -117,7 +117,7 @@ def _raw_takes(folder: Path, mesh: Mesh) -> tuple[list[Take], dict[str, Any]]:
             if not files:
                 raise InputError(f"{place} holds no frame_001.vl; expected the frames of a sentence; get the original folder")
             motion = partial(_read_frames, files, mesh)
-            speech = partial(load_speech, heard[name])
+            speech = partial(load_intact_speech, heard[name])
             takes.append(Take(name, subject, split, len(files), speech, motion, (*files, heard[name]), language="en"))
     missing_subjects(folder / "faces", SUBJECTS, (take.identity for take in takes))
     return takes, left_out(set(moving), set(heard), outside)

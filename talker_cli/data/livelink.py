@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from talker_cli.audio import load_speech
+from talker_cli.audio import load_intact_speech
 from talker_cli.data.folders import find_pairs, identities_of
 from talker_cli.data.takes import NOT_STATED, Source, Take
 from talker_cli.errors import InputError
@@ -43,7 +43,7 @@ def open_livelink(
     for take in found:
         curves = even_curves(take.motion, source_fps)
         row = take.row
-        speech = partial(load_speech, take.sound)
+        speech = partial(load_intact_speech, take.sound)
         motion = partial(_rows, take.motion, source_fps)
         files = (take.motion, take.sound)
         takes.append(Take(take.name, row.identity, row.split, len(curves), speech, motion, files, row.text, row.language))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from talker_cli.audio import load_speech
+from talker_cli.audio import load_intact_speech
 from talker_cli.data.frames import FrameFile
 from talker_cli.data.takes import Take
 from talker_cli.data.unpickle import load_pickle
@@ -92,7 +92,7 @@ def converted_takes(
             outside += 1
         elif name in heard:
             frames = FrameFile(path, len(mesh.vertices), scale)
-            speech = partial(load_speech, heard[name])
+            speech = partial(load_intact_speech, heard[name])
             takes.append(Take(name, subject, split, frames.frames, speech, frames, (path, heard[name]), language="en"))
     missing_subjects(folder / "vertices_npy", subjects, (take.identity for take in takes))
     return takes, left_out(set(moving), set(heard), outside)

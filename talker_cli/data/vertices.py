@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from talker_cli.audio import load_speech
+from talker_cli.audio import load_intact_speech
 from talker_cli.data.captures import Captures
 from talker_cli.data.folders import find_pairs, identities_of
 from talker_cli.data.frames import FrameFile
@@ -54,7 +54,7 @@ def open_vertices(
     takes = []
     for take in found:
         frames = FrameFile(take.motion, count, scale)
-        row, speech = take.row, partial(load_speech, take.sound)
+        row, speech = take.row, partial(load_intact_speech, take.sound)
         files = (take.motion, take.sound)
         takes.append(Take(take.name, row.identity, row.split, frames.frames, speech, frames, files, row.text, row.language))
     identities = identities_of(found)

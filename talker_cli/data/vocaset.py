@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from talker_cli.audio import load_speech
+from talker_cli.audio import load_intact_speech
 from talker_cli.data.captures import Captures
 from talker_cli.data.frames import FrameFile
 from talker_cli.data.published import converted_takes, first_file, left_out, missing_subjects, read_templates
@@ -144,6 +144,6 @@ def _speech(what: str, entry: Any) -> np.ndarray:
             sound.writeframes(samples.astype("<i2").tobytes())
         file.flush()
         try:
-            return load_speech(Path(file.name))
+            return load_intact_speech(Path(file.name))
         except InputError as error:
             raise InputError(str(error).replace(file.name, what)) from error

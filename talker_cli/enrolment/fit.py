@@ -23,6 +23,7 @@ MOST_STEPS = 200
 CHECK_EVERY = 20  # steps
 PATIENCE = 3  # checks without a gain
 HELD_OUT = 0.25  # of the frames
+LEAST = 15  # frames that a piece of a take has, if the takes have as many
 MOST_FRAMES = 3600  # that are learned from: two minutes at 30 frames a second
 PAYS = 0.98  # of the lip vertex error that is left when something is worth keeping
 
@@ -90,15 +91,20 @@ def _trimmed(take: Take, fps: float) -> Take:
 def _split(takes: list[Take], fps: float) -> tuple[list[Take], list[Take]]:
     """Return what is learned from and what is held out: the last quarter of all frames, through the middle of a take."""
     learned, held = list(takes), list[Take]()
-    wanted = max(1, round(HELD_OUT * sum(len(take.coefficients) for take in takes)))
+    total = sum(len(take.coefficients) for take in takes)
+    wanted = max(min(LEAST, total // 2), round(HELD_OUT * total))
     while wanted > 0:
         take = learned.pop()
         cut = max(0, len(take.coefficients) - wanted)
+        if cut < LEAST and learned:  # no scrap to learn from
+            cut = 0
         sample = int(np.ceil(cut * SAMPLE_RATE / fps))
         if cut > 0:
             learned.append(Take(take.path, take.sound[:sample], take.coefficients[:cut]))
         held.append(Take(take.path, take.sound[sample:], take.coefficients[cut:]))
         wanted -= len(take.coefficients) - cut
+        if wanted < LEAST:  # nor one to hold out
+            break
     while len(learned) > 1 and sum(len(take.coefficients) for take in learned) > MOST_FRAMES:
         learned.pop()
     return learned, held

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from talker_cli.files import file_hash
 from talker_cli.motion import read_motion
-from talker_cli.render.source import audio_of_motion, coefficients_of_motion, rig_of_motion
+from talker_cli.render.source import audio_of_motion, coefficients_of_motion, rate_of_motion, rig_of_motion
 from talker_cli.rig import Rig
 
 CHUNK_FRAMES = 64  # decoded at a time: an hour of vertices is 11 GB
@@ -74,6 +75,9 @@ def read_performance(path: Path, audio: Path | None = None, *, with_sound: bool 
     motion = read_motion(path)
     rig = rig_of_motion(path, motion)
     coefficients = np.asarray(coefficients_of_motion(path, motion, len(rig.names)), dtype=np.float32)
-    if audio is None and with_sound:
-        audio = audio_of_motion(path, motion.about)
-    return Performance(coefficients, rig, float(motion.about.get("fps", rig.fps)), motion.about, audio)
+    about = motion.about
+    if audio is not None:  # of what is written of it from now on
+        about = {**about, "audio": {"path": str(audio.resolve()), "sha256": file_hash(audio)}}
+    elif with_sound:
+        audio = audio_of_motion(path, about)
+    return Performance(coefficients, rig, rate_of_motion(path, motion, rig.fps), about, audio)

@@ -19,7 +19,7 @@ from talker_cli.rig import ARKIT_NAMES, Identity, Rig, RigFile
 
 FPS = 30.0
 _MILLIMETRE = 1e-3
-_HAIR = Hair(front=70, temple=13, volume=11, sides=4.5, locks=2.8, quiff=7)  # the template's
+TEMPLATE_HAIR = Hair(front=70, temple=13, volume=11, sides=4.5, locks=2.8, quiff=7)
 _NOISE = 2e-3  # mm; offsets below are dropped, so that shapes are local
 
 
@@ -33,7 +33,7 @@ def _layout() -> tuple[Layout, np.ndarray, np.ndarray]:
     add_teeth(mesh)
     add_tongue(mesh)
     add_ear(mesh)
-    hair = add_hair(mesh, _HAIR)
+    hair = add_hair(mesh, TEMPLATE_HAIR)
     layout = mirrored(mesh)
     line = index["mouth"][6]
     k = np.arange(MOUTH_SPOKES // 2)
@@ -129,6 +129,6 @@ def build_head(people: Iterable[Person] = STAND_INS) -> RigFile:
         regions=_regions(field),
         lip_pairs=pairs.astype(np.int32),
         fps=FPS,
-        colors=paint(field, Look(), _HAIR),
+        colors=paint(field, Look(), TEMPLATE_HAIR),
     )
     return RigFile(rig, {person.name: _person(field, hair, basis, person) for person in people})

@@ -9,13 +9,13 @@ import numpy as np
 from talker_cli.errors import InputError, OutputError
 from talker_cli.export.glb import head_glb
 from talker_cli.files import atomic_path, write_bytes
-from talker_cli.head.assemble import build_head
+from talker_cli.head.assemble import TEMPLATE_HAIR, build_head
 from talker_cli.head.people import PEOPLE, Person
 from talker_cli.head.shape import parameters
 from talker_cli.rig import Rig, RigFile, save_rig
 
 SUFFIXES = (".glb", ".npz", ".safetensors")
-TEMPLATE = Person("template", "the template: proportions between a man's and a woman's")
+TEMPLATE = Person("template", "the template: proportions between a man's and a woman's", hair=TEMPLATE_HAIR)
 
 
 def person_named(name: str | None) -> Person:
@@ -58,8 +58,6 @@ def shaped(person: Person, settings: Sequence[str]) -> Person:
 
 def head_of(person: Person) -> Rig:
     """Return the built-in head's rig as a person's: template, colours and the 52 shapes, of the same topology for all."""
-    if person == TEMPLATE:
-        return build_head(()).rig
     return build_head((person,)).rig_of(person.name)
 
 
@@ -88,7 +86,7 @@ def write_head(rig: Rig, name: str, output: Path) -> None:
         arrays |= {"lip_pairs": rig.lip_pairs} | {f"region_{region}": mask for region, mask in rig.regions.items()}
         if rig.colors is not None:
             arrays["colors"] = rig.colors
-        with atomic_path(output) as temporary:
-            np.savez_compressed(temporary, allow_pickle=False, **arrays)
+        with atomic_path(output) as temporary, temporary.open("wb") as stream:  # to a name, it would add ".npz" after ".NPZ"
+            np.savez_compressed(stream, allow_pickle=False, **arrays)
     else:
         save_rig(output, RigFile(rig))

@@ -61,8 +61,10 @@ def read_avatar(path: Path, names: tuple[str, ...], fps: float) -> Avatar:
         found = ", ".join(character.targets) or "none"
         raise InputError(f"{path} has the morph targets {found[:160]}; expected ARKit's names, as jawOpen; rename them in it")
     none = np.zeros_like(character.vertices)
+    # A coefficient says all of its shape's weight: what the file gives it at rest, as it was when it was exported, is no more.
+    driven = [offsets for name, offsets in character.weighted.items() if canonical.get(_plain(name)) in names]
     rig = Rig(
-        template=character.vertices,
+        template=character.vertices - sum(driven, none),
         faces=character.faces,
         basis=np.stack([targets.get(name, none) for name in names]),
         names=names,

@@ -28,6 +28,7 @@ class Character:
         vertices: (V, 3) float32 at rest, the scene's unit (metres by glTF's rule).
         faces: (F, 3) int32, counter-clockwise seen from outside.
         targets: name -> (V, 3) float32 offsets of one unit of the morph target; one name may move several meshes.
+        weighted: name -> (V, 3) float32, what `vertices` hold of the targets that the file gives a weight at rest.
         colors: (V, 3) uint8 sRGB, pictures and all, as they are at each vertex.
         tints: (V, 3) uint8 sRGB, what the pictures are multiplied by.
         places: (V, 3) float32, where on its picture a vertex lies, and the picture's number.
@@ -39,6 +40,7 @@ class Character:
     vertices: np.ndarray
     faces: np.ndarray
     targets: dict[str, np.ndarray]
+    weighted: dict[str, np.ndarray]
     colors: np.ndarray
     tints: np.ndarray
     places: np.ndarray
@@ -57,6 +59,7 @@ class _Piece:
     faces: np.ndarray  # (F, 3)
     coat: Coat
     targets: dict[str, np.ndarray] = field(default_factory=dict)
+    weighted: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def read_glb(path: Path) -> Character:
@@ -83,16 +86,19 @@ def _joined(pieces: list[_Piece], paint: Paint) -> Character:
     starts = np.concatenate([[0], np.cumsum(counts)]).astype(int)
     total = int(starts[-1])
     targets: dict[str, np.ndarray] = {}
+    weighted: dict[str, np.ndarray] = {}
     for piece, start in zip(pieces, starts, strict=False):
-        for name, offsets in piece.targets.items():
-            whole = targets.setdefault(name, np.zeros((total, 3), np.float32))
-            whole[start : start + len(offsets)] += offsets
+        for into, ours in ((targets, piece.targets), (weighted, piece.weighted)):
+            for name, offsets in ours.items():
+                whole = into.setdefault(name, np.zeros((total, 3), np.float32))
+                whole[start : start + len(offsets)] += offsets
     vertices = np.concatenate([piece.vertices for piece in pieces])
     owner = np.repeat([piece.node for piece in pieces], counts)
     return Character(
         vertices=vertices,
         faces=np.concatenate([piece.faces + start for piece, start in zip(pieces, starts, strict=False)]).astype(np.int32),
         targets=targets,
+        weighted=weighted,
         colors=np.concatenate([paint.colors(piece.coat) for piece in pieces]),
         tints=np.concatenate([piece.coat.tint for piece in pieces]),
         places=np.concatenate([np.insert(piece.coat.place, 2, piece.coat.picture, axis=1) for piece in pieces]),
@@ -176,8 +182,10 @@ class _Scene:
         names = primitive.get("extras", {}).get("targetNames") or mesh.get("extras", {}).get("targetNames") or []
         names = [str(name) for name in names[: len(targets)]]
         names += [f"target_{number}" for number in range(len(names), len(targets))]
-        for weight, offsets in zip(node.get("weights", mesh.get("weights", [])), targets, strict=False):
-            rest = rest + float(weight) * offsets
+        weights = [float(weight) for weight in node.get("weights", mesh.get("weights", []))][: len(targets)]
+        weights += [0.0] * (len(targets) - len(weights))
+        for weight, offsets in zip(weights, targets, strict=True):
+            rest = rest + weight * offsets
         corners = self.glb.array(primitive["indices"]) if "indices" in primitive else np.arange(len(rest))
         faces = _triangles(corners.astype(np.int64), primitive.get("mode", TRIANGLES))
         if len(faces) and (faces.min() < 0 or faces.max() >= len(rest)):
@@ -186,9 +194,12 @@ class _Scene:
         turn, shift = self._placement(index, node, attributes, len(rest))  # (V, 3, 3) or (1, 3, 3), (V, 3) or (1, 3)
         placed = np.einsum("vij,vj->vi", np.broadcast_to(turn, (len(rest), 3, 3)), rest) + shift
         moved: dict[str, np.ndarray] = {}
-        for name, offsets in zip(names, targets, strict=True):
+        weighted: dict[str, np.ndarray] = {}
+        for name, offsets, weight in zip(names, targets, weights, strict=True):
             turned = np.einsum("vij,vj->vi", np.broadcast_to(turn, (len(rest), 3, 3)), offsets).astype(np.float32)
             moved[name] = moved[name] + turned if name in moved else turned
+            if weight:
+                weighted[name] = weighted.get(name, 0.0) + np.float32(weight) * turned
         if np.linalg.det(turn.mean(axis=0)) < 0:
             faces = faces[:, ::-1]
         material = self._material(primitive)
@@ -205,6 +216,7 @@ class _Scene:
             faces=faces,
             coat=self.paint.coat(material, len(rest), color, textures),
             targets=moved,
+            weighted=weighted,
         )
 
     def _placement(

@@ -24,10 +24,15 @@ YUV = ["-vf", "scale=out_color_matrix=bt709:out_range=tv", "-pix_fmt", "yuv420p"
 H264 = [*YUV, "-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-movflags", "+faststart"]
 VP9 = [*YUV, "-c:v", "libvpx-vp9", "-crf", "24", "-b:v", "0", "-deadline", "realtime", "-cpu-used", "5", "-row-mt", "1"]
 SOUND = {".mp4": ["-c:a", "aac", "-b:a", "160k", "-ar", "48000"], ".webm": ["-c:a", "libopus", "-b:a", "128k", "-ar", "48000"]}
-GIF = ["-vf", "split[a][b];[a]palettegen=stats_mode=diff[p];[b][p]paletteuse=dither=bayer:bayer_scale=4", "-loop", "0"]
+# One palette for the whole film, which all its frames have to be kept for; a long one has a palette for every frame.
+PALETTES = {True: ("diff", ""), False: ("single", ":new=1")}
+SHORT = 1200  # frames of a GIF, of 512x512 about 1 MB each
+FASTEST_GIF = 50.0  # frames a second: delays are whole hundredths, and players take one of them for ten
+LAYOUTS = "aformat=channel_layouts=mono|stereo|5.1|7.1"  # what both encode; others are mixed to the nearest
 FOLDER = ""  # no suffix: a picture a frame
 PICTURES: dict[str, list[str]] = {
-    ".mp4": H264, ".webm": VP9, ".gif": GIF, ".png": ["-frames:v", "1", "-update", "1"], FOLDER: ["-start_number", "0"],
+    ".mp4": H264, ".webm": VP9, ".gif": ["-loop", "0"], ".png": ["-frames:v", "1", "-update", "1"],
+    FOLDER: ["-start_number", "0"],
 }  # fmt: skip
 NUMBERED = "%06d.png"
 
@@ -68,8 +73,11 @@ def encode(output: Path, size: tuple[int, int], fps: float, frames: int, audio: 
     arguments += ["-i", "pipe:0"]
     if audio is not None and kind in SOUND:
         # The sound's own clock starts at zero, as it did when it was animated, whatever its container says.
-        arguments += [*ffmpeg.input_arguments(audio), "-map", "0:v:0", "-map", "1:a:0", "-af", "asetpts=N/SR/TB", *SOUND[kind]]
+        arguments += [*ffmpeg.input_arguments(audio), "-map", "0:v:0", "-map", "1:a:0"]
+        arguments += ["-af", f"asetpts=N/SR/TB,{LAYOUTS}", *SOUND[kind]]
         arguments += ["-t", f"{(frames + 1) / fps:.6f}"]
+    if kind == ".gif":
+        arguments += ["-vf", _gif_filter(fps, frames)]
     arguments += PICTURES[kind]
     with (
         atomic_folder(output) if kind == FOLDER else atomic_path(output) as temporary,
@@ -104,6 +112,12 @@ def encode(output: Path, size: tuple[int, int], fps: float, frames: int, audio: 
         if broken is not None or process.returncode != 0 or empty:
             log.seek(0)
             raise _encoder_problem(output, log.read(), process.returncode, encoder.frames) from broken
+
+
+def _gif_filter(fps: float, frames: int) -> str:
+    mode, use = PALETTES[frames <= SHORT]
+    thinned = f"fps={FASTEST_GIF:g}," if fps > FASTEST_GIF else ""
+    return f"{thinned}split[a][b];[a]palettegen=stats_mode={mode}[p];[b][p]paletteuse=dither=bayer:bayer_scale=4{use}"
 
 
 def _encoder_problem(output: Path, log: bytes, code: int, frames: int) -> TalkerError:

@@ -9,7 +9,7 @@ import numpy as np
 
 from talker_cli.audio import check_file
 from talker_cli.errors import InputError
-from talker_cli.files import file_hash
+from talker_cli.files import file_hash, read_json
 from talker_cli.identities import face_of
 from talker_cli.mesh import Mesh, checked, read_mesh
 from talker_cli.motion import RELEASE_EVERY, Motion, read_motion, release, sidecar_path
@@ -83,7 +83,7 @@ def read_take(path: Path, *, template: Path | None = None, fps: float | None = N
         rig = Rig(mesh.vertices, mesh.faces, none, (), {}, np.zeros((0, 2), np.int32), 0.0, mesh.colors)
         of = f"the template {template}"
     check_motion(motion, rig, of)
-    return Take(rig, motion.vertices, _rate(path, motion, fps), path.stem, None, motion.about)
+    return Take(rig, motion.vertices, rate_of_motion(path, motion, fps), path.stem, None, motion.about)
 
 
 def read_driven(path: Path, avatar: Path, *, fps: float | None = None) -> tuple[Take, tuple[str, ...]]:
@@ -101,7 +101,7 @@ def read_driven(path: Path, avatar: Path, *, fps: float | None = None) -> tuple[
                          "wrote, with its .json; leave --avatar out")  # fmt: skip
     names = rig_of_motion(path, motion).names
     curves = coefficients_of_motion(path, motion, len(names))
-    rate = _rate(path, motion, fps)
+    rate = rate_of_motion(path, motion, fps)
     character = read_avatar(avatar, names, rate)
     return Take(character.rig, curves, rate, avatar.stem, character.surface, motion.about), character.missing
 
@@ -113,7 +113,12 @@ def _read_template(path: Path) -> Mesh:
     return checked(path, Mesh(character.vertices, character.faces, character.colors))
 
 
-def _rate(path: Path, motion: Motion, fps: float | None) -> float:
+def rate_of_motion(path: Path, motion: Motion, fps: float | None = None) -> float:
+    """Return a motion's frames a second: what its sidecar says, or `fps` where that says nothing.
+
+    Raises:
+        InputError: neither is a rate.
+    """
     said = motion.about.get("fps")
     rate = fps if said is None else said
     if isinstance(rate, int | float) and 0 < rate <= 1000:
@@ -209,6 +214,14 @@ def audio_of_motion(path: Path, about: dict[str, Any]) -> Path | None:
     if digest is not None and file_hash(place) != digest:
         raise InputError(f"the recording {place} has changed since it was animated (its SHA-256 differs); {hint}")
     return place
+
+
+def recording_of(path: Path) -> Path | None:
+    """Return where the recording lies that a motion's sidecar names, whether it is still the one or not, if it names one."""
+    sidecar = sidecar_path(path)
+    about = read_json(sidecar) if sidecar.is_file() else None
+    entry = about.get("audio") if isinstance(about, dict) else None
+    return path.parent / entry["path"] if isinstance(entry, dict) and isinstance(entry.get("path"), str) else None
 
 
 def _file(entry: Any, key: str, sidecar: Path) -> tuple[Path, str | None]:

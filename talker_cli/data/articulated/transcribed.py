@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from talker_cli.audio import SAMPLE_RATE, load_speech
+from talker_cli.audio import SAMPLE_RATE, load_intact_speech
 from talker_cli.data.articulated.recordings import Spoken
 from talker_cli.errors import InputError
 from talker_cli.files import files_below
@@ -71,7 +71,7 @@ class FileShare:
             speech = np.zeros(0, np.int16)
             if not problem:
                 try:
-                    speech = np.round(load_speech(file.path) * 32767.0).astype(np.int16)
+                    speech = np.round(load_intact_speech(file.path) * 32767.0).astype(np.int16)
                 except InputError as error:
                     problem = f"unreadable: {error}"
             if not problem and not SHORTEST <= len(speech) / SAMPLE_RATE <= LONGEST:
