@@ -37,7 +37,7 @@ $(STAMP): pyproject.toml constraints.txt
 	    echo "talker needs Python 3.11 or newer, found: $$($(PYTHON) --version 2>&1); run: make PYTHON=python3.12 ..." >&2; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	    sh tools/apt.sh "Python's venv module" "python$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv"
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[corpus,dev,tensorboard]'
 	@touch $(STAMP)
 

@@ -347,7 +347,7 @@ def test_ctrl_c(motion: Path, tmp_path: Path) -> None:
     assert names(tmp_path) != before  # it has begun to write
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130 and out == ""
+    assert process.returncode == 130 and out == "", err
     assert err == "talker: interrupted; nothing was left half-written\n"
     assert names(tmp_path) == before
 
