@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
-from itertools import repeat
+from itertools import chain, repeat
 from pathlib import Path
 
 import numpy as np
@@ -45,14 +45,14 @@ def render_video(
     seconds = min(take.seconds for take in takes)
     count = max(1, round(seconds * rate))
     moments = (index / rate for index in range(count))
-    with (
-        closing(pictures(takes, shot, moments, seconds)) as images,
-        encode(Path(output), shot.picture_size(len(takes)), rate, count, audio) as encoder,
-    ):
-        for index, image in enumerate(images):
-            encoder.write(image)
-            if on_frame is not None:
-                on_frame(index + 1, count)
+    with closing(pictures(takes, shot, moments, seconds)) as images:
+        # What draws is loaded with the first picture, before the file is begun: loading can swallow a Ctrl-C.
+        first = next(images)
+        with encode(Path(output), shot.picture_size(len(takes)), rate, count, audio) as encoder:
+            for index, image in enumerate(chain((first,), images)):
+                encoder.write(image)
+                if on_frame is not None:
+                    on_frame(index + 1, count)
 
 
 def render_still(takes: Sequence[Take], output: Path, shot: Shot | None = None, *, seconds: float = 0.0) -> None:
