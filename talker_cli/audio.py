@@ -98,9 +98,8 @@ def check_file(path: Path) -> None:
     # os.path says no where nobody may look; pathlib raises.
     if os.path.isdir(path):
         raise InputError(f"{path} is a folder; expected a recording (wav, flac, mp3, m4a, …); give one file")
-    if os.path.exists(path) and not os.path.isfile(
-        path
-    ):  # it could be read once, and a recording is read twice: as sound, for its hash
+    # It could be read once, and a recording is read twice: as sound, and for its hash.
+    if os.path.exists(path) and not os.path.isfile(path):
         raise InputError(f"{path} is a pipe or a device; expected a file; save it first, or animate it live with --stream")
     try:
         with path.open("rb") as stream:

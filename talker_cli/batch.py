@@ -16,7 +16,6 @@ from talker_cli.files import files_below
 SUFFIXES = frozenset(
     ".wav .flac .ogg .oga .opus .mp3 .m4a .aac .mp4 .m4v .mov .mkv .webm .avi .aiff .aif .au .g722 .wma .amr .caf .3gp".split()
 )
-MESHES = frozenset({".obj", ".ply"})
 NAME = "{name}"
 COLUMNS = ("audio", "identity", "output")
 
@@ -203,6 +202,6 @@ def _named(outputs: Sequence[Path], name: str) -> list[Path]:
 
 
 def _numbered(output: Path, number: int) -> Path:
-    if output.suffix.lower() in MESHES and output.parent.name:  # a mesh a frame: a folder a take
+    if output not in format_of(output).files(output) and output.parent.name:  # a mesh a frame: a folder a take
         return output.parent.with_name(f"{output.parent.name}-{number}") / output.name
     return output.with_name(f"{output.stem}-{number}{output.suffix}")
