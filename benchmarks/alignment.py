@@ -15,16 +15,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from talker_cli.data.articulated.adaptation import place_again
-from talker_cli.data.articulated.alignment import Aligner, Phones
-from talker_cli.data.articulated.building import refusal
-from talker_cli.data.articulated.phonetics import BILABIALS, VOWELS
-from talker_cli.data.articulated.recordings import Spoken
-from talker_cli.data.articulated.refine import odd_silence, refine
-from talker_cli.data.articulated.sentences import SENTENCES
-from talker_cli.data.articulated.sentences_abroad import SENTENCES_ABROAD
-from talker_cli.data.articulated.synthesis import synthesise
-from talker_cli.data.articulated.voices import SYNTHETIC_VOICES, SyntheticVoice
+from talker_cli.corpus.align.adaptation import place_again
+from talker_cli.corpus.align.alignment import Aligner, Phones
+from talker_cli.corpus.align.phonetics import BILABIALS, VOWELS
+from talker_cli.corpus.align.refine import odd_silence, refine
+from talker_cli.corpus.build import refusal
+from talker_cli.corpus.speech.recordings import Spoken
+from talker_cli.corpus.speech.sentences import SENTENCES
+from talker_cli.corpus.speech.sentences_abroad import SENTENCES_ABROAD
+from talker_cli.corpus.speech.synthesis import synthesise
+from talker_cli.corpus.speech.voices import SYNTHETIC_VOICES, SyntheticVoice
 
 VOICES = (
     "flite_rms", "flite_slt", "festival_ked", "festival_dita", "festival_machac", "festival_lj", "festival_mv", "festival_ona",

@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from talker_cli.audio import SAMPLE_RATE, load_speech
-from talker_cli.data.prepared import Dataset
-from talker_cli.enroll import Enroller
-from talker_cli.enrolment.clips import recordings
+from talker_cli.data.dataset import Dataset
+from talker_cli.enroll.clips import recordings
+from talker_cli.enroll.enroller import Enroller
+from talker_cli.formats.audio import SAMPLE_RATE, load_speech
 
 TEXTS = (
     "The rain had stopped before the market opened, and the first boats were already back.",

@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from talker_cli.ffmpeg import executable
+from talker_cli.formats.ffmpeg import executable
 
 SPEECH = Path(__file__).parents[1] / "examples" / "speech.wav"
 

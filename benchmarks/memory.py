@@ -14,9 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from talker_cli.canvas import INK, Canvas
-from talker_cli.ffmpeg import executable
-from talker_cli.memory import MAXRSS_UNIT
+from talker_cli.formats.canvas import INK, Canvas
+from talker_cli.formats.ffmpeg import executable
+from talker_cli.machine.memory import MAXRSS_UNIT
 
 BOUND = 1000.0  # MB that an hour may take
 LINE, LIMIT, GRID = "#2060b0", "#c03030", "#dddddd"

@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from talker_cli.animate import Animator, load_animator
-from talker_cli.audio import SAMPLE_RATE, load_speech
+from talker_cli.animate.animator import Animator, load_animator
+from talker_cli.formats.audio import SAMPLE_RATE, load_speech
 
 Row = dict[str, Any]
 ENGLISH = "--split test --human --language en"

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from talker_cli.data.prepared import Dataset
-from talker_cli.evaluate import Evaluation, load_systems
+from talker_cli.data.dataset import Dataset
+from talker_cli.evaluate.model import Evaluation, load_systems
 from talker_cli.metrics import Articulation
 from talker_cli.model.diffusion import noise_seed
 from talker_cli.model.folder import model_folder

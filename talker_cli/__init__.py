@@ -10,5 +10,5 @@ __all__ = ["Talker", "__version__"]
 def __getattr__(name: str) -> Any:
     """Load `Talker` when it is asked for: it brings torch, and the seconds that torch takes."""
     if name == "Talker":
-        return import_module("talker_cli.api").Talker
+        return import_module("talker_cli.animate.talker").Talker
     raise AttributeError(f"module 'talker_cli' has no attribute '{name}'")

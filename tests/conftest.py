@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from talker_cli.ffmpeg import executable
+from talker_cli.formats.ffmpeg import executable
+from talker_cli.formats.motion import write_motion
+from talker_cli.formats.rig import Rig, RigFile, save_rig
 from talker_cli.head import build_head
-from talker_cli.motion import write_motion
-from talker_cli.rig import Rig, RigFile, save_rig
 
 IDENTITY = "FaceTalk_170725_00137_TA"
 
@@ -88,7 +88,7 @@ def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Talker:
     """The real command line in this process, in tmp_path: for what needs torch, which takes seconds to load."""
     from typer.testing import CliRunner
 
-    from talker_cli.cli import app
+    from talker_cli.cli.app import app
 
     monkeypatch.chdir(tmp_path)
 
@@ -140,7 +140,7 @@ def model(tmp_path_factory: pytest.TempPathFactory, head: RigFile) -> Path:
     """A model folder whose student and teacher predict zero: its motion is everybody's neutral face."""
     import torch
 
-    from talker_cli.files import file_hash
+    from talker_cli.formats.files import file_hash
     from talker_cli.model.checkpoint import save_model
     from talker_cli.model.config import ModelConfig
     from talker_cli.model.network import FaceDiffusion

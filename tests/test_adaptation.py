@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from test_transcribed import needs_voices
 
-from talker_cli.data.articulated import prepare_folder
-from talker_cli.data.articulated.adaptation import cepstra, place_again
-from talker_cli.data.articulated.alignment import Phones
-from talker_cli.data.articulated.phonetics import SILENCE
-from talker_cli.data.articulated.sentences import SENTENCES
-from talker_cli.data.articulated.synthesis import synthesise
-from talker_cli.data.articulated.voices import SYNTHETIC_VOICES
+from talker_cli.corpus import prepare_folder
+from talker_cli.corpus.align.adaptation import cepstra, place_again
+from talker_cli.corpus.align.alignment import Phones
+from talker_cli.corpus.align.phonetics import SILENCE
+from talker_cli.corpus.speech.sentences import SENTENCES
+from talker_cli.corpus.speech.synthesis import synthesise
+from talker_cli.corpus.speech.voices import SYNTHETIC_VOICES
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +90,8 @@ def test_a_corpus_places_the_phones_of_voices_with_enough_recordings(
     """The phones of a prepared folder lie nearer to the voice's own when its models are used."""
     import soundfile
 
-    from talker_cli.data.articulated import building
-    from talker_cli.data.prepared import Dataset
+    from talker_cli.corpus import building
+    from talker_cli.data.dataset import Dataset
     from talker_cli.head import build_head
 
     for index, (speech, _) in enumerate(spoken):

@@ -2,10 +2,10 @@
 
 from test_transcribed import needs_voices
 
-from talker_cli.data.articulated.alignment import Aligner
-from talker_cli.data.articulated.sentences import SENTENCES
-from talker_cli.data.articulated.synthesis import synthesise
-from talker_cli.data.articulated.voices import SYNTHETIC_VOICES
+from talker_cli.corpus.align.alignment import Aligner
+from talker_cli.corpus.speech.sentences import SENTENCES
+from talker_cli.corpus.speech.synthesis import synthesise
+from talker_cli.corpus.speech.voices import SYNTHETIC_VOICES
 
 # Voice, text, language, accent. Each accent has a vowel of its own for the words that no dictionary has.
 SAID = (

@@ -52,14 +52,14 @@ def uses(name: str, library: str) -> bool:
 
 def test_the_arrows_are_read() -> None:
     """Breaks if this file finds nothing to check."""
-    assert "talker_cli.files" in OURS["talker_cli.rig"]
-    assert "talker_cli.api" in OURS["talker_cli.cli_animate"]
-    assert "talker_cli.errors" in reach("talker_cli.rig")
+    assert "talker_cli.formats.files" in OURS["talker_cli.formats.rig"]
+    assert "talker_cli.animate.talker" in OURS["talker_cli.cli.animate"]
+    assert "talker_cli.errors" in reach("talker_cli.formats.rig")
 
 
 def test_nobody_imports_the_command_line() -> None:
     """Breaks if a worker learns of options and progress bars."""
-    front = {name for name in IMPORTS if name.startswith("talker_cli.cli") or name == "talker_cli.__main__"}
+    front = {name for name in IMPORTS if name.startswith("talker_cli.cli.app") or name == "talker_cli.__main__"}
     for name in set(IMPORTS) - front:
         assert not OURS[name] & front, name
 
@@ -70,13 +70,36 @@ def test_nothing_imports_in_a_circle() -> None:
         assert name not in reach(name), name
 
 
-GROUND = ("errors", "files", "rig", "motion", "mesh", "audio", "ffmpeg", "metrics")
+def folder(name: str) -> str:
+    """Return the folder that a module lies in, or the module itself at the top of the package."""
+    return name if name in PACKAGES or name.count(".") == 1 else name.rpartition(".")[0]
+
+
+PACKAGES = {module(path) for path in FILES if path.name == "__init__.py"}
+FOLDERS: dict[str, set[str]] = {}
+for _name, _targets in OURS.items():
+    FOLDERS.setdefault(folder(_name), set()).update({folder(target) for target in _targets} - {folder(_name)})
+
+
+def test_no_folders_import_each_other_in_a_circle() -> None:
+    """Breaks if two folders need each other, even where no two of their files do."""
+    for name in FOLDERS:
+        seen: set[str] = set()
+        todo = [name]
+        while todo:
+            for target in FOLDERS[todo.pop()] - seen:
+                seen.add(target)
+                todo.append(target)
+        assert name not in seen, name
+
+
+GROUND = ("errors", "metrics", *(f"formats.{name}" for name in ("files", "rig", "motion", "mesh", "audio", "ffmpeg", "gltf")))
 
 
 @pytest.mark.parametrize("name", GROUND)
 def test_the_ground_floor_knows_nobody_above(name: str) -> None:
     """Breaks if what everybody builds on depends on one of them."""
-    assert reach(f"talker_cli.{name}") <= {"talker_cli", *(f"talker_cli.{each}" for each in GROUND)}
+    assert reach(f"talker_cli.{name}") <= {"talker_cli", "talker_cli.formats", *(f"talker_cli.{each}" for each in GROUND)}
 
 
 def test_rendering_export_and_the_head_know_no_torch() -> None:
@@ -109,7 +132,7 @@ def loaded_by(statement: str) -> set[str]:
 
 def test_the_command_line_starts_light() -> None:
     """Breaks if --help loads torch (seconds) or numpy, or rich, which Typer loads only to show help."""
-    assert not loaded_by("import talker_cli.cli") & {"torch", "numpy", "scipy", "pyrender", "trimesh", "transformers"}
+    assert not loaded_by("import talker_cli.cli.app") & {"torch", "numpy", "scipy", "pyrender", "trimesh", "transformers"}
 
 
 def test_rendering_starts_without_torch() -> None:

@@ -8,13 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from talker_cli.data.articulated import festival
-from talker_cli.data.articulated.alignment import Alignment, cover
-from talker_cli.data.articulated.articulation import articulate
-from talker_cli.data.articulated.building import refusal
-from talker_cli.data.articulated.contact import seal_holds, signal
-from talker_cli.data.articulated.corpus import HUMAN_IDENTITY, IDENTITY_OF_VOICE
-from talker_cli.data.articulated.phonetics import (
+from talker_cli.corpus import festival
+from talker_cli.corpus.align.alignment import Alignment, cover
+from talker_cli.corpus.align.phonetics import (
     IPA_BY_LANGUAGE,
     IPA_TO_ARPABET,
     PHONES,
@@ -23,20 +19,24 @@ from talker_cli.data.articulated.phonetics import (
     phones_of_ipa,
     unknown_ipa,
 )
-from talker_cli.data.articulated.prosody import Prosody, measure_prosody
-from talker_cli.data.articulated.recordings import Spoken
-from talker_cli.data.articulated.refine import odd_silence
-from talker_cli.data.articulated.selection import text_split, texts_to_read
-from talker_cli.data.articulated.sentences import SENTENCES
-from talker_cli.data.articulated.sentences_abroad import SENTENCES_ABROAD
-from talker_cli.data.articulated.sources import PROMPT_VOICES, spoken_text
-from talker_cli.data.articulated.styles import SPEAKERS, Style
-from talker_cli.data.articulated.synthesis import resample, synthesise
-from talker_cli.data.articulated.targets import REACH, TARGETS, TRACKS
-from talker_cli.data.articulated.voices import HELD_OUT_VOICES, SYNTHETIC_VOICES
-from talker_cli.data.prepared import SAMPLE_RATE, Clip, Dataset, DatasetInfo, Recording, write_dataset
+from talker_cli.corpus.align.refine import odd_silence
+from talker_cli.corpus.articulate.articulation import articulate
+from talker_cli.corpus.articulate.contact import seal_holds, signal
+from talker_cli.corpus.articulate.prosody import Prosody, measure_prosody
+from talker_cli.corpus.articulate.styles import SPEAKERS, Style
+from talker_cli.corpus.articulate.targets import REACH, TARGETS, TRACKS
+from talker_cli.corpus.build import refusal
+from talker_cli.corpus.prepare import HUMAN_IDENTITY, IDENTITY_OF_VOICE
+from talker_cli.corpus.speech.recordings import Spoken
+from talker_cli.corpus.speech.selection import text_split, texts_to_read
+from talker_cli.corpus.speech.sentences import SENTENCES
+from talker_cli.corpus.speech.sentences_abroad import SENTENCES_ABROAD
+from talker_cli.corpus.speech.sources import PROMPT_VOICES, spoken_text
+from talker_cli.corpus.speech.synthesis import resample, synthesise
+from talker_cli.corpus.speech.voices import HELD_OUT_VOICES, SYNTHETIC_VOICES
+from talker_cli.data.dataset import SAMPLE_RATE, Clip, Dataset, DatasetInfo, Recording, write_dataset
+from talker_cli.formats.rig import ARKIT_NAMES, Identity, Rig, RigFile
 from talker_cli.metrics import Articulation
-from talker_cli.rig import ARKIT_NAMES, Identity, Rig, RigFile
 
 COLUMN = {name: index for index, name in enumerate(ARKIT_NAMES)}
 
@@ -359,7 +359,7 @@ def test_festival_tells_its_phones(name, bilabials):
 @needs_flite
 def test_alignment_agrees_with_flites_own_times():
     pytest.importorskip("pocketsphinx", reason="pocketsphinx (the extra [corpus]) is not installed")
-    from talker_cli.data.articulated.alignment import Aligner
+    from talker_cli.corpus.align.alignment import Aligner
 
     speech, phones = synthesise(next(voice for voice in SYNTHETIC_VOICES if voice.name == "flite_slt"), SENTENCE)
     found = Aligner().align(speech, SENTENCE, "en", "en-us")

@@ -10,8 +10,8 @@ import pytest
 import soundfile
 from conftest import ffmpeg, spoken
 
-from talker_cli.audio import load_intact_speech, load_speech, read_speech
 from talker_cli.errors import InputError
+from talker_cli.formats.audio import load_intact_speech, load_speech, read_speech
 
 TONE = 440.0  # hertz
 EDGE = 400  # samples at either end where the resampling filter sees silence

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from talker_cli.data.articulated import dialogues
-from talker_cli.data.articulated.kokoro import FILES, STYLE_WIDTH, kokoro_shares
-from talker_cli.data.articulated.kokoro import _styles as styles
-from talker_cli.data.articulated.recordings import prompt_shares
-from talker_cli.data.articulated.voices import HELD_OUT_VOICES
+from talker_cli.corpus import dialogues
+from talker_cli.corpus.speech.kokoro import FILES, STYLE_WIDTH, kokoro_shares
+from talker_cli.corpus.speech.kokoro import _styles as styles
+from talker_cli.corpus.speech.recordings import prompt_shares
+from talker_cli.corpus.speech.voices import HELD_OUT_VOICES
 from talker_cli.errors import InputError, MachineError
 
 SCRIPT = """

@@ -17,21 +17,21 @@ import torch
 from conftest import Talker
 from tiny import IDENTITIES, tiny_dataset, tiny_rig
 
-from talker_cli.data.prepared import Dataset
-from talker_cli.distill import DistillConfig, distill
+from talker_cli.data.dataset import Dataset
 from talker_cli.errors import InputError
-from talker_cli.files import ArrayFile
+from talker_cli.formats.files import ArrayFile
+from talker_cli.formats.rig import ARKIT_NAMES, Rig
 from talker_cli.model.audio_encoder import CompactEncoder
 from talker_cli.model.checkpoint import load_model, save_model
 from talker_cli.model.config import Architecture, ModelConfig
 from talker_cli.model.network import FaceDiffusion
-from talker_cli.rig import ARKIT_NAMES, Rig
-from talker_cli.train import TrainConfig, train
-from talker_cli.training.batches import ClipBank
-from talker_cli.training.encoding import feature_deviation, feature_error, teacher_features
-from talker_cli.training.enhancer import Enhancer, upper_face_directions
-from talker_cli.training.rate import warmed_cosine
-from talker_cli.training.run import Progress
+from talker_cli.train.batches import ClipBank
+from talker_cli.train.distill import DistillConfig, distill
+from talker_cli.train.encoder import feature_deviation, feature_error, teacher_features
+from talker_cli.train.enhancer import Enhancer, upper_face_directions
+from talker_cli.train.rate import warmed_cosine
+from talker_cli.train.run import Progress
+from talker_cli.train.teacher import TrainConfig, train
 
 NARROW = Architecture(feature_width=48, encoder_dilations=(1, 2), width=48, denoiser_dilations=(1, 2, 4))
 BOTH = DistillConfig(

@@ -9,13 +9,13 @@ import pytest
 import soundfile
 from conftest import IDENTITY, Ran, Talker, ffmpeg
 
-from talker_cli.audio import load_speech
-from talker_cli.files import file_hash
-from talker_cli.identities import style_space
-from talker_cli.identity_file import load_identity
+from talker_cli.formats.audio import load_speech
+from talker_cli.formats.files import file_hash
+from talker_cli.formats.rig import RigFile, save_rig
+from talker_cli.identity.file import load_identity
+from talker_cli.identity.resolve import style_space
+from talker_cli.identity.vad import hear
 from talker_cli.model.folder import main_weights
-from talker_cli.rig import RigFile, save_rig
-from talker_cli.voice import hear
 
 SPEECH = Path(__file__).parents[1] / "examples" / "speech.wav"
 
@@ -145,9 +145,9 @@ def test_of_a_file_of_many_hours_the_beginning_is_read(
     enroll: Talker, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Breaks if a film of hours is taken into memory: as much is read as is allowed, and it says so."""
-    import talker_cli.enrolment.clips
+    import talker_cli.enroll.clips
 
-    monkeypatch.setattr(talker_cli.enrolment.clips, "LONGEST", 120.0)
+    monkeypatch.setattr(talker_cli.enroll.clips, "LONGEST", 120.0)
     sound = load_speech(SPEECH)
     write(clips / "film.wav", np.tile(sound, 20))  # 210 s
     ran = enroll(clips)
@@ -215,7 +215,7 @@ def test_a_face_of_their_own(
     enroll: Talker, invoke: Talker, clips: Path, head: RigFile, speaking: Path, tmp_path: Path
 ) -> None:
     """Breaks if the template is not the face that moves, or rendering does not find it again."""
-    from talker_cli.motion import read_motion
+    from talker_cli.formats.motion import read_motion
     from talker_cli.render.source import rig_of_motion
 
     template = head.rig.template * np.float32(1.1)

@@ -7,21 +7,21 @@ import pytest
 from conftest import IDENTITY, Talker
 from test_enroll import SPEECH, make_model, write
 
-from talker_cli.animate import load_animator
-from talker_cli.audio import load_speech
-from talker_cli.enrolment.fit import MOST_FRAMES, Take, _split, _trimmed
-from talker_cli.enrolment.motion import read_coefficients
+from talker_cli.animate.animator import load_animator
+from talker_cli.enroll.fit import MOST_FRAMES, Take, _split, _trimmed
+from talker_cli.enroll.motion import read_coefficients
 from talker_cli.errors import InputError
 from talker_cli.export.livelink import write_csv
 from talker_cli.export.performance import Performance
-from talker_cli.identity_file import load_identity
-from talker_cli.motion import write_motion
-from talker_cli.rig import Rig, RigFile
+from talker_cli.formats.audio import load_speech
+from talker_cli.formats.motion import write_motion
+from talker_cli.formats.rig import Rig, RigFile
+from talker_cli.identity.file import load_identity
 
 
 def curves(frames: int) -> np.ndarray:
     """Return (T, 52) smooth curves of a jaw, a smile and a blink."""
-    from talker_cli.rig import ARKIT_NAMES
+    from talker_cli.formats.rig import ARKIT_NAMES
 
     result = np.zeros((frames, 52), np.float32)
     for name, speed in (("jawOpen", 0.3), ("mouthSmileLeft", 0.1), ("eyeBlinkRight", 0.2)):

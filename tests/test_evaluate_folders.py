@@ -13,9 +13,9 @@ from conftest import Talker
 from naive import mean, mean_distance, mouth_gap, movement, worst_lip
 from tiny import tiny_dataset
 
-from talker_cli.data.prepared import Dataset
+from talker_cli.data.dataset import Dataset
 from talker_cli.data.vocaset import TRAIN as VOCASET_TRAIN
-from talker_cli.evaluation.naming import PROTOCOLS, Prediction, parse_prediction, subject_of
+from talker_cli.evaluate.protocols import PROTOCOLS, Prediction, parse_prediction, subject_of
 
 V = 18
 LIPS, FOREHEAD, EYES = (1, 4, 5, 9), (11, 12), (12, 15, 17)

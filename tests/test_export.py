@@ -18,12 +18,12 @@ from talker_cli.data.livelink import read_csv
 from talker_cli.errors import InputError
 from talker_cli.export.arkit import arkit_coefficients, bounded_least_squares
 from talker_cli.export.credits import OWN_HEAD, copyright_of
-from talker_cli.export.gltf import Glb
 from talker_cli.export.performance import Performance
 from talker_cli.export.usd import write_usda
-from talker_cli.motion import read_motion, write_motion
+from talker_cli.formats.gltf import Glb
+from talker_cli.formats.motion import read_motion, write_motion
+from talker_cli.formats.rig import ARKIT_NAMES, Rig, load_rig
 from talker_cli.render.materials import surface_of
-from talker_cli.rig import ARKIT_NAMES, Rig, load_rig
 
 RIG = Path(__file__).parents[1] / "weights" / "talker-base" / "rig.safetensors"
 FRAMES = 36

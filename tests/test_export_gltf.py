@@ -10,9 +10,9 @@ import pytest
 from talker_cli import __version__
 from talker_cli.errors import InputError
 from talker_cli.export.glb import head_glb
-from talker_cli.export.gltf import Glb, GlbWriter
 from talker_cli.export.parts import parts
-from talker_cli.rig import ARKIT_NAMES, Rig
+from talker_cli.formats.gltf import Glb, GlbWriter
+from talker_cli.formats.rig import ARKIT_NAMES, Rig
 
 SIZES = {5121: 1, 5123: 2, 5125: 4, 5126: 4}
 KINDS = {5121: "u1", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
@@ -108,7 +108,7 @@ def test_the_head_comes_back(data: bytes, rig: Rig, curves: np.ndarray) -> None:
 
 def test_normals_turn_with_the_jaw(data: bytes, rig: Rig) -> None:
     """Breaks if an opened mouth is lit as if it were closed: the targets' normals are those of the moved surface."""
-    from talker_cli.mesh import VertexNormals
+    from talker_cli.formats.mesh import VertexNormals
 
     tree, binary = opened(data)
     jaw = rig.names.index("jawOpen")
@@ -149,7 +149,7 @@ def test_the_reader_reads_it(data: bytes, tmp_path: Path) -> None:
 def test_the_reader_knows_strides(tmp_path: Path) -> None:
     """Breaks on the interleaved vertices that other programs write."""
     interleaved = np.arange(24, dtype=np.float32).reshape(4, 6)
-    writer = GlbWriter()
+    writer = GlbWriter("a test")
     view = writer.view(interleaved)
     writer.tree["bufferViews"][view]["byteStride"] = 24
     entry = {"bufferView": view, "byteOffset": 12, "componentType": 5126, "count": 4, "type": "VEC3"}

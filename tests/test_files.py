@@ -15,9 +15,18 @@ import pytest
 from conftest import IDENTITY
 
 from talker_cli.errors import InputError, ModelError, OutputError
-from talker_cli.files import ArrayFile, atomic_path, check_writable, file_hash, files_below, read_json, write_arrays, write_json
-from talker_cli.motion import coefficients_path, read_motion, sidecar_path, write_motion
-from talker_cli.rig import ARKIT_NAMES, Rig, RigFile, load_rig, pack_rig, save_rig
+from talker_cli.formats.files import (
+    ArrayFile,
+    atomic_path,
+    check_writable,
+    file_hash,
+    files_below,
+    read_json,
+    write_arrays,
+    write_json,
+)
+from talker_cli.formats.motion import coefficients_path, read_motion, sidecar_path, write_motion
+from talker_cli.formats.rig import ARKIT_NAMES, Rig, RigFile, load_rig, pack_rig, save_rig
 
 
 @contextmanager

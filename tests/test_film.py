@@ -14,10 +14,10 @@ from conftest import ffmpeg, spoken, streams
 from PIL import Image, ImageSequence
 
 from talker_cli.errors import InputError, OutputError
-from talker_cli.ffmpeg import executable
+from talker_cli.formats.ffmpeg import executable
+from talker_cli.formats.rig import Rig
 from talker_cli.render import Shot, Take, draw_frames, render_sheet, render_still, render_video
 from talker_cli.render.encoder import encode
-from talker_cli.rig import Rig
 
 SIZE = (192, 192)
 

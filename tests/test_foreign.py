@@ -12,14 +12,14 @@ from conftest import Talker, streams
 from PIL import Image
 
 from talker_cli.errors import InputError
-from talker_cli.export.gltf import GlbWriter
-from talker_cli.mesh import read_mesh
-from talker_cli.motion import read_motion
+from talker_cli.formats.gltf import GlbWriter
+from talker_cli.formats.mesh import read_mesh
+from talker_cli.formats.motion import read_motion
+from talker_cli.formats.rig import ARKIT_NAMES, Rig
 from talker_cli.render import Shot, Take, draw_frames, render_still
 from talker_cli.render.avatar import read_avatar
 from talker_cli.render.character import read_glb
 from talker_cli.render.heat import Unit, rounded_up, unit_of
-from talker_cli.rig import ARKIT_NAMES, Rig
 
 GREY = (0.235, 0.245, 0.26)
 
@@ -280,7 +280,7 @@ def character(
 
     Both have the morph targets `names`; the k-th moves its k-th vertex by one unit of x. `rest` are their weights in the file.
     """
-    glb = GlbWriter()
+    glb = GlbWriter("a test")
     points = np.array([(0, 0, 0), (1, 0, 0), (0, 1, 0)], np.float32)
     position = glb.accessor(points, bounds=True)
     indices = glb.accessor(np.array([0, 1, 2], np.uint16))
@@ -347,7 +347,7 @@ def test_textures_lie_where_they_should(tmp_path: Path) -> None:
     painting[:32, :32], painting[:32, 32:], painting[32:, :32] = (220, 30, 30, 255), (30, 30, 220, 255), (30, 220, 30, 255)
     stream = io.BytesIO()
     Image.fromarray(painting).save(stream, "png")
-    glb = GlbWriter()
+    glb = GlbWriter("a test")
     corners = np.array([(-1, 1, 0), (1, 1, 0), (1, -1, 0), (-1, -1, 0)], np.float32)  # v runs downwards in glTF
     place = np.array([(0, 0), (1, 0), (1, 1), (0, 1)], np.float32)
     attributes = {"POSITION": glb.accessor(corners, bounds=True), "TEXCOORD_0": glb.accessor(place)}
@@ -380,7 +380,7 @@ def test_textures_lie_where_they_should(tmp_path: Path) -> None:
 
 def test_the_built_in_head_as_an_avatar(talker: Talker, motion: Path, rig: Rig, tmp_path: Path) -> None:
     """Breaks if an exported character, driven by the coefficients, is another face than the motion's own vertices."""
-    glb = GlbWriter()
+    glb = GlbWriter("a test")
     shapes = [name for name in rig.names if name != "tongueOut"]
     targets = [{"POSITION": glb.accessor(rig.basis[rig.names.index(name)], bounds=True)} for name in shapes]
     position, indices = glb.accessor(rig.template, bounds=True), glb.accessor(rig.faces.ravel().astype(np.uint32))

@@ -7,8 +7,8 @@ import pytest
 import torch
 from test_model import small_network, speech
 
-from talker_cli.animate import Animator
-from talker_cli.generate import MelEar, MotionStream
+from talker_cli.animate.animator import Animator
+from talker_cli.animate.stream import MelEar, MotionStream
 from talker_cli.model.audio_encoder import log_mel
 from talker_cli.model.config import MAX_TIMESTEP
 from talker_cli.model.diffusion import Sampler, frame_noise, uniform_timesteps

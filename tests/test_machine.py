@@ -29,7 +29,7 @@ def test_doctor_finds_what_is_there_and_names_what_is_not(invoke: Talker, model:
 
 def test_identities_are_completed() -> None:
     """Breaks if a shell offers names that do not exist, or not all that begin so."""
-    from talker_cli.cli_common import complete_identity
+    from talker_cli.cli.options import complete_identity
 
     assert complete_identity("FaceTalk_170725") == [IDENTITY]
     assert len(complete_identity("FaceTalk_")) == 8
@@ -45,7 +45,7 @@ def test_the_benchs_teacher_is_the_teacher(invoke: Talker, wav: Path, model: Pat
 
 def test_bench_times_every_part(invoke: Talker, wav: Path, model: Path) -> None:
     """Breaks if a part is left out, or a number is not one."""
-    from talker_cli.bench import rows
+    from talker_cli.machine.bench import rows
 
     ran = invoke("bench", wav, "--model", model, "--runs", "1", "--steps", "2", "--json", "--device", "cpu")
     assert ran.code == 0, ran.err

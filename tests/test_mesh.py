@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from talker_cli.mesh import VertexNormals
+from talker_cli.formats.mesh import VertexNormals
 
 
 def naive(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from naive import deviation, distance, mean, mean_distance, mouth_gap, movement, worst_lip
 
-from talker_cli.evaluation.scores import SURFACE_METRICS, Output, estimates
+from talker_cli.evaluate.report import SURFACE_METRICS, Output, estimates
 from talker_cli.metrics import (
     Articulation,
     blendshape_error,

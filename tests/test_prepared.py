@@ -10,9 +10,9 @@ import pytest
 from safetensors.numpy import load_file
 from tiny import tiny_dataset, tiny_rig
 
-from talker_cli.data.prepared import Dataset, write_dataset
+from talker_cli.data.dataset import Dataset, write_dataset
 from talker_cli.errors import OutputError
-from talker_cli.files import ArrayFile, stream_arrays
+from talker_cli.formats.files import ArrayFile, stream_arrays
 
 
 def test_a_stream_is_a_safetensors_file(tmp_path: Path) -> None:

@@ -20,19 +20,19 @@ from safetensors.numpy import load_file, save_file
 from test_model import small_network
 from tiny import tiny_dataset
 
-from talker_cli.animate import Animator
-from talker_cli.data.prepared import Dataset
+from talker_cli.animate.animator import Animator
+from talker_cli.animate.stream import MotionStream
+from talker_cli.data.dataset import Dataset
 from talker_cli.errors import InputError, ModelError
-from talker_cli.generate import MotionStream
+from talker_cli.formats.rig import load_rig
 from talker_cli.model.audio_encoder import CompactEncoder
 from talker_cli.model.checkpoint import load_model, read_config
 from talker_cli.model.config import Architecture
 from talker_cli.model.pretrained import PretrainedEar, PretrainedEncoder, describe
-from talker_cli.rig import load_rig
-from talker_cli.train import TrainConfig, train
-from talker_cli.training.batches import ClipBank
-from talker_cli.training.features import FeatureCache
-from talker_cli.training.run import Progress
+from talker_cli.train.batches import ClipBank
+from talker_cli.train.features import FeatureCache
+from talker_cli.train.run import Progress
+from talker_cli.train.teacher import TrainConfig, train
 
 CPU = torch.device("cpu")
 NARROW = Architecture(feature_width=16, encoder_dilations=(1, 2), width=24, denoiser_dilations=(1, 2), style_width=8)
@@ -365,7 +365,7 @@ def test_a_compact_model_needs_no_transformers(model: Path, wav: Path) -> None:
     """Breaks if everybody pays the seconds and the memory of a library that only some teachers need."""
     code = (
         f"import sys; from talker_cli import Talker; Talker.load({str(model)!r}).animate({str(wav)!r}); "
-        "import talker_cli.train, talker_cli.distill; print(*sys.modules)"
+        "import talker_cli.train.teacher, talker_cli.train.distill; print(*sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True

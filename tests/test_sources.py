@@ -16,12 +16,12 @@ from captured import FACES, PAIRS, TEMPLATE, person, speaking
 from conftest import Talker
 from test_cli import limited
 
-from talker_cli.audio import load_speech
 from talker_cli.data import biwi, vocaset
+from talker_cli.data.dataset import Dataset
 from talker_cli.data.lips import find_lip_pairs
 from talker_cli.data.pca import find_directions
-from talker_cli.data.prepared import Dataset
-from talker_cli.data.work import Work
+from talker_cli.data.resume import Work
+from talker_cli.formats.audio import load_speech
 from talker_cli.metrics import lip_gap
 
 FILES = {"dataset.json", "rig.safetensors", "speech.safetensors", "clips.safetensors"}
@@ -479,7 +479,7 @@ def test_data_info(invoke: Talker, folders: Path, tmp_path: Path) -> None:
 
 def test_a_title_never_covers_another() -> None:
     """Breaks if a text is longer than the room it is given, or loses letters that have room."""
-    from talker_cli.canvas import Canvas
+    from talker_cli.formats.canvas import Canvas
 
     canvas = Canvas(100, 20)
     assert canvas.text_width("à") == canvas.text_width("a")

@@ -18,14 +18,14 @@ from conftest import Talker, streams
 from PIL import Image
 from tiny import tiny_dataset
 
-from talker_cli.animate import Animator
-from talker_cli.data.prepared import Dataset
+from talker_cli.animate.animator import Animator
+from talker_cli.data.dataset import Dataset
 from talker_cli.errors import InputError
 from talker_cli.model.checkpoint import load_model, read_config
 from talker_cli.model.config import Architecture
-from talker_cli.train import TrainConfig, train
-from talker_cli.training.run import Progress
-from talker_cli.training.settings import changed, format_toml, parse_assignments, tables_of
+from talker_cli.train.run import Progress
+from talker_cli.train.settings import changed, format_toml, parse_assignments, tables_of
+from talker_cli.train.teacher import TrainConfig, train
 
 SMALL = (
     "--batch-frames", "128", "--device", "cpu", "--set", "model.width=24", "--set", "model.feature_width=16",

@@ -13,21 +13,21 @@ import torch
 from safetensors.numpy import load_file
 from tiny import IDENTITIES, tiny_dataset
 
-from talker_cli.animate import load_animator
-from talker_cli.api import Talker
-from talker_cli.data.prepared import Dataset
-from talker_cli.distill import DistillConfig, distill, stages
+from talker_cli.animate.animator import load_animator
+from talker_cli.animate.talker import Talker
+from talker_cli.data.dataset import Dataset
 from talker_cli.errors import InputError
-from talker_cli.evaluate import evaluate, loudness_coefficients
-from talker_cli.files import ArrayFile, file_hash, write_arrays
-from talker_cli.identities import on_sphere
+from talker_cli.evaluate.model import evaluate, loudness_coefficients
+from talker_cli.formats.files import ArrayFile, file_hash, write_arrays
+from talker_cli.formats.rig import ARKIT_NAMES, load_rig
+from talker_cli.identity.resolve import on_sphere
 from talker_cli.model.checkpoint import load_model
 from talker_cli.model.config import ModelConfig
-from talker_cli.rig import ARKIT_NAMES, load_rig
-from talker_cli.train import TrainConfig, train
-from talker_cli.training.batches import SPEED_RANGE, ClipBank
-from talker_cli.training.run import Progress
-from talker_cli.training.stages import read_rows
+from talker_cli.train.batches import SPEED_RANGE, ClipBank
+from talker_cli.train.distill import DistillConfig, distill, stages
+from talker_cli.train.run import Progress
+from talker_cli.train.stages import read_rows
+from talker_cli.train.teacher import TrainConfig, train
 
 CONFIG = TrainConfig(steps=6, batch_frames=128, warmup=2, save_every=2, validate_every=3)
 SHORT_STAGES = DistillConfig(stage_steps=2, last_stage_steps=2, batch_frames=128, bf16=True, validation_clips=1)

@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from talker_cli.data.articulated.selection import text_split
-from talker_cli.data.articulated.sentences import SENTENCES
-from talker_cli.data.articulated.styles import SPEAKERS
-from talker_cli.data.articulated.synthesis import synthesise
-from talker_cli.data.articulated.transcribed import AT_ONCE, find_transcribed
-from talker_cli.data.articulated.voices import SYNTHETIC_VOICES
-from talker_cli.data.prepared import SAMPLE_RATE, Dataset
+from talker_cli.corpus.articulate.styles import SPEAKERS
+from talker_cli.corpus.speech.selection import text_split
+from talker_cli.corpus.speech.sentences import SENTENCES
+from talker_cli.corpus.speech.synthesis import synthesise
+from talker_cli.corpus.speech.transcribed import AT_ONCE, find_transcribed
+from talker_cli.corpus.speech.voices import SYNTHETIC_VOICES
+from talker_cli.data.dataset import SAMPLE_RATE, Dataset
 from talker_cli.errors import InputError
 
 MISSING = [program for program in ("flite", "espeak-ng") if shutil.which(program) is None]

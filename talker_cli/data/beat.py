@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from talker_cli.audio import load_intact_speech
 from talker_cli.data.folders import find_pairs, identities_of
-from talker_cli.data.takes import Source, Take
+from talker_cli.data.sequences import Source, Take
 from talker_cli.errors import InputError
-from talker_cli.files import read_json
-from talker_cli.rig import ARKIT_NAMES
+from talker_cli.formats.audio import load_intact_speech
+from talker_cli.formats.files import read_json
+from talker_cli.formats.rig import ARKIT_NAMES
 
 FPS = 60.0
 LICENCE = "BEAT: research only (https://pantomatrix.github.io/BEAT); whatever is learned from it inherits that"

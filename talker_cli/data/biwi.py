@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from talker_cli.audio import load_intact_speech
 from talker_cli.data.captures import Captures
 from talker_cli.data.published import converted_takes, first_file, left_out, missing_subjects, read_templates
 from talker_cli.data.regions import read_regions
-from talker_cli.data.takes import Source, Take, official_order
+from talker_cli.data.sequences import Source, Take, official_order
 from talker_cli.errors import InputError
-from talker_cli.mesh import Mesh, read_mesh
+from talker_cli.formats.audio import load_intact_speech
+from talker_cli.formats.mesh import Mesh, read_mesh
 
 FPS = 25.0
 METRES = 0.1875  # of one published unit

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from talker_cli.data.dataset import SPLITS
 from talker_cli.data.lips import DERIVED, derived_regions, find_lip_pairs
 from talker_cli.data.pca import Spectrum, find_directions
-from talker_cli.data.prepared import SPLITS
-from talker_cli.data.takes import (
+from talker_cli.data.resume import Work
+from talker_cli.data.sequences import (
     Lengths,
     OnProgress,
     Source,
@@ -27,9 +28,8 @@ from talker_cli.data.takes import (
     thinned_fps,
     write_takes,
 )
-from talker_cli.data.work import Work
 from talker_cli.errors import InputError, TalkerError
-from talker_cli.rig import Identity, Rig, RigFile
+from talker_cli.formats.rig import Identity, Rig, RigFile
 
 MOST_COMPONENTS = 256
 SPARE = 32  # directions looked for beyond those wanted, so that the last of these are good too

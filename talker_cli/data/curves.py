@@ -7,10 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from talker_cli.data.takes import OnProgress, Source, Timeline, check_takes, fingerprint, keep_speech, thinned_fps, write_takes
-from talker_cli.data.work import Work
+from talker_cli.data.resume import Work
+from talker_cli.data.sequences import (
+    OnProgress,
+    Source,
+    Timeline,
+    check_takes,
+    fingerprint,
+    keep_speech,
+    thinned_fps,
+    write_takes,
+)
 from talker_cli.errors import InputError, TalkerError
-from talker_cli.rig import ARKIT_NAMES, Identity, RigFile
+from talker_cli.formats.rig import ARKIT_NAMES, Identity, RigFile
 
 BEYOND = 2.0  # a curve beyond this is no ARKit coefficient: percent, perhaps, or another column
 

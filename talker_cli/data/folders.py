@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from talker_cli.data.prepared import SPLITS
+from talker_cli.data.dataset import SPLITS
 from talker_cli.errors import InputError
-from talker_cli.files import files_below
+from talker_cli.formats.files import files_below
 
 SOUNDS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac", ".mov", ".mp4", ".g722")  # the first there is taken
 HELD_OUT = 10  # of so many takes of a person one is for validation and one for the test

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from talker_cli.data.prepared import SPLITS, Dataset
-from talker_cli.rig import ARKIT_NAMES
+from talker_cli.data.dataset import SPLITS, Dataset
+from talker_cli.formats.rig import ARKIT_NAMES
 
 HOUR = 3600.0  # seconds
 

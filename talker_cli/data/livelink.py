@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from talker_cli.audio import load_intact_speech
 from talker_cli.data.folders import find_pairs, identities_of
-from talker_cli.data.takes import NOT_STATED, Source, Take
+from talker_cli.data.sequences import NOT_STATED, Source, Take
 from talker_cli.errors import InputError
-from talker_cli.rig import ARKIT_NAMES
+from talker_cli.formats.audio import load_intact_speech
+from talker_cli.formats.rig import ARKIT_NAMES
 
 FPS = 60.0  # of the takes after their rows are brought into even time, and of rows without a timecode
 TIMECODE = re.compile(r"(\d+):(\d+):(\d+)[:;](\d+)(\.\d+)?")

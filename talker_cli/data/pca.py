@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from talker_cli.data.work import Work
+from talker_cli.data.resume import Work
 
 PASSES = 2
 SEED = 20  # of the random start; any will do, always the same keeps the bytes the same

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from talker_cli.audio import load_intact_speech
 from talker_cli.data.frames import FrameFile
-from talker_cli.data.takes import Take
+from talker_cli.data.sequences import Take
 from talker_cli.data.unpickle import load_pickle
 from talker_cli.errors import InputError
-from talker_cli.mesh import Mesh
+from talker_cli.formats.audio import load_intact_speech
+from talker_cli.formats.mesh import Mesh
 
 SplitOf = Callable[[str, str], str | None]  # (subject, sentence) -> split, or None for what the official splits leave out
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from talker_cli.audio import load_intact_speech
 from talker_cli.data.captures import Captures
 from talker_cli.data.folders import find_pairs, identities_of
 from talker_cli.data.frames import FrameFile
 from talker_cli.data.regions import read_lip_pairs, read_regions
-from talker_cli.data.takes import NOT_STATED, Source, Take
+from talker_cli.data.sequences import NOT_STATED, Source, Take
 from talker_cli.errors import InputError
-from talker_cli.mesh import Mesh, read_mesh
+from talker_cli.formats.audio import load_intact_speech
+from talker_cli.formats.mesh import Mesh, read_mesh
 
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 FACE = (0.08, 0.8)  # metres, the height of a face alone, and of a bust

@@ -7,7 +7,7 @@ import numpy as np
 
 from talker_cli.export.credits import copyright_of
 from talker_cli.export.performance import Performance
-from talker_cli.files import atomic_path, json_text
+from talker_cli.formats.files import atomic_path, json_text
 
 
 def write_json_curves(performance: Performance, path: Path) -> None:

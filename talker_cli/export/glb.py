@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from talker_cli.export.credits import copyright_of
-from talker_cli.export.gltf import INDICES, VERTICES, GlbWriter
+from talker_cli.export.credits import GENERATOR, copyright_of
 from talker_cli.export.parts import Material, linear_colors, parts
-from talker_cli.mesh import VertexNormals
-from talker_cli.rig import Rig
+from talker_cli.formats.gltf import INDICES, VERTICES, GlbWriter
+from talker_cli.formats.mesh import VertexNormals
+from talker_cli.formats.rig import Rig
 
 TURNED = 0.004  # a change of a normal below this, of a unit vector, is not seen
 
@@ -31,7 +31,7 @@ def head_glb(
         fps: frames a second of the animation; the rig's if None.
         extras: what else the file should tell, under `asset.extras`.
     """
-    writer = GlbWriter(copyright_of(rig))
+    writer = GlbWriter(GENERATOR, copyright_of(rig))
     tree = writer.tree
     if extras:
         tree["asset"]["extras"] = extras

@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from talker_cli import ffmpeg
 from talker_cli.errors import OutputError
 from talker_cli.export.credits import GENERATOR, copyright_of
 from talker_cli.export.performance import Performance
-from talker_cli.files import atomic_path, json_text
+from talker_cli.formats import ffmpeg
+from talker_cli.formats.files import atomic_path, json_text
+from talker_cli.formats.rig import Rig
 from talker_cli.render.light import KEY_AT
 from talker_cli.render.materials import surface_of
 from talker_cli.render.occlusion import DIRECTIONS, HORIZON, LIFT, OPEN_POSE, PIXELS, SOFTNESS
 from talker_cli.render.stage import shader_header, shader_text, srgb_to_linear
-from talker_cli.rig import Rig
 
 VIEWER = Path(__file__).parent / "viewer"
 # MP3, because every browser plays it, those built without AAC too. At 48 kHz the encoder's delay is less than a frame even in

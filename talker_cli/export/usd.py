@@ -10,9 +10,9 @@ import numpy as np
 from talker_cli.export.credits import credits_of
 from talker_cli.export.parts import Material, linear_colors, parts
 from talker_cli.export.performance import Performance
-from talker_cli.files import atomic_path
-from talker_cli.mesh import VertexNormals
-from talker_cli.rig import Rig
+from talker_cli.formats.files import atomic_path
+from talker_cli.formats.mesh import VertexNormals
+from talker_cli.formats.rig import Rig
 
 TURNED = 0.004  # a change of a normal below this, of a unit vector, is not seen
 ONE = "( (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1) )"

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from talker_cli.errors import ModelError
-from talker_cli.files import ArrayFile, write_arrays
+from talker_cli.formats.files import ArrayFile, write_arrays
 from talker_cli.model.config import COMPACT, ModelConfig
 from talker_cli.model.network import FaceDiffusion
 

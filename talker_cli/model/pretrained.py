@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from talker_cli.errors import InputError, ModelError
-from talker_cli.files import file_hash, read_json
+from talker_cli.formats.files import file_hash, read_json
 from talker_cli.model.config import COMPACT, SAMPLE_RATE, ModelConfig
 
 KINDS = {"hubert": "HuBERT", "wav2vec2": "wav2vec 2.0", "wavlm": "WavLM"}

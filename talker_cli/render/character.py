@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from talker_cli.errors import InputError
-from talker_cli.export.gltf import Glb
+from talker_cli.formats.gltf import Glb
 from talker_cli.render.character_paint import Coat, Paint
 
 TRIANGLES, TRIANGLE_STRIP, TRIANGLE_FAN = 4, 5, 6

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from talker_cli.errors import InputError
-from talker_cli.export.gltf import Glb
+from talker_cli.formats.gltf import Glb
 
 SEEN_THROUGH = 0.5  # a blended material of less than this alpha is not drawn: the wet shell before an eye, as a rule
 BLANK = 0  # the number of the picture of what has none

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from talker_cli import ffmpeg
 from talker_cli.errors import OutputError, TalkerError
-from talker_cli.files import atomic_path, check_writable, output_problem
+from talker_cli.formats import ffmpeg
+from talker_cli.formats.files import atomic_path, check_writable, output_problem
 
 PATIENCE = 300.0  # seconds for the encoder to finish its last frames and to rewrite the file for streaming
 

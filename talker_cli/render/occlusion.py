@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from talker_cli.mesh import VertexNormals
-from talker_cli.rig import Rig
+from talker_cli.formats.mesh import VertexNormals
+from talker_cli.formats.rig import Rig
 
 DIRECTIONS = 96
 PIXELS = 256  # of a depth map's side

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from talker_cli.errors import InputError, MachineError
-from talker_cli.mesh import VertexNormals
+from talker_cli.formats.mesh import VertexNormals
 from talker_cli.render.camera import View
 from talker_cli.render.light import KEY_AT
 from talker_cli.render.materials import Surface

@@ -1,0 +1,1 @@
+"""Speech to motion: one recording, many, or a live stream."""

@@ -1,0 +1,206 @@
+"""A model that is loaded, and the sampler that was asked for: speech (S,) to coefficients (T, K)."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from talker_cli.animate.stream import CHUNK_FRAMES, Ear, MelEar, MotionStream, OnFrames
+from talker_cli.errors import InputError, ModelError
+from talker_cli.formats.files import file_hash
+from talker_cli.formats.rig import ARKIT_NAMES
+from talker_cli.identity.resolve import Manner
+from talker_cli.model.checkpoint import load_model, read_config
+from talker_cli.model.config import COMPACT, MAX_TIMESTEP, SAMPLE_RATE
+from talker_cli.model.device import choose_device
+from talker_cli.model.diffusion import Sampler, uniform_timesteps
+from talker_cli.model.network import FaceDiffusion
+from talker_cli.model.pretrained import ear_of, verified
+
+
+def parse_steps(steps: str) -> int | None:
+    """Return the number of steps that `--steps` names, or None for the teacher's full sampler.
+
+    Raises:
+        InputError: it is neither "full" nor a number from 1 to 256.
+    """
+    if steps == "full":
+        return None
+    if not steps.isascii() or not steps.isdigit() or not 1 <= int(steps) <= MAX_TIMESTEP:
+        raise InputError(f"found --steps {steps}; expected 8 (the student), a number from 1 to {MAX_TIMESTEP}, or full")
+    return None if int(steps) == MAX_TIMESTEP else int(steps)
+
+
+class Animator:
+    """A loaded model, ready to animate speech.
+
+    Args:
+        network: teacher or student.
+        steps: DDIM steps for a teacher, or None for its full ancestral sampler; a student has its own.
+        device: where to run.
+    """
+
+    def __init__(self, network: FaceDiffusion, steps: int | None, device: torch.device) -> None:
+        self.network = network.to(device)
+        self.steps = steps
+        self.device = device
+
+    @property
+    def sampler(self) -> str:
+        """Say which network and sampler run."""
+        config = self.network.config
+        if config.kind == "student":
+            return f"student, {_counted(len(config.timesteps))}"
+        return f"teacher, DDPM {MAX_TIMESTEP} steps" if self.steps is None else f"teacher, DDIM {_counted(self.steps)}"
+
+    def speech_features(self, speech: np.ndarray, frames: int) -> torch.Tensor:
+        """Return what the denoiser hears of a recording (S,): speech features (1, T, D) of its first frames.
+
+        Raises:
+            ModelError: the network's pretrained encoder cannot be used.
+        """
+        ear = self._ear()
+        ear.push(speech)
+        ear.finish()
+        with torch.no_grad():
+            features: torch.Tensor = self.network.encoder(ear.inputs(0, frames))
+        return features
+
+    def _ear(self) -> Ear:
+        config = self.network.config
+        return MelEar(config, self.device) if config.audio_encoder == COMPACT else ear_of(config, self.device)
+
+    def stream(
+        self,
+        identity: str | Manner,
+        *,
+        seed: int = 0,
+        guidance: float | None = None,
+        style_guidance: float | None = None,
+        look_ahead: int | None = None,
+        chunk: int = CHUNK_FRAMES,
+        on_frames: OnFrames | None = None,
+    ) -> MotionStream:
+        """Return what turns speech into motion while it comes in.
+
+        Args:
+            identity: full name of a row of the identity table, or the manner of anybody else.
+            seed: of the noise; the same seed gives the same motion.
+            guidance: scale, 1 = off; None takes the model's default.
+            style_guidance: scale of the style alone; None takes the other's.
+            look_ahead, chunk, on_frames: see MotionStream.
+
+        Raises:
+            InputError: a student is asked for guidance of its own.
+            ModelError: the network's pretrained encoder cannot be used.
+        """
+        network, config = self.network, self.network.config
+        for option, scale in {"--guidance": guidance, "--style-guidance": style_guidance}.items():
+            if config.kind == "student" and scale is not None:
+                raise InputError(f"found {option} with the student, which has its own baked in; add --steps full or a number")
+        if isinstance(identity, Manner):
+            style = torch.from_numpy(identity.style)[None].to(self.device)  # (1, S)
+        else:
+            row = torch.tensor([config.identities.index(identity)], device=self.device)
+            with torch.inference_mode():
+                style = network.personalizer.named(row)
+        if config.kind == "student":
+            sampler = Sampler(tuple(step / MAX_TIMESTEP for step in config.timesteps))
+        else:
+            sampler = Sampler(uniform_timesteps(self.steps or MAX_TIMESTEP), ancestral=self.steps is None)
+        return MotionStream(
+            network,
+            sampler,
+            style,
+            self._ear(),
+            seed=seed,
+            guidance=config.guidance_scale if guidance is None else guidance,
+            style_guidance=style_guidance,
+            look_ahead=look_ahead,
+            chunk=chunk,
+            on_frames=on_frames,
+        )
+
+    def coefficients(
+        self,
+        speech: np.ndarray | Iterable[np.ndarray],
+        identity: str | Manner,
+        *,
+        seed: int = 0,
+        guidance: float | None = None,
+        style_guidance: float | None = None,
+        on_frames: OnFrames | None = None,
+    ) -> np.ndarray:
+        """Return the motion of speech as coefficients (T, K), T = floor(S * fps / 16000).
+
+        Args:
+            speech: (S,) float32, 16 kHz, or its parts one after the other, which need not all be in memory.
+            identity, seed, guidance, style_guidance: see `stream`.
+            on_frames: called with the number of frames that are done.
+
+        Raises:
+            InputError: the speech is shorter than a frame, or a student is asked for guidance of its own.
+        """
+        stream = self.stream(identity, seed=seed, guidance=guidance, style_guidance=style_guidance, on_frames=on_frames)
+        parts = [stream.push(part) for part in ([speech] if isinstance(speech, np.ndarray) else speech)]
+        if not stream.frames_heard:
+            seconds = stream.samples / SAMPLE_RATE
+            raise InputError(f"found {seconds:.3f} s of speech; expected at least a frame's; give a longer recording")
+        parts.append(stream.finish())
+        # In place of as many copies as there are steps: of five hours each has 112 MB.
+        whole = np.empty((sum(map(len, parts)), parts[0].shape[1]), np.float32)
+        end = len(whole)
+        while parts:
+            part = parts.pop()
+            whole[end - len(part) : end] = self.dressed(part, identity)
+            end -= len(part)
+        return whole
+
+    def dressed(self, coefficients: np.ndarray, identity: str | Manner) -> np.ndarray:
+        """Return what a stream made, (T, K), with the identity's offset, and within 0…1 where it is ARKit's.
+
+        ARKit's shapes are defined from 0 to 1; other bases have no bounds.
+        """
+        if isinstance(identity, Manner) and identity.offset is not None:
+            coefficients = coefficients + identity.offset
+        return np.clip(coefficients, 0.0, 1.0) if self.network.config.names == ARKIT_NAMES else coefficients
+
+
+def _counted(steps: int) -> str:
+    return f"{steps} step" if steps == 1 else f"{steps} steps"
+
+
+def weights_for(folder: Path, steps: str) -> Path:
+    """Return the weights that `--steps` asks for: those of the student of that number of steps, or else the teacher's.
+
+    Raises:
+        ModelError: a student's are damaged, or there are neither.
+        InputError: `steps` is no number of steps.
+    """
+    wanted = parse_steps(steps)
+    student = folder / f"student-{wanted}.safetensors"
+    if not student.is_file():
+        student = folder / "student.safetensors"
+    # The student's header says for how many steps it is: its weights are read only if it is the one.
+    if wanted is not None and (student.is_file() or steps == "8") and len(read_config(student, "student").timesteps) == wanted:
+        return student
+    return folder / "teacher.safetensors"
+
+
+def load_animator(folder: Path, steps: str, device: str) -> Animator:
+    """Load what `--steps` asks for: see `weights_for`.
+
+    Raises:
+        ModelError: the weights are missing, damaged, or not made for the folder's rig; or the teacher's audio encoder is.
+        InputError: `steps` is no number of steps.
+        MachineError: no such device.
+    """
+    path = weights_for(folder, steps)
+    where = choose_device(device)
+    network = load_model(path, "teacher" if path.stem == "teacher" else "student")
+    if network.config.rig != file_hash(folder / "rig.safetensors"):
+        raise ModelError(f"the weights in {folder} were made for another rig.safetensors; expected the one they came with")
+    if network.config.audio_encoder != COMPACT:
+        verified(network.config)  # said before the work begins
+    return Animator(network, parse_steps(steps), where)

@@ -1,0 +1,1 @@
+"""The command line: options, progress and errors, a file for each command."""

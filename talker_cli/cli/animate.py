@@ -1,0 +1,230 @@
+"""The command that turns recordings into motion."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from talker_cli.cli.export import DEFAULT_OUTPUT, OutputsOption, write_outputs
+from talker_cli.cli.options import (
+    DEFAULT_MODEL,
+    DeviceOption,
+    IdentityOption,
+    LibraryOption,
+    ModelOption,
+    SeedOption,
+    guarded,
+    note,
+    progress,
+    result,
+)
+
+if TYPE_CHECKING:
+    from talker_cli.animate.batch import Job
+    from talker_cli.animate.talker import Animation
+
+DEFAULT_IDENTITY = "FaceTalk_170725"
+SOME_FAILED = 1  # exit code where the rest was done
+
+AudioArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Recorded speech: wav, mp3, m4a, mp4, g722, …; several, folders, or 'patterns/*.wav'.", show_default=False
+    ),
+]
+ManifestOption = Annotated[
+    Path | None,
+    typer.Option(help="A CSV with the columns audio, identity, output, in place of recordings.", show_default=False),
+]
+SkipOption = Annotated[bool, typer.Option("--skip-existing", help="Leave out what has been written already.")]
+StepsOption = Annotated[str, typer.Option(help="8, or as many as a kept student has: it. Else the teacher; full: its 256.")]
+GuidanceOption = Annotated[float | None, typer.Option(help="How strictly the teacher follows speech and style; 1 is off.")]
+StyleGuidanceOption = Annotated[
+    float | None, typer.Option(help="How strictly the teacher follows the style; as the speech otherwise.")
+]
+SamplesOption = Annotated[int, typer.Option(min=1, max=1000, help="How many takes of each recording: out-1.npy, out-2.npy, …")]
+ScaleOption = Annotated[float, typer.Option(help="0: the average style; 1: the identity's; 2: twice as far from it.")]
+ExpressionOption = Annotated[float, typer.Option(help="How much the upper face expresses, 0 to 1; it blinks at 0 too.")]
+SmoothOption = Annotated[float, typer.Option(help="Milliseconds to smooth the curves over; lips close less firmly with it.")]
+StreamOption = Annotated[
+    bool, typer.Option("--stream", help="Live: sound on stdin, -o - (JSON lines) or udp://127.0.0.1:11111.")
+]
+LookAheadOption = Annotated[
+    float, typer.Option(help="With --stream, milliseconds of speech to wait for: more is better and later.")
+]
+
+Make = Callable[["Job"], "Animation"]
+
+
+@guarded
+def animate(
+    audio: AudioArgument = None,
+    identity: IdentityOption = DEFAULT_IDENTITY,
+    output: OutputsOption = None,
+    steps: StepsOption = "8",
+    seed: SeedOption = 0,
+    samples: SamplesOption = 1,
+    guidance: GuidanceOption = None,
+    style_guidance: StyleGuidanceOption = None,
+    style_scale: ScaleOption = 1.0,
+    library: LibraryOption = None,
+    expression: ExpressionOption = 1.0,
+    smooth: SmoothOption = 0.0,
+    manifest: ManifestOption = None,
+    skip_existing: SkipOption = False,
+    stream: StreamOption = False,
+    look_ahead: LookAheadOption = 300.0,
+    device: DeviceOption = "auto",
+    model: ModelOption = DEFAULT_MODEL,
+) -> None:
+    """Turn recordings of speech into the motion of a face.
+
+    Example: talker animate speech.wav --identity FaceTalk_170725 -o out.glb -o out.csv
+
+    Example: talker animate recordings/ -o 'motions/{name}.glb' --skip-existing
+
+    Example: arecord -f S16_LE -r 16000 | talker animate - --stream -o udp://127.0.0.1:11111
+    """
+    if stream:
+        from talker_cli.cli.live import animate_live
+        from talker_cli.errors import InputError
+
+        of_files = {
+            "--samples": samples != 1, "--guidance": guidance is not None, "--style-guidance": style_guidance is not None,
+            "--expression": expression != 1.0, "--smooth": smooth != 0.0, "--manifest": manifest is not None,
+            "--skip-existing": skip_existing,
+        }  # fmt: skip
+        for option, given in of_files.items():
+            if given:
+                raise InputError(f"found {option} with --stream; it is for recordings alone; leave it out")
+        animate_live(
+            audio or [],
+            output or [],
+            identity=identity,
+            style_scale=style_scale,
+            library=library,
+            seed=seed,
+            look_ahead=look_ahead,
+            steps=steps,
+            device=device,
+            model=model,
+        )
+        return
+    from talker_cli.animate.batch import is_many, shard, together
+    from talker_cli.export.formats import check_outputs, check_rig
+    from talker_cli.formats.audio import check_file
+
+    many = manifest is not None or is_many(audio or [])
+    jobs = shard(_jobs(audio or [], manifest, identity, output or [], seed, samples, many))
+    if skip_existing:
+        left = [job for job in jobs if not job.exists()]
+        note(f"{len(jobs) - len(left)} of {len(jobs)} motions are there already")
+        jobs = left
+    if not many:  # what can be refused at once is refused before seconds go into loading a model
+        for job in jobs:
+            check_file(job.audio)
+            check_outputs(job.outputs, [job.audio])
+    if not jobs:
+        together()
+        return
+    from talker_cli.animate.talker import Talker
+
+    talker = Talker.load(model, steps=steps, device=device)
+    said: set[str] = set()
+
+    def note_once(line: str) -> None:
+        if line not in said:
+            note(line)
+        said.add(line)
+
+    def make(job: "Job", on_frames: Callable[[int], None] = lambda done: None) -> "Animation":
+        return talker.animate(
+            job.audio,
+            identity=job.identity,
+            seed=job.seed,
+            guidance=guidance,
+            style_guidance=style_guidance,
+            style_scale=style_scale,
+            library=library,
+            expression=expression,
+            smooth=smooth,
+            check_rig=lambda rig: check_rig(job.outputs, rig),
+            on_note=note_once,
+            on_frames=on_frames,
+        )
+
+    if many:
+        failures = _animate_many(jobs, make)
+        together()
+        if failures:
+            raise typer.Exit(SOME_FAILED)
+        return
+    for job in jobs:
+        with progress("animating", "frames") as advance:
+            made = make(job, lambda done: advance(done, None))
+        frames = len(made.coefficients)
+        length = frames / made.fps
+        note(f"{made.identity}, {made.sampler}: {frames} frames, {length:.1f} s of motion in {made.seconds:.1f} s")
+        write_outputs(made, job.outputs)
+
+
+def _jobs(
+    sources: Sequence[str],
+    manifest: Path | None,
+    identity: str,
+    outputs: Sequence[Path],
+    seed: int,
+    samples: int,
+    many: bool,
+) -> list["Job"]:
+    """Return what is wanted, each with places of its own."""
+    from talker_cli.animate.batch import check_jobs, find_recordings, plan, read_manifest, spread, takes
+    from talker_cli.errors import InputError
+
+    if manifest is None and not sources:
+        raise InputError("found no recording; expected one, for example: talker animate speech.wav")
+    if manifest is not None and sources:
+        raise InputError(f"found {sources[0]} and --manifest; expected recordings or a manifest; leave one out")
+    places = spread(outputs, "{name}.npy") if many else list(outputs) or [Path(DEFAULT_OUTPUT)]
+    if manifest is not None:
+        jobs = read_manifest(manifest, identity, places, seed)
+    else:
+        jobs = plan(find_recordings(sources) if many else [(Path(sources[0]), Path(sources[0]).stem)], identity, places, seed)
+    jobs = takes(jobs, samples)
+    if many:
+        check_jobs(jobs, manifest)
+    return jobs
+
+
+def _animate_many(jobs: Sequence["Job"], make: Make) -> int:
+    """Do what can be done, say what could not, and return how many that were."""
+    from talker_cli.errors import OutputError, TalkerError
+    from talker_cli.export.formats import check_outputs, format_of, write_performance
+
+    failures = []
+    with progress("animating", "files") as advance:
+        for number, job in enumerate(jobs):
+            advance(number, len(jobs))
+            try:
+                for output in job.outputs:
+                    try:
+                        format_of(output).files(output)[0].parent.mkdir(parents=True, exist_ok=True)
+                    except OSError as error:
+                        raise OutputError(
+                            f"cannot make the folder of {output} ({error.strerror}); choose another -o"
+                        ) from error
+                check_outputs(job.outputs, [job.audio])
+                made = make(job)
+                for output in job.outputs:
+                    write_performance(made, output)
+                    result(output)
+            except TalkerError as error:
+                failures.append(" ".join(str(error).split()))
+    for line in failures:
+        note(line)
+    if failures:
+        note(
+            f"{len(failures)} of {len(jobs)} failed; the others are written; the same command with --skip-existing tries again"
+        )
+    return len(failures)

@@ -1,0 +1,356 @@
+"""The commands about data: preprocess, one for each source, and data info. Imported workers stay inside the commands."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from talker_cli.cli.options import OutputFolderOption, SeedOption, guarded, note, progress, result
+from talker_cli.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from talker_cli.data.captures import Captures, Choice
+    from talker_cli.data.sequences import OnProgress, Source
+
+FolderArgument = Annotated[Path, typer.Argument(help="Where the data lie.", show_default=False)]
+FpsOption = Annotated[
+    float | None, typer.Option(help="Frames a second of the dataset. [default: every n-th, at most 30]", min=1.0, max=240.0)
+]
+SourceFpsOption = Annotated[
+    float | None, typer.Option(help="Frames a second of the files, if not as usual.", min=1.0, max=1000.0)
+]
+ComponentsOption = Annotated[int | None, typer.Option(help="Of the basis.", min=1, max=512)]
+ErrorOption = Annotated[
+    str | None, typer.Option(help="Root mean square distance that the basis leaves, at most. [default: 0.1mm]")
+]
+ClipsOption = Annotated[Path | None, typer.Option(help="A CSV: name,identity and as wanted split,text,language.")]
+OnePersonOption = Annotated[str | None, typer.Option(help="Who speaks, if it is one person throughout.")]
+LicenceOption = Annotated[str | None, typer.Option(help="Of the data, recorded in the dataset.")]
+ERROR = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*(?:mm)?")
+
+data_app = typer.Typer(help="Look into prepared datasets.", no_args_is_help=True)
+preprocess_app = typer.Typer(help="Make a dataset to train on, from one of these sources.", no_args_is_help=True)
+
+
+@preprocess_app.command()
+@guarded
+def articulated(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(help="NAME.wav (or flac, mp3, …) beside NAME.txt, or *.trans.txt; without it, this machine's packages."),
+    ] = None,
+    *,
+    output: OutputFolderOption,
+    language: Annotated[
+        str | None, typer.Option(help="Spoken in the folder: a voice of espeak-ng, such as de or pt-br; en if not said.")
+    ] = None,
+    voice: Annotated[
+        str | None, typer.Option(help="Who speaks all of it; if not said, the folders in it are the speakers.")
+    ] = None,
+    held_out: Annotated[
+        list[str] | None, typer.Option(help="A voice of the folder to keep for the split test_voice; may be repeated.")
+    ] = None,
+    licence: Annotated[str | None, typer.Option(help="Of the folder's recordings, for the manifest.")] = None,
+    seed: SeedOption = 0,
+    processes: Annotated[int, typer.Option(help="How many work at once; the result is the same.", min=1)] = 2,
+    kokoro: Annotated[
+        Path | None, typer.Option(help="Kokoro-82M, from tools/fetch_kokoro.sh: 78 more voices in the built-in corpus.")
+    ] = None,
+) -> None:
+    """Transcribed speech, motion by articulation rules; the same command goes on where a killed run ended.
+
+    Example: talker preprocess articulated recordings/ --language de -o prepared/
+    """
+    from talker_cli.corpus import UNSTATED, prepare, prepare_folder
+    from talker_cli.head import build_head
+
+    command = shlex.join(["talker", *sys.argv[1:]])
+    for name, value in {"language": language, "voice": voice, "held-out": held_out, "licence": licence}.items():
+        if value and folder is None:
+            raise InputError(f"found --{name} without a folder; expected a folder of transcribed speech; give one")
+    if kokoro and folder is not None:
+        raise InputError("found --kokoro with a folder; it is for the built-in corpus; leave one of them out")
+    with progress("preparing", "parts") as advance:
+
+        def report(stage: str, done: int, total: int) -> None:
+            advance(done, total)
+
+        if folder is None:
+            notes = prepare(
+                output, rig=build_head(), kokoro=kokoro, seed=seed, processes=processes, command=command, on_progress=report
+            )
+        else:
+            notes = prepare_folder(
+                folder, output, rig=build_head(), language=language or "en", voice=voice, held_out=held_out or (),
+                licence=licence or UNSTATED, seed=seed, processes=processes, command=command, on_progress=report,
+            )  # fmt: skip
+    show_notes(notes)
+    result(output)
+
+
+@preprocess_app.command()
+@guarded
+def vocaset(
+    folder: FolderArgument,
+    output: OutputFolderOption,
+    fps: FpsOption = None,
+    components: ComponentsOption = None,
+    error: ErrorOption = None,
+    template: Annotated[Path | None, typer.Option(help="The mesh, if not FLAME_sample.ply in the folder.")] = None,
+    regions: Annotated[str | None, typer.Option(help="FLAME_masks.pkl, if it is not in the folder.")] = None,
+) -> None:
+    """VOCASET as downloaded, or as most repositories convert it; official splits, every second frame.
+
+    Example: talker preprocess vocaset VOCASET/ -o prepared/
+    """
+    from talker_cli.data.vocaset import open_vocaset
+
+    choice = parse_choice(components, error)
+    _captured(open_vocaset(existing(folder), template, region_files(regions)), output, choice, fps)
+
+
+@preprocess_app.command()
+@guarded
+def biwi(
+    folder: FolderArgument,
+    output: OutputFolderOption,
+    fps: FpsOption = None,
+    components: ComponentsOption = None,
+    error: ErrorOption = None,
+    template: Annotated[Path | None, typer.Option(help="The mesh, if not BIWI.ply or the scan of F2 in the folder.")] = None,
+    regions: Annotated[str | None, typer.Option(help="lve.txt,fdd.txt, if they are not in the folder's regions.")] = None,
+) -> None:
+    """BIWI as it was given out (.vl), or as most repositories convert it; official splits, 25 frames a second.
+
+    Example: talker preprocess biwi BIWI/ -o prepared/ --error 0.2mm
+    """
+    from talker_cli.data.biwi import open_biwi
+
+    choice = parse_choice(components, error)
+    _captured(open_biwi(existing(folder), template, region_files(regions)), output, choice, fps)
+
+
+@preprocess_app.command()
+@guarded
+def vertices(
+    folder: FolderArgument,
+    output: OutputFolderOption,
+    template: Annotated[
+        Path, typer.Option(help="The neutral face that the clips move: ply, obj, glb or npz.", show_default=False)
+    ],
+    source_fps: Annotated[
+        float, typer.Option(help="Frames a second of the clips; the files do not say.", min=1.0, max=1000.0, show_default=False)
+    ],
+    unit: Annotated[Literal["m", "cm", "mm"], typer.Option(help="Of clips and template.")] = "m",
+    fps: FpsOption = None,
+    components: ComponentsOption = None,
+    error: ErrorOption = None,
+    regions: Annotated[
+        str | None, typer.Option(help="FLAME_masks.pkl, or lips.txt,upper_face.txt; derived if not given.")
+    ] = None,
+    lip_pairs: Annotated[
+        Path | None, typer.Option(help="A text, an upper,lower lip vertex a line; found if not given.")
+    ] = None,
+    clips: ClipsOption = None,
+    identity: OnePersonOption = None,
+    licence: LicenceOption = None,
+) -> None:
+    """Captures of your own: IDENTITY_NAME.npy, (T, V, 3), beside IDENTITY_NAME.wav.
+
+    Example: talker preprocess vertices captures/ --template face.ply --source-fps 60 -o prepared/
+    """
+    from talker_cli.data.vertices import open_vertices
+
+    choice = parse_choice(components, error)
+    captures = open_vertices(
+        existing(folder), template=template, source_fps=source_fps, unit=unit, regions=region_files(regions),
+        lip_pairs=lip_pairs, table=clips, identity=identity, licence=licence,
+    )  # fmt: skip
+    _captured(captures, output, choice, fps)
+
+
+@preprocess_app.command()
+@guarded
+def beat(
+    folder: FolderArgument,
+    output: OutputFolderOption,
+    fps: FpsOption = None,
+    source_fps: SourceFpsOption = None,
+    clips: ClipsOption = None,
+    identity: OnePersonOption = None,
+) -> None:
+    """BEAT's ARKit curves: SPEAKER/NAME.json beside NAME.wav.
+
+    Example: talker preprocess beat beat_english_v0.2.1/ -o prepared/
+    """
+    from talker_cli.data.beat import open_beat
+
+    _curves(open_beat(existing(folder), source_fps=source_fps, table=clips, identity=identity), output, fps)
+
+
+@preprocess_app.command()
+@guarded
+def livelink(
+    folder: FolderArgument,
+    output: OutputFolderOption,
+    fps: FpsOption = None,
+    source_fps: SourceFpsOption = None,
+    clips: ClipsOption = None,
+    identity: OnePersonOption = None,
+    licence: LicenceOption = None,
+) -> None:
+    """Live Link Face takes, ARKit curves: IDENTITY_NAME.csv beside IDENTITY_NAME.mov, or .wav.
+
+    Example: talker preprocess livelink takes/ --identity Ada -o prepared/
+    """
+    from talker_cli.data.livelink import open_livelink
+
+    source = open_livelink(existing(folder), source_fps=source_fps, table=clips, identity=identity, licence=licence)
+    _curves(source, output, fps)
+
+
+def existing(folder: Path) -> Path:
+    """Return the folder.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not folder.is_dir():
+        raise InputError(f"no folder {folder}; expected where the data lie; check the path")
+    return folder
+
+
+def region_files(text: str | None) -> tuple[Path, ...]:
+    """Return the files of `--regions`, none if it was not given."""
+    from talker_cli.data.regions import parse_region_option
+
+    return parse_region_option(text) if text is not None else ()
+
+
+def parse_choice(components: int | None, error: str | None) -> "Choice":
+    """Return how good the basis must be.
+
+    Raises:
+        InputError: both were given, or the error is no length.
+    """
+    from talker_cli.data.captures import Choice
+
+    if error is None:
+        return Choice(components)
+    match = ERROR.fullmatch(error.strip())
+    if components is not None:
+        raise InputError("found --components and --error; expected one of them: the other follows")
+    if match is None or float(match[1]) <= 0:
+        raise InputError(f"found --error {error}; expected a length in millimetres, such as 0.1mm")
+    return Choice(error=float(match[1]) / 1000)
+
+
+def _captured(captures: "Captures", output: Path, choice: "Choice", fps: float | None) -> None:
+    from talker_cli.data.captures import prepare_captures
+
+    command = shlex.join(["talker", *sys.argv[1:]])
+    _run(output, lambda report: prepare_captures(captures, output, choice, fps=fps, command=command, on_progress=report))
+
+
+def _curves(source: "Source", output: Path, fps: float | None) -> None:
+    from talker_cli.data.curves import prepare_curves
+    from talker_cli.head import build_head
+
+    command = shlex.join(["talker", *sys.argv[1:]])
+    _run(output, lambda report: prepare_curves(source, build_head, output, fps=fps, command=command, on_progress=report))
+
+
+def _run(output: Path, work: "Callable[[OnProgress], dict[str, Any]]") -> None:
+    """Prepare, with a bar; then show the notes, and where the dataset lies."""
+    try:
+        with progress("preparing", "clips") as advance:
+            notes = work(lambda stage, done, total: advance(done, total))
+    except KeyboardInterrupt:
+        note(f"the same command goes on where this one stopped; what is finished lies in {output}")
+        raise
+    show_notes(notes)
+    result(output)
+
+
+def show_notes(notes: "Mapping[str, Any]") -> None:
+    """Show what is worth knowing of a preparation, on stderr."""
+    from talker_cli.data.info import note_lines
+
+    for line in note_lines(notes):
+        note(line)
+
+
+@data_app.command()
+@guarded
+def info(
+    dataset: Annotated[Path, typer.Argument(help="What talker preprocess wrote.", show_default=False)],
+    json_output: Annotated[bool, typer.Option("--json", help="Write everything as JSON.")] = False,
+    picture: Annotated[
+        Path | None, typer.Option(help="A PNG to draw: clips' mouth gap over their spectrogram, with phones.")
+    ] = None,
+    clips: Annotated[int, typer.Option(help="How many clips the picture shows, chosen at random.", min=1, max=60)] = 6,
+    seed: Annotated[int, typer.Option(help="Of the choice of clips.", min=0)] = 0,
+) -> None:
+    """Show what a prepared dataset holds: clips, hours, identities, splits, errors, licence.
+
+    Example: talker data info prepared/ --picture clips.png
+    """
+    from talker_cli.data.dataset import Dataset
+    from talker_cli.data.info import summarise
+    from talker_cli.formats.files import json_text
+
+    opened = Dataset(dataset)
+    about = summarise(opened)
+    if picture is not None:
+        from talker_cli.data.clip_chart import draw_clips
+
+        if picture.suffix.lower() != ".png":
+            raise InputError(f"found --picture {picture}; expected a name that ends in .png")
+        about["picture"] = {"path": str(picture), "clips": draw_clips(opened, picture, count=clips, seed=seed)}
+    if json_output:
+        result(json_text(about, indent=2))
+        return
+    _show(about)
+    if picture is not None:
+        result(picture)
+
+
+def _show(about: "dict[str, Any]") -> None:
+    """Print a summary: facts, then a table of splits and one of identities."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from talker_cli.data.info import error_lines, note_lines
+
+    spoken = (
+        f"{about['recorded_hours']:.2f} h of speech ({about['human_hours']:.2f} h human) in {', '.join(about['languages'])}"
+    )
+    result(f"{about['folder']}: {about['source']}")
+    result(f"licence: {about['licence']}")
+    result(f"made by: {about['command'] or 'not recorded'}")
+    result(f"{about['clips']} clips, {about['hours']:.2f} h of motion at {about['fps']:g} frames a second")
+    result(f"{about['recordings']} recordings, {spoken}; {about['with_phones']} with phones")
+    regions = ", ".join(f"{name} {count}" for name, count in about["regions"].items())
+    result(f"mesh: {about['vertices']} vertices ({regions}; {about['lip_pairs']} lip pairs), {about['faces']} triangles")
+    result(f"basis: {about['basis']}, {about['components']} components")
+    for line in (*error_lines(about["reconstruction_mm"]), *note_lines(about["notes"])):
+        result(line)
+    splits = Table("split", "clips", "hours", "identities", "voices")
+    for name, part in about["splits"].items():
+        splits.add_row(name, str(part["clips"]), f"{part['hours']:.2f}", str(len(part["identities"])), str(part["voices"]))
+    people = Table("identity", "clips", "hours", "splits")
+    for name, part in about["identities"].items():
+        people.add_row(name, str(part["clips"]), f"{part['hours']:.2f}", ", ".join(part["splits"]))
+    console = Console(width=100)
+    console.print(splits)
+    console.print(people)
+
+
+@data_app.callback()
+def _looks() -> None:
+    """Keep `info` a word of the command line while it is the only look."""

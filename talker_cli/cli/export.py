@@ -1,0 +1,60 @@
+"""The command that writes a motion in other programs' formats, and what `animate -o` shares with it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from talker_cli.cli.options import guarded, note, progress, result
+
+if TYPE_CHECKING:
+    from talker_cli.export.performance import Performance
+
+DEFAULT_OUTPUT = "out.npy"
+
+_FORMATS = "npy, npz, csv, json, glb, usda, html, mp4, webm, gif, FOLDER/%04d.obj or .ply; may be given again."
+_Outputs = Annotated[list[Path] | None, typer.Option("--output", "-o", help=_FORMATS, show_default=False)]
+OutputsOption = Annotated[list[Path] | None, typer.Option("--output", "-o", help=_FORMATS, show_default=DEFAULT_OUTPUT)]
+
+
+def write_outputs(performance: "Performance", outputs: Sequence[Path]) -> None:
+    """Write a performance to every place and say where it lies."""
+    from talker_cli.export.formats import write_performance
+
+    for output in outputs:
+        with progress(f"writing {output.name}", "frames") as advance:
+            write_performance(performance, output, advance)
+        result(output)
+
+
+@guarded
+def export(
+    motion: Annotated[Path, typer.Argument(help="A motion that talker animate wrote (.npy).", show_default=False)],
+    output: _Outputs = None,
+    audio: Annotated[Path | None, typer.Option(help="The sound, if not the recording that was animated.")] = None,
+) -> None:
+    """Write a motion in other programs' formats, without animating again.
+
+    Example: talker export out.npy -o out.glb -o out.html
+    """
+    from talker_cli.errors import OutputError
+    from talker_cli.export.formats import check_outputs, check_rig, format_of
+    from talker_cli.export.performance import read_performance
+    from talker_cli.formats.audio import load_speech
+    from talker_cli.formats.motion import coefficients_path, sidecar_path
+    from talker_cli.render.source import recording_of
+
+    if not output:
+        raise OutputError(f"found no -o; expected what to write, for example: talker export {motion} -o {motion.stem}.glb")
+    if audio is not None:
+        load_speech(audio)  # says in one line what the encoder would say in many
+    sounding = any(format_of(place).sounds for place in output)
+    performance = read_performance(motion, audio, with_sound=sounding)
+    recordings = (performance.audio, recording_of(motion))
+    sources = [motion, coefficients_path(motion), sidecar_path(motion), *(each for each in recordings if each is not None)]
+    check_outputs(output, sources)
+    check_rig(output, performance.rig)
+    if sounding and performance.audio is None:
+        note("the motion names no recording, so nothing will sound; give one with --audio FILE")
+    write_outputs(performance, output)

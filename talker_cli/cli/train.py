@@ -1,0 +1,245 @@
+"""The commands that make a model: train, distill. Imported workers stay inside the commands."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from talker_cli.cli.options import DeviceOption, SeedOption, guarded, note, result
+from talker_cli.cli.progress import training_progress
+
+if TYPE_CHECKING:
+    from talker_cli.train.dry_run import Rehearsal
+    from talker_cli.train.teacher import TrainConfig
+
+DatasetArgument = Annotated[Path, typer.Argument(help="A prepared dataset: what talker preprocess wrote.", show_default=False)]
+ModelFolderArgument = Annotated[Path, typer.Argument(help="A model's folder, such as weights/talker-base.", show_default=False)]
+BatchOption = Annotated[int, typer.Option(help="Motion frames in a batch.", min=64)]
+PrecisionOption = Annotated[bool, typer.Option("--bf16/--fp32", help="Matrix products in bfloat16, or all in float32.")]
+
+
+@guarded
+def train(
+    dataset: Annotated[
+        Path | None,
+        typer.Argument(help="A prepared dataset: what talker preprocess wrote. Or --config names it.", show_default=False),
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The folder to write.", show_default=False)] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings as TOML, such as the run.toml of another training.", show_default=False)
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any setting, as loss.velocity=0.7; may be given again.", show_default=False),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps.", min=1, show_default="8000")] = None,
+    batch_frames: Annotated[int | None, typer.Option(help="Motion frames in a batch.", min=64, show_default="4096")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak of the cosine.", show_default="0.0015")] = None,
+    audio_encoder: Annotated[
+        str | None,
+        typer.Option(
+            help="A pretrained HuBERT, wav2vec 2.0 or WavLM to hear by: its folder or hub name. Or compact.",
+            show_default="compact",
+        ),
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option(help="Go on from the teacher of this model: talker-base, or a folder.", show_default=False)
+    ] = None,
+    guidance: Annotated[
+        float | None, typer.Option(help="The teacher's default guidance at sampling; 1 is off.", show_default="1.0")
+    ] = None,
+    bf16: Annotated[
+        bool | None,
+        typer.Option("--bf16/--fp32", help="Matrix products in bfloat16, or all in float32.", show_default="fp32"),
+    ] = None,
+    save_every: Annotated[
+        int | None, typer.Option(help="Steps between the states that a stopped run resumes from.", min=1, show_default="200")
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Of weights, batches and noise: the same seed, the same weights.", min=0, show_default="0"),
+    ] = None,
+    preview_every: Annotated[
+        int, typer.Option(help="Steps between films of a validation clip beside the truth; 0 is never.", min=0)
+    ] = 0,
+    log_with: Annotated[
+        Literal["tensorboard"] | None, typer.Option(help="Write every step's losses for this too.", show_default=False)
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would take, from a few steps; write nothing.")
+    ] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="With --dry-run, write it as JSON.")] = False,
+    device: DeviceOption = "auto",
+) -> None:
+    """Train a teacher; the same command goes on where a stopped run ended. Under torchrun, on as many processes.
+
+    Example: talker train prepared/ -o models/mine
+
+    Example: talker train prepared/ --config models/mine/run-teacher/run.toml --set loss.velocity=0.7 -o models/other
+
+    Example: talker train prepared/ --audio-encoder facebook/wav2vec2-base-960h -o models/wide
+
+    Example: talker train prepared/ --dry-run
+    """
+    from talker_cli.errors import InputError
+
+    if json_output and not dry_run:
+        raise InputError("found --json without --dry-run; a training writes files; leave it out")
+    given = {
+        "train.steps": steps, "train.batch_frames": batch_frames, "train.learning_rate": learning_rate,
+        "train.guidance_scale": guidance, "train.bf16": bf16, "train.seed": seed, "train.save_every": save_every,
+        "train.start": start, "model.audio_encoder": audio_encoder,
+    }  # fmt: skip
+    folder, settings = _settings(dataset, config, {name: value for name, value in given.items() if value is not None},
+                                 assignments or [])  # fmt: skip
+    main = os.environ.get("RANK", "0") == "0"  # under torchrun one process speaks for all
+    if dry_run:
+        from talker_cli.train.dry_run import rehearse
+
+        rehearsal = rehearse(folder, settings, device=device)
+        if main:
+            _show(rehearsal, json_output)
+        return
+    if output is None:
+        raise InputError("found no folder to write; expected one, for example: talker train prepared/ -o models/mine")
+    from talker_cli.train.teacher import train as run
+
+    def preview(network: Any, step: int) -> None:
+        note(f"drew {shown.draw(network, step)}")
+
+    if preview_every and main:
+        from talker_cli.data.dataset import Dataset
+        from talker_cli.train.preview import Preview
+
+        shown = Preview(Dataset(folder), output / "run-teacher" / "previews")
+    with training_progress(f"the same command resumes the run in {output}") as report:
+        path = run(
+            folder, output, settings, device=device, log_with=log_with, preview_every=preview_every, on_preview=preview,
+            on_progress=report,
+        )  # fmt: skip
+    if main:
+        from talker_cli.identity.resolve import style_space
+
+        student = output / "student.safetensors"
+        if student.is_file() and style_space(student).key != style_space(path).key:
+            note(f"{student} was distilled from another teacher, and animates until you run talker distill {output} {folder}")
+        result(path)
+
+
+def _settings(
+    dataset: Path | None, file: Path | None, given: dict[str, Any], assignments: list[str]
+) -> tuple[Path, "TrainConfig"]:
+    """Return the dataset's folder and how to train: what the file says, but for what the command line does."""
+    from talker_cli.errors import InputError
+    from talker_cli.train.settings import changed, parse_assignments, read_settings
+    from talker_cli.train.teacher import TrainConfig
+
+    settings = TrainConfig()
+    asked = parse_assignments(assignments, settings, "train")
+    twice = [place for table, values in asked.items() for name in values if (place := f"{table}.{name}") in given]
+    if twice:
+        raise InputError(f"found --set {twice[0]} and the option for the same; leave one of them out")
+    if file is not None:
+        content = read_settings(file)
+        named = content.pop("dataset", None)
+        if named is not None and not isinstance(named, str):
+            raise InputError(f"{file}: found dataset = {named}; expected a folder in quotes")
+        dataset = Path(named) if dataset is None and named is not None else dataset
+        settings = changed(settings, "train", content, str(file))
+    if dataset is None:
+        raise InputError("found no dataset; expected what talker preprocess wrote, for example: talker train prepared/ -o mine")
+    options: dict[str, dict[str, Any]] = {}
+    for place, value in given.items():
+        table, _, name = place.partition(".")
+        options.setdefault(table, {})[name] = value
+    settings = changed(settings, "train", options, "the command line")
+    return dataset, changed(settings, "train", asked, "--set")
+
+
+def _show(rehearsal: "Rehearsal", json_output: bool) -> None:
+    if json_output:
+        import json
+
+        result(json.dumps(rehearsal.row(), indent=2))
+        return
+    for name, count in rehearsal.parameters.items():
+        result(f"{name:<14} {count / 1e6:8.3f} million parameters")
+    hours, minutes = divmod(round(rehearsal.seconds / 60), 60)
+    where = f"on {rehearsal.device}, {rehearsal.processes} process{'es' if rehearsal.processes > 1 else ''}"
+    result(f"{'memory':<14} {rehearsal.memory_bytes / 1e6:8.0f} MB, {where}")
+    result(f"{'speed':<14} {rehearsal.steps_per_second:8.2f} steps/s")
+    if rehearsal.encoding_seconds:
+        result(f"{'audio encoder':<14} {rehearsal.encoding_seconds / 60:8.1f} min, once, for the features of the recordings")
+    result(f"{'whole run':<14} {hours:5d} h {minutes:02d} min for {rehearsal.steps} steps")
+
+
+@guarded
+def distill(
+    model: ModelFolderArgument,
+    dataset: DatasetArgument,
+    steps: Annotated[int, typer.Option(help="Steps the student ends with: a power of two. From 8 on, each is kept.")] = 8,
+    stage_steps: Annotated[int, typer.Option(help="Optimiser steps of a halving whose student is not kept.", min=1)] = 500,
+    last_stage_steps: Annotated[int, typer.Option(help="Optimiser steps of a halving whose student is kept.", min=1)] = 1000,
+    guidance: Annotated[float | None, typer.Option(help="Guidance baked into the student; the teacher's default.")] = None,
+    noise_scale: Annotated[
+        float, typer.Option(help="Deviation of the noise that the student's lower face starts from.", min=0.0, max=2.0)
+    ] = 0.85,
+    upper_noise_scale: Annotated[
+        float, typer.Option(help="The same of its upper face: with more, it blinks more often.", min=0.0, max=2.0)
+    ] = 1.05,
+    batch_frames: BatchOption = 4096,
+    bf16: PrecisionOption = False,
+    encoder_width: Annotated[
+        int | None,
+        typer.Option(help="Give the student its own audio encoder of this width.", min=1, show_default="the teacher's"),
+    ] = None,
+    encoder_steps: Annotated[
+        int | None, typer.Option(help="Optimiser steps in which it learns.", min=1, show_default="3000")
+    ] = None,
+    enhancer: Annotated[
+        float, typer.Option(help="How much the identity's manner in the upper face counts; 0 is not at all.", min=0.0)
+    ] = 0.0,
+    validation_clips: Annotated[int, typer.Option(help="Clips that each stage is measured on.", min=0)] = 4,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+) -> None:
+    """Distil a model's teacher into a student of few steps, halving after halving.
+
+    Example: talker distill models/mine prepared/
+
+    Example: talker distill models/mine prepared/ --encoder-width 128 --enhancer 0.01
+    """
+    from talker_cli.errors import InputError
+    from talker_cli.model.checkpoint import hears_compact
+    from talker_cli.train.distill import DistillConfig
+    from talker_cli.train.distill import distill as run
+
+    if encoder_steps is not None and encoder_width is None and hears_compact(model):
+        raise InputError("found --encoder-steps without --encoder-width; the teacher's encoder learns no more; leave it out")
+    config = DistillConfig(
+        steps=steps, stage_steps=stage_steps, last_stage_steps=last_stage_steps, guidance_scale=guidance,
+        noise_scale=noise_scale, upper_noise_scale=upper_noise_scale, batch_frames=batch_frames, bf16=bf16, seed=seed,
+        validation_clips=validation_clips, encoder_width=encoder_width, enhancer=enhancer,
+        encoder_steps=DistillConfig.encoder_steps if encoder_steps is None else encoder_steps,
+    )  # fmt: skip
+    with training_progress(f"the same command resumes the run in {model}") as report:
+        student = run(model, dataset, config, device=device, on_progress=report)
+    _show_stages(model / "run-student" / "stages.csv")
+    result(student)
+
+
+def _show_stages(path: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from talker_cli.train.stages import HEADINGS, read_rows
+
+    table = Table(title=f"each stage on validation clips, from the same noise ({path})")
+    for heading in HEADINGS.values():
+        table.add_column(heading, justify="right")
+    rows = read_rows(path)
+    for row in rows:
+        table.add_row(*(f"{getattr(row, key):.4g}" for key in HEADINGS))
+    if rows:
+        Console(stderr=True).print(table)

@@ -1,0 +1,1 @@
+"""Phones of the corpus: where each sound of a text lies in its recording."""

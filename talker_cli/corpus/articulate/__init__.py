@@ -1,0 +1,1 @@
+"""Motion of the corpus: phones to coefficients, for one style."""

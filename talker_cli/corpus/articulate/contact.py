@@ -1,0 +1,113 @@
+"""Contact of the lips: signals from 0 to 1 that say how far they are sealed at an instant, exactly 1 while they are held."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from talker_cli.corpus.align.phonetics import BILABIALS, LABIODENTALS, OPEN_VOWELS, SILENCE
+
+Phones = Sequence[tuple[str, float, float]]
+
+PAUSE = 0.25  # seconds; a longer silence lets the lips come to rest, sealed
+PLATEAU = 0.052  # seconds; a seal lasts at least this long, so that a frame at 30 a second falls into it
+CLOSING = 0.065  # seconds, of a lip closing for p b m
+OPENING = {"P": 0.062, "B": 0.065, "M": 0.080, "F": 0.060, "V": 0.065, SILENCE: 0.10}  # seconds
+RESTING = 0.11  # seconds, of lips coming to rest in a pause
+SHORTEST_RAMP = 0.034
+HISS = 0.045  # seconds of a p in which its breath already flows out of open lips
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Lips held from `start` to `end`, closing over `closing` seconds before and opening over `opening` after."""
+
+    start: float
+    end: float
+    closing: float
+    opening: float
+
+
+def seal_holds(phones: Phones, width: float = 1.0) -> list[Hold]:
+    """Return the holds of p b m and of the pauses; neighbours that no sound parts are one hold.
+
+    Args:
+        width: of coarticulation; scales the ramps' duration.
+    """
+    holds: list[Hold] = []
+    last = len(phones) - 1
+
+    def ramp(neighbour: int, usual: float) -> float:
+        """Return a ramp's duration: shorter beside a short open vowel, which has to open all the same."""
+        phone, start, end = phones[min(max(neighbour, 0), last)]
+        return min(usual, max(SHORTEST_RAMP, 0.4 * (end - start))) if phone in OPEN_VOWELS else usual
+
+    for index, (phone, start, end) in enumerate(phones):
+        if phone in BILABIALS:
+            released = end - {"P": min(HISS, 0.4 * (end - start)), "B": 0.012, "M": 0.0}[phone]
+            middle = (start + released) / 2
+            half = max((released - start) / 2, PLATEAU / 2)
+            closing, opening = ramp(index - 1, CLOSING * width), ramp(index + 1, OPENING[phone] * width)
+            holds.append(Hold(middle - half, middle + half, closing, opening))
+        elif phone == SILENCE and (end - start > PAUSE or index in (0, last)):
+            before = phones[index - 1][0] if index else SILENCE
+            after = phones[index + 1][0] if index < last else SILENCE
+            settle = 0.0 if before in BILABIALS else min(0.09, 0.35 * (end - start))
+            part = 0.0 if after in BILABIALS else min(0.09, 0.35 * (end - start))
+            holds.append(
+                Hold(
+                    start + settle if index else start - 1.0,
+                    end - part if index < last else end + 1.0,
+                    RESTING,
+                    OPENING[SILENCE],
+                )
+            )
+    return _fit(holds)
+
+
+def lip_teeth_holds(phones: Phones, width: float = 1.0) -> list[Hold]:
+    """Return the holds of f v, where the lower lip meets the upper teeth."""
+    holds = []
+    for phone, start, end in phones:
+        if phone in LABIODENTALS:
+            middle, half = (start + end) / 2, max(0.4 * (end - start), 0.02)
+            holds.append(Hold(middle - half, middle + half, CLOSING * width, OPENING[phone] * width))
+    return _fit(holds)
+
+
+def signal(holds: Sequence[Hold], times: np.ndarray) -> np.ndarray:
+    """Return (N,) how sealed the lips are at each instant: 1 in a hold, smooth to the second derivative everywhere."""
+    open_share = np.ones_like(times)
+    for hold in holds:
+        first, last = np.searchsorted(times, (hold.start - hold.closing, hold.end + hold.opening))
+        window = times[first:last]
+        rising = _ease((window - (hold.start - hold.closing)) / hold.closing)
+        falling = _ease((hold.end + hold.opening - window) / hold.opening)
+        open_share[first:last] *= 1.0 - np.minimum(rising, falling)
+    return 1.0 - open_share
+
+
+def _fit(holds: Sequence[Hold]) -> list[Hold]:
+    """Join holds that touch; where the time between two is short, let both ramps share it so that the lips still part."""
+    joined: list[Hold] = []
+    for hold in holds:
+        if joined and hold.start - joined[-1].end < 0.03:
+            before = joined.pop()
+            joined.append(Hold(before.start, max(before.end, hold.end), before.closing, hold.opening))
+        else:
+            joined.append(hold)
+    fitted = []
+    for index, hold in enumerate(joined):
+        closing, opening = hold.closing, hold.opening
+        if index:
+            closing = min(closing, max(SHORTEST_RAMP, 0.5 * (hold.start - joined[index - 1].end)))
+        if index < len(joined) - 1:
+            opening = min(opening, max(SHORTEST_RAMP, 0.5 * (joined[index + 1].start - hold.end)))
+        fitted.append(Hold(hold.start, hold.end, closing, opening))
+    return fitted
+
+
+def _ease(share: np.ndarray) -> np.ndarray:
+    """Return 6x^5 - 15x^4 + 10x^3 within 0…1: no jerk at either end (minimum jerk, Flash & Hogan 1985)."""
+    x = np.clip(share, 0.0, 1.0)
+    return np.asarray(x * x * x * (x * (6.0 * x - 15.0) + 10.0))

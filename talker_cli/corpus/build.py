@@ -1,0 +1,295 @@
+"""From shares of recordings to a prepared dataset, in three rounds: phones are found, placed again voice by voice, and moved.
+
+Several processes work at once; each finished part is kept, and a killed run goes on.
+"""
+
+import ctypes
+import hashlib
+import json
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from talker_cli.corpus.align.adaptation import place_again
+from talker_cli.corpus.align.alignment import Aligner, Alignment, Phones
+from talker_cli.corpus.align.closure import closed_stops, misplaced
+from talker_cli.corpus.align.phonetics import SILENCE
+from talker_cli.corpus.align.refine import odd_silence, refine
+from talker_cli.corpus.articulate.articulation import articulate
+from talker_cli.corpus.articulate.prosody import measure_prosody
+from talker_cli.corpus.articulate.styles import SPEAKERS
+from talker_cli.corpus.manifest import Entry, describe, write_manifest
+from talker_cli.corpus.speech.recordings import Share, Spoken, find_phones
+from talker_cli.corpus.speech.selection import split_of
+from talker_cli.data.dataset import Clip, DatasetInfo, Recording, write_dataset
+from talker_cli.data.resume import Work
+from talker_cli.errors import InputError
+from talker_cli.formats.rig import RigFile
+
+HEARD, PLACED, MOVED = "heard", "placed", "moved"  # the rounds' parts
+
+# What a caller is told: the stage, how many of how many are done.
+Progress = Callable[[str, int, int], None]
+
+# Below these log likelihoods a frame (pocketsphinx's integer log scale) text and sound do not fit each other.
+WORST_SCORE = {"en": -45.0}
+UNLIKELY = -40.0  # in every other language
+MOST_ODD = 0.10  # share of phones with an implausible duration, in recordings of more than five phones
+RULES = 2  # counts the changes of what makes parts: what a version before began is begun anew
+LEAST_SPEECH = 120.0  # seconds of a voice's recordings: from under a minute, models of its sounds place some voices worse
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every share is prepared with.
+
+    Args:
+        fps: of the motion.
+        seed: of all randomness.
+        held_out: voices that are kept for the split test_voice.
+    """
+
+    fps: float
+    seed: int
+    held_out: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What a corpus is made of.
+
+    Args:
+        shares: its recordings, in order.
+        source: what they are, in words.
+        licence: theirs and the motion's, in words.
+        identities: voice -> the identity whose voice it is; of all others, the one nearest in pitch.
+        empty: what to say if no recording can be used.
+        command: that asked for it.
+    """
+
+    shares: Sequence[Share]
+    source: str
+    licence: str
+    identities: Mapping[str, str]
+    empty: str
+    command: str = ""
+
+
+def build(
+    output: Path, corpus: Corpus, settings: Settings, rig: RigFile, processes: int, on_progress: Progress
+) -> dict[str, Any]:
+    """Prepare all shares, write the dataset and its manifest.csv, and return the notes (minutes, voices, dropped).
+
+    Raises:
+        InputError: no recording can be used.
+        MachineError: a package, a program or pocketsphinx is missing.
+        OutputError: the folder cannot be written.
+    """
+    plan = json.dumps(
+        [RULES, settings.fps, settings.seed, sorted(settings.held_out), [share.plan() for share in corpus.shares]]
+    )
+    work = Work(output, {"kind": "articulated", "digest": hashlib.sha256(plan.encode()).hexdigest()})
+    entries = _prepare_shares(corpus.shares, settings, work, processes, on_progress)
+    everything = [entry for part in entries for entry in part]
+    used = [entry for entry in everything if not entry.reason]
+    if not any(entry.text for entry in used):
+        reasons = sorted({entry.reason for entry in everything if entry.reason})
+        work.close(failed=True)
+        raise InputError(f"found no usable recording among {len(everything)} ({', '.join(reasons)}); {corpus.empty}")
+    identities = _nearest_identities(used) | dict(corpus.identities)
+    recordings = tuple(
+        Recording(each.name, each.voice, each.language, each.human, each.split, each.text, each.phones, each.source)
+        for each in used
+    )
+    clips = tuple(
+        Clip(clip_name(recording.name, speaker.name), recording.name, speaker.name, identities[recording.voice] == speaker.name)
+        for recording in recordings
+        for speaker in SPEAKERS
+    )
+    notes = describe(everything, identities)
+    info = DatasetInfo(
+        corpus.source, corpus.licence, settings.fps, tuple(speaker.name for speaker in SPEAKERS), recordings, clips,
+        corpus.command, settings.seed, notes,
+    )  # fmt: skip
+
+    def arrays(kind: str, names: Callable[[Entry], Sequence[str]]) -> Iterator[tuple[str, np.ndarray]]:
+        for number, part in enumerate(entries):
+            stored = work.load(f"{kind}-{number}")
+            for entry in part:
+                for name in [] if entry.reason else names(entry):
+                    yield name, stored.array(name)
+
+    on_progress("writing", 0, 0)
+    write_manifest(output / "manifest.csv", everything)
+    speech = arrays(HEARD, lambda entry: [entry.name])
+    motion = arrays(MOVED, lambda entry: [clip_name(entry.name, speaker.name) for speaker in SPEAKERS])
+    write_dataset(output, info, rig, speech, motion)
+    work.close()
+    return notes
+
+
+def clip_name(recording: str, identity: str) -> str:
+    """Return the name of an identity's clip of a recording."""
+    return f"{recording}@{identity}"
+
+
+def refusal(item: Spoken, found: Alignment | None) -> str:
+    """Say why a recording cannot be used, or return nothing."""
+    if found is None:
+        return "words do not fit"
+    sounds = sum(phone != SILENCE for phone, _, _ in found.phones)
+    if item.text and not sounds:
+        return "no sound found"
+    if item.text and found.score < WORST_SCORE.get(item.language, UNLIKELY):
+        return "unlikely"
+    if sounds > 5 and found.odd_share > MOST_ODD:
+        return "odd durations"
+    return ""
+
+
+def _prepare_shares(
+    shares: Sequence[Share], settings: Settings, work: Work, processes: int, on_progress: Progress
+) -> list[list[Entry]]:
+    """Make what parts are missing; return each share's entries."""
+    # "fork" needs no import of numpy in each process; no thread that runs now holds a lock that a share's work takes.
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("fork"), initializer=_die_with_parent)
+
+    def finish(stage: str, jobs: Mapping[str, Callable[[Work, str], None]]) -> None:
+        """Run the jobs of the parts that are missing."""
+        running = [pool.submit(job, work, key) for key, job in jobs.items() if key not in work]
+        on_progress(stage, len(jobs) - len(running), len(jobs))
+        for done, future in enumerate(as_completed(running), len(jobs) - len(running) + 1):
+            future.result()
+            on_progress(stage, done, len(jobs))
+
+    numbers = range(len(shares))
+    try:
+        finish("finding phones", {f"{HEARD}-{number}": partial(_hear, shares[number], settings) for number in numbers})
+        voices = _aligned_voices(work, len(shares))
+        finish("placing phones", {f"{PLACED}-{key}": partial(_place, parts) for key, parts in enumerate(voices.values())})
+        voice_keys = {voice: f"{PLACED}-{key}" for key, voice in enumerate(voices)}
+        finish("moving", {f"{MOVED}-{number}": partial(_move, f"{HEARD}-{number}", voice_keys, settings) for number in numbers})
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return [[Entry(**entry) for entry in work.load(f"{MOVED}-{number}").metadata] for number in numbers]
+
+
+def _die_with_parent() -> None:
+    """Let a killed run leave no process behind: they would wait for work for ever."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+@cache
+def _aligner() -> Aligner:
+    return Aligner()
+
+
+def _hear(share: Share, settings: Settings, work: Work, key: str) -> None:
+    """Find the phones of a share's recordings; keep speech (S,) and entries, with whether an aligner found the phones."""
+    arrays: dict[str, np.ndarray] = {}
+    entries: list[dict[str, Any]] = []
+    for item in share.read():
+        found = None if item.problem else find_phones(item, _aligner)
+        reason = item.problem or refusal(item, found)
+        aligned = bool(item.text) and not item.phones
+        phones = found.phones if found is not None and not reason else ()
+        if phones:
+            arrays[item.name] = item.speech
+        score = round(found.score, 2) if found is not None and aligned else 0.0
+        entry = Entry(
+            item.name, item.voice, item.language, item.human, item.text, item.source, item.licence,
+            split_of(item, settings.held_out), round(item.seconds, 4), reason, score, 0.0, phones,
+        )  # fmt: skip
+        entries.append({"entry": asdict(entry), "aligned": aligned})
+    work.save(key, arrays, entries)
+
+
+def _aligned_voices(work: Work, shares: int) -> dict[str, dict[str, list[str]]]:
+    """Return, of each voice with recordings whose phones an aligner found, the parts that hold them, and their names there."""
+    places: dict[str, dict[str, list[str]]] = {}
+    for part in (f"{HEARD}-{number}" for number in range(shares)):
+        for stored in work.load(part).metadata:
+            entry = Entry(**stored["entry"])
+            if stored["aligned"] and not entry.reason:
+                places.setdefault(entry.voice, {}).setdefault(part, []).append(entry.name)
+    return dict(sorted(places.items()))
+
+
+def _place(parts: Mapping[str, Sequence[str]], work: Work, key: str) -> None:
+    """Place the phones of a voice's recordings; keep by recording [phones, why it cannot be used]."""
+    entries: list[Entry] = []
+    speech: list[np.ndarray] = []
+    for part, names in parts.items():
+        stored = work.load(part)
+        found = {each["entry"]["name"]: Entry(**each["entry"]) for each in stored.metadata}
+        entries += [found[name] for name in names]
+        speech += [stored.array(name) for name in names]
+    placed = [_phones(entry.phones) for entry in entries]
+    if sum(entry.seconds for entry in entries) >= LEAST_SPEECH:
+        placed = place_again(list(zip(speech, placed, strict=True)))
+    phones = [refine(each, sound, entry.language) for each, sound, entry in zip(placed, speech, entries, strict=True)]
+    reasons = _reasons(entries, phones, speech)
+    work.save(key, {}, {entry.name: kept for entry, *kept in zip(entries, phones, reasons, strict=True)})
+
+
+def _reasons(entries: Sequence[Entry], phones: Sequence[Phones], speech: Sequence[np.ndarray]) -> list[str]:
+    """Say why each of a voice's recordings cannot be used, or nothing: people do not always say what is written."""
+    reasons = [""] * len(entries)
+    stops: dict[int, list[bool]] = {}
+    for index, (entry, found, sound) in enumerate(zip(entries, phones, speech, strict=True)):
+        if entry.human and odd_silence(found, sound):
+            reasons[index] = "odd silence"
+        elif entry.human:
+            stops[index] = closed_stops(found, sound)
+    for index, wrong in zip(stops, misplaced(list(stops.values())), strict=True):
+        if wrong:
+            reasons[index] = "stops not closed"
+    return reasons
+
+
+def _move(heard: str, voices: Mapping[str, str], settings: Settings, work: Work, key: str) -> None:
+    """Move all identities by the phones of a share's recordings; keep motion (T, K) and finished entries."""
+    arrays: dict[str, np.ndarray] = {}
+    entries: list[dict[str, Any]] = []
+    placed: dict[str, dict[str, Any]] = {}  # by voice
+    stored = work.load(heard)
+    for each in stored.metadata:
+        entry = Entry(**each["entry"])
+        if not entry.reason and each["aligned"]:
+            if entry.voice not in placed:
+                placed[entry.voice] = work.load(voices[entry.voice]).metadata
+            phones, reason = placed[entry.voice][entry.name]
+            entry = replace(entry, phones=() if reason else _phones(phones), reason=reason)
+        if not entry.reason:
+            speech, phones = stored.array(entry.name), _phones(entry.phones)
+            prosody = measure_prosody(speech)
+            entry = replace(entry, hertz=round(prosody.hertz, 1))
+            for speaker in SPEAKERS:
+                key_of_motion = f"{settings.seed}|{entry.name}|{speaker.name}"
+                motion = articulate(phones, len(speech), speaker.style, prosody, key_of_motion, settings.fps)
+                arrays[clip_name(entry.name, speaker.name)] = motion.astype(np.float16)
+        entries.append(asdict(entry))
+    work.save(key, arrays, entries)
+
+
+def _phones(stored: Sequence[Sequence[Any]]) -> Phones:
+    return tuple((str(phone), float(start), float(end)) for phone, start, end in stored)
+
+
+def _nearest_identities(entries: Sequence[Entry]) -> dict[str, str]:
+    """Return each voice's identity: the one whose voice is nearest in pitch."""
+    pitches: dict[str, list[float]] = {}
+    for entry in entries:
+        pitches.setdefault(entry.voice, []).extend([entry.hertz] if entry.hertz else [])
+    nearest = {}
+    for voice, hertz in pitches.items():
+        pitch = float(np.median(hertz)) if hertz else 150.0
+        nearest[voice] = min(SPEAKERS, key=lambda speaker: abs(np.log2(speaker.voice.pitch / pitch))).name
+    return nearest

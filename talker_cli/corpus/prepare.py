@@ -1,0 +1,119 @@
+"""The articulated corpus: speech of this machine's packages, or any folder of transcribed speech, moved by eight identities."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from talker_cli.corpus.align.phonetics import check_voice
+from talker_cli.corpus.articulate.styles import SPEAKERS
+from talker_cli.corpus.build import Corpus, Progress, Settings, build
+from talker_cli.corpus.speech.dialogues import DIALOGUE_LANGUAGES, DIALOGUE_LICENCE
+from talker_cli.corpus.speech.kokoro import kokoro_shares
+from talker_cli.corpus.speech.recordings import Share, prompt_shares
+from talker_cli.corpus.speech.selection import prompt_texts, voice_shares
+from talker_cli.corpus.speech.sources import PROMPT_VOICES
+from talker_cli.corpus.speech.transcribed import file_shares
+from talker_cli.corpus.speech.voices import HELD_OUT_VOICES, SYNTHETIC_VOICES
+from talker_cli.errors import InputError
+from talker_cli.formats.rig import RigFile
+
+FPS = 30.0
+UNSTATED = "not stated"
+LANGUAGES = ("en", "es", "fr", "it", "ru", *DIALOGUE_LANGUAGES)
+SYNTHETIC_MINUTES = 112.0
+KOKORO_MINUTES = 60.0
+
+SOURCE = (
+    "Motion modelled from phones (not captured) over recordings of Debian's asterisk-core-sounds, asterisk-prompt and "
+    "fillets-ng-data packages and synthetic voices of flite, festival, espeak-ng and, if asked for, Kokoro-82M"
+)
+LICENCE = (
+    "Recordings: "
+    + "; ".join(f"{source.voice} {source.licence}" for source in PROMPT_VOICES)
+    + f"; fillets_cs_* and fillets_nl_* {DIALOGUE_LICENCE}"
+    + ". Synthetic voices: flite (BSD-like), festival (see manifest.csv), espeak-ng (GPL-3.0 program, its "
+    "output is free), kokoro_* (Apache-2.0). Motion: Apache-2.0"
+)
+
+HUMAN_IDENTITY = {"allison_en": 2, "allison_es": 2, "june_fr": 0, "carlo_it": 1, "ivrvoice_ru": 6, "paola_it": 2}
+IDENTITY_OF_VOICE: dict[str, str] = {voice: SPEAKERS[number].name for voice, number in HUMAN_IDENTITY.items()} | {
+    voice.name: SPEAKERS[voice.identity].name for voice in SYNTHETIC_VOICES if voice.identity is not None
+}
+"""Of the voices whose identity was chosen; all others get the one nearest in pitch."""
+
+
+def prepare(
+    output: Path,
+    *,
+    rig: RigFile,
+    on_progress: Progress = lambda stage, done, total: None,
+    languages: Sequence[str] = LANGUAGES,
+    synthetic_minutes: float = SYNTHETIC_MINUTES,
+    kokoro: Path | None = None,
+    seed: int = 0,
+    fps: float = FPS,
+    processes: int = 2,
+    command: str = "",
+) -> dict[str, Any]:
+    """Make the corpus of this machine's packages in the folder `output`; return its notes (minutes, voices, dropped).
+
+    A run that was killed goes on where it was, and ends with the same bytes.
+
+    Args:
+        rig: the head that the motion is for.
+        on_progress: told the round ("finding phones", "placing phones", "moving", "writing"), the parts that are done, and all.
+        languages: of the human recordings.
+        synthetic_minutes: of the speech of flite, festival and espeak-ng, in all.
+        kokoro: a folder with Kokoro-82M, whose voices speak another KOKORO_MINUTES.
+        seed: of all randomness.
+
+    Raises:
+        InputError: the folder `kokoro` lacks a file.
+        MachineError: a package, a program or pocketsphinx is missing.
+        OutputError: the folder cannot be written.
+    """
+    shares: list[Share] = [*prompt_shares(languages), *(voice_shares(synthetic_minutes, seed) if synthetic_minutes > 0 else ())]
+    if kokoro is not None:
+        shares += kokoro_shares(kokoro, KOKORO_MINUTES, prompt_texts("en", "es", "fr"), seed)
+    corpus = Corpus(shares, SOURCE, LICENCE, IDENTITY_OF_VOICE, "reinstall the packages", command)
+    return build(output, corpus, Settings(fps, seed, HELD_OUT_VOICES), rig, processes, on_progress)
+
+
+def prepare_folder(
+    folder: Path,
+    output: Path,
+    *,
+    rig: RigFile,
+    language: str = "en",
+    voice: str | None = None,
+    held_out: Sequence[str] = (),
+    licence: str = UNSTATED,
+    on_progress: Progress = lambda stage, done, total: None,
+    seed: int = 0,
+    fps: float = FPS,
+    processes: int = 2,
+    command: str = "",
+) -> dict[str, Any]:
+    """Make a corpus of a folder of transcribed speech (see `transcribed`); return its notes.
+
+    Args:
+        language: a voice of espeak-ng, such as "en", "de" or "pt-br".
+        voice: who speaks all of it; None: the names of the folders say it.
+        held_out: voices that are kept for the split test_voice.
+        licence: of the recordings.
+
+    Raises:
+        InputError: nothing usable in the folder, no such language, or no such voice to hold out.
+        MachineError: a package, a program or pocketsphinx is missing.
+        OutputError: the folder cannot be written.
+    """
+    check_voice(language)
+    shares = file_shares(folder, language, voice, licence)
+    voices = sorted({file.voice for share in shares for file in share.files})
+    for name in held_out:
+        if name not in voices:
+            raise InputError(f"found no voice {name} to hold out; expected one of {', '.join(voices[:10])}; check its name")
+    source = f"Motion modelled from phones (not captured) over the recordings of {folder.resolve().name}"
+    about = f"Recordings: {licence}. Motion: Apache-2.0"
+    corpus = Corpus(shares, source, about, {}, "check the language and the texts", command)
+    return build(output, corpus, Settings(fps, seed, frozenset(held_out)), rig, processes, on_progress)

@@ -1,0 +1,1 @@
+"""Speech of the corpus: human recordings and synthetic voices, with their texts."""

@@ -1,0 +1,150 @@
+"""Any folder of transcribed speech: `NAME.wav` (or another format) beside `NAME.txt`, or LibriSpeech's `*.trans.txt`."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from talker_cli.corpus.speech.recordings import Spoken
+from talker_cli.errors import InputError
+from talker_cli.formats.audio import SAMPLE_RATE, load_intact_speech
+from talker_cli.formats.files import files_below
+
+AUDIO = frozenset(
+    ".aac .aif .aiff .au .flac .m4a .m4b .mka .mkv .mov .mp3 .mp4 .oga .ogg .opus .wav .weba .webm .wma".split()
+)  # suffixes
+LISTING = ".trans.txt"
+AT_ONCE = 8  # recordings that one process prepares in one go
+LONGEST = 120.0  # seconds; what is longer aligns badly
+SHORTEST = 0.3
+
+NO_TEXT = "no text"
+
+
+@dataclass(frozen=True)
+class Transcribed:
+    """A file of speech and its text.
+
+    Args:
+        name: path below the folder, without suffix.
+        voice: who speaks.
+        text: what is said; empty if there is none.
+        problem: why it cannot be used.
+    """
+
+    name: str
+    voice: str
+    path: Path
+    text: str
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class FileShare:
+    """Some files of a folder.
+
+    Args:
+        language: ISO 639-1 code.
+        espeak_voice: whose phones fit the speakers' accent.
+        licence: of the recordings.
+    """
+
+    files: tuple[Transcribed, ...]
+    language: str
+    espeak_voice: str
+    licence: str
+
+    def plan(self) -> Any:
+        """Return names, texts, sizes and times of change."""
+        files = []
+        for file in self.files:
+            about = file.path.stat()
+            files.append([file.name, file.voice, file.text, file.problem, str(file.path), about.st_size, about.st_mtime_ns])
+        return [self.language, self.espeak_voice, self.licence, files]
+
+    def read(self) -> Iterator[Spoken]:
+        """Decode the files; one that cannot be decoded is a recording with a problem."""
+        for file in self.files:
+            problem = file.problem
+            speech = np.zeros(0, np.int16)
+            if not problem:
+                try:
+                    speech = np.round(load_intact_speech(file.path) * 32767.0).astype(np.int16)
+                except InputError as error:
+                    problem = f"unreadable: {error}"
+            if not problem and not SHORTEST <= len(speech) / SAMPLE_RATE <= LONGEST:
+                problem = "too short" if len(speech) / SAMPLE_RATE < SHORTEST else "longer than two minutes"
+            yield Spoken(
+                file.name, file.voice, self.language, True, file.text, speech, self.espeak_voice, file.path.name, self.licence,
+                (), problem,
+            )  # fmt: skip
+
+
+def file_shares(folder: Path, language: str, voice: str | None, licence: str) -> list[FileShare]:
+    """Return a folder's recordings.
+
+    Args:
+        language: a voice of espeak-ng, such as "de" or "pt-br"; its first part is the language's code.
+        voice: who speaks all of it; None: the name of the first folder below `folder` that a recording lies in.
+
+    Raises:
+        InputError: no such folder, no recordings with a text in it, or two recordings of one name.
+    """
+    files = find_transcribed(folder, voice)
+    code = language.split("-")[0]
+    espeak_voice = "en-us" if language == "en" else language
+    return [
+        FileShare(tuple(files[first : first + AT_ONCE]), code, espeak_voice, licence) for first in range(0, len(files), AT_ONCE)
+    ]
+
+
+def find_transcribed(folder: Path, voice: str | None = None) -> list[Transcribed]:
+    """Return every recording in a folder with its text, sorted by name; see `file_shares`."""
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder; expected recordings with their texts; check the path")
+    sounds: dict[str, Path] = {}
+    texts: dict[str, str] = {}
+    problems: dict[str, str] = {}
+    for path in files_below(folder):
+        stem = path.relative_to(folder).with_suffix("").as_posix()
+        if path.name.endswith(LISTING):
+            texts.update(_read_listing(folder, path))
+        elif path.suffix.lower() == ".txt":
+            try:
+                texts[stem] = " ".join(path.read_text(encoding="utf-8-sig").split())
+            except UnicodeDecodeError:
+                problems[stem] = "its text is not UTF-8"
+        elif path.suffix.lower() in AUDIO:
+            if stem in sounds:
+                raise InputError(f"found {sounds[stem]} and {path}; expected one recording of a name; rename or remove one")
+            sounds[stem] = path
+    if not sounds.keys() & texts.keys():
+        raise InputError(
+            f"{folder} holds {len(sounds)} recordings and none with a text; expected NAME.wav beside NAME.txt, or a "
+            f"*{LISTING}; write the texts"
+        )
+    return [
+        Transcribed(
+            stem, voice or _speaker(folder, stem), path, texts.get(stem, ""),
+            problems.get(stem, "") or ("" if texts.get(stem) else NO_TEXT),
+        )
+        for stem, path in sorted(sounds.items())
+    ]  # fmt: skip
+
+
+def _read_listing(folder: Path, path: Path) -> dict[str, str]:
+    """Read LibriSpeech's lines of `NAME TEXT` about the recordings beside it."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8; expected lines of NAME TEXT; save it as UTF-8") from error
+    here = path.parent.relative_to(folder)
+    pairs: Sequence[tuple[str, str, str]] = [line.strip().partition(" ") for line in lines if line.strip()]
+    # LibriSpeech writes in capitals, which would be spelled where they look like an abbreviation.
+    return {(here / name).as_posix(): text.strip().lower() for name, _, text in pairs}
+
+
+def _speaker(folder: Path, stem: str) -> str:
+    return stem.split("/", 1)[0] if "/" in stem else folder.resolve().name

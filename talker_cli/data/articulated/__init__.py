@@ -1,5 +1,0 @@
-"""The articulated corpus: motion for transcribed speech without capture, from phones by a coarticulation model."""
-
-from talker_cli.data.articulated.corpus import LANGUAGES, SYNTHETIC_MINUTES, UNSTATED, prepare, prepare_folder
-
-__all__ = ["LANGUAGES", "SYNTHETIC_MINUTES", "UNSTATED", "prepare", "prepare_folder"]

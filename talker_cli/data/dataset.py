@@ -1,0 +1,203 @@
+"""A prepared dataset: a folder with `dataset.json`, `rig.safetensors`, `speech.safetensors` and `clips.safetensors`.
+
+A recording is speech, 16 kHz mono int16; a clip is one identity's motion for one recording, (T, K) coefficients.
+Frame i of a clip is the instant i / fps of its recording.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from talker_cli.errors import InputError, OutputError
+from talker_cli.formats.files import ArrayFile, atomic_path, file_hash, output_problem, read_json, stream_arrays, write_json
+from talker_cli.formats.rig import ARKIT_NAMES, RigFile, load_rig, pack_rig
+
+SAMPLE_RATE = 16_000  # hertz, of all speech inside talker
+SPLITS = ("train", "validation", "test", "test_voice")
+VERSION = 1
+RIG, SPEECH, CLIPS = "rig.safetensors", "speech.safetensors", "clips.safetensors"
+LIKE_IT = "choose the dataset that the model was trained on, or one prepared like it"
+FILES = ("dataset.json", RIG, SPEECH, CLIPS)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One piece of speech.
+
+    Args:
+        name: unique; the array's name in `speech.safetensors`.
+        voice: who speaks.
+        language: ISO 639-1 code.
+        human: a person's voice, not a synthesiser's.
+        split: one of SPLITS; `test` is held out by recording, `test_voice` by voice.
+        text: what is said.
+        phones: (ARPAbet symbol without stress or "SIL", start, end), seconds; empty if unknown.
+        source: where it comes from.
+    """
+
+    name: str
+    voice: str
+    language: str
+    human: bool
+    split: str
+    text: str = ""
+    phones: tuple[tuple[str, float, float], ...] = ()
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One identity's motion for one recording.
+
+    Args:
+        name: unique; the array's name in `clips.safetensors`.
+        recording: the recording's name.
+        identity: the identity's name.
+        voice_matched: the recording's voice is this identity's own, so that the audio tells of the style.
+    """
+
+    name: str
+    recording: str
+    identity: str
+    voice_matched: bool
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What `dataset.json` holds."""
+
+    source: str
+    licence: str
+    fps: float
+    identities: tuple[str, ...]
+    recordings: tuple[Recording, ...]
+    clips: tuple[Clip, ...]
+    command: str = ""
+    seed: int = 0
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+def write_dataset(
+    folder: Path,
+    info: DatasetInfo,
+    rig: RigFile,
+    speech: Iterable[tuple[str, np.ndarray]],
+    motion: Iterable[tuple[str, np.ndarray]],
+) -> None:
+    """Write a prepared dataset, all of its files or none, with one array of speech or motion in memory at a time.
+
+    `dataset.json` comes last, so that a folder without it is an unfinished one.
+
+    Args:
+        speech: (recording name, (S,) int16 at 16 kHz).
+        motion: (clip name, (T, K) float32 coefficients).
+
+    Raises:
+        OutputError: the folder cannot be written, or the disk is full.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(output_problem(folder, error)) from error
+    for name in FILES:  # what a killed run had begun to write
+        for litter in folder.glob(f".{Path(name).stem}-*{Path(name).suffix}"):
+            litter.unlink()
+    half = ((name, coefficients.astype(np.float16)) for name, coefficients in motion)
+    about = {"format": "talker-dataset", "version": VERSION, **asdict(info)}
+    with ExitStack() as stack:
+        # The last to be entered is the first to appear.
+        paths = [stack.enter_context(atomic_path(folder / name)) for name in FILES]
+        stream_arrays(paths[1], pack_rig(rig)[0].items(), pack_rig(rig)[1])
+        stream_arrays(paths[2], speech, {"kind": "speech", "sample_rate": SAMPLE_RATE})
+        stream_arrays(paths[3], half, {"kind": "clips", "fps": info.fps})
+        write_json(paths[0], about)
+        (folder / "dataset.json").unlink(missing_ok=True)  # killed from here on, the folder holds no mixture that is read
+
+
+class Dataset:
+    """A prepared dataset, arrays read lazily.
+
+    Raises:
+        InputError: the folder is not a finished prepared dataset.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        path = self.folder / "dataset.json"
+        if not path.is_file():
+            raise InputError(f"{folder} holds no dataset.json; expected a prepared dataset; make one with talker preprocess")
+        raw = read_json(path)
+        if raw.get("format") != "talker-dataset" or raw.get("version") != VERSION:
+            raise InputError(f"{path} is not a talker dataset of version {VERSION}; prepare it again with talker preprocess")
+        recordings = tuple(
+            Recording(**{**entry, "phones": tuple((p, float(a), float(b)) for p, a, b in entry["phones"])})
+            for entry in raw["recordings"]
+        )
+        clips = tuple(Clip(**entry) for entry in raw["clips"])
+        self.info = DatasetInfo(
+            raw["source"], raw["licence"], raw["fps"], tuple(raw["identities"]), recordings, clips,
+            raw["command"], raw["seed"], raw["notes"],
+        )  # fmt: skip
+        self.rig = load_rig(self.folder / RIG)
+        self.recordings = {recording.name: recording for recording in recordings}
+        self._speech = ArrayFile(self.folder / SPEECH, "speech file")
+        self._clips = ArrayFile(self.folder / CLIPS, "clips file")
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """The identities that the training split has clips of: a model learns no others."""
+        seen = {clip.identity for clip in self.clips("train")}
+        return tuple(name for name in self.info.identities if name in seen)
+
+    def content(self) -> str:
+        """Return a hash of all that the dataset holds; it reads all of it."""
+        return hashlib.sha256("".join(file_hash(self.folder / name) for name in FILES).encode()).hexdigest()
+
+    def check_model(self, names: Sequence[str], fps: float, basis: np.ndarray) -> None:
+        """Refuse a model whose coefficients mean something else than the dataset's.
+
+        Args:
+            names: of the model's coefficients.
+            fps: its frame rate.
+            basis: (K, V, 3) of its rig.
+
+        Raises:
+            InputError: it has other coefficients, another frame rate or another basis.
+        """
+        own = self.rig.rig
+        if tuple(names) != own.names or fps != self.info.fps:
+            raise InputError(
+                f"found a model of {len(names)} coefficients at {fps:g} fps and a dataset of {len(own.names)} at "
+                f"{self.info.fps:g}; expected the same coefficients and rate; {LIKE_IT}"
+            )
+        # ARKit's names say what a shape is, whatever the head; `pca_…` is another one in every dataset.
+        if own.names != ARKIT_NAMES and not (basis.shape == own.basis.shape and np.allclose(basis, own.basis, atol=1e-5)):
+            raise InputError(
+                f"found a model whose shapes are not those of {self.folder}, though they have the same names; expected the "
+                f"same basis; {LIKE_IT}"
+            )
+
+    def speech(self, recording: str) -> np.ndarray:
+        """Return (S,) float32 speech in -1…1 at 16 kHz."""
+        return self._speech.array(recording).astype(np.float32) / 32768.0
+
+    def coefficients(self, clip: str) -> np.ndarray:
+        """Return (T, K) float32 coefficients."""
+        return self._clips.array(clip).astype(np.float32)
+
+    def frames(self, clip: str) -> int:
+        """Return a clip's length T, without reading it."""
+        return self._clips.shape(clip)[0]
+
+    def seconds(self, recording: str) -> float:
+        """Return a recording's length, without reading it."""
+        return self._speech.shape(recording)[0] / SAMPLE_RATE
+
+    def clips(self, split: str) -> list[Clip]:
+        """Return the clips whose recording belongs to `split`."""
+        return [clip for clip in self.info.clips if self.recordings[clip.recording].split == split]

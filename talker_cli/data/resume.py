@@ -1,0 +1,74 @@
+"""What a killed preparation has finished: a folder `unfinished` in the output, one safetensors file for each finished part.
+
+A part is a function of the inputs and the settings alone, so a run that takes up another's parts ends with the same bytes.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from talker_cli.errors import OutputError
+from talker_cli.formats.files import ArrayFile, output_problem, read_json, write_arrays, write_json
+
+FOLDER = "unfinished"
+SUFFIX = ".part"
+
+
+class Work:
+    """The finished parts of a preparation; those of other inputs or settings are thrown away.
+
+    Args:
+        output: the folder that the dataset will be written to; made if it is not there.
+        plan: everything that decides what the parts hold, JSON-able.
+
+    Raises:
+        OutputError: the folder cannot be written, or `unfinished` in it is somebody else's.
+    """
+
+    def __init__(self, output: Path, plan: dict[str, Any]) -> None:
+        self.folder = output / FOLDER
+        self._plan = self.folder / "plan.json"
+        self._made = not output.exists()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(output_problem(output, error)) from error
+        if any(path.suffix != SUFFIX and path != self._plan for path in self.folder.iterdir() if path.name[0] != "."):
+            raise OutputError(f"cannot write {self.folder}: it holds other files; move them away or choose another -o")
+        if not self._plan.is_file() or read_json(self._plan) != plan:
+            self._empty()
+            try:
+                write_json(self._plan, plan)
+            except OutputError:
+                self.close(failed=True)
+                raise
+
+    def __contains__(self, key: str) -> bool:
+        return self._path(key).is_file()
+
+    def save(self, key: str, arrays: dict[str, np.ndarray], metadata: Any) -> None:
+        """Keep a finished part."""
+        write_arrays(self._path(key), arrays, metadata)
+
+    def load(self, key: str) -> ArrayFile:
+        """Return a finished part."""
+        return ArrayFile(self._path(key), "unfinished part")
+
+    def drop(self, key: str) -> None:
+        """Throw a part away that is needed no more."""
+        self._path(key).unlink(missing_ok=True)
+
+    def close(self, failed: bool = False) -> None:
+        """Remove the folder; after a failure also the output, if it was made for this and is empty."""
+        self._empty()
+        self.folder.rmdir()
+        if failed and self._made and not any(self.folder.parent.iterdir()):
+            self.folder.parent.rmdir()
+
+    def _empty(self) -> None:
+        for path in self.folder.iterdir():
+            path.unlink()
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}{SUFFIX}"

@@ -1,0 +1,431 @@
+"""Measurements of outputs, one row each, and what is said of many: means, confidence intervals, tables.
+
+An output is one motion made for one sequence, under one condition (the identity it was asked for), in one take.
+Every number over many outputs is a ratio of two sums over them, so that one bootstrap serves all of them.
+"""
+
+import csv
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from talker_cli.formats.files import atomic_path
+from talker_cli.metrics import Articulation, blendshape_error, blendshape_fdd, fdd, lip_gap, lip_gap_error, lve_per_frame
+
+RESAMPLES = 2000
+LEVEL = 0.95
+BOOTSTRAP_SEED = 0
+LVE_VARIANTS = ("codetalker", "diffspeaker", "imitator")
+Terms = tuple[float, float]  # numerator, denominator
+
+
+@dataclass(frozen=True)
+class Surface:
+    """What a face is measured on.
+
+    Args:
+        template: (V, 3), neutral face.
+        lips, upper_face: (V,) bool.
+        lip_pairs: (P, 2) inner-lip vertices that meet, or None if unknown.
+    """
+
+    template: np.ndarray
+    lips: np.ndarray
+    upper_face: np.ndarray
+    lip_pairs: np.ndarray | None = None
+
+
+@dataclass
+class Output:
+    """One motion that was measured.
+
+    Args:
+        system: what made it.
+        sequence: which speech, by the truth's name.
+        identity: whose truth.
+        condition: the identity that the system was asked for; empty if it knows none.
+        take: which of several samples.
+        frames: how many were compared.
+        values: what was measured: see SURFACE_METRICS and BLENDSHAPE_METRICS.
+        articulation: what the lips did at the sounds that show, where the sounds are known.
+    """
+
+    system: str
+    sequence: str
+    identity: str
+    condition: str
+    take: int
+    frames: int
+    values: dict[str, float]
+    articulation: Articulation = field(default_factory=Articulation.empty)
+
+
+def measure_surface(truth: np.ndarray, prediction: np.ndarray, surface: Surface) -> dict[str, float]:
+    """Return the values of one output against its truth, (T, V, 3) each; `mve` is not among them."""
+    errors = lve_per_frame(truth, prediction, surface.lips)
+    values = {
+        "lve_squared": float(errors.mean()),
+        "lve_distance": float(np.sqrt(errors).mean()),
+        "fdd": fdd(truth, prediction, surface.template, surface.upper_face),
+    }
+    if surface.lip_pairs is not None:
+        gaps = (lip_gap(vertices, surface.lip_pairs) for vertices in (truth, prediction))
+        values["gap_error"] = lip_gap_error(*gaps)
+    return values
+
+
+def measure_blendshapes(truth: np.ndarray, prediction: np.ndarray, names: Sequence[str]) -> dict[str, float]:
+    """Return the values of one output's coefficients (T, K) against the truth's; `names` are ARKit's."""
+    mouth = np.array([name.startswith(("jaw", "mouth", "tongue")) for name in names])
+    upper = np.array([name.startswith(("brow", "eye")) for name in names])
+    return {
+        "lve": blendshape_error(truth[:, mouth], prediction[:, mouth]),
+        "mve": blendshape_error(truth, prediction),
+        "fdd": blendshape_fdd(truth[:, upper], prediction[:, upper]),
+    }
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number over many outputs.
+
+    Args:
+        key: its name in JSON.
+        title: its name for people.
+        unit: "length", "length^2", "mm" or "" for a plain number.
+        formula: in words.
+        terms: an output's share in numerator and denominator; (0, 0) if it says nothing.
+    """
+
+    key: str
+    title: str
+    unit: str
+    formula: str
+    terms: Callable[[Output], Terms]
+
+
+def _of(value: str, *, by_frames: bool = False, change: Callable[[float], float] = float) -> Callable[[Output], Terms]:
+    def terms(output: Output) -> Terms:
+        if value not in output.values:
+            return 0.0, 0.0
+        weight = output.frames if by_frames else 1
+        return weight * change(output.values[value]), weight
+
+    return terms
+
+
+def _share(name: str) -> Callable[[Output], Terms]:
+    def terms(output: Output) -> Terms:
+        counted = getattr(output.articulation, name)
+        return sum(counted), len(counted)
+
+    return terms
+
+
+DIVERSITY = Metric(
+    "diversity", "diversity", "length",
+    "FaceDiffuser: mean |p_i - p_j| over vertices, frames and pairs of a sequence's outputs, then mean over sequences",
+    _of("diversity"),
+)  # fmt: skip
+
+BLINKS = Metric(
+    "blinks", "blinks/min", "", "times a minute that eyeBlinkLeft rises over 0.5, over all frames together",
+    _of("blinks_a_minute", by_frames=True),
+)  # fmt: skip
+
+SURFACE_METRICS = (
+    Metric(
+        "lve_codetalker", "LVE", "length^2", "CodeTalker: max over the lips of |p - g|^2, mean over all frames together",
+        _of("lve_squared", by_frames=True),
+    ),
+    Metric(
+        "lve_diffspeaker", "LVE", "length^2",
+        "DiffSpeaker: max over the lips of |p - g|^2, mean over a sequence's frames, then over sequences", _of("lve_squared"),
+    ),
+    Metric(
+        "lve_imitator", "LVE", "mm",
+        "Imitator: 1000 max over the lips of |p - g|, mean over a sequence's frames, then over sequences",
+        _of("lve_distance", change=lambda value: 1000 * value),
+    ),
+    Metric("mve", "MVE", "length", "FaceDiffuser: |p - g|, mean over all vertices and frames", _of("mve", by_frames=True)),
+    Metric(
+        "fdd", "FDD", "length^2",
+        "CodeTalker: std over time of |offset|^2, mean over the upper face, truth minus prediction; mean over sequences",
+        _of("fdd"),
+    ),
+    Metric("abs_fdd", "|FDD|", "length^2", "the same, mean of absolute values over sequences", _of("fdd", change=abs)),
+    Metric("gap_error", "mouth gap error", "length", "|gap - true gap|, mean over frames", _of("gap_error", by_frames=True)),
+    DIVERSITY,
+    BLINKS,
+)  # fmt: skip
+
+BLENDSHAPE_METRICS = (
+    Metric(
+        "lve", "LVE", "", "FaceDiffuser: |p - g| over jaw, mouth and tongue coefficients, mean over frames, then sequences",
+        _of("lve"),
+    ),
+    Metric("mve", "MVE", "", "FaceDiffuser: |p - g| over all coefficients, mean over frames, then sequences", _of("mve")),
+    Metric(
+        "fdd", "FDD", "",
+        "FaceDiffuser: std over time of the sum of squares of brow and eye coefficients, truth minus prediction; mean over "
+        "sequences",
+        _of("fdd"),
+    ),
+    Metric("abs_fdd", "|FDD|", "", "the same, mean of absolute values over sequences", _of("fdd", change=abs)),
+    Metric(
+        "diversity", "diversity", "", "|p_i - p_j|, mean over frames and pairs of a sequence's outputs, then over sequences",
+        _of("diversity"),
+    ),
+    BLINKS,
+)  # fmt: skip
+
+ARTICULATION_METRICS = (
+    Metric("bilabials_closed", "/p b m/ closed", "", "", _share("closed")),
+    Metric("vowels_open", "vowels open", "", "", _share("opened")),
+    Metric("silences_closed", "silences closed", "", "", _share("silent")),
+    Metric("others_closed", "others closed", "", "", _share("shut")),
+)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its confidence interval; the bounds are None where there is one sequence."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+def estimates(outputs: Sequence[Output], metrics: Iterable[Metric]) -> dict[str, Estimate]:
+    """Return each metric that the outputs say something of, with a 95 % interval by bootstrap over sequences.
+
+    A resample draws as many sequences as there are, with replacement, each with all its outputs; the interval is the
+    middle 95 % of 2,000 resamples (Efron & Tibshirani 1993, chapter 13). The draws are the same for every metric and system.
+    """
+    names = _sequences(outputs)
+    found = {}
+    for metric in metrics:
+        numerator, denominator = _sums(outputs, metric, names)
+        if denominator.sum() == 0:
+            continue
+        value = float(numerator.sum() / denominator.sum())
+        spoken = np.count_nonzero(denominator) > 1
+        found[metric.key] = _estimate(value, _resampled(numerator, denominator) if spoken else None)
+    return found
+
+
+def ratios(outputs: Sequence[Output], others: Sequence[Output], metrics: Iterable[Metric]) -> dict[str, Estimate]:
+    """Return each metric of the outputs as a multiple of the others', with a 95 % interval by bootstrap over sequences.
+
+    Each resample draws the same sequences of both, so that what makes a sequence hard for both cancels. A metric that is 0
+    for the others, or that is nothing to be a multiple of (FDD with its sign), is left out.
+
+    Args:
+        outputs, others: of the same sequences.
+        metrics: of the outputs.
+    """
+    names = _sequences(others)
+    found = {}
+    for metric in metrics:
+        (numerator, denominator), (other, other_denominator) = (_sums(each, metric, names) for each in (outputs, others))
+        if metric.key == "fdd" or not denominator.sum() or not other.sum():
+            continue
+        value = float(numerator.sum() / denominator.sum() / (other.sum() / other_denominator.sum()))
+        spoken = np.count_nonzero(other) > 1
+        with np.errstate(invalid="ignore", divide="ignore"):
+            resampled = _resampled(numerator, denominator) / _resampled(other, other_denominator)
+        found[metric.key] = _estimate(value, resampled if spoken else None)
+    return found
+
+
+def _sequences(outputs: Sequence[Output]) -> list[str]:
+    return list(dict.fromkeys(output.sequence for output in outputs))
+
+
+def _sums(outputs: Sequence[Output], metric: Metric, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return a metric's numerator and denominator, summed over the outputs of each sequence: (sequences,) each."""
+    index = np.array([names.index(output.sequence) for output in outputs])
+    terms = np.array([metric.terms(output) for output in outputs], dtype=np.float64)  # (outputs, 2)
+    numerator, denominator = (np.bincount(index, column, len(names)) for column in terms.T)
+    return numerator, denominator
+
+
+def _resampled(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """Return the ratio in each resample, NaN where none of the sequences that say something was drawn."""
+    count = len(numerator)
+    draws = np.random.default_rng(BOOTSTRAP_SEED).multinomial(count, np.full(count, 1 / count), RESAMPLES)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray((draws @ numerator) / (draws @ denominator))
+
+
+def _estimate(value: float, resampled: np.ndarray | None) -> Estimate:
+    if resampled is None:
+        return Estimate(value, None, None)
+    low, high = np.quantile(resampled[np.isfinite(resampled)], ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    return Estimate(value, float(low), float(high))
+
+
+@dataclass
+class Report:
+    """The outputs of all systems, what they were measured by, and what else is to be said.
+
+    Args:
+        metrics: those of the space that was measured in.
+        lve: the variant that counts as LVE, of LVE_VARIANTS.
+        unit: of the vertices: "m", or "unit" where the mesh is normalised.
+        outputs: every motion that was measured.
+        about: what was measured: the files, the split, the seed, …
+        findings: what is no mean over outputs.
+        remarks: what the user should know of the numbers.
+        relative_to: the system that the others are also told as multiples of.
+    """
+
+    metrics: tuple[Metric, ...]
+    lve: str = LVE_VARIANTS[0]
+    unit: str = "m"
+    outputs: list[Output] = field(default_factory=list)
+    about: dict[str, Any] = field(default_factory=dict)
+    findings: dict[str, Any] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+    relative_to: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything but the single outputs, ready for JSON."""
+        rows = self.rows()
+        keys = [key for key in ("lve", *(metric.key for metric in self.metrics)) if any(key in row for row in rows)]
+        return {
+            **self.about,
+            "unit": self.unit,
+            "metrics": {
+                key: {"unit": self.metric_unit(key), "formula": self.metric(key).formula} for key in dict.fromkeys(keys)
+            },
+            "lve_variant": self.lve if self.metrics is SURFACE_METRICS else None,
+            "interval": {"level": LEVEL, "resamples": RESAMPLES, "of": "sequences", "seed": BOOTSTRAP_SEED},
+            "scores": rows,
+            **self.findings,
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a row a system: each metric's value, `intervals`, the articulation's shares, `identities`, and `relative`."""
+        systems: dict[str, list[Output]] = {}
+        for output in self.outputs:
+            systems.setdefault(output.system, []).append(output)
+        rows = [self._row(system, outputs) for system, outputs in systems.items()]
+        for row in rows if self.relative_to else []:
+            if row["system"] != self.relative_to:
+                found = self._chosen(ratios(systems[row["system"]], systems[str(self.relative_to)], self.metrics))
+                row["relative"] = {key: [each.value, each.low, each.high] for key, each in found.items()}
+        return rows
+
+    def _chosen(self, found: dict[str, Estimate]) -> dict[str, Estimate]:
+        """Return what was found with the variant that counts as LVE under that name."""
+        chosen = f"lve_{self.lve}"
+        return {"lve": found[chosen], **found} if chosen in found else found
+
+    def _row(self, system: str, outputs: list[Output]) -> dict[str, Any]:
+        found = self._chosen(estimates(outputs, (*self.metrics, *ARTICULATION_METRICS)))
+        row: dict[str, Any] = {"system": system, **{key: estimate.value for key, estimate in found.items()}}
+        summary = Articulation.joined(output.articulation for output in outputs).summary()
+        if summary["bilabials"] + summary["vowels"] + summary["silences"]:
+            row |= {key: None if np.isnan(value) else value for key, value in summary.items()}
+        row["intervals"] = {key: [estimate.low, estimate.high] for key, estimate in found.items()}
+        people = list(dict.fromkeys(output.identity for output in outputs))
+        if len(people) > 1:
+            row["identities"] = {
+                name: self._row(system, [output for output in outputs if output.identity == name]) for name in people
+            }
+        return row
+
+    def columns(self) -> tuple[str, ...]:
+        """Return the keys of a row that a table shows: one LVE, and the rest."""
+        plain = [metric.key for metric in self.metrics if not metric.key.startswith("lve")]
+        return ("lve", *plain, *(metric.key for metric in ARTICULATION_METRICS))
+
+    def summary(self) -> list[str]:
+        """Return the lines under a table: what the intervals are, what identities did, what was measured."""
+        count = len({output.sequence for output in self.outputs})
+        lines = []
+        if count > 1:
+            lines.append(
+                f"intervals: {LEVEL:.0%}, bootstrap over {count} sequences, {RESAMPLES:,} resamples, seed {BOOTSTRAP_SEED}"
+            )
+        if "retrieval" in self.findings:
+            retrieval, wrong = self.findings["retrieval"], self.findings["wrong_identity"]
+            made_by, diversity = self.findings["identities_by"], self.findings["identity_diversity"]
+            lines += [
+                f"identity read off the speech: top-1 {retrieval['top1']:.3f}, chance {retrieval['chance']:.3f}",
+                f"LVE with the wrong identity ({made_by}): {wrong['lve_mean']:.3e} {self.unit}^2, mean of the others; "
+                f"diversity over identities: {diversity:.3e} {self.unit}",
+            ]
+        for row in self.rows() if self.relative_to else []:
+            told = [
+                f"{self.metric(key).title} {value:.3f}" + ("" if low is None else f" ({low:.3f}…{high:.3f})")
+                for key, (value, low, high) in row.get("relative", {}).items()
+                if key in ("lve", "mve", "abs_fdd", "diversity")
+            ]
+            if told:
+                lines.append(f"{row['system']}, as multiples of {self.relative_to}: {', '.join(told)}")
+        shown = {
+            key: value for key, value in self.about.items() if value not in (None, False, []) and not isinstance(value, list)
+        }
+        shown |= {key: round(value, 3) for key, value in shown.items() if isinstance(value, float)}
+        return [*lines, ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in shown.items())]
+
+    def metric(self, key: str) -> Metric:
+        """Return the metric of a key of a row."""
+        wanted = f"lve_{self.lve}" if key == "lve" and self.metrics is SURFACE_METRICS else key
+        return next(metric for metric in (*self.metrics, *ARTICULATION_METRICS) if metric.key == wanted)
+
+    def metric_unit(self, key: str) -> str:
+        """Return the unit of a row's value."""
+        unit = self.metric(key).unit
+        if unit == "mm":
+            return "mm" if self.unit == "m" else f"{self.unit}/1000"
+        return unit.replace("length", self.unit)
+
+    def shown(self, key: str, values: Iterable[float | None]) -> "Shown":
+        """Say how a row's values are shown: metres as millimetres, areas with their power of ten in the heading."""
+        metric, unit = self.metric(key), self.metric_unit(key)
+        if unit == "m":
+            return Shown(metric.title, "mm", 1000.0, 3)
+        if unit in ("", "mm", "unit/1000"):
+            return Shown(metric.title, unit, 1.0, 3)
+        sizes = [abs(value) for value in values if value]
+        power = int(np.floor(np.log10(np.median(sizes)))) if sizes else 0
+        return Shown(metric.title, f"1e{power} {unit}", 10.0**-power, 2)
+
+    def write_csv(self, path: Path) -> None:
+        """Write a line an output: what it is, and its values in metres (or the mesh's unit).
+
+        Raises:
+            OutputError: the place cannot be written.
+        """
+        names = list(dict.fromkeys(name for output in self.outputs for name in output.values))
+        with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(stream, lineterminator="\n")
+            writer.writerow(["system", "sequence", "identity", "condition", "take", "frames", *names])
+            for output in self.outputs:
+                about = (output.system, output.sequence, output.identity, output.condition, output.take, output.frames)
+                writer.writerow([*about, *(repr(output.values[name]) if name in output.values else "" for name in names)])
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How a number appears: title, unit, the factor from the value to it, and its decimals."""
+
+    title: str
+    unit: str
+    factor: float
+    decimals: int
+
+    @property
+    def heading(self) -> str:
+        """Title and unit."""
+        return f"{self.title} {self.unit}".strip()
+
+    def text(self, value: float | None) -> str:
+        """Return the number as text."""
+        return "–" if value is None else f"{value * self.factor:.{self.decimals}f}"

@@ -1,0 +1,90 @@
+"""What predictions are measured on: a template for each subject (V, 3), and the lips and the upper face (V,) bool."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from talker_cli.data.regions import parse_region_option, read_lip_pairs, read_regions
+from talker_cli.data.unpickle import load_pickle
+from talker_cli.errors import InputError
+from talker_cli.evaluate.protocols import subject_of
+from talker_cli.evaluate.report import Surface
+from talker_cli.formats.mesh import read_mesh
+from talker_cli.formats.rig import load_rig
+
+
+@dataclass(frozen=True)
+class Faces:
+    """The faces that sequences are measured on.
+
+    Args:
+        templates: subject -> (V, 3); under the empty name, the one that stands for everybody else.
+        lips, upper_face: (V,) bool.
+        lip_pairs: (P, 2), or None if unknown.
+    """
+
+    templates: dict[str, np.ndarray]
+    lips: np.ndarray
+    upper_face: np.ndarray
+    lip_pairs: np.ndarray | None
+
+    def subject(self, sequence: str) -> str:
+        """Return whose sequence it is."""
+        return subject_of(sequence, [name for name in self.templates if name])
+
+    def surface(self, sequence: str) -> Surface:
+        """Return what a sequence is measured on.
+
+        Raises:
+            InputError: there is no template for it.
+        """
+        template = self.templates.get(self.subject(sequence), self.templates.get(""))
+        if template is None:
+            known = ", ".join(sorted(self.templates))
+            raise InputError(f"found the sequence {sequence} and templates of {known[:120]}; expected its subject's among them")
+        return Surface(template, self.lips, self.upper_face, self.lip_pairs)
+
+
+def read_faces(template: Path, regions: str | None, lip_pairs: Path | None) -> Faces:
+    """Read `--template` (a mesh, a templates.pkl of subject -> (V, 3), or a rig), `--regions` and `--lip-pairs`.
+
+    A rig brings regions and lip pairs along; without pairs there is no mouth gap.
+
+    Raises:
+        InputError: a file is missing or damaged, the regions are not given, or do not fit the template.
+    """
+    pairs = None
+    masks: dict[str, np.ndarray] = {}
+    if template.suffix == ".safetensors":
+        content = load_rig(template)
+        templates = {"": content.rig.template, **{name: person.template for name, person in content.identities.items()}}
+        masks, pairs = content.rig.regions, content.rig.lip_pairs
+    elif template.suffix == ".pkl":
+        templates = _templates(template)
+    else:
+        templates = {"": read_mesh(template).vertices}
+    count = len(next(iter(templates.values())))
+    if regions is not None:
+        masks = read_regions(parse_region_option(regions), count)
+    if lip_pairs is not None:
+        pairs = read_lip_pairs(lip_pairs, count)
+    if not masks:
+        raise InputError(f"found no regions with {template}; expected --regions FLAME_masks.pkl, or lve.txt,fdd.txt")
+    return Faces(templates, masks["lips"], masks["upper_face"], pairs if pairs is not None and len(pairs) else None)
+
+
+def _templates(path: Path) -> dict[str, np.ndarray]:
+    content = load_pickle(path)
+    if not isinstance(content, dict) or not content:
+        raise InputError(f"{path} holds {type(content).__name__}; expected a dictionary of subject -> (V, 3) vertices")
+    templates = {}
+    for name, value in content.items():
+        array = np.asarray(value)
+        if array.dtype.kind != "f" or array.size == 0 or array.size % 3 or not np.isfinite(array).all():
+            raise InputError(f"{path} holds {array.dtype} {array.shape} for {name}; expected finite vertices (V, 3)")
+        templates[str(name)] = array.reshape(-1, 3)
+    sizes = sorted({len(array) for array in templates.values()})
+    if len(sizes) > 1:
+        raise InputError(f"{path} holds templates of {sizes[0]} and of {sizes[-1]} vertices; expected one topology")
+    return templates

@@ -1,0 +1,1 @@
+"""Identities: names, files and mixes of them, and styles encoded from speech."""

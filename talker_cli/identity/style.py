@@ -1,0 +1,42 @@
+"""The style of a voice: speech -> windows as long as training's crops -> one style (S,) for all of them."""
+
+import numpy as np
+import torch
+
+from talker_cli.errors import InputError
+from talker_cli.identity.resolve import on_sphere
+from talker_cli.identity.vad import hear
+from talker_cli.model.audio_encoder import log_mel
+from talker_cli.model.config import SAMPLE_RATE
+from talker_cli.model.network import FaceDiffusion
+
+WINDOW_FRAMES = 128  # the longest crop of training
+AT_ONCE = 32  # windows
+
+
+def read_style(network: FaceDiffusion, sound: np.ndarray, device: torch.device) -> np.ndarray:
+    """Return the style (S,) of whoever speaks in a recording (S,), whatever else is in it.
+
+    Raises:
+        InputError: nobody speaks.
+    """
+    speech = hear(sound).cut(sound)
+    if len(speech) < SAMPLE_RATE / 2:
+        raise InputError("found no speech in the recording; expected a voice to read a style off; give --identity a name")
+    return on_sphere(window_styles(network, speech, device).mean(0))
+
+
+@torch.inference_mode()
+def window_styles(network: FaceDiffusion, speech: np.ndarray, device: torch.device) -> np.ndarray:
+    """Return the styles (N, S) of N equal windows of speech (S,), each about as long as a crop of training."""
+    config = network.config
+    frames = max(1, int(len(speech) * config.fps / SAMPLE_RATE))
+    count = max(1, round(frames / WINDOW_FRAMES))
+    length = frames // count  # frames of each window
+    samples = max(1, int(length * SAMPLE_RATE / config.fps))
+    windows = torch.from_numpy(speech[: count * samples].reshape(count, -1) if count > 1 else speech[None])
+    styles = [
+        network.personalizer.read(log_mel(windows[start : start + AT_ONCE].to(device), length, config)).cpu()
+        for start in range(0, count, AT_ONCE)
+    ]
+    return torch.cat(styles).numpy()

@@ -1,0 +1,158 @@
+"""Where somebody speaks in a recording, and where there is silence, noise or music: rules over a second of sound at a time.
+
+Speech, unlike a chord or a fan, falls silent between syllables, is voiced for a part of the time, and changes its spectrum
+and its pitch without rest. Only 100 to 3800 Hz count, so that a telephone is judged as a studio is.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from talker_cli.formats.audio import SAMPLE_RATE
+
+HOP = 160  # samples, 10 ms: one column
+WINDOW = 640  # samples, 40 ms: three periods of the lowest voice
+FFT = 2048  # samples: room for an autocorrelation without wrapping
+BAND = (100.0, 3800.0)  # hertz
+PITCH_LAGS = (40, 229)  # samples, 400 to 70 Hz
+PERIODIC = 0.6  # of the autocorrelation at the pitch: what exceeds it is voiced
+BANDS = 18
+BLOCK = 1024  # columns analysed at once: memory hardly grows with the recording
+SECOND = 100  # columns that a judgement is made over
+STRIDE = 25  # columns from one judgement to the next
+CONTEXT = 7  # judgements that are averaged: music has moments that resemble speech
+CERTAIN = 6.0  # a judgement beyond this counts as this
+QUIETEST = -60.0  # dB of full scale: a second that stays under is silent
+DYNAMICS = 35.0  # dB under a second's loudest that still belong to speech
+LONGEST_PAUSE = 0.4  # seconds: a longer one is left out
+SHORTEST = 0.5  # seconds of sound that can be judged
+
+# Logistic regression on 4,975 seconds of eleven human and eleven synthetic voices against 4,973 of music, tones and noise.
+WEIGHTS = np.array([0.258, 15.505, 0.593, -16.461, -12.053, 0.2])
+BIAS = -8.1
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a recording holds.
+
+    Args:
+        segments: (start, end) in samples, where somebody speaks, long pauses left out.
+        speech, silence, other: seconds of each; `other` is sound that is not speech: music, noise.
+    """
+
+    segments: tuple[tuple[int, int], ...]
+    speech: float
+    silence: float
+    other: float
+
+    def cut(self, sound: np.ndarray) -> np.ndarray:
+        """Return the speech alone, (S,), of the sound that was judged."""
+        pieces = [sound[start:end] for start, end in self.segments]
+        return np.concatenate(pieces) if pieces else sound[:0]
+
+
+def hear(sound: np.ndarray) -> Heard:
+    """Judge a recording.
+
+    Args:
+        sound: (S,) float32 in -1…1, 16 kHz.
+    """
+    seconds = len(sound) / SAMPLE_RATE
+    if seconds < SHORTEST:
+        return Heard((), 0.0, seconds, 0.0)
+    columns = _Columns.of(sound)
+    count = len(columns.level)
+    starts = range(0, max(count - SECOND, 0) + 1, STRIDE)
+    judged = [_judge(columns, start, min(start + SECOND, count)) for start in starts]
+    silent = np.array([score is None for score in judged])
+    scores = np.array([0.0 if score is None else np.clip(score, -CERTAIN, CERTAIN) for score in judged])
+    kernel = np.ones(min(CONTEXT, len(scores)))
+    smooth = np.convolve(scores, kernel, "same")
+    # A column is judged by the second that it is in the middle of.
+    owner = np.clip((np.arange(count) - SECOND // 2 + STRIDE // 2) // STRIDE, 0, len(starts) - 1)
+    sounding = ~silent[owner] & (columns.level > columns.reach(DYNAMICS))
+    spoken = sounding & (smooth[owner] > 0)
+    kept = _close(spoken, round(LONGEST_PAUSE * SAMPLE_RATE / HOP))
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], kept, [False]]).astype(np.int8)))
+    margin = WINDOW - HOP  # a column reaches beyond its hop
+    segments = tuple((int(start) * HOP, min(int(end) * HOP + margin, len(sound))) for start, end in edges.reshape(-1, 2))
+    speech = float(kept.mean()) * seconds
+    other = float((sounding & ~kept).mean()) * seconds
+    return Heard(segments, speech, max(0.0, seconds - speech - other), other)
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """A recording in steps of 10 ms: level in dB, periodicity 0…1, pitch in hertz, and (N, BANDS) levels in dB."""
+
+    level: np.ndarray
+    periodicity: np.ndarray
+    pitch: np.ndarray
+    bands: np.ndarray
+
+    @classmethod
+    def of(cls, sound: np.ndarray) -> "_Columns":
+        count = max(1, (len(sound) - WINDOW) // HOP + 1)
+        window = np.hanning(WINDOW).astype(np.float32)
+        frequency = np.fft.rfftfreq(FFT, 1 / SAMPLE_RATE)
+        inside = ((frequency > BAND[0]) & (frequency < BAND[1])).astype(np.float32)
+        edges = np.geomspace(120.0, 3700.0, BANDS + 1)
+        bank = ((frequency[:, None] >= edges[:-1]) & (frequency[:, None] < edges[1:])).astype(np.float32)
+        bank /= bank.sum(0)
+        first, last = PITCH_LAGS
+        taper = np.fft.irfft(np.abs(np.fft.rfft(window, FFT)) ** 2)[:last]
+        parts = []
+        for start in range(0, count, BLOCK):
+            at = (np.arange(start, min(start + BLOCK, count)) * HOP)[:, None] + np.arange(WINDOW)
+            power = np.abs(np.fft.rfft(sound[at] * window, FFT)).astype(np.float32) ** 2 * inside
+            level = 10 * np.log10(power.sum(1) * (2 / FFT / np.square(window).sum()) + 1e-12)
+            correlation = np.fft.irfft(power)[:, :last]
+            correlation = correlation / (correlation[:, :1] + 1e-9) * (taper[0] / taper)
+            lag = correlation[:, first:].argmax(1) + first
+            periodicity = correlation[np.arange(len(lag)), lag]
+            parts.append((level, periodicity, SAMPLE_RATE / lag, 10 * np.log10(power @ bank + 1e-9)))
+        return cls(*(np.concatenate(part).astype(np.float32) for part in zip(*parts, strict=True)))
+
+    def reach(self, dynamics: float) -> np.ndarray:
+        """Return (N,) the level `dynamics` dB under the loudest (95th percentile) of the second round each column."""
+        half = SECOND // 2
+        rows = [np.percentile(self.level[max(0, at - half) : at + half], 95) for at in range(0, len(self.level), 10)]
+        return np.maximum(np.repeat(rows, 10)[: len(self.level)] - dynamics, QUIETEST)
+
+
+def _judge(columns: _Columns, start: int, end: int) -> float | None:
+    """Return how much a second sounds like speech, over 0 if it does; None if it is silent."""
+    level, pitch = columns.level[start:end], columns.pitch[start:end]
+    top = float(np.percentile(level, 95))
+    if top < QUIETEST:
+        return None
+    loud = level > top - 30.0
+    voiced = (columns.periodicity[start:end] > PERIODIC) & loud
+    spectrum = columns.bands[start:end] - columns.bands[start:end].mean(1, keepdims=True)
+    total = np.cumsum(np.pad(np.maximum(spectrum, -15.0), ((1, 0), (0, 0))), axis=0)
+    smooth = (total[5:] - total[:-5]) / 5  # over 50 ms
+    moving = loud[4:][10:]
+    change = np.sqrt(np.square(smooth[10:] - smooth[:-10]).mean(1))[moving] if moving.any() else np.zeros(1)
+    both = voiced[4:] & voiced[:-4]
+    semitones = 12 * np.abs(np.log2(pitch[4:] / pitch[:-4]))
+    measures = np.array([
+        min(top - float(np.percentile(level, 10)), 40.0),  # dB that the sound falls within the second
+        voiced.mean(),
+        change.mean(),  # dB that a band's share changes by within 100 ms
+        (semitones[both] < 0.25).mean() if both.sum() > 5 else 0.0,  # share of the voiced time with a steady pitch
+        columns.periodicity[start:end][loud].mean() if loud.any() else 0.0,
+        np.abs(level[5:] - level[:-5]).clip(max=20.0).mean(),  # dB within 50 ms
+    ])  # fmt: skip
+    return float(measures @ WEIGHTS + BIAS)
+
+
+def _close(mask: np.ndarray, gap: int) -> np.ndarray:
+    """Return `mask` with the holes of at most `gap` between two of its parts filled."""
+    inside = np.flatnonzero(mask)
+    closed = mask.copy()
+    for before, after in pairwise(inside):
+        if 1 < after - before <= gap + 1:
+            closed[before:after] = True
+    return closed

@@ -1,0 +1,113 @@
+"""Whether this machine can do what talker does: each part that it needs, what was found, and the line that mends it."""
+
+import os
+import platform
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from talker_cli import __version__, ffmpeg
+from talker_cli.errors import TalkerError
+from talker_cli.formats.files import ArrayFile, file_hash
+from talker_cli.formats.rig import load_rig
+from talker_cli.model.folder import model_folder
+
+LIBRARIES = ("torch", "numpy", "safetensors", "typer", "imageio-ffmpeg", "pyrender", "PyOpenGL", "trimesh", "soundfile")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One part.
+
+    Args:
+        part: what it is.
+        ok: it works.
+        found: version, device, hash, or what is wrong.
+        mend: the line that mends it, empty if nothing is wrong.
+    """
+
+    part: str
+    ok: bool
+    found: str
+    mend: str = ""
+
+    def row(self) -> dict[str, Any]:
+        """Return it as JSON-able values."""
+        return asdict(self)
+
+
+def examine(model: str) -> Iterator[Finding]:
+    """Yield a finding for each part that talker needs, the quick ones first.
+
+    Args:
+        model: built-in name or folder.
+    """
+    yield Finding("talker", True, f"{__version__}, Python {platform.python_version()}, {platform.platform()}")
+    for library in LIBRARIES:
+        yield _examined(library, partial(metadata.version, library), "pip install -c constraints.txt .")
+    yield _examined("ffmpeg", _ffmpeg, "pip install --force-reinstall imageio-ffmpeg")
+    yield _examined("write access", _writable, "cd to a folder of your own, or free some space")
+    for file in ("rig", "student", "teacher"):
+        yield _examined(f"{model}: {file}", partial(_weights, model, file), "pip install --force-reinstall . in a clone")
+    yield _examined("OpenGL", _opengl, "apt-get install libegl1 libgl1 libgl1-mesa-dri")
+    yield _examined("devices", _devices, "pip install --force-reinstall torch")
+
+
+def _examined(part: str, look: Callable[[], str], mend: str) -> Finding:
+    """Return what `look` finds; whatever goes wrong in it is the finding."""
+    try:
+        return Finding(part, True, look())
+    except metadata.PackageNotFoundError:
+        return Finding(part, False, "not installed", mend)
+    except TalkerError as error:
+        return Finding(part, False, " ".join(str(error).split()), mend)
+    except Exception as error:  # a broken installation breaks in any way, and this is where it is told
+        return Finding(part, False, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}", mend)
+
+
+def _ffmpeg() -> str:
+    done = subprocess.run([ffmpeg.executable(), "-version"], capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()[0].removeprefix("ffmpeg version ").split(" Copyright")[0]
+
+
+def _writable() -> str:
+    with tempfile.TemporaryFile(dir=".") as stream:
+        stream.write(b"talker")
+    free = os.statvfs(".")
+    return f"{Path.cwd()}, {free.f_bavail * free.f_frsize / 1e9:.0f} GB free (an hour of vertices is 11 GB, of curves 22 MB)"
+
+
+def _weights(model: str, name: str) -> str:
+    path = model_folder(model) / f"{name}.safetensors"
+    digest = file_hash(path)
+    if name == "rig":
+        return f"{len(load_rig(path).identities)} identities, {path.stat().st_size / 1e6:.1f} MB, SHA-256 {digest[:16]}…"
+    file = ArrayFile(path, f"{name} model")
+    rig = file_hash(path.with_name("rig.safetensors"))
+    if file.metadata["config"]["rig"] != rig:
+        raise TalkerError(f"{path} was made for another rig.safetensors")
+    return f"{path.stat().st_size / 1e6:.1f} MB, SHA-256 {digest[:16]}…"
+
+
+def _opengl() -> str:
+    from talker_cli.render import render_frame
+
+    rig = load_rig(model_folder("talker-base") / "rig.safetensors").rig
+    picture = render_frame(rig.template, rig, size=(64, 64))
+    if picture.std() < 1:
+        raise TalkerError("the picture of a face came out empty")
+    return "draws off screen"
+
+
+def _devices() -> str:
+    import torch
+
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return f"{os.cpu_count()} CPU cores, {torch.get_num_threads()} threads; " + (
+        f"GPU: {', '.join(gpus)}" if gpus else "no GPU"
+    )

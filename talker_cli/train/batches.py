@@ -1,0 +1,229 @@
+"""Batches of crops from a prepared dataset; a batch is a function of (seed, step) alone, so that runs resume exactly.
+
+Several processes draw the same batch, and each trains on its part of it: how many there are changes nothing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from talker_cli.data.dataset import Dataset
+from talker_cli.errors import InputError
+from talker_cli.model.audio_encoder import log_mel
+from talker_cli.model.config import ModelConfig
+from talker_cli.train.features import FeatureCache
+
+CROP_FRAMES = (128, 96, 64, 48, 32, 24)  # a crop takes the longest of these that its recording fills: no padding
+SPEED_RANGE = (0.87, 1.15)
+HUMAN_WEIGHT = 2.0  # how much more often a second of human speech is drawn than one of a synthesiser
+UNKNOWN_PHONE = -1
+
+
+@dataclass
+class Batch:
+    """One training batch.
+
+    Args:
+        mel: (B, T * mels_per_frame, bands) clean log-mel columns.
+        coefficients: (B, T, K) truth.
+        identity: (B,) rows of the identity table.
+        voice_matched: (B,) bool, the audio tells of this identity.
+        phones: (B, T) indices into the bank's phone list, UNKNOWN_PHONE where unknown.
+        features: (B, T, W) of a pretrained encoder; None where the network's is trained with the rest.
+    """
+
+    mel: Tensor
+    coefficients: Tensor
+    identity: Tensor
+    voice_matched: Tensor
+    phones: Tensor
+    features: Tensor | None = None
+
+    def to(self, device: torch.device) -> "Batch":
+        """Return the batch on `device`."""
+        return self._each(lambda rows: rows.to(device))
+
+    def rows(self, first: int, last: int) -> "Batch":
+        """Return rows first … last - 1."""
+        return self._each(lambda rows: rows[first:last])
+
+    def heard(self, mel: Tensor) -> Tensor:
+        """Return what the network's encoder reads: log-mel columns, augmented or not, or a pretrained encoder's features."""
+        return mel if self.features is None else self.features
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return Batch(**{name: change(value) for name, value in values.items() if value is not None})
+
+
+@dataclass(frozen=True)
+class Part:
+    """The rows that one process has of a batch, and what its losses must know of the others.
+
+    Args:
+        first: row of the batch that is the process's first.
+        last: row after its last.
+        processes: how many share the batch.
+        identity: (B,) of the whole batch.
+        voice_matched: (B,) bool, of the whole batch.
+        known_phones: frames of the whole batch whose phone is known.
+    """
+
+    first: int
+    last: int
+    processes: int
+    identity: Tensor
+    voice_matched: Tensor
+    known_phones: int
+
+    @classmethod
+    def of(cls, batch: Batch, process: int = 0, processes: int = 1) -> "Part":
+        """Return the part of the process with this number; the parts differ by a row at most."""
+        size = len(batch.identity)
+        first, last = process * size // processes, (process + 1) * size // processes
+        known = int((batch.phones != UNKNOWN_PHONE).sum())
+        return cls(first, last, processes, batch.identity, batch.voice_matched, known)
+
+    @property
+    def share(self) -> float:
+        """What a mean over the part counts, so that the mean over the processes is that over the whole batch."""
+        return (self.last - self.first) * self.processes / len(self.identity)
+
+
+@dataclass
+class _Entry:
+    """A recording in memory: (T * mels_per_frame, bands) float16, (T,) phones, its clips, (T, W) float16 of an encoder."""
+
+    mel: np.ndarray
+    phones: np.ndarray
+    motions: list[tuple[int, bool, np.ndarray]]  # identity row, voice_matched, (T, K) float16
+    weight: float
+    voice: str
+    features: np.ndarray | None
+
+
+class ClipBank:
+    """A split of a dataset in memory, log-mel computed once.
+
+    Clips of people whom the model does not know, who are held out, are told as those of one whom it knows, in turn.
+
+    Args:
+        dataset: prepared.
+        split: one of its splits.
+        config: of the model.
+        cache: the features that batches carry, where the model has a pretrained encoder.
+
+    Raises:
+        InputError: the split has no clip of at least the shortest crop.
+    """
+
+    def __init__(self, dataset: Dataset, split: str, config: ModelConfig, cache: FeatureCache | None = None) -> None:
+        self.phone_names = sorted({phone[0] for recording in dataset.info.recordings for phone in recording.phones})
+        phone_index = {name: index for index, name in enumerate(self.phone_names)}
+        self.mels_per_frame = config.mels_per_frame
+        by_recording: dict[str, list[tuple[int, bool, np.ndarray]]] = {}
+        known = config.identities
+        for place, clip in enumerate(dataset.clips(split)):
+            motion = dataset.coefficients(clip.name).astype(np.float16)
+            own = clip.identity in known
+            row = known.index(clip.identity) if own else place % len(known)
+            by_recording.setdefault(clip.recording, []).append((row, own and clip.voice_matched, motion))
+        self.buckets: dict[int, list[_Entry]] = {frames: [] for frames in CROP_FRAMES}
+        for name, motions in by_recording.items():
+            frames = min(len(motion) for _, _, motion in motions)
+            bucket = next((crop for crop in CROP_FRAMES if crop <= frames), None)
+            if bucket is None:
+                continue
+            recording = dataset.recordings[name]
+            with torch.no_grad():
+                mel = log_mel(torch.from_numpy(dataset.speech(name))[None], frames, config)[0].half().numpy()
+            phones = np.full(frames, UNKNOWN_PHONE, dtype=np.int64)
+            for symbol, start, end in recording.phones:
+                phones[int(np.ceil(start * config.fps)) : int(np.ceil(end * config.fps))] = phone_index[symbol]
+            weight = frames * (HUMAN_WEIGHT if recording.human else 1.0)
+            features = None if cache is None else cache.read(name)
+            self.buckets[bucket].append(_Entry(mel, phones, motions, weight, recording.voice, features))
+        self.buckets = {frames: entries for frames, entries in self.buckets.items() if entries}
+        if not self.buckets:
+            raise InputError(
+                f"the '{split}' split of {dataset.folder} has no clip of at least {CROP_FRAMES[-1]} frames; "
+                "expected speech to train on; prepare the dataset again"
+            )
+        self._bucket_frames = list(self.buckets)
+        total = np.array([sum(entry.weight for entry in self.buckets[frames]) for frames in self._bucket_frames])
+        self._bucket_share = total / total.sum()
+        self._entry_share = {
+            frames: np.array([entry.weight for entry in entries]) / sum(entry.weight for entry in entries)
+            for frames, entries in self.buckets.items()
+        }
+
+    def coefficient_statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the mean and standard deviation (K,) over all clips; coefficients that never move get a deviation of 0.01."""
+        motions = [motion for entries in self.buckets.values() for entry in entries for _, _, motion in entry.motions]
+        count = sum(len(motion) for motion in motions)
+        mean = sum(motion.sum(0, dtype=np.float64) for motion in motions) / count
+        square = sum(np.square(motion.astype(np.float64)).sum(0) for motion in motions) / count
+        deviation = np.sqrt(np.maximum(square - mean**2, 0.0))
+        return mean.astype(np.float32), np.maximum(deviation, 0.01).astype(np.float32)
+
+    def crops(self, frames_in_batch: int) -> int:
+        """Return how many crops the smallest batches of about `frames_in_batch` frames have: those of the longest crops."""
+        return max(2, frames_in_batch // max(self.buckets))
+
+    def batch(self, frames_in_batch: int, rng: np.random.Generator, augment: bool) -> Batch:
+        """Draw a batch of about `frames_in_batch` frames; with `augment`, a part of the crops is played faster or slower."""
+        frames = self._bucket_frames[rng.choice(len(self._bucket_frames), p=self._bucket_share)]
+        entries = self.buckets[frames]
+        count = max(2, frames_in_batch // frames)
+        chosen = rng.choice(len(entries), size=count, p=self._entry_share[frames])
+        mels, coefficients, phones, identities, matched, features = [], [], [], [], [], []
+        for index in chosen:
+            entry = entries[index]
+            own = [motion for motion in entry.motions if motion[1]]
+            options = own if own and rng.random() < 0.4 else entry.motions
+            identity, voice_matched, motion = options[rng.integers(len(options))]
+            available = len(entry.phones)
+            speed = rng.uniform(*SPEED_RANGE) if augment and rng.random() < 0.4 else 1.0
+            speed = min(speed, available / frames)
+            span = frames * speed
+            start = rng.integers(0, int(available - span) + 1)
+            if speed == 1.0:
+                at = slice(start, start + frames)
+                columns = slice(start * self.mels_per_frame, (start + frames) * self.mels_per_frame)
+                mels.append(entry.mel[columns].astype(np.float32))
+                coefficients.append(motion[at].astype(np.float32))
+                phones.append(entry.phones[at])
+                if entry.features is not None:
+                    features.append(entry.features[at].astype(np.float32))
+            else:
+                position = start + np.arange(frames) * speed
+                coefficients.append(_interpolate(motion, position))
+                phones.append(entry.phones[np.minimum(np.round(position).astype(int), available - 1)])
+                # Column j lies at (j + 0.5) / mels_per_frame - 0.5 frames: see log_mel.
+                column = (np.arange(frames * self.mels_per_frame) + 0.5) / self.mels_per_frame - 0.5
+                column = (start + column * speed + 0.5) * self.mels_per_frame - 0.5
+                mels.append(_interpolate(entry.mel, column))
+                if entry.features is not None:
+                    features.append(_interpolate(entry.features, position))
+            identities.append(identity)
+            matched.append(voice_matched)
+        return Batch(
+            torch.from_numpy(np.stack(mels)),
+            torch.from_numpy(np.stack(coefficients)),
+            torch.tensor(identities),
+            torch.tensor(matched),
+            torch.from_numpy(np.stack(phones)),
+            torch.from_numpy(np.stack(features)) if features else None,
+        )
+
+
+def _interpolate(rows: np.ndarray, position: np.ndarray) -> np.ndarray:
+    """Return rows (N, C) linearly interpolated at fractional positions, held at the ends; float32."""
+    position = np.clip(position, 0, len(rows) - 1)
+    below = np.floor(position).astype(int)
+    above = np.minimum(below + 1, len(rows) - 1)
+    share = (position - below)[:, None].astype(np.float32)
+    return np.asarray(rows[below] * (1 - share) + rows[above] * share, dtype=np.float32)

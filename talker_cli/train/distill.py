@@ -1,0 +1,412 @@
+"""Distil a teacher's sampler into a student of few steps by progressive halving (Salimans & Ho 2022; 2311.16565, section 3.3).
+
+256 -> 128 -> … -> 8: one step of the student is trained to land where two DDIM steps of its teacher land; then the student
+becomes the teacher. The first stage's teacher is guided, so the student needs no guidance. Halvings under 8 keep the
+students they pass: student.safetensors has 8 steps, student-4.safetensors 4, and so on.
+
+A student may have its own, smaller audio encoder. It is learned before the halvings and stays frozen in them: the targets come
+from the teacher's features, which the halved denoiser reads as well as the student's only as long as the one imitate the other;
+and students of all step counts hear the same.
+"""
+
+import copy
+import math
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from talker_cli.data.dataset import Dataset
+from talker_cli.errors import InputError
+from talker_cli.formats.files import file_hash
+from talker_cli.formats.rig import Rig, load_rig
+from talker_cli.model.audio_encoder import CompactEncoder
+from talker_cli.model.checkpoint import load_model, save_model
+from talker_cli.model.config import COMPACT, MAX_TIMESTEP, ModelConfig
+from talker_cli.model.device import choose_device
+from talker_cli.model.diffusion import add_noise, alpha_sigma, two_step_target
+from talker_cli.model.network import FaceDiffusion
+from talker_cli.train.augment import augment_mel
+from talker_cli.train.batches import Batch, ClipBank
+from talker_cli.train.encoder import encoder_losses, feature_deviation, feature_error, teacher_features
+from talker_cli.train.enhancer import Enhancer, upper_face_directions
+from talker_cli.train.features import FeatureCache, features_for
+from talker_cli.train.losses import LossWeights, SurfaceMetric, lip_gap_of
+from talker_cli.train.rate import warmed_cosine
+from talker_cli.train.run import Average, OnProgress, Progress, RunFolder
+from talker_cli.train.stages import StageTable
+
+DEFAULT_STEPS = 8  # of student.safetensors, unless a distillation ends before
+ENCODER_STAGE = -1  # comes before the halvings, which are counted from 0
+ENCODER_DRAWS = MAX_TIMESTEP  # the stage that its draws are seeded with: no halving has that number
+ENCODER_WARMUP = 0.05  # of its stage's steps
+DEVIATION_BATCHES = 4  # that the deviation of the teacher's features is taken over
+VALIDATION_BATCHES = 4
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """How to distil.
+
+    Args:
+        steps: steps the student ends with, a power of two under 256.
+        stage_steps: optimiser steps of a halving whose student is not kept.
+        last_stage_steps: optimiser steps of a halving whose student is kept: the last, and all from 8 steps down.
+        batch_frames: motion frames a batch.
+        learning_rate: at the start of a stage; it falls to 0 over the stage.
+        guidance_scale: baked in at the first stage; None takes the teacher's default.
+        noise_scale: recorded as the deviation of the starting noise of the student's lower face, which speech leaves little
+            open. Neither this nor the next changes the distillation.
+        upper_noise_scale: the same of the upper face, whose blinks and brows speech says little of.
+        ema: decay of the averaged weights.
+        bf16: compute matrix products in bfloat16.
+        seed: of batches and noise.
+        save_every: steps between states that a killed run resumes from.
+        validation_clips: clips that each stage is measured on; 0 measures nothing.
+        encoder_width: width of the student's own audio encoder; None keeps the teacher's, or gives one of its features' width
+            to the student of a teacher with a pretrained encoder.
+        encoder_steps: optimiser steps of its stage.
+        encoder_learning_rate: peak of that stage's cosine, after a warm-up.
+        enhancer: weight of the personalizer enhancer: how much it counts that the student's upper face shows the identity's
+            manner of brows, lids and blinks; 0 leaves it out.
+
+    Raises:
+        InputError: a value is out of bounds.
+    """
+
+    steps: int = 8
+    stage_steps: int = 500
+    last_stage_steps: int = 1000
+    batch_frames: int = 4096
+    learning_rate: float = 3e-4
+    guidance_scale: float | None = None
+    noise_scale: float = 0.85
+    upper_noise_scale: float = 1.05
+    ema: float = 0.99
+    bf16: bool = False
+    seed: int = 0
+    save_every: int = 200
+    validation_clips: int = 4
+    encoder_width: int | None = None
+    encoder_steps: int = 3000
+    encoder_learning_rate: float = 1e-3
+    enhancer: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, low in (("encoder_width", 1), ("encoder_steps", 1), ("enhancer", 0)):
+            value = getattr(self, name)
+            if value is not None and value < low:
+                raise InputError(f"found {name} = {value}; expected {low} or more")
+
+    def settings(self) -> dict[str, float | None]:
+        """Return what changes the weights: a run that a version without the student's encoder and the enhancer began goes on.
+
+        Down to 8 steps, a run for 8 and one for fewer are the same; what is measured changes nothing.
+        """
+        settings = asdict(self) | {"steps": max(self.steps, DEFAULT_STEPS)}
+        unused = ["validation_clips"]
+        unused += ["encoder_width", "encoder_steps", "encoder_learning_rate"] if self.encoder_width is None else []
+        unused += [] if self.enhancer else ["enhancer"]
+        return {name: value for name, value in settings.items() if name not in unused}
+
+
+def stages(steps: int) -> list[int]:
+    """Return the step counts of the successive students: 128, 64, … down to `steps`.
+
+    Raises:
+        InputError: `steps` is no power of two under 256.
+    """
+    if steps < 1 or steps >= MAX_TIMESTEP or steps & (steps - 1):
+        raise InputError(f"found {steps} steps; expected a power of two from 1 to {MAX_TIMESTEP // 2}; use --steps 8")
+    return [2**power for power in range(int(math.log2(MAX_TIMESTEP)) - 1, int(math.log2(steps)) - 1, -1)]
+
+
+def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device: str = "auto", on_progress: OnProgress) -> Path:
+    """Distil `model/teacher.safetensors` and write its students; a started run is resumed.
+
+    A run that ended at 8 steps goes on to fewer. Each stage adds its row to `model/run-student/stages.csv`.
+
+    Args:
+        model: model folder with a teacher; the run's own files lie in `model/run-student`.
+        dataset_folder: the prepared dataset; its training split is distilled on.
+        config: how to distil.
+        device: "auto", "cpu" or "cuda".
+        on_progress: called after every step.
+
+    Returns:
+        The file of the student of `config.steps` steps.
+
+    Raises:
+        InputError: the dataset cannot be used or does not fit the teacher, the run folder holds another run, or the run went
+            on from a student that is asked for and no longer there.
+        ModelError: there is no teacher, or its pretrained encoder is gone or another.
+        MachineError: no such device.
+    """
+    where = choose_device(device)
+    halvings = stages(config.steps)
+    original = load_model(model / "teacher.safetensors", "teacher")
+    if original.config.audio_encoder != COMPACT and config.encoder_width is None:  # students carry a compact one, always
+        config = replace(config, encoder_width=original.config.feature_width)
+    dataset = Dataset(dataset_folder)
+    dataset.check_model(original.config.names, original.config.fps, load_rig(model / "rig.safetensors").rig.basis)
+    if missing := sorted(set(dataset.trained) - set(original.config.identities)):
+        raise InputError(
+            f"{dataset_folder} holds motion of {missing[0]}, whom the teacher does not know; expected those that it was "
+            "trained on; choose its own dataset, or train a teacher on this one"
+        )
+    settings = {"dataset": str(dataset_folder), "teacher": file_hash(model / "teacher.safetensors"), **config.settings()}
+    run = RunFolder(model / "run-student", settings, {"dataset": dataset.content()})
+    cache = features_for(original.config, dataset, where)
+    if cache is not None:
+        cache.fill(on_progress)
+    bank = ClipBank(dataset, "train", original.config, cache)
+    scale = original.config.guidance_scale if config.guidance_scale is None else config.guidance_scale
+    metric = SurfaceMetric(dataset.rig.rig, original.deviation.numpy(), LossWeights()).to(where)
+    measured = copy.deepcopy(original)
+    measured.config = replace(
+        original.config, guidance_scale=scale, noise_scale=config.noise_scale,
+        upper_noise_scale=config.upper_noise_scale, upper_face=dataset.rig.rig.upper_face_names(),
+    )  # fmt: skip
+    table = StageTable(run.folder, dataset, measured, config.validation_clips, where)
+    gap_rows = torch.from_numpy(dataset.rig.rig.lip_gap_rows()).float().to(where)
+
+    teacher, student = original.to(where), _student_of(original, config).to(where)
+    average = Average(student, config.ema)
+    modules: dict[str, nn.Module] = {"teacher": teacher, "student": student, "average": average.module}
+    enhancer = None
+    if config.enhancer:
+        enhancer = modules["enhancer"] = _enhancer_of(original, dataset.rig.rig, config).to(where)
+    halving = _Halving(teacher, student, bank, metric, gap_rows, config, scale, enhancer)
+    encoding = _Encoding(teacher, student, bank, metric, gap_rows, config, cache)
+    saved = run.load({}, None)  # which stage it is in says whose state the optimizer's is
+    stage, first = (saved["stage"], saved["step"]) if saved else (ENCODER_STAGE if config.encoder_width else 0, 0)
+    smoothed: dict[str, float] = saved.get("smoothed", {}) if saved else {}
+    optimizer = _optimizer(student, enhancer, stage, config)
+    run.load(modules, optimizer)
+
+    while stage < len(halvings):
+        count = halvings[max(stage, 0)]
+        kept = count <= max(config.steps, DEFAULT_STEPS)
+        total = config.last_stage_steps if kept else config.stage_steps
+        name, label = str(count), f"{2 * count} to {count} steps"
+        if stage == ENCODER_STAGE:
+            total, name, label = config.encoder_steps, "encoder", "encoder"
+        learned = student.encoder if stage == ENCODER_STAGE else student.denoiser
+        for step in range(first, total):
+            for group in optimizer.param_groups:
+                if stage == ENCODER_STAGE:
+                    group["lr"] = warmed_cosine(step, total, math.ceil(ENCODER_WARMUP * total), config.encoder_learning_rate)
+                else:
+                    group["lr"] = config.learning_rate * (1 - step / total)
+            with torch.autocast(where.type, torch.bfloat16, enabled=config.bf16):
+                losses = encoding.losses(step) if stage == ENCODER_STAGE else halving.losses(stage, step, count)
+            torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(learned.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            average.update(student, step)
+            for key, loss in losses.items():
+                smoothed[key] = 0.98 * smoothed.get(key, loss.item()) + 0.02 * loss.item()
+            done = step + 1
+            if done % config.save_every == 0 and done < total:
+                run.save(done, modules, optimizer, {"stage": stage, "smoothed": smoothed})
+            on_progress(Progress(done, total, dict(smoothed), label))
+        row = {key: round(loss, 6) for key, loss in smoothed.items()}
+        if stage == ENCODER_STAGE:
+            row |= encoding.validate(dataset, average.module)
+        run.log({"stage": name, "step": total, **row})
+        # The averaged student is where the next stage's starts; its denoiser is the next teacher's, which hears as it did.
+        student.load_state_dict(average.module.state_dict())
+        teacher.denoiser.load_state_dict(average.module.denoiser.state_dict())
+        if stage != ENCODER_STAGE:
+            average.module.config = student_config(measured.config, count, config.encoder_width)
+            if kept:
+                for stale in _students_below(model, count):  # of a teacher before this one
+                    stale.unlink()
+                save_model(student_path(model, count, config.steps), average.module)
+            table.measure(average.module, count)
+        stage, first, smoothed = stage + 1, 0, {}
+        optimizer = _optimizer(student, enhancer, stage, config)
+        run.save(0, modules, optimizer, {"stage": stage})
+
+    path = student_path(model, config.steps, config.steps)
+    if stage == len(halvings):  # a file that was deleted since comes back
+        average.module.config = student_config(measured.config, config.steps, config.encoder_width)
+        save_model(path, average.module)
+    elif not path.is_file():
+        raise InputError(
+            f"the run in {run.folder} has gone on to {MAX_TIMESTEP >> stage} steps and {path} is gone; expected it to be "
+            "there; delete the run folder and distil again"
+        )
+    return path
+
+
+def student_path(model: Path, count: int, last: int) -> Path:
+    """Return where the student of `count` steps lies, of a distillation down to `last`: the plain name is the 8 steps'."""
+    plain = count == max(last, DEFAULT_STEPS)
+    return model / ("student.safetensors" if plain else f"student-{count}.safetensors")
+
+
+def _students_below(model: Path, count: int) -> list[Path]:
+    """Return the files of kept students of fewer than `count` steps."""
+    named = ((path, path.stem.removeprefix("student-")) for path in model.glob("student-*.safetensors"))
+    return [path for path, steps in named if steps.isdecimal() and int(steps) < count]
+
+
+def student_config(teacher: ModelConfig, steps: int, encoder_width: int | None = None) -> ModelConfig:
+    """Return the config of a student of `teacher` with `steps` evenly spaced timesteps and its noise; guidance is baked in."""
+    timesteps = tuple(MAX_TIMESTEP * (steps - index) // steps for index in range(steps))
+    own = _with_encoder(teacher, encoder_width)
+    return replace(own, kind="student", timesteps=timesteps, guidance_scale=1.0)
+
+
+def _with_encoder(teacher: ModelConfig, width: int | None) -> ModelConfig:
+    """Return the teacher's config with a compact encoder of this width; None keeps the teacher's own."""
+    if width is None:
+        return teacher
+    return replace(teacher, encoder_width=width, audio_encoder=COMPACT, pretrained_hash="", pretrained_width=0)
+
+
+def _student_of(teacher: FaceDiffusion, config: DistillConfig) -> FaceDiffusion:
+    """Return the network that a distillation starts with: the teacher's, with an encoder of its own if one is asked for."""
+    student = copy.deepcopy(teacher)
+    if config.encoder_width is not None:
+        student.config = _with_encoder(teacher.config, config.encoder_width)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            student.encoder = CompactEncoder(student.config).eval()
+    return student
+
+
+def _enhancer_of(teacher: FaceDiffusion, rig: Rig, config: DistillConfig) -> Enhancer:
+    directions = upper_face_directions(rig, teacher.deviation.cpu().numpy())
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return Enhancer(directions, teacher.config.style_width)
+
+
+def _optimizer(student: FaceDiffusion, enhancer: Enhancer | None, stage: int, config: DistillConfig) -> torch.optim.AdamW:
+    """Return the optimizer of a stage, with no state yet; what it does not move has no gradients."""
+    student.encoder.requires_grad_(stage == ENCODER_STAGE)
+    student.denoiser.requires_grad_(stage != ENCODER_STAGE)
+    parameters = list((student.encoder if stage == ENCODER_STAGE else student.denoiser).parameters())
+    if enhancer is not None and stage != ENCODER_STAGE:
+        parameters += enhancer.parameters()
+    return torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=0.0)
+
+
+@dataclass
+class _Draw:
+    """The random part of a step: a function of the seed and the place (stage, step) alone, so that runs resume.
+
+    Args:
+        batch: of B crops.
+        mel: (B, T * mels_per_frame, bands), augmented or not.
+        noise: (B, T, K).
+        rng: for what else a stage draws.
+    """
+
+    batch: Batch
+    mel: Tensor
+    noise: Tensor
+    rng: np.random.Generator
+
+    @classmethod
+    def at(cls, bank: ClipBank, config: DistillConfig, place: tuple[int, int], where: torch.device) -> "_Draw":
+        rng = np.random.default_rng([config.seed, *place])
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        batch = bank.batch(config.batch_frames, rng, augment=True)
+        mel = augment_mel(batch.mel, generator) if rng.random() < 0.7 else batch.mel
+        noise = torch.randn(batch.coefficients.shape, generator=generator)
+        return cls(batch.to(where), mel.to(where), noise.to(where), rng)
+
+
+@dataclass
+class _Stage:
+    """What every stage learns from, and how its losses are measured."""
+
+    teacher: FaceDiffusion
+    student: FaceDiffusion
+    bank: ClipBank
+    metric: SurfaceMetric
+    gap_rows: Tensor
+    config: DistillConfig
+
+
+@dataclass
+class _Encoding(_Stage):
+    """The stage in which the student's encoder learns from the teacher's."""
+
+    cache: FeatureCache | None
+
+    @cached_property
+    def deviation(self) -> Tensor:
+        """(D,) of the teacher's features, the same in every resumed run."""
+        return feature_deviation(torch.cat([wanted.flatten(0, 1) for _, wanted in self._clean(self.bank, DEVIATION_BATCHES)]))
+
+    def _clean(self, bank: ClipBank, count: int) -> list[tuple[Batch, Tensor]]:
+        """Return batches without augmentation, and the teacher's features (B, T, D) of them."""
+        found = []
+        for index in range(count):
+            rng = np.random.default_rng([self.config.seed, ENCODER_DRAWS, index])
+            batch = bank.batch(self.config.batch_frames, rng, augment=False).to(self.gap_rows.device)
+            found.append((batch, teacher_features(self.teacher, batch, batch.mel)))
+        return found
+
+    def losses(self, step: int) -> dict[str, Tensor]:
+        draw = _Draw.at(self.bank, self.config, (ENCODER_DRAWS, step), self.gap_rows.device)
+        size = len(draw.batch.identity)
+        spread = (draw.rng.permutation(size) + draw.rng.random()) / size
+        t = torch.from_numpy(spread).float().clamp(min=1 / MAX_TIMESTEP).to(self.gap_rows.device)
+        gap = lip_gap_of(draw.batch.coefficients, self.gap_rows)
+        return encoder_losses(self.teacher, self.student, draw.batch, draw.mel, draw.noise, t, self.deviation, self.metric, gap)
+
+    @torch.no_grad()
+    def validate(self, dataset: Dataset, student: FaceDiffusion) -> dict[str, float]:
+        """Return the error of the features on the validation split, if there is one."""
+        if not dataset.clips("validation"):
+            return {}
+        batches = self._clean(ClipBank(dataset, "validation", self.teacher.config, self.cache), VALIDATION_BATCHES)
+        errors = [feature_error(student.encoder(batch.mel), wanted, self.deviation).item() for batch, wanted in batches]
+        return {"validation_features": round(float(np.mean(errors)), 6)}
+
+
+@dataclass
+class _Halving(_Stage):
+    """The stages in which one step of the student learns to land where two of the teacher's do."""
+
+    guidance_scale: float
+    enhancer: Enhancer | None
+
+    def losses(self, stage: int, step: int, count: int) -> dict[str, Tensor]:
+        """Return the losses of a step of the halving to `count` steps, by name; their sum is what falls."""
+        where = self.gap_rows.device
+        draw = _Draw.at(self.bank, self.config, (stage, step), where)
+        batch, rng = draw.batch, draw.rng
+        guidance = self.guidance_scale if stage == 0 else 1.0
+        # The student's own timesteps, i / count with i from 1 to count, spread evenly over the batch.
+        size = len(batch.identity)
+        shuffled = torch.from_numpy(rng.permutation(size)).to(where)
+        t = ((shuffled * count // size + int(rng.integers(count))) % count + 1).float() / count
+
+        teacher, student = self.teacher, self.student
+        with torch.no_grad():
+            wanted = teacher_features(teacher, batch, draw.mel)
+            features = wanted if self.config.encoder_width is None else student.encoder(draw.mel).float()
+            style = teacher.personalizer.named(batch.identity)
+            x_t = add_noise(teacher.normalise(batch.coefficients), draw.noise, t)
+            target = two_step_target(
+                lambda x, time: teacher.guided_x0(x, time, wanted, style, guidance).float(), x_t, t, 1.0 / count
+            )
+            gap = lip_gap_of(batch.coefficients, self.gap_rows)
+        predicted = student.predict_x0(x_t, t, features, style).float()
+        # Divided by sigma, the error of x0 is that of v: the weighting SNR + 1 of Salimans & Ho, section 4.
+        _, sigma = alpha_sigma(t[:, None, None])
+        losses = {"distillation": self.metric((predicted - target) / sigma, gap)}
+        if self.enhancer is not None:
+            shown, reader = self.enhancer.losses(predicted, target, teacher.personalizer, batch.identity)
+            losses |= {"enhancer": self.config.enhancer * shown, "reader": reader}
+        return losses

@@ -1,0 +1,79 @@
+"""A student's own audio encoder, learned from its teacher's speech features (2311.16565, section 3.3).
+
+The teacher is frozen. What an error of the features does to the motion counts beside the error itself: the denoiser reads some
+directions of the features and overlooks others.
+"""
+
+import torch
+from torch import Tensor
+
+from talker_cli.model.diffusion import add_noise, alpha_sigma
+from talker_cli.model.network import FaceDiffusion
+from talker_cli.train.batches import Batch
+from talker_cli.train.losses import SurfaceMetric
+
+SMALLEST_DEVIATION = 1e-3  # of a feature; one that never moves is not learned to the last digit
+
+
+@torch.no_grad()
+def teacher_features(teacher: FaceDiffusion, batch: Batch, mel: Tensor) -> Tensor:
+    """Return the speech features (B, T, D) that the teacher hears, float32: what a student's encoder learns.
+
+    Args:
+        teacher: frozen.
+        batch: whose crops they are.
+        mel: (B, T * mels_per_frame, bands), the batch's, augmented or not.
+    """
+    # What a pretrained encoder makes of the clean recording is wanted of augmented ones too.
+    return teacher.encoder(batch.heard(mel)).float()
+
+
+def feature_deviation(features: Tensor) -> Tensor:
+    """Return the standard deviation (D,) of speech features (B, T, D), no smaller than a little."""
+    return features.flatten(0, 1).std(0).clamp(min=SMALLEST_DEVIATION)
+
+
+def feature_error(found: Tensor, wanted: Tensor, deviation: Tensor) -> Tensor:
+    """Return the mean squared error of speech features (B, T, D) in units of their variance; 1 is that of their mean.
+
+    Args:
+        found: (B, T, D), a student's.
+        wanted: (B, T, D), its teacher's.
+        deviation: (D,), see `feature_deviation`.
+    """
+    return ((found.float() - wanted) / deviation).square().mean()
+
+
+def encoder_losses(
+    teacher: FaceDiffusion,
+    student: FaceDiffusion,
+    batch: Batch,
+    mel: Tensor,
+    noise: Tensor,
+    t: Tensor,
+    deviation: Tensor,
+    metric: SurfaceMetric,
+    gap: Tensor,
+) -> dict[str, Tensor]:
+    """Return the losses of a student's encoder: of the features, and of what the teacher's denoiser makes of them.
+
+    Args:
+        teacher: frozen; gradients pass its denoiser.
+        student: with the encoder that learns.
+        batch: of B crops.
+        mel: (B, T * mels_per_frame, bands), the batch's, augmented or not.
+        noise: (B, T, K).
+        t: (B,) timesteps in (0, 1].
+        deviation: (D,) of the teacher's features.
+        metric: of the surface.
+        gap: (B, T) mouth gap of the truth, metres.
+    """
+    wanted = teacher_features(teacher, batch, mel)
+    found = student.encoder(mel).float()
+    style = teacher.personalizer.named(batch.identity)
+    x_t = add_noise(teacher.normalise(batch.coefficients), noise, t)
+    with torch.no_grad():
+        target = teacher.predict_x0(x_t, t, wanted, style).float()
+    predicted = teacher.predict_x0(x_t, t, found, style).float()
+    _, sigma = alpha_sigma(t[:, None, None])  # the error of v, as in the halvings
+    return {"features": feature_error(found, wanted, deviation), "denoised": metric((predicted - target) / sigma, gap)}

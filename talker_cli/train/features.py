@@ -1,0 +1,134 @@
+"""A pretrained encoder's features of a dataset's recordings, made once and kept on the disk, below the dataset's folder.
+
+`features/<beginning of the encoder's hash>/<recording>.safetensors`, a file a recording, each written whole or not at all: a
+killed run goes on where it was, and the next training on the dataset finds them all. A file that is damaged, or that was made
+of other speech or at another frame rate, is made anew. The folder may be deleted at any time.
+"""
+
+import hashlib
+import time
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from talker_cli.data.dataset import Dataset
+from talker_cli.errors import ModelError, OutputError
+from talker_cli.formats.files import ArrayFile, output_problem, write_arrays
+from talker_cli.model.config import COMPACT, ModelConfig
+from talker_cli.model.pretrained import Description, load_encoder, verified
+from talker_cli.train.run import OnProgress, Progress
+
+FOLDER = "features"
+ABANDONED = 3600.0  # seconds after which a file that is still being written belongs to a run that was killed
+
+
+class FeatureCache:
+    """The features of a dataset's recordings.
+
+    Args:
+        dataset: prepared.
+        encoder: which one's.
+        device: where it runs, for those that are not there yet.
+    """
+
+    def __init__(self, dataset: Dataset, encoder: Description, device: torch.device) -> None:
+        self.encoder, self._dataset, self._device = encoder, dataset, device
+        self.folder = dataset.folder / FOLDER / encoder.hash[:16]
+        # As many as the shortest motion of the recording has: a clip bank has no use for more.
+        self._frames: dict[str, int] = {}
+        for clip in dataset.info.clips:
+            frames = dataset.frames(clip.name)
+            self._frames[clip.recording] = min(frames, self._frames.get(clip.recording, frames))
+
+    def fill(self, on_progress: OnProgress, process: int = 0, processes: int = 1) -> None:
+        """Make what is missing for the splits that are trained and validated on: this process's share of it.
+
+        Args:
+            on_progress: the first process calls it after every recording.
+            process: its number.
+            processes: how many share the work.
+
+        Raises:
+            ModelError: the encoder is damaged.
+            OutputError: the dataset's folder cannot be written to.
+        """
+        missing = self.missing()[process::processes]
+        if missing:
+            self._tidy()
+        for done, recording in enumerate(missing, 1):
+            self.read(recording)
+            if process == 0:
+                on_progress(Progress(done, len(missing), {}, f"features by {self.encoder.name}"))
+        load_encoder.cache_clear()  # a training has better uses for the memory
+
+    def missing(self) -> list[str]:
+        """Return the recordings, of the splits that are trained and validated on, whose features are not there yet."""
+        names = [name for name in self._frames if self._dataset.recordings[name].split in ("train", "validation")]
+        return [name for name in names if not self.has(name)]
+
+    def has(self, recording: str) -> bool:
+        """Say whether a recording's features are on the disk."""
+        return self._path(recording).is_file()
+
+    def read(self, recording: str) -> np.ndarray:
+        """Return the features (T, W) float16 of a recording's frames; they are made if need be.
+
+        Raises:
+            ModelError: the encoder is damaged.
+            OutputError: the dataset's folder cannot be written to.
+        """
+        path, shape = self._path(recording), self.shape(recording)
+        speech, fps = self._dataset.speech(recording), self._dataset.info.fps
+        about = {"kind": FOLDER, "encoder": self.encoder.hash, "speech": hashlib.sha256(speech.data).hexdigest(), "fps": fps}
+        kept = _kept(path, about)
+        if kept is not None and kept.shape == shape:
+            return kept
+        made = load_encoder(self.encoder, self._device).features(speech, shape[0], fps).half().cpu().numpy()
+        if not np.isfinite(made).all():
+            raise ModelError(f"the audio encoder in {self.encoder.folder} makes numbers over 65504; expected smaller ones")
+        self._make_folder()
+        write_arrays(path, {FOLDER: made}, {**about, "crc32": zlib.crc32(made.data)})
+        return made
+
+    def shape(self, recording: str) -> tuple[int, int]:
+        """Return (T, W) of a recording's features."""
+        return self._frames[recording], self.encoder.width
+
+    def _path(self, recording: str) -> Path:
+        # A recording's name may be anything, a file's may not.
+        return self.folder / f"{hashlib.sha256(recording.encode()).hexdigest()[:32]}.safetensors"
+
+    def _make_folder(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(output_problem(self.folder, error)) from error
+
+    def _tidy(self) -> None:
+        """Remove what killed runs left half-written."""
+        for left in self.folder.glob(".*.safetensors"):
+            if time.time() - left.stat().st_mtime > ABANDONED:
+                left.unlink(missing_ok=True)
+
+
+def _kept(path: Path, about: dict[str, object]) -> np.ndarray | None:
+    """Return the features in a file, if they are whole and were made as `about` says."""
+    if not path.is_file():
+        return None
+    try:
+        file = ArrayFile(path, "features file")
+        features = file.array(FOLDER)
+    except ModelError:
+        return None
+    return features if file.metadata == {**about, "crc32": zlib.crc32(features.data)} else None
+
+
+def features_for(config: ModelConfig, dataset: Dataset, device: torch.device) -> FeatureCache | None:
+    """Return the features of a dataset by the encoder that a model was trained with; None if that is the compact one.
+
+    Raises:
+        ModelError: the encoder is not there any more, or is another.
+    """
+    return None if config.audio_encoder == COMPACT else FeatureCache(dataset, verified(config), device)

@@ -1,0 +1,365 @@
+"""Train a teacher on a prepared dataset: one loop, one process; under torchrun the same program on many."""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+from torch import Tensor, nn
+
+from talker_cli.data.dataset import Dataset
+from talker_cli.errors import InputError, MachineError
+from talker_cli.formats.files import file_hash
+from talker_cli.formats.rig import save_rig
+from talker_cli.model.audio_encoder import DROPOUT
+from talker_cli.model.checkpoint import load_model, read_config, save_model
+from talker_cli.model.config import COMPACT, Architecture, ModelConfig
+from talker_cli.model.device import choose_device
+from talker_cli.model.folder import model_folder
+from talker_cli.model.network import FaceDiffusion
+from talker_cli.model.pretrained import describe, resolved, verified
+from talker_cli.train.augment import augment_mel
+from talker_cli.train.batches import Batch, ClipBank, Part
+from talker_cli.train.features import FeatureCache
+from talker_cli.train.losses import Draw, LossWeights, Objective
+from talker_cli.train.rate import warmed_cosine
+from talker_cli.train.run import Average, OnProgress, Progress, RunFolder
+from talker_cli.train.settings import tables_of
+
+OnPreview = Callable[[FaceDiffusion, int], None]  # (averaged network, steps done)
+
+BOUNDS = {
+    "steps": (1, math.inf), "batch_frames": (64, math.inf), "learning_rate": (0, math.inf), "warmup": (0, math.inf),
+    "weight_decay": (0, math.inf), "clip": (0, math.inf), "ema": (0, 1), "drop": (0, 1), "dropout": (0, 1),
+    "seed": (0, math.inf), "save_every": (1, math.inf), "validate_every": (1, math.inf),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train.
+
+    Args:
+        steps: optimiser steps.
+        batch_frames: motion frames a batch, over all processes.
+        learning_rate: peak of the cosine, after the warm-up.
+        warmup: steps of linear warm-up.
+        weight_decay: AdamW's.
+        clip: largest norm of the gradient.
+        ema: decay of the averaged weights that are saved.
+        drop: probability of dropping the speech, and of dropping the style (guidance needs both).
+        dropout: share of the audio encoder's activations that a step leaves out.
+        guidance_scale: recorded as the teacher's default at sampling; it does not change the training.
+        bf16: compute matrix products in bfloat16.
+        seed: of weights, batches, noise.
+        start: a model, by name or folder, whose teacher the training goes on from; None begins anew.
+        save_every: steps between states that a killed run resumes from.
+        validate_every: steps between validation losses.
+        loss: how much each loss counts.
+        model: the architecture, the audio encoder among it; with `start`, that model's counts.
+
+    Raises:
+        InputError: a value is out of bounds.
+    """
+
+    steps: int = 8000
+    batch_frames: int = 4096
+    learning_rate: float = 1.5e-3
+    warmup: int = 200
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    ema: float = 0.999
+    drop: float = 0.1
+    dropout: float = DROPOUT
+    guidance_scale: float = 1.0
+    bf16: bool = False
+    seed: int = 0
+    start: str | None = None
+    save_every: int = 200
+    validate_every: int = 500
+    loss: LossWeights = field(default_factory=LossWeights)
+    model: Architecture = field(default_factory=Architecture)
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in BOUNDS.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                bounds = f"{low} or more" if high == math.inf else f"{low} to {high}"
+                raise InputError(f"found {name} = {value}; expected {bounds}")
+
+
+def train(
+    dataset_folder: Path,
+    output: Path,
+    config: TrainConfig,
+    *,
+    device: str = "auto",
+    log_with: str | None = None,
+    preview_every: int = 0,
+    on_preview: OnPreview = lambda network, step: None,
+    on_progress: OnProgress,
+) -> Path:
+    """Train a teacher and write `rig.safetensors` and `teacher.safetensors` to `output`; a started run is resumed.
+
+    Args:
+        dataset_folder: a prepared dataset.
+        output: model folder; the run's own files lie in `output/run-teacher`.
+        config: how to train.
+        device: "auto", "cpu" or "cuda".
+        log_with: "tensorboard" writes every step's losses for it, too.
+        preview_every: steps between calls of `on_preview`; 0 is never.
+        on_preview: shown the averaged network now and then; it changes nothing of it.
+        on_progress: called after every step.
+
+    Returns:
+        The teacher's file.
+
+    Raises:
+        InputError: the dataset cannot be trained on, or `output` holds another run.
+        ModelError: the audio encoder, or the teacher to start from, cannot be used.
+        MachineError: no such device, or what `log_with` names is not installed.
+    """
+    dataset = Dataset(dataset_folder)
+    config = with_architecture(config)
+    if log_with is not None and find_spec(log_with) is None:
+        raise MachineError(f"{log_with} is not installed; --log-with needs it; run: pip install 'talker-cli[{log_with}]'")
+    encoder = None if config.model.audio_encoder == COMPACT else describe(config.model.audio_encoder)
+    output.mkdir(parents=True, exist_ok=True)
+    contents = {"dataset": dataset.content()} | ({} if encoder is None else {"audio encoder": encoder.hash})
+    run = RunFolder(output / "run-teacher", {"dataset": str(dataset_folder), **tables_of(config, "train")}, contents)
+    accelerator = make_accelerator(config, device, log_with, run.folder)
+    rig_path = output / "rig.safetensors"
+    if accelerator.is_main_process:
+        save_rig(rig_path, replace(dataset.rig, identities={name: dataset.rig.identities[name] for name in dataset.trained}))
+    accelerator.wait_for_everyone()
+    cache = None if encoder is None else FeatureCache(dataset, encoder, accelerator.device)
+    if cache is not None:
+        cache.fill(on_progress, accelerator.process_index, accelerator.num_processes)
+        accelerator.wait_for_everyone()
+    trainer = Trainer(dataset, config, accelerator, file_hash(rig_path), run, cache)
+    accelerator.init_trackers("tensorboard", init_kwargs={log_with: {"purge_step": trainer.first + 1}} if log_with else {})
+
+    smoothed = trainer.smoothed
+    for step in range(trainer.first, config.steps):
+        losses = trainer.step(step)
+        for name, loss in losses.items():
+            smoothed[name] = 0.98 * smoothed.get(name, loss) + 0.02 * loss
+        done = step + 1
+        if not accelerator.is_main_process:
+            continue
+        accelerator.log({**losses, "learning_rate": _rate(step, config)}, step=done)
+        if trainer.validation and (done % config.validate_every == 0 or done == config.steps):
+            scores = trainer.validate()
+            run.log({"stage": "teacher", "step": done, **_rounded(smoothed), **_rounded(scores)})
+            accelerator.log(scores, step=done)
+            smoothed["validation"] = scores["validation"]
+        if done % config.save_every == 0 or done == config.steps:
+            run.save(done, trainer.modules, trainer.optimizer.optimizer, {"smoothed": smoothed})
+        if preview_every and (done % preview_every == 0 or done == config.steps):
+            on_preview(trainer.average.module, done)
+        on_progress(Progress(done, config.steps, dict(smoothed), "teacher"))
+
+    path = output / "teacher.safetensors"
+    if accelerator.is_main_process:
+        save_model(path, trainer.average.module)
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+    return path
+
+
+def with_architecture(config: TrainConfig) -> TrainConfig:
+    """Return the config with the architecture that counts: that of the model to start from, if there is one.
+
+    A pretrained encoder's folder is named as it is found from everywhere.
+
+    Raises:
+        InputError: another one is asked for, or there is no such audio encoder.
+        ModelError: there is no teacher to start from, or its pretrained encoder is gone or another by now.
+    """
+    config = replace(config, model=replace(config.model, audio_encoder=resolved(config.model.audio_encoder)))
+    if config.start is None:
+        return config
+    teacher = read_config(model_folder(config.start) / "teacher.safetensors", "teacher")
+    if teacher.audio_encoder != COMPACT:
+        verified(teacher)
+    found = Architecture.of(teacher)
+    if config.model not in (found, Architecture()):
+        names = [name for name, value in asdict(config.model).items() if value != getattr(found, name)]
+        raise InputError(
+            f"found other {', '.join(names)} than those of {config.start}; leave them out, or train without --start"
+        )
+    return replace(config, model=found)
+
+
+def make_accelerator(config: TrainConfig, device: str, log_with: str | None = None, folder: Path | None = None) -> Accelerator:
+    """Return what runs one process or many, on CPU or GPU.
+
+    Args:
+        config: says the precision.
+        device: "auto", "cpu" or "cuda".
+        log_with: "tensorboard" or None.
+        folder: where it logs to.
+
+    Raises:
+        MachineError: no such device.
+    """
+    return Accelerator(
+        cpu=choose_device(device).type == "cpu",
+        mixed_precision="bf16" if config.bf16 else "no",
+        log_with=log_with,
+        project_dir=folder,
+        # A batch without a voice-matched clip leaves the contrastive loss's temperature without a gradient.
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
+
+
+class Trainer:
+    """A network with all that its training needs; `step` is one step.
+
+    Args:
+        dataset: prepared.
+        config: with the architecture that counts.
+        accelerator: see `make_accelerator`.
+        rig: SHA-256 of the rig file that the model goes with.
+        run: a folder whose state is gone on from, if it has one.
+        cache: the features of the config's pretrained encoder, if it has one.
+
+    Raises:
+        InputError: the dataset cannot be trained on, or a batch has fewer crops than there are processes.
+    """
+
+    def __init__(
+        self, dataset: Dataset, config: TrainConfig, accelerator: Accelerator, rig: str, run: RunFolder | None = None,
+        cache: FeatureCache | None = None,
+    ) -> None:  # fmt: skip
+        self.config, self.accelerator = config, accelerator
+        torch.manual_seed(config.seed)
+        model_config = ModelConfig(
+            kind="teacher",
+            rig=rig,
+            names=dataset.rig.rig.names,
+            identities=dataset.trained,
+            fps=dataset.info.fps,
+            guidance_scale=config.guidance_scale,
+            pretrained_hash=cache.encoder.hash if cache else "",
+            pretrained_width=cache.encoder.width if cache else 0,
+            **asdict(config.model),
+        )
+        self.bank = ClipBank(dataset, "train", model_config, cache)
+        if self.bank.crops(config.batch_frames) < accelerator.num_processes:
+            raise InputError(
+                f"found {accelerator.num_processes} processes and batches of {self.bank.crops(config.batch_frames)} crops; "
+                "expected a crop for each; raise --batch-frames"
+            )
+        if config.start is None:
+            self.network = FaceDiffusion(model_config)
+            self.network.set_normalisation(*self.bank.coefficient_statistics())
+        else:
+            self.network = _teacher_of(model_folder(config.start), model_config)
+        for module in self.network.encoder.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = config.dropout
+        self.objective = Objective(self.network, dataset.rig.rig, config.loss, len(self.bank.phone_names))
+        self.average = Average(self.network, config.ema)
+        optimizer = torch.optim.AdamW(
+            self.objective.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+        )
+        self.modules: dict[str, nn.Module] = {"objective": self.objective, "average": self.average.module}
+        saved = run.load(self.modules, optimizer) if run is not None else None
+        self.first: int = saved["step"] if saved else 0
+        self.smoothed: dict[str, float] = saved.get("smoothed", {}) if saved else {}
+        self.average.module.to(accelerator.device)
+        self._prepared, self.optimizer = accelerator.prepare(self.objective, optimizer)
+        held_out = ClipBank(dataset, "validation", model_config, cache) if dataset.clips("validation") else None
+        self.validation = [] if held_out is None else _validation_batches(held_out, config.batch_frames)
+
+    def step(self, step: int) -> dict[str, float]:
+        """Do one step; return the losses of the whole batch by name."""
+        batch, mel, draw, part = self._draw(step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = _rate(step, self.config)
+        self._prepared.train()
+        losses = self._prepared(batch, mel, draw, part)
+        self.accelerator.backward(losses["total"])
+        self.accelerator.clip_grad_norm_(self._prepared.parameters(), self.config.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.average.update(self.network, step)
+        values = self.accelerator.reduce(torch.stack([loss.detach() for loss in losses.values()]), "mean")
+        return dict(zip(losses, values.tolist(), strict=True))
+
+    def _draw(self, step: int) -> tuple[Batch, Tensor, Draw, Part]:
+        """Return this process's rows of a step's batch, their augmented mel and their random draw.
+
+        The whole batch is a function of (seed, step), so that runs resume, and on as many processes as there happen to be.
+        """
+        accelerator = self.accelerator
+        rng = np.random.default_rng([self.config.seed, step])
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        batch = self.bank.batch(self.config.batch_frames, rng, augment=True)
+        mel = batch.mel
+        if rng.random() < 0.9:  # the clean recording counts too: it is what most users bring
+            mel = augment_mel(mel, generator)
+        draw = Draw.sample(batch, generator, self.config.drop)
+        # Of dropout, the one thing that depends on the number of processes.
+        torch.manual_seed(int(rng.integers(2**62)) + accelerator.process_index)
+        batch, mel, draw = batch.to(accelerator.device), mel.to(accelerator.device), draw.to(accelerator.device)
+        part = Part.of(batch, accelerator.process_index, accelerator.num_processes)
+        rows = part.first, part.last
+        return batch.rows(*rows), mel[slice(*rows)], draw.rows(*rows), part
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Return the validation losses of the averaged weights, without augmentation or dropping."""
+        objective, device = self.objective, self.accelerator.device
+        original, objective.network = objective.network, self.average.module
+        objective.eval()
+        found: dict[str, list[float]] = {}
+        for batch, draw in self.validation:
+            moved = batch.to(device)
+            for name, loss in objective(moved, moved.mel, draw.to(device), Part.of(moved)).items():
+                found.setdefault("validation" if name == "diffusion" else f"validation_{name}", []).append(loss.item())
+        objective.network = original
+        return {name: float(np.mean(losses)) for name, losses in found.items()}  # not every batch has every loss
+
+
+def _teacher_of(folder: Path, config: ModelConfig) -> FaceDiffusion:
+    """Return the teacher of a model folder, with its own normalisation, to train on as `config`.
+
+    Raises:
+        InputError: it is for other coefficients, identities or another frame rate than the dataset.
+        ModelError: there is no teacher.
+    """
+    network = load_model(folder / "teacher.safetensors", "teacher")
+    found = network.config
+    if replace(found, rig=config.rig, guidance_scale=config.guidance_scale) != config:
+        raise InputError(
+            f"{folder} is a model of {len(found.names)} coefficients and {len(found.identities)} identities at {found.fps:g} "
+            f"fps; expected the dataset's {len(config.names)}, {len(config.identities)} and {config.fps:g}, by the same names; "
+            "train without --start"
+        )
+    network.config = config
+    return network.train().requires_grad_(True)
+
+
+def _validation_batches(bank: ClipBank, frames: int) -> list[tuple[Batch, Draw]]:
+    """Return fixed batches and draws to validate on."""
+    batches = []
+    for index in range(8):
+        batch = bank.batch(frames, np.random.default_rng([7, index]), augment=False)
+        batches.append((batch, Draw.sample(batch, torch.Generator().manual_seed(index), 0.0)))
+    return batches
+
+
+def _rate(step: int, config: TrainConfig) -> float:
+    return warmed_cosine(step, config.steps, config.warmup, config.learning_rate)
+
+
+def _rounded(losses: dict[str, float]) -> dict[str, float]:
+    """Return the losses by name, in the order that a resumed run has them in."""
+    return {name: round(losses[name], 5) for name in sorted(losses)}
