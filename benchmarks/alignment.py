@@ -20,9 +20,9 @@ from talker_cli.corpus.align.alignment import Aligner, Phones
 from talker_cli.corpus.align.phonetics import BILABIALS, VOWELS
 from talker_cli.corpus.align.refine import odd_silence, refine
 from talker_cli.corpus.build import refusal
-from talker_cli.corpus.speech.recordings import Spoken
+from talker_cli.corpus.speech.recordings import Utterance
 from talker_cli.corpus.speech.sentences import SENTENCES
-from talker_cli.corpus.speech.sentences_abroad import SENTENCES_ABROAD
+from talker_cli.corpus.speech.sentences_by_language import SENTENCES_ABROAD
 from talker_cli.corpus.speech.synthesis import synthesise
 from talker_cli.corpus.speech.voices import SYNTHETIC_VOICES, SyntheticVoice
 
@@ -61,7 +61,7 @@ def measure(voice: SyntheticVoice, aligner: Aligner, count: int) -> str:
     for index, text in enumerate(SENTENCES_ABROAD.get(voice.language, SENTENCES)[:count]):
         speech, truth = synthesise(voice, text)
         espeak_voice = "en-us" if voice.language == "en" else voice.language
-        item = Spoken(str(index), voice.name, voice.language, True, text, speech, espeak_voice, "", "")
+        item = Utterance(str(index), voice.name, voice.language, True, text, speech, espeak_voice, "", "")
         found = aligner.align(speech, text, voice.language, espeak_voice)
         reason = refusal(item, found)
         if found is not None and not reason:

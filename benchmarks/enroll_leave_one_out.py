@@ -21,10 +21,10 @@ import numpy as np
 
 from talker_cli.data.dataset import Clip, Dataset, write_dataset
 from talker_cli.enroll.enroller import Enroller
-from talker_cli.enroll.fit import Take, fit
+from talker_cli.enroll.fit import MotionExample, fit
 from talker_cli.formats.canvas import INK, QUIET, Canvas
 from talker_cli.formats.rig import ARKIT_NAMES, Rig, RigFile
-from talker_cli.identity.resolve import Manner, on_sphere
+from talker_cli.identity.resolve import StyleCondition, on_sphere
 from talker_cli.identity.style import window_styles
 from talker_cli.metrics import blinks_a_minute, lve
 
@@ -52,13 +52,13 @@ def own_voices(data: Dataset, identity: str) -> set[str]:
     return {recording.voice for recording in data.info.recordings if recording.name in matched}
 
 
-def takes_of(data: Dataset, clips: list[Clip], seconds: float) -> list[Take]:
+def takes_of(data: Dataset, clips: list[Clip], seconds: float) -> list[MotionExample]:
     """Return the first clips that hold so many seconds."""
-    takes, heard = list[Take](), 0.0
+    takes, heard = list[MotionExample](), 0.0
     for clip in clips:
         if heard >= seconds:
             break
-        take = Take(clip.name, data.speech(clip.recording), data.coefficients(clip.name))
+        take = MotionExample(clip.name, data.speech(clip.recording), data.coefficients(clip.name))
         heard += len(take.coefficients) / data.info.fps
         takes.append(take)
     return takes
@@ -90,26 +90,30 @@ def measure(source: Path, model: str, identity: str, full: str | None, output: P
     def row(name: str, seconds: float, made: list[np.ndarray]) -> dict[str, Any]:
         return {"system": name, "seconds": seconds, "lve": error(rig, truth, made), **statistics(made, data.info.fps)}
 
-    def speak(manner: Manner) -> list[np.ndarray]:
+    def speak(manner: StyleCondition) -> list[np.ndarray]:
         return [animator.coefficients(sound, manner) for sound in sounds]
 
     rows = [{"system": "truth", "seconds": 0.0, "lve": 0.0, **statistics(truth, data.info.fps)}]
-    rows.append(row("average style", 0.0, speak(Manner(on_sphere(enroller.space.average)))))
+    rows.append(row("average style", 0.0, speak(StyleCondition(on_sphere(enroller.space.average)))))
     for seconds in (10.0, 30.0, 120.0):
         takes = takes_of(data, learned, seconds)
         sound = np.concatenate([take.sound for take in takes])
         style = on_sphere(window_styles(animator.network, sound, animator.device).mean(0))
-        rows.append(row("enrolled, audio", seconds, speak(Manner(style))))
+        rows.append(row("enrolled, audio", seconds, speak(StyleCondition(style))))
         nearest = enroller.space.nearest(style)[0][0]
         rows.append(
-            row(f"nearest known ({nearest})", seconds, speak(Manner(enroller.space.table[enroller.space.names.index(nearest)])))
+            row(
+                f"nearest known ({nearest})",
+                seconds,
+                speak(StyleCondition(enroller.space.table[enroller.space.names.index(nearest)])),
+            )
         )
         if seconds == 30.0:
             rows.append(row("enrolled, audio and motion", seconds, speak(fit(animator, rig, style, takes).manner)))
     if full:
         whole = Enroller(full, "cpu")
         style = whole.space.table[whole.space.names.index(identity)]
-        rows.append(row("true style", 0.0, [whole.animator.coefficients(sound, Manner(style)) for sound in sounds]))
+        rows.append(row("true style", 0.0, [whole.animator.coefficients(sound, StyleCondition(style)) for sound in sounds]))
     for entry in rows:
         print("  ".join(f"{value:.4g}" if isinstance(value, float) else f"{value:<40}" for value in entry.values()))
     with output.open("w", newline="") as stream:

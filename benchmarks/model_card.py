@@ -113,7 +113,7 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
     "open": lambda row: number(row, "vowels_open"),
     "silent": lambda row: number(row, "silences_closed"),
     "AUC": lambda row: number(row, "ordering"),
-    "others closed": lambda row: number(row, "others_closed"),
+    "others closed": lambda row: number(row, "false_closure_rate"),
     "s for 10 s": lambda row: number(row, "seconds"),
 }
 

@@ -20,15 +20,15 @@ import numpy as np
 
 from talker_cli.formats.rig import Rig
 from talker_cli.head import build_head
-from talker_cli.render import Shot, Take, draw_frames, read_take, render_video
+from talker_cli.render import MotionTrack, RenderOptions, draw_frames, read_track, render_video
 
 FPS = 30.0
 
 
-def head_take(frames: int) -> Take:
+def head_take(frames: int) -> MotionTrack:
     """Return the built-in head, speaking vowels."""
     rig = build_head().rig
-    return Take(rig, rig.decode(_vowels(rig, frames)), FPS)
+    return MotionTrack(rig, rig.decode(_vowels(rig, frames)), FPS)
 
 
 def _vowels(rig: Rig, frames: int) -> np.ndarray:
@@ -38,7 +38,7 @@ def _vowels(rig: Rig, frames: int) -> np.ndarray:
     return coefficients
 
 
-def mask_take(frames: int, rows: int = 190, columns: int = 123) -> Take:
+def mask_take(frames: int, rows: int = 190, columns: int = 123) -> MotionTrack:
     """Return a bulging mask of 23,370 vertices, as many as BIWI's, whose lower half moves."""
     x, y = np.meshgrid(np.linspace(-0.08, 0.08, columns), np.linspace(0.12, -0.12, rows))
     template = np.stack([x, y, 0.08 - 7 * x**2 - 3 * y**2 + 0.002 * np.sin(300 * x) * np.sin(260 * y)], -1).reshape(-1, 3)
@@ -47,10 +47,10 @@ def mask_take(frames: int, rows: int = 190, columns: int = 123) -> Take:
     basis = np.zeros((1, len(template), 3), np.float32)
     basis[0, :, 1] = -0.03 * np.clip(-template[:, 1] / 0.12, 0, 1)
     rig = Rig(template.astype(np.float32), faces.astype(np.int32), basis, ("down",), {}, np.zeros((0, 2), np.int32), FPS)
-    return Take(rig, rig.decode(np.sin(np.arange(frames, dtype=np.float32) / 4)[:, None] ** 2), FPS)
+    return MotionTrack(rig, rig.decode(np.sin(np.arange(frames, dtype=np.float32) / 4)[:, None] ** 2), FPS)
 
 
-def rate_of_drawing(take: Take, size: int) -> tuple[float, float, float]:
+def rate_of_drawing(take: MotionTrack, size: int) -> tuple[float, float, float]:
     """Return frames a second after the first, milliseconds of processor a frame, and seconds to the first."""
     start = time.perf_counter()
     images = draw_frames(take.frames, take.rig, size=(size, size))
@@ -60,15 +60,15 @@ def rate_of_drawing(take: Take, size: int) -> tuple[float, float, float]:
     return drawn / (time.perf_counter() - first), 1000 * (time.process_time() - busy) / drawn, first - start
 
 
-def rate_of_filming(take: Take, size: int, folder: Path) -> float:
+def rate_of_filming(take: MotionTrack, size: int, folder: Path) -> float:
     """Return frames a second of a film in .mp4, from the first frame to the finished file."""
     marks: list[float] = []
-    shot = Shot((size, size))
+    shot = RenderOptions((size, size))
     render_video([take], folder / "film.mp4", shot, on_frame=lambda done, total: marks.append(time.perf_counter()))
     return (len(marks) - 1) / (time.perf_counter() - marks[0])
 
 
-def rate_of_rebuilding(take: Take, size: int) -> tuple[float, float]:
+def rate_of_rebuilding(take: MotionTrack, size: int) -> tuple[float, float]:
     """Return frames a second, and milliseconds of processor a frame, of the loop that builds everything for every frame."""
     import pyrender
     import trimesh
@@ -113,7 +113,7 @@ def peak_of(seconds: float, folder: Path) -> int:
 
 def film(motion: Path, template: Path) -> None:
     """Film a motion, and print this process' peak memory in MiB."""
-    render_video([read_take(motion, template=template, fps=FPS)], motion.with_suffix(".mp4"), Shot((64, 64)))
+    render_video([read_track(motion, template=template, fps=FPS)], motion.with_suffix(".mp4"), RenderOptions((64, 64)))
     # Not getrusage's peak, which counts what the parent held when it started this process.
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     print(int(status.split("VmHWM:")[1].split()[0]) // 1024)

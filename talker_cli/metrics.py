@@ -211,7 +211,7 @@ class Articulation:
             "bilabials_closed": share(self.closed),
             "vowels_open": share(self.opened),
             "silences_closed": share(self.silent),
-            "others_closed": share(self.shut),
+            "false_closure_rate": share(self.shut),
             "ordering": ordering,
             "bilabials": len(self.closed),
             "vowels": len(self.opened),

@@ -49,7 +49,7 @@ def sha256(path: Path) -> str:
 
 
 @dataclass
-class Ran:
+class CommandResult:
     """What a command did."""
 
     code: int
@@ -66,19 +66,19 @@ class Ran:
         return lines[0]
 
 
-Talker = Callable[..., Ran]
+Talker = Callable[..., CommandResult]
 
 
 @pytest.fixture
 def talker(tmp_path: Path) -> Talker:
     """The real command line in a process of its own, in tmp_path."""
 
-    def run(*arguments: str | Path, prefix: Sequence[str] = (), **environment: str) -> Ran:
+    def run(*arguments: str | Path, prefix: Sequence[str] = (), **environment: str) -> CommandResult:
         command = [*prefix, sys.executable, "-m", "talker_cli", *map(str, arguments)]
         root = str(Path(__file__).parents[1])
         env = {**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1", **environment}
         done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120, check=False)
-        return Ran(done.returncode, done.stdout, done.stderr)
+        return CommandResult(done.returncode, done.stdout, done.stderr)
 
     return run
 
@@ -92,11 +92,11 @@ def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Talker:
 
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: str | Path) -> Ran:
+    def run(*arguments: str | Path) -> CommandResult:
         done = CliRunner().invoke(app, [str(argument) for argument in arguments])
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             raise done.exception
-        return Ran(done.exit_code, done.stdout, done.stderr)
+        return CommandResult(done.exit_code, done.stdout, done.stderr)
 
     return run
 

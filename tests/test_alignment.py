@@ -8,7 +8,7 @@ from talker_cli.corpus.speech.synthesis import synthesise
 from talker_cli.corpus.speech.voices import SYNTHETIC_VOICES
 
 # Voice, text, language, accent. Each accent has a vowel of its own for the words that no dictionary has.
-SAID = (
+TRANSCRIPT_FIXES = (
     *(("flite_slt", text, "en", "en-us") for text in SENTENCES[:6]),
     ("flite_rms", "Gobbot mothered a lonely parmot.", "en", "en-us"),
     ("flite_rms", "Gobbot mothered a lonely parmot.", "en", "en-gb"),
@@ -20,7 +20,7 @@ SAID = (
 def test_what_was_heard_before_changes_nothing() -> None:
     """Breaks if a corpus depends on which process happened to hear what, or a killed run ends with other phones."""
     voices = {voice.name: voice for voice in SYNTHETIC_VOICES}
-    items = [(synthesise(voices[voice], text)[0], text, language, accent) for voice, text, language, accent in SAID]
+    items = [(synthesise(voices[voice], text)[0], text, language, accent) for voice, text, language, accent in TRANSCRIPT_FIXES]
     forward, backward = Aligner(), Aligner()
     there = [forward.align(*item) for item in items]
     back = [backward.align(*item) for item in reversed(items)][::-1]

@@ -27,10 +27,10 @@ from talker_cli.corpus.articulate.styles import SPEAKERS, Style
 from talker_cli.corpus.articulate.targets import REACH, TARGETS, TRACKS
 from talker_cli.corpus.build import refusal
 from talker_cli.corpus.prepare import HUMAN_IDENTITY, IDENTITY_OF_VOICE
-from talker_cli.corpus.speech.recordings import Spoken
+from talker_cli.corpus.speech.recordings import Utterance
 from talker_cli.corpus.speech.selection import text_split, texts_to_read
 from talker_cli.corpus.speech.sentences import SENTENCES
-from talker_cli.corpus.speech.sentences_abroad import SENTENCES_ABROAD
+from talker_cli.corpus.speech.sentences_by_language import SENTENCES_ABROAD
 from talker_cli.corpus.speech.sources import PROMPT_VOICES, spoken_text
 from talker_cli.corpus.speech.synthesis import resample, synthesise
 from talker_cli.corpus.speech.voices import HELD_OUT_VOICES, SYNTHETIC_VOICES
@@ -46,7 +46,7 @@ OPENING = {
     "mouthUpperUpLeft": 0.0023, "mouthUpperUpRight": 0.0023,
 }  # fmt: skip
 
-SAID = (
+TRANSCRIPT_FIXES = (
     "SIL:.4 M:.08 AA:.14 P:.1 AE:.12 B:.06 IY:.1 F:.1 AO:.13 W:.08 UW:.12 SH:.1 AY:.18 M:.07 T:.07 EH:.1 B:.05 AH:.07 "
     "V:.06 AW:.2 SIL:.5"
 )
@@ -70,7 +70,7 @@ def flat(phones: tuple[tuple[str, float, float], ...]) -> Prosody:
     return Prosody(np.zeros(count), np.zeros(count), np.ones(count, bool))
 
 
-def move(text: str = SAID, style: Style | None = None, key: str = "a", fps: float = 30.0) -> np.ndarray:
+def move(text: str = TRANSCRIPT_FIXES, style: Style | None = None, key: str = "a", fps: float = 30.0) -> np.ndarray:
     phones = timed(text)
     return articulate(phones, samples_of(phones), style or Style(), flat(phones), key, fps)
 
@@ -86,7 +86,7 @@ def frames_between(start: float, end: float, fps: float = 30.0) -> slice:
 @pytest.mark.parametrize("speaker", SPEAKERS, ids=lambda speaker: speaker.name)
 def test_lips_seal_exactly_at_every_bilabial_in_every_style(speaker):
     gap = gap_of(move(style=speaker.style))
-    for phone, start, end in timed(SAID):
+    for phone, start, end in timed(TRANSCRIPT_FIXES):
         if phone in "PBM":
             assert gap[frames_between(start - 0.02, end + 0.02)].min() < 1e-6, (phone, start)
 
@@ -95,7 +95,7 @@ def test_lips_seal_exactly_at_every_bilabial_in_every_style(speaker):
 def test_the_four_numbers_are_perfect_on_the_truth(speaker):
     counts = Articulation.empty()
     for key in "abcde":
-        counts.add(gap_of(move(style=speaker.style, key=key)), timed(SAID), 30.0)
+        counts.add(gap_of(move(style=speaker.style, key=key)), timed(TRANSCRIPT_FIXES), 30.0)
     summary = counts.summary()
     assert summary["bilabials_closed"] == summary["silences_closed"] == summary["vowels_open"] == 1.0
     assert summary["ordering"] > 0.999
@@ -141,7 +141,7 @@ def test_nothing_jumps():
 def test_coefficients_are_finite_and_in_range():
     for speaker in SPEAKERS:
         coefficients = move(style=speaker.style)
-        assert coefficients.dtype == np.float32 and coefficients.shape == (int(timed(SAID)[-1][2] * 30 + 1e-9), 52)
+        assert coefficients.dtype == np.float32 and coefficients.shape == (int(timed(TRANSCRIPT_FIXES)[-1][2] * 30 + 1e-9), 52)
         assert np.isfinite(coefficients).all() and coefficients.min() >= 0 and coefficients.max() <= 1
 
 
@@ -303,7 +303,7 @@ def test_resampling_keeps_a_tone():
 
 
 def test_refusal_of_what_does_not_fit():
-    item = Spoken("v/a", "v", "en", True, "hello", np.zeros(16000, np.int16), "en-us", "test", "CC0")
+    item = Utterance("v/a", "v", "en", True, "hello", np.zeros(16000, np.int16), "en-us", "test", "CC0")
     assert refusal(item, None) == "words do not fit"
     assert refusal(item, Alignment((("SIL", 0.0, 1.0),))) == "no sound found"
     assert refusal(item, Alignment((("AA", 0.0, 1.0),), score=-45.1)) == "unlikely"
@@ -385,7 +385,7 @@ def check_sound_under(speech: np.ndarray, phones: tuple[tuple[str, float, float]
 
 
 def test_a_dataset_survives_writing_and_reading(tmp_path: Path):
-    phones = timed(SAID)
+    phones = timed(TRANSCRIPT_FIXES)
     speech = np.random.default_rng(0).integers(-3000, 3000, samples_of(phones)).astype(np.int16)
     rig = Rig(
         np.zeros((4, 3), np.float32), np.array([[0, 1, 2]], np.int32), np.zeros((52, 4, 3), np.float32), ARKIT_NAMES,

@@ -7,9 +7,9 @@ import pytest
 import soundfile
 
 from talker_cli.corpus import dialogues
-from talker_cli.corpus.speech.kokoro import FILES, STYLE_WIDTH, kokoro_shares
+from talker_cli.corpus.speech.kokoro import FILES, STYLE_WIDTH, kokoro_shards
 from talker_cli.corpus.speech.kokoro import _styles as styles
-from talker_cli.corpus.speech.recordings import prompt_shares
+from talker_cli.corpus.speech.recordings import prompt_shards
 from talker_cli.corpus.speech.voices import HELD_OUT_VOICES
 from talker_cli.errors import InputError, MachineError
 
@@ -48,7 +48,7 @@ def test_lines_are_found_with_their_speaker_and_text(game: Path) -> None:
         ("fillets_cs_big", "briefcase/kuf-v-noco", "No, co naděláme."),
         ("fillets_cs_small", "briefcase/kuf-m-je", "Jé, už zase"),
     ], "a line without words, of a voice behind effects, or without a subtitle must not be in the corpus"
-    (share,) = prompt_shares(["cs"])
+    (share,) = prompt_shards(["cs"])
     spoken = list(share.read())
     assert [item.language for item in spoken] == ["cs", "cs"] and all(item.human for item in spoken)
     # 22,050 samples a second became 16,000; Vorbis ends with a whole block.
@@ -58,7 +58,7 @@ def test_lines_are_found_with_their_speaker_and_text(game: Path) -> None:
 def test_a_recording_without_sound_is_left_out_and_told(game: Path) -> None:
     path = game / "sound" / "briefcase" / "cs" / "kuf-m-je.ogg"
     soundfile.write(path, np.zeros(0, np.float32), 22050)
-    (share,) = prompt_shares(["cs"])
+    (share,) = prompt_shards(["cs"])
     assert {item.name: item.problem for item in share.read()} == {
         "fillets_cs_big/briefcase/kuf-v-noco": "", "fillets_cs_small/briefcase/kuf-m-je": "empty"
     }  # fmt: skip
@@ -82,7 +82,7 @@ def kokoro(tmp_path: Path) -> Path:
 
 def test_kokoros_voices_and_pairs_share_the_minutes_without_the_language_that_is_held_out(kokoro: Path) -> None:
     prompts = {"fr": ["Appuyez sur le bouton pour parler."], "en": ["Press the button to speak."]}
-    shares = kokoro_shares(kokoro, 10.0, prompts, seed=0)
+    shares = kokoro_shards(kokoro, 10.0, prompts, seed=0)
     assert [share.voice.voice for share in shares] == [
         "af_one",
         "am_two",
@@ -105,4 +105,4 @@ def test_broken_files_of_kokoro_are_refused(kokoro: Path) -> None:
     for name in FILES[:2]:
         (kokoro / name).unlink()
     with pytest.raises(InputError, match=r"holds no model\.onnx.*tools/fetch_kokoro\.sh"):
-        kokoro_shares(kokoro, 10.0, {}, seed=0)
+        kokoro_shards(kokoro, 10.0, {}, seed=0)

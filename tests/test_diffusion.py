@@ -8,8 +8,8 @@ from talker_cli.model.diffusion import (
     add_noise,
     alpha_sigma,
     ddim_step,
+    distillation_target,
     frame_noise,
-    two_step_target,
     uniform_timesteps,
     v_from_x0_eps,
     x0_from_v,
@@ -84,7 +84,7 @@ def test_one_step_to_the_target_lands_where_two_teacher_steps_land(count: int) -
         half = 0.5 / count
         middle = ddim_step(x_t, predict(x_t, t), wide, wide - half)
         end = ddim_step(middle, predict(middle, t - half), wide - half, (wide - 2 * half).clamp(min=0))
-        target = two_step_target(predict, x_t, t, 1 / count)
+        target = distillation_target(predict, x_t, t, 1 / count)
         assert torch.allclose(ddim_step(x_t, target, wide, (wide - 1 / count).clamp(min=0)), end, atol=1e-12)
 
 

@@ -35,7 +35,7 @@ from talker_cli.train.teacher import TrainConfig, train
 
 NARROW = Architecture(feature_width=48, encoder_dilations=(1, 2), width=48, denoiser_dilations=(1, 2, 4))
 BOTH = DistillConfig(
-    steps=64, stage_steps=2, last_stage_steps=2, batch_frames=128, validation_clips=0, save_every=1, encoder_width=16,
+    steps=64, stage_steps=2, kept_stage_steps=2, batch_frames=128, validation_clips=0, save_every=1, encoder_width=16,
     encoder_steps=3, enhancer=0.05,
 )  # fmt: skip
 
@@ -177,7 +177,7 @@ def test_a_run_begun_before_there_were_these_options_goes_on(dataset: Path, mode
         distill(model, dataset, config, device="cpu", on_progress=kill)
     written = tomllib.loads((model / "run-student" / "run.toml").read_text())
     assert set(written) == {
-        "dataset", "teacher", "steps", "stage_steps", "last_stage_steps", "batch_frames", "learning_rate", "noise_scale",
+        "dataset", "teacher", "steps", "stage_steps", "kept_stage_steps", "batch_frames", "learning_rate", "noise_scale",
         "upper_noise_scale", "ema",
         "bf16", "seed", "save_every",
     }  # fmt: skip
@@ -215,7 +215,7 @@ def test_what_cannot_be_is_refused(wrong: dict[str, float]) -> None:
 
 def test_the_enhancers_reader_learns_to_tell_manners_apart(dataset: Path, model: Path) -> None:
     """From chance to nearly all identities of held-out motion, which says nothing of them but by blinks and brows."""
-    config = replace(BOTH, steps=128, last_stage_steps=200, batch_frames=512, encoder_width=None,
+    config = replace(BOTH, steps=128, kept_stage_steps=200, batch_frames=512, encoder_width=None,
                      learning_rate=5e-3, save_every=1000)  # fmt: skip
     seen: list[dict[str, float]] = []
     distill(model, dataset, config, device="cpu", on_progress=lambda progress: seen.append(progress.losses))

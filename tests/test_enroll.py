@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import IDENTITY, Ran, Talker, ffmpeg
+from conftest import IDENTITY, CommandResult, Talker, ffmpeg
 
 from talker_cli.formats.audio import load_speech
 from talker_cli.formats.files import file_hash
 from talker_cli.formats.rig import RigFile, save_rig
 from talker_cli.identity.file import load_identity
 from talker_cli.identity.resolve import style_space
-from talker_cli.identity.vad import hear
+from talker_cli.identity.vad import detect_speech
 from talker_cli.model.folder import main_weights
 
 SPEECH = Path(__file__).parents[1] / "examples" / "speech.wav"
@@ -72,7 +72,7 @@ def clips(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def enroll(invoke: Talker, speaking: Path, tmp_path: Path) -> Talker:
-    def run(*arguments: str | Path) -> Ran:
+    def run(*arguments: str | Path) -> CommandResult:
         return invoke("enroll", *arguments, "--model", speaking, "--library", tmp_path / "library", "--device", "cpu")
 
     return run
@@ -81,16 +81,16 @@ def enroll(invoke: Talker, speaking: Path, tmp_path: Path) -> Talker:
 def test_speech_is_told_from_everything_else() -> None:
     """Breaks if music, noise or silence becomes part of a voice, or a voice is taken for one of them."""
     speech = load_speech(SPEECH)
-    whole = hear(speech)
+    whole = detect_speech(speech)
     assert whole.speech > 0.9 * len(speech) / 16_000
     noise = np.random.default_rng(0).normal(scale=0.1, size=80_000).astype(np.float32)
     for sound in (chord(5).astype(np.float32), noise, 0 * noise):
-        assert hear(sound).segments == ()
-    assert hear(chord(5).astype(np.float32)).other > 4.5 and hear(0 * noise).silence == 5.0
+        assert detect_speech(sound).segments == ()
+    assert detect_speech(chord(5).astype(np.float32)).other > 4.5 and detect_speech(0 * noise).silence == 5.0
 
     music = chord(6).astype(np.float32)
     mixed = np.concatenate([music, speech, np.zeros(64_000, np.float32), music])
-    heard = hear(mixed)
+    heard = detect_speech(mixed)
     assert abs(heard.speech - whole.speech) < 2.0 and heard.other > 8.0
     assert all(start > 80_000 and end < 96_000 + len(speech) + 16_000 for start, end in heard.segments)
 

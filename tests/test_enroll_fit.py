@@ -8,11 +8,11 @@ from conftest import IDENTITY, Talker
 from test_enroll import SPEECH, make_model, write
 
 from talker_cli.animate.animator import load_animator
-from talker_cli.enroll.fit import MOST_FRAMES, Take, _split, _trimmed
+from talker_cli.enroll.fit import MOST_FRAMES, MotionExample, _split, _trimmed
 from talker_cli.enroll.motion import read_coefficients
 from talker_cli.errors import InputError
 from talker_cli.export.livelink import write_csv
-from talker_cli.export.performance import Performance
+from talker_cli.export.motion_clip import MotionClip
 from talker_cli.formats.audio import load_speech
 from talker_cli.formats.motion import write_motion
 from talker_cli.formats.rig import Rig, RigFile
@@ -35,7 +35,7 @@ def test_motion_is_read_as_it_was(rig: Rig, tmp_path: Path, form: str) -> None:
     truth = curves(90)
     path = tmp_path / ("take.csv" if form == "csv" else "take.npy")
     if form == "csv":
-        write_csv(Performance(truth, rig, 30.0), path)
+        write_csv(MotionClip(truth, rig, 30.0), path)
     elif form == "npy":
         write_motion(path, rig.decode(truth), truth, {"fps": 30.0})
     else:  # twice as fast, and nothing says so
@@ -63,7 +63,7 @@ def test_the_style_is_found_again(invoke: Talker, head: RigFile, tmp_path: Path)
         path = write(tmp_path / "clips" / f"{name}.wav", part)
         # From the noise that fitting starts from too: what is left of the error is the style's.
         motion = load_animator(model, "8", "cpu").coefficients(load_speech(path), IDENTITY, seed=0)
-        write_csv(Performance(motion, head.rig, head.rig.fps), path.with_suffix(".csv"))
+        write_csv(MotionClip(motion, head.rig, head.rig.fps), path.with_suffix(".csv"))
     ran = invoke("enroll", tmp_path / "clips", "--name", "anna", *rest)
     assert ran.code == 0 and "fitted to motion" in ran.err, ran.err
     person = load_identity(tmp_path / "library" / "anna.safetensors")
@@ -81,7 +81,9 @@ def test_a_quarter_of_all_frames_is_held_out() -> None:
     for lengths in ((300, 3000), (3000, 300), (900, 900), (400,), (30, 30, 30, 30, 30), (125, 40), (20, 9, 9), (3, 7), (16,)):
         motion = np.arange(sum(lengths), dtype=np.float32)[:, None]
         parts = np.split(motion, np.cumsum(lengths)[:-1])
-        takes = [Take(str(place), np.zeros(len(part) * 16_000 // 30, np.float32), part) for place, part in enumerate(parts)]
+        takes = [
+            MotionExample(str(place), np.zeros(len(part) * 16_000 // 30, np.float32), part) for place, part in enumerate(parts)
+        ]
         learned, held = _split(takes, 30.0)
         frames = [sum(len(take.coefficients) for take in some) for some in (learned, held)]
         assert abs(frames[1] - sum(lengths) / 4) < 15 and min(frames) > 0
@@ -95,5 +97,5 @@ def test_a_quarter_of_all_frames_is_held_out() -> None:
 def test_an_hour_of_motion_is_cut() -> None:
     """Breaks if one long take goes through the network whole: its activations would fill the memory."""
     sound, coefficients = np.zeros(MOST_FRAMES * 2 * 16_000 // 30, np.float32), np.zeros((MOST_FRAMES * 2, 1), np.float32)
-    cut = _trimmed(Take("long", sound, coefficients), 30.0)
+    cut = _trimmed(MotionExample("long", sound, coefficients), 30.0)
     assert len(cut.coefficients) == MOST_FRAMES and len(cut.sound) == MOST_FRAMES * 16_000 // 30

@@ -12,7 +12,7 @@ from conftest import Talker
 from talker_cli.errors import IdentityError, OutputError
 from talker_cli.formats.files import ArrayFile, write_arrays
 from talker_cli.formats.rig import load_rig
-from talker_cli.identity.file import Enrolled, Face, check_name, load_identity, name_from, save_identity
+from talker_cli.identity.file import Enrolled, IdentityFace, check_name, load_identity, name_from, save_identity
 from talker_cli.identity.library import Library, data_folder
 from talker_cli.model.folder import model_folder
 
@@ -25,7 +25,7 @@ RECORD = {
 def person(name: str = "anna", seed: int = 0) -> Enrolled:
     rng = np.random.default_rng(seed)
     style, template = rng.normal(size=8).astype(np.float32), rng.normal(size=(5, 3)).astype(np.float32)
-    return Enrolled(name, style, "key", "Bert", Face(template), rng.normal(size=52).astype(np.float32), RECORD)
+    return Enrolled(name, style, "key", "Bert", IdentityFace(template), rng.normal(size=52).astype(np.float32), RECORD)
 
 
 def test_an_identity_file_holds_everything(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_a_head_of_ones_own_comes_back(tmp_path: Path) -> None:
     """Breaks if a file loses shapes, or one of the format before, with its basis whole, can no longer be read."""
     rig = load_rig(model_folder("talker-base") / "rig.safetensors").rig
     path = tmp_path / "a.safetensors"
-    save_identity(path, replace(person(), face=Face(rig.template, rig.colors, rig)))
+    save_identity(path, replace(person(), face=IdentityFace(rig.template, rig.colors, rig)))
     assert path.stat().st_size < rig.basis.nbytes / 2
     file = ArrayFile(path, "identity")
     before = {name: file.array(name) for name in file.names} | {"basis": rig.basis}
@@ -64,11 +64,11 @@ def test_a_head_of_ones_own_comes_back(tmp_path: Path) -> None:
 def test_a_face_with_the_shapes_of_another_model_is_refused() -> None:
     """Breaks if a model's coefficients drive shapes that mean something else."""
     base = load_rig(model_folder("talker-base") / "rig.safetensors")
-    own = replace(person(), face=Face(base.rig.template, rig=base.rig))
+    own = replace(person(), face=IdentityFace(base.rig.template, rig=base.rig))
     assert own.rig(base) is base.rig
     other = replace(base.rig, names=base.rig.names[::-1])
     with pytest.raises(IdentityError, match="other shapes"):
-        replace(own, face=Face(base.rig.template, rig=other)).rig(base)
+        replace(own, face=IdentityFace(base.rig.template, rig=other)).rig(base)
 
 
 def test_two_at_once(tmp_path: Path) -> None:

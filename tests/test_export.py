@@ -17,8 +17,8 @@ from conftest import IDENTITY, Talker, ffmpeg, sha256, spoken, streams
 from talker_cli.data.livelink import read_csv
 from talker_cli.errors import InputError
 from talker_cli.export.arkit import arkit_coefficients, bounded_least_squares
-from talker_cli.export.credits import OWN_HEAD, copyright_of
-from talker_cli.export.performance import Performance
+from talker_cli.export.attribution import OWN_HEAD, copyright_of
+from talker_cli.export.motion_clip import MotionClip
 from talker_cli.export.usd import write_usda
 from talker_cli.formats.gltf import Glb
 from talker_cli.formats.motion import read_motion, write_motion
@@ -206,11 +206,11 @@ def test_the_page_holds_face_and_sound(talker: Talker, take: Path, tmp_path: Pat
 
 def test_the_page_s_shaders_compile(talker: Talker, take: Path) -> None:
     """Breaks if the films' light no longer fits WebGL's dialect: the page's shaders, by a real driver, in that dialect."""
-    from talker_cli.render.stage import Stage
+    from talker_cli.render.stage import OffscreenRenderer
 
     (path,) = exported(talker, take, "a.html")
     light = json.loads(PageReader(path.read_text(encoding="utf-8")).texts["config"])["light"]
-    with Stage((16, 16)):
+    with OffscreenRenderer((16, 16)):
         from OpenGL import GL as gl
 
         known = {gl.glGetStringi(gl.GL_EXTENSIONS, index) for index in range(gl.glGetIntegerv(gl.GL_NUM_EXTENSIONS))}
@@ -419,7 +419,7 @@ def test_arkit_curves_are_solved_on_our_mesh(own: Rig) -> None:
     curves = np.clip(rng.normal(0.1, 0.3, (12, 52)), 0, 1).astype(np.float32)
     mix = np.linalg.qr(rng.normal(size=(52, 52)))[0].astype(np.float32)
     rig = replace(own, names=tuple(f"pca_{k:03d}" for k in range(52)), basis=np.tensordot(mix.T, own.basis, 1))
-    solved = arkit_coefficients(Performance(curves @ mix, rig, 30.0))
+    solved = arkit_coefficients(MotionClip(curves @ mix, rig, 30.0))
     assert solved.shape == curves.shape and solved.min() >= 0 and solved.max() <= 1
     assert np.linalg.norm(own.decode(solved) - own.decode(curves), axis=2).max() < 1e-5
 
@@ -428,11 +428,11 @@ def test_arkit_curves_of_another_mesh_are_refused(own: Rig) -> None:
     """Breaks if numbers are made up for a mesh that has no ARKit shapes, or its owner is."""
     rig = replace(own, names=tuple(f"pca_{k:03d}" for k in range(52)), faces=own.faces[::-1])
     with pytest.raises(InputError, match=r"choose another format than \.csv"):
-        arkit_coefficients(Performance(np.zeros((2, 52), np.float32), rig, 30.0))
+        arkit_coefficients(MotionClip(np.zeros((2, 52), np.float32), rig, 30.0))
     assert copyright_of(rig) is None and copyright_of(own) == OWN_HEAD
 
 
 def test_a_long_seed_stays_a_whole_number_in_usd(own: Rig, tmp_path: Path) -> None:
     """Breaks if a seed of more than ten digits is written with an exponent, which no reader of USD takes for a whole number."""
-    write_usda(Performance(np.zeros((1, 52), np.float32), own, 30.0, {"seed": 98_765_432_109}), tmp_path / "s.usda")
+    write_usda(MotionClip(np.zeros((1, 52), np.float32), own, 30.0, {"seed": 98_765_432_109}), tmp_path / "s.usda")
     assert "int64 seed = 98765432109\n" in (tmp_path / "s.usda").read_text()

@@ -10,7 +10,7 @@ import pytest
 from talker_cli import __version__
 from talker_cli.errors import InputError
 from talker_cli.export.glb import head_glb
-from talker_cli.export.parts import parts
+from talker_cli.export.materials import parts
 from talker_cli.formats.gltf import Glb, GlbWriter
 from talker_cli.formats.rig import ARKIT_NAMES, Rig
 

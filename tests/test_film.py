@@ -16,15 +16,15 @@ from PIL import Image, ImageSequence
 from talker_cli.errors import InputError, OutputError
 from talker_cli.formats.ffmpeg import executable
 from talker_cli.formats.rig import Rig
-from talker_cli.render import Shot, Take, draw_frames, render_sheet, render_still, render_video
+from talker_cli.render import MotionTrack, RenderOptions, draw_frames, render_sheet, render_still, render_video
 from talker_cli.render.encoder import encode
 
 SIZE = (192, 192)
 
 
-def swing(ball: Rig, frames: int) -> Take:
+def swing(ball: Rig, frames: int) -> MotionTrack:
     """Return a ball that swings from side to side."""
-    return Take(ball, ball.decode(np.sin(np.arange(frames, dtype=np.float32) / 3)[:, None]), ball.fps)
+    return MotionTrack(ball, ball.decode(np.sin(np.arange(frames, dtype=np.float32) / 3)[:, None]), ball.fps)
 
 
 def decoded(path: Path, folder: Path) -> np.ndarray:
@@ -59,7 +59,7 @@ def test_a_film_has_all_its_frames_and_its_sound_in_time(
     counted: list[tuple[int, int]] = []
     film = tmp_path / f"f{kind}"
     render_video(
-        [swing(ball, 30)], film, Shot((96, 96)), audio=tmp_path / name,
+        [swing(ball, 30)], film, RenderOptions((96, 96)), audio=tmp_path / name,
         on_frame=lambda done, total: counted.append((done, total)),
     )  # fmt: skip
     assert counted == [(index + 1, 30) for index in range(30)]
@@ -81,7 +81,7 @@ def test_a_film_has_all_its_frames_and_its_sound_in_time(
 def test_a_films_pixels_are_the_stills(tmp_path: Path, ball: Rig) -> None:
     """Breaks if colours are converted by the wrong matrix, channels are swapped, or rows run upwards."""
     take = swing(ball, 6)
-    render_video([take], tmp_path / "f.mp4", Shot(SIZE))
+    render_video([take], tmp_path / "f.mp4", RenderOptions(SIZE))
     raw = subprocess.run(
         [executable(), "-loglevel", "error", "-i", str(tmp_path / "f.mp4"), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"],
         capture_output=True, check=True,
@@ -99,7 +99,7 @@ def test_a_films_pixels_are_the_stills(tmp_path: Path, ball: Rig) -> None:
 def test_sound_of_another_length(tmp_path: Path, ball: Rig, seconds: float, shortest: float, longest: float) -> None:
     """Breaks if a short sound cuts the picture, or a long one plays on over a frozen face."""
     soundfile.write(tmp_path / "s.wav", spoken(seconds), 16_000)
-    render_video([swing(ball, 30)], tmp_path / "f.mp4", Shot((64, 64)), audio=tmp_path / "s.wav")
+    render_video([swing(ball, 30)], tmp_path / "f.mp4", RenderOptions((64, 64)), audio=tmp_path / "s.wav")
     assert frames_of(tmp_path / "f.mp4") == 30
     heard = decoded(tmp_path / "f.mp4", tmp_path)
     assert min(seconds, shortest) - 0.03 < len(heard) / 16_000 < longest
@@ -107,14 +107,14 @@ def test_sound_of_another_length(tmp_path: Path, ball: Rig, seconds: float, shor
 
 def test_a_gif(tmp_path: Path, ball: Rig) -> None:
     """Breaks if the README's picture cannot be made."""
-    render_video([swing(ball, 5)], tmp_path / "f.gif", Shot((64, 64)))
+    render_video([swing(ball, 5)], tmp_path / "f.gif", RenderOptions((64, 64)))
     assert "Video: gif" in streams(tmp_path / "f.gif")
 
 
 @pytest.mark.parametrize("rate", [30.0, 60.0, 120.0])
 def test_a_gif_keeps_its_time(tmp_path: Path, ball: Rig, rate: float) -> None:
     """Breaks if a frame stays for a hundredth of a second, which players take for a tenth."""
-    render_video([swing(replace(ball, fps=rate), round(rate))], tmp_path / "f.gif", Shot((64, 64)))
+    render_video([swing(replace(ball, fps=rate), round(rate))], tmp_path / "f.gif", RenderOptions((64, 64)))
     with Image.open(tmp_path / "f.gif") as picture:
         lasting = [frame.info["duration"] for frame in ImageSequence.Iterator(picture)]
     assert min(lasting) >= 20 and sum(lasting) == pytest.approx(1000, abs=40)
@@ -137,14 +137,14 @@ def test_any_number_of_channels_sounds(tmp_path: Path, ball: Rig, channels: int,
     """Breaks if a recording that is animated cannot be filmed."""
     soundfile.write(tmp_path / "s.wav", np.tile(spoken(0.5, 48_000)[:, None], (1, channels)), 48_000)
     film = tmp_path / f"f{kind}"
-    render_video([swing(ball, 15)], film, Shot((64, 64)), audio=tmp_path / "s.wav")
+    render_video([swing(ball, 15)], film, RenderOptions((64, 64)), audio=tmp_path / "s.wav")
     assert np.abs(decoded(film, tmp_path)).max() > 0.05
 
 
 def test_a_folder_of_pictures(tmp_path: Path, ball: Rig) -> None:
     """Breaks if a picture is lost, counted from one, or changed on its way: PNGs keep every bit."""
     take = swing(ball, 3)
-    render_video([take], tmp_path / "100%d", Shot((64, 64)))
+    render_video([take], tmp_path / "100%d", RenderOptions((64, 64)))
     names = sorted(path.name for path in (tmp_path / "100%d").iterdir())
     assert names == ["000000.png", "000001.png", "000002.png"]
     for name, drawn in zip(names, draw_frames(take.frames, ball, size=(64, 64)), strict=True):
@@ -156,7 +156,7 @@ def test_a_folder_of_pictures(tmp_path: Path, ball: Rig) -> None:
 def test_another_frame_rate_keeps_the_time(tmp_path: Path, ball: Rig, rate: float, count: int) -> None:
     """Breaks if --fps plays the motion faster or slower: the picture of an instant must be that instant's."""
     take = swing(ball, 30)
-    render_video([take], tmp_path / "f", Shot((64, 64), fps=rate))
+    render_video([take], tmp_path / "f", RenderOptions((64, 64), fps=rate))
     assert len(list((tmp_path / "f").iterdir())) == count
     for index in (0, count // 2, count - 1):
         between = min(index / rate * 30, 29)
@@ -168,8 +168,8 @@ def test_another_frame_rate_keeps_the_time(tmp_path: Path, ball: Rig, rate: floa
 
 def test_a_turntable_goes_once_round(tmp_path: Path, ball: Rig) -> None:
     """Breaks if the camera stands still, turns the other way, or comes nearer on its way round."""
-    take = Take(ball, np.repeat(ball.template[None], 8, axis=0), 8.0)
-    render_video([take], tmp_path / "f", Shot((64, 64), view="turntable"))
+    take = MotionTrack(ball, np.repeat(ball.template[None], 8, axis=0), 8.0)
+    render_video([take], tmp_path / "f", RenderOptions((64, 64), view="turntable"))
     turned = [pixels(tmp_path / "f" / f"{index:06d}.png") for index in range(8)]
     expected = draw_frames(take.frames, ball, size=(64, 64), yaw=[45.0 * index for index in range(8)])
     assert all((shown == drawn).all() for shown, drawn in zip(turned, expected, strict=True))
@@ -179,7 +179,7 @@ def test_a_turntable_goes_once_round(tmp_path: Path, ball: Rig) -> None:
 def test_a_contact_sheet(tmp_path: Path, ball: Rig) -> None:
     """Breaks if a picture is missing from the sheet, stands in another's place, or shows another instant."""
     take = swing(ball, 30)
-    render_sheet([take], tmp_path / "s.png", Shot((64, 48)), every=0.2)
+    render_sheet([take], tmp_path / "s.png", RenderOptions((64, 48)), every=0.2)
     sheet = pixels(tmp_path / "s.png")
     rows, columns = sheet.shape[0] // 48, sheet.shape[1] // 64
     assert sheet.shape == (rows * 48, columns * 64, 3) and rows * columns >= 5
@@ -188,7 +188,7 @@ def test_a_contact_sheet(tmp_path: Path, ball: Rig) -> None:
         assert np.abs(cell[:24] - drawn[:24]).max() <= 1  # its time is written below
         assert (cell[-24:] != drawn[-24:]).any()
     with pytest.raises(InputError, match=r"expected --every 0\.\d+ or more"):
-        render_sheet([take], tmp_path / "t.png", Shot((2048, 2048)), every=0.01)
+        render_sheet([take], tmp_path / "t.png", RenderOptions((2048, 2048)), every=0.01)
     assert [path.name for path in tmp_path.iterdir()] == ["s.png"]
 
 
@@ -202,7 +202,7 @@ def test_an_instant_that_is_not_there(tmp_path: Path, ball: Rig) -> None:
 def test_a_suffix_nobody_knows(tmp_path: Path, ball: Rig) -> None:
     """Breaks if ffmpeg is left to guess a format."""
     with pytest.raises(OutputError, match=r"'\.avi'; expected \.mp4"):
-        render_video([swing(ball, 2)], tmp_path / "f.avi", Shot((64, 64)))
+        render_video([swing(ball, 2)], tmp_path / "f.avi", RenderOptions((64, 64)))
     assert not list(tmp_path.iterdir())
 
 
@@ -254,6 +254,6 @@ def test_a_film_that_is_too_big_for_the_place(tmp_path: Path) -> None:
 
 def test_a_sheet_of_one_tall_picture(tmp_path: Path, ball: Rig) -> None:
     """Breaks if a sheet wants more columns than it has pictures."""
-    take = Take(ball, np.zeros((1, 1), np.float32), 30.0)
-    render_sheet([take], tmp_path / "sheet.png", Shot((32, 256)), every=1.0)
+    take = MotionTrack(ball, np.zeros((1, 1), np.float32), 30.0)
+    render_sheet([take], tmp_path / "sheet.png", RenderOptions((32, 256)), every=1.0)
     assert Image.open(tmp_path / "sheet.png").size == (32, 256)

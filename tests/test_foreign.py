@@ -16,7 +16,7 @@ from talker_cli.formats.gltf import GlbWriter
 from talker_cli.formats.mesh import read_mesh
 from talker_cli.formats.motion import read_motion
 from talker_cli.formats.rig import ARKIT_NAMES, Rig
-from talker_cli.render import Shot, Take, draw_frames, render_still
+from talker_cli.render import MotionTrack, RenderOptions, draw_frames, render_still
 from talker_cli.render.avatar import read_avatar
 from talker_cli.render.character import read_glb
 from talker_cli.render.heat import Unit, rounded_up, unit_of
@@ -196,10 +196,10 @@ def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
     (tmp_path / "long.json").write_text(json.dumps({"fps": 25.0}))
     np.savez(tmp_path / "face.npz", vertices=np.zeros((20_000, 3)), faces=[[0, 1, 2]])
     script = (
-        "import resource, sys; from pathlib import Path; from talker_cli.render import read_take\n"
+        "import resource, sys; from pathlib import Path; from talker_cli.render import read_track\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "before = peak()\n"
-        "take = read_take(Path(sys.argv[1]), template=Path(sys.argv[2]))\n"
+        "take = read_track(Path(sys.argv[1]), template=Path(sys.argv[2]))\n"
         "total = sum(float(take.at(index / 25).sum()) for index in range(2500))\n"
         "print((peak() - before) // 1024, total)\n"
     )
@@ -216,9 +216,9 @@ def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
 
 def test_side_by_side(tmp_path: Path, ball: Rig) -> None:
     """Breaks if the pictures change places, a face is not the one that stands alone, or nobody says which is which."""
-    one = Take(ball, ball.decode(np.array([[0.0]])), 30.0, "truth")
-    other = Take(ball, ball.decode(np.array([[1.0]])), 30.0, "prediction")
-    render_still([one, other], tmp_path / "c.png", Shot((128, 96), background=GREY))
+    one = MotionTrack(ball, ball.decode(np.array([[0.0]])), 30.0, "truth")
+    other = MotionTrack(ball, ball.decode(np.array([[1.0]])), 30.0, "prediction")
+    render_still([one, other], tmp_path / "c.png", RenderOptions((128, 96), background=GREY))
     image = pixels(tmp_path / "c.png")
     assert image.shape == (96, 256, 3)
     for take, half in ((one, image[:, :128]), (other, image[:, 128:])):
@@ -232,8 +232,8 @@ def test_the_heat_is_where_the_distance_is(tmp_path: Path, ball: Rig) -> None:
     moved = ball.template.copy()
     left = ball.template[:, 0] > 0.01
     moved[left, 2] += 0.004
-    one, other = Take(ball, ball.template[None], 30.0, "a"), Take(ball, moved[None], 30.0, "b")
-    render_still([one, other], tmp_path / "c.png", Shot((128, 128), background=GREY, heatmap=True))
+    one, other = MotionTrack(ball, ball.template[None], 30.0, "a"), MotionTrack(ball, moved[None], 30.0, "b")
+    render_still([one, other], tmp_path / "c.png", RenderOptions((128, 128), background=GREY, heatmap=True))
     image = pixels(tmp_path / "c.png")
     assert image.shape == (128, 384, 3)
     heat = image[:, 256:]
@@ -369,8 +369,8 @@ def test_textures_lie_where_they_should(tmp_path: Path) -> None:
     (tmp_path / "p.glb").write_bytes(glb.to_bytes())
     avatar = read_avatar(tmp_path / "p.glb", ("jawOpen",), 30.0)
     assert len(avatar.rig.template) == 4  # no pane of glass before it
-    take = Take(avatar.rig, np.zeros((1, 1), np.float32), 30.0, given=avatar.surface)
-    render_still([take], tmp_path / "p.png", Shot((128, 128), background=GREY))
+    take = MotionTrack(avatar.rig, np.zeros((1, 1), np.float32), 30.0, given=avatar.surface)
+    render_still([take], tmp_path / "p.png", RenderOptions((128, 128), background=GREY))
     image = pixels(tmp_path / "p.png")
     for row, column, channel in ((40, 40, 0), (40, 88, 2), (88, 40, 1), (61, 61, 0), (61, 67, 2), (67, 61, 1)):
         color = image[row, column]

@@ -8,7 +8,7 @@ import torch
 from test_model import small_network, speech
 
 from talker_cli.animate.animator import Animator
-from talker_cli.animate.stream import MelEar, MotionStream
+from talker_cli.animate.stream import MelFrontend, MotionStream
 from talker_cli.model.audio_encoder import log_mel
 from talker_cli.model.config import MAX_TIMESTEP
 from talker_cli.model.diffusion import Sampler, frame_noise, uniform_timesteps
@@ -35,9 +35,9 @@ def at_once(network: FaceDiffusion, sampler: Sampler, wave: np.ndarray, seed: in
         return network.denormalise(x)[0].numpy()
 
 
-def ear(network: FaceDiffusion) -> MelEar:
+def ear(network: FaceDiffusion) -> MelFrontend:
     """Return what hears for a network on the CPU."""
-    return MelEar(network.config, torch.device("cpu"))
+    return MelFrontend(network.config, torch.device("cpu"))
 
 
 def in_parts(stream: MotionStream, wave: np.ndarray, sizes: tuple[int, ...]) -> list[np.ndarray]:

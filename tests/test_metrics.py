@@ -188,7 +188,7 @@ def test_lips_that_meet_at_other_consonants_are_counted() -> None:
     for closed_from, expected in ((0.4, 1.0), (1.0, 0.0)):
         counts = Articulation.empty()
         counts.add(np.where((time >= closed_from) & (time < closed_from + 0.2), 0.0, 0.01), phones, 30)
-        assert counts.shut == [bool(expected)] and counts.summary()["others_closed"] == expected
+        assert counts.shut == [bool(expected)] and counts.summary()["false_closure_rate"] == expected
 
 
 def test_a_mouth_that_never_opens_has_closed_lips_and_no_vowel() -> None:

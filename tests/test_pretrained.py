@@ -28,7 +28,7 @@ from talker_cli.formats.rig import load_rig
 from talker_cli.model.audio_encoder import CompactEncoder
 from talker_cli.model.checkpoint import load_model, read_config
 from talker_cli.model.config import Architecture
-from talker_cli.model.pretrained import PretrainedEar, PretrainedEncoder, describe
+from talker_cli.model.pretrained import PretrainedEncoder, PretrainedFrontend, describe
 from talker_cli.train.batches import ClipBank
 from talker_cli.train.features import FeatureCache
 from talker_cli.train.run import Progress
@@ -125,7 +125,7 @@ def test_windows_and_parts_make_what_the_whole_makes(tmp_path: Path) -> None:
     near = loaded(encoder_folder(tmp_path / "near", near=True))
     whole = near.window(wave)
     total = near.about.outputs(len(wave))
-    ear = PretrainedEar(near, 50.0)
+    ear = PretrainedFrontend(near, 50.0)
     ear.push(wave)
     assert ear._offset > 0 and 1000 <= len(ear._outputs) < total  # windows were run, and their sound forgotten
     ear.finish()
@@ -133,7 +133,7 @@ def test_windows_and_parts_make_what_the_whole_makes(tmp_path: Path) -> None:
     assert whole.std() > 0.1 and (ear._outputs - whole).abs().max() < 1e-4
     far = loaded(encoder_folder(tmp_path / "far"))
     expected = far.features(wave, 1239, 30.0)
-    ear, parts, start = PretrainedEar(far, 30.0), [], 0
+    ear, parts, start = PretrainedFrontend(far, 30.0), [], 0
     done = 0
     for size in itertools.cycle((70_001, 333, 5)):
         ear.push(wave[start : start + size])

@@ -11,10 +11,10 @@ from talker_cli.formats.rig import Rig, RigFile
 from talker_cli.render import draw_frames, render_frame
 from talker_cli.render.aperture import LEAST, aperture_of
 from talker_cli.render.camera import Framing
-from talker_cli.render.materials import Surface
+from talker_cli.render.materials import SurfaceMaterial
 from talker_cli.render.occlusion import Visibility
 from talker_cli.render.picture import depth_of
-from talker_cli.render.stage import Stage
+from talker_cli.render.stage import OffscreenRenderer
 
 SIZE = (192, 192)
 GREY = (0.235, 0.245, 0.26)
@@ -137,8 +137,8 @@ def test_the_sky_is_hidden_where_it_should_be() -> None:
         np.stack([corner, corner + 1, corner + 21], 1), np.stack([corner + 1, corner + 22, corner + 21], 1)
     ])  # fmt: skip
     faces = np.concatenate([square, square + 441])
-    with Stage(SIZE) as stage:
-        figure = stage.add(Surface(faces, np.ones((882, 3), np.float32), np.zeros(882, np.float32)))
+    with OffscreenRenderer(SIZE) as stage:
+        figure = stage.add(SurfaceMaterial(faces, np.ones((882, 3), np.float32), np.zeros(882, np.float32)))
         visibility = Visibility(vertices, faces, partial(depth_of, stage, figure))
     seen = visibility.sky()
     middle = 10 * 21 + 10

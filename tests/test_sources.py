@@ -20,7 +20,7 @@ from talker_cli.data import biwi, vocaset
 from talker_cli.data.dataset import Dataset
 from talker_cli.data.lips import find_lip_pairs
 from talker_cli.data.pca import find_directions
-from talker_cli.data.resume import Work
+from talker_cli.data.resume import ResumableParts
 from talker_cli.formats.audio import load_speech
 from talker_cli.metrics import lip_gap
 
@@ -119,7 +119,7 @@ def test_directions_are_those_of_the_whole_matrix(tmp_path: Path) -> None:
         [40, 1, 90],
         90,
         24,
-        Work(tmp_path, {}),
+        ResumableParts(tmp_path, {}),
         lambda done, total: None,
     )
     whole = np.concatenate(takes).astype(np.float64)

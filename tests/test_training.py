@@ -30,7 +30,7 @@ from talker_cli.train.stages import read_rows
 from talker_cli.train.teacher import TrainConfig, train
 
 CONFIG = TrainConfig(steps=6, batch_frames=128, warmup=2, save_every=2, validate_every=3)
-SHORT_STAGES = DistillConfig(stage_steps=2, last_stage_steps=2, batch_frames=128, bf16=True, validation_clips=1)
+SHORT_STAGES = DistillConfig(stage_steps=2, kept_stage_steps=2, batch_frames=128, bf16=True, validation_clips=1)
 
 
 class Stopped(Exception):

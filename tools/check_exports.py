@@ -21,13 +21,13 @@ import soundfile
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from talker_cli.export.performance import Performance, read_performance
+from talker_cli.export.motion_clip import MotionClip, read_motion_clip
 
 USD = """
 import json, sys
 import numpy as np
 from pxr import Usd, UsdGeom, UsdSkel, UsdShade, UsdValidation, Vt
-stage = Usd.Stage.Open(sys.argv[1])
+stage = Usd.OffscreenRenderer.Open(sys.argv[1])
 curves, vertices = np.load(sys.argv[2]), np.load(sys.argv[3], mmap_mode="r")
 root, cache = UsdSkel.Root(stage.GetDefaultPrim()), UsdSkel.Cache()
 cache.Populate(root, Usd.PrimDefaultPredicate)
@@ -50,7 +50,7 @@ print(json.dumps({
 """
 
 
-def instants(performance: Performance) -> tuple[float, float]:
+def instants(performance: MotionClip) -> tuple[float, float]:
     """Return the seconds at which the lips are furthest apart, and the middle of the quietest third of a second."""
     gap = (performance.coefficients @ performance.rig.lip_gap_rows().T).mean(axis=1)
     sound, rate = soundfile.read(str(performance.audio), always_2d=True)
@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, required=True, help="folder for the screenshots")
     options = parser.parse_args()
     options.pictures.mkdir(parents=True, exist_ok=True)
-    performance = read_performance(options.motion)
+    performance = read_motion_clip(options.motion)
     opened, closed = instants(performance)
     failed = False
 

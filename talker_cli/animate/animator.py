@@ -6,17 +6,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from talker_cli.animate.stream import CHUNK_FRAMES, Ear, MelEar, MotionStream, OnFrames
+from talker_cli.animate.stream import CHUNK_FRAMES, MelFrontend, MotionStream, OnFrames, SpeechFrontend
 from talker_cli.errors import InputError, ModelError
 from talker_cli.formats.files import file_hash
 from talker_cli.formats.rig import ARKIT_NAMES
-from talker_cli.identity.resolve import Manner
+from talker_cli.identity.resolve import StyleCondition
 from talker_cli.model.checkpoint import load_model, read_config
 from talker_cli.model.config import COMPACT, MAX_TIMESTEP, SAMPLE_RATE
 from talker_cli.model.device import choose_device
 from talker_cli.model.diffusion import Sampler, uniform_timesteps
 from talker_cli.model.network import FaceDiffusion
-from talker_cli.model.pretrained import ear_of, verified
+from talker_cli.model.pretrained import frontend_of, verified
 
 
 def parse_steps(steps: str) -> int | None:
@@ -67,13 +67,13 @@ class Animator:
             features: torch.Tensor = self.network.encoder(ear.inputs(0, frames))
         return features
 
-    def _ear(self) -> Ear:
+    def _ear(self) -> SpeechFrontend:
         config = self.network.config
-        return MelEar(config, self.device) if config.audio_encoder == COMPACT else ear_of(config, self.device)
+        return MelFrontend(config, self.device) if config.audio_encoder == COMPACT else frontend_of(config, self.device)
 
     def stream(
         self,
-        identity: str | Manner,
+        identity: str | StyleCondition,
         *,
         seed: int = 0,
         guidance: float | None = None,
@@ -99,7 +99,7 @@ class Animator:
         for option, scale in {"--guidance": guidance, "--style-guidance": style_guidance}.items():
             if config.kind == "student" and scale is not None:
                 raise InputError(f"found {option} with the student, which has its own baked in; add --steps full or a number")
-        if isinstance(identity, Manner):
+        if isinstance(identity, StyleCondition):
             style = torch.from_numpy(identity.style)[None].to(self.device)  # (1, S)
         else:
             row = torch.tensor([config.identities.index(identity)], device=self.device)
@@ -125,7 +125,7 @@ class Animator:
     def coefficients(
         self,
         speech: np.ndarray | Iterable[np.ndarray],
-        identity: str | Manner,
+        identity: str | StyleCondition,
         *,
         seed: int = 0,
         guidance: float | None = None,
@@ -157,12 +157,12 @@ class Animator:
             end -= len(part)
         return whole
 
-    def dressed(self, coefficients: np.ndarray, identity: str | Manner) -> np.ndarray:
+    def dressed(self, coefficients: np.ndarray, identity: str | StyleCondition) -> np.ndarray:
         """Return what a stream made, (T, K), with the identity's offset, and within 0…1 where it is ARKit's.
 
         ARKit's shapes are defined from 0 to 1; other bases have no bounds.
         """
-        if isinstance(identity, Manner) and identity.offset is not None:
+        if isinstance(identity, StyleCondition) and identity.offset is not None:
             coefficients = coefficients + identity.offset
         return np.clip(coefficients, 0.0, 1.0) if self.network.config.names == ARKIT_NAMES else coefficients
 

@@ -154,7 +154,7 @@ def shard(jobs: Sequence[Job]) -> list[Job]:
     return list(jobs[rank::world])
 
 
-def together() -> None:
+def barrier() -> None:
     """Under torchrun, wait until all processes have done their share: it stops all as soon as one has ended with failures."""
     if "TORCHELASTIC_RUN_ID" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return

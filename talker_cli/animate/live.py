@@ -21,7 +21,7 @@ from talker_cli.errors import InputError, OutputError
 from talker_cli.formats import ffmpeg
 from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.formats.rig import ARKIT_NAMES
-from talker_cli.identity.resolve import Manner
+from talker_cli.identity.resolve import StyleCondition
 from talker_cli.model.config import COMPACT
 
 READ = 1 << 16  # bytes at a time, at most: a pipe gives what it has
@@ -281,7 +281,7 @@ def parse_udp(place: str) -> tuple[str, int] | None:
 
 def run_live(
     animator: Animator,
-    identity: Manner,
+    identity: StyleCondition,
     listener: Listener,
     sink: Sink,
     *,

@@ -61,7 +61,7 @@ class Track:
         return dropped
 
 
-class Ear(Protocol):
+class SpeechFrontend(Protocol):
     """What makes of the speech what the network's encoder reads, for any frames, as the speech comes in."""
 
     def push(self, speech: np.ndarray) -> None:
@@ -80,7 +80,7 @@ class Ear(Protocol):
         """Drop what only frames before frame `before` need."""
 
 
-class MelEar:
+class MelFrontend:
     """Log-mel columns, for the compact encoder.
 
     Args:
@@ -138,7 +138,7 @@ class MotionStream:
         network: FaceDiffusion,
         sampler: Sampler,
         style: Tensor,
-        ear: Ear,
+        ear: SpeechFrontend,
         *,
         seed: int = 0,
         guidance: float = 1.0,

@@ -12,14 +12,14 @@ from talker_cli.animate.animator import Animator, load_animator, weights_for
 from talker_cli.animate.postprocess import smoothed, with_expression
 from talker_cli.animate.stream import OnFrames
 from talker_cli.errors import InputError
-from talker_cli.export.formats import check_outputs, write_performance
-from talker_cli.export.performance import Performance
+from talker_cli.export.formats import check_outputs, write_motion_clip
+from talker_cli.export.motion_clip import MotionClip
 from talker_cli.formats.audio import check_file, read_speech
 from talker_cli.formats.files import file_hash
 from talker_cli.formats.rig import Rig, RigFile, load_rig
 from talker_cli.identity.library import Library
-from talker_cli.identity.resolve import Cast, Chosen, StyleSpace, style_space
-from talker_cli.identity.style import read_style
+from talker_cli.identity.resolve import IdentityResolver, ResolvedIdentity, StyleSpace, style_space
+from talker_cli.identity.style import style_from_speech
 from talker_cli.model.config import SAMPLE_RATE
 from talker_cli.model.diffusion import noise_seed
 from talker_cli.model.folder import model_folder
@@ -30,7 +30,7 @@ AUTO_SECONDS = 600  # of a recording that are heard to find who is nearest to it
 
 
 @dataclass(frozen=True)
-class Animation(Performance):
+class Animation(MotionClip):
     """A recording's motion: `coefficients` (T, K) of the `rig` at `fps`, and `about`, what its sidecar says.
 
     Args:
@@ -60,7 +60,7 @@ class Animation(Performance):
         places = [Path(output) for output in outputs]
         check_outputs(places, [] if self.audio is None else [self.audio])
         for place in places:
-            write_performance(self, place)
+            write_motion_clip(self, place)
         return self
 
 
@@ -105,11 +105,13 @@ class Talker:
         """The names of those the model itself knows."""
         return tuple(self.rigs.identities)
 
-    def who(self, identity: str, *, style_scale: float = 1.0, library: Path | None = None, audio: Path | None = None) -> Chosen:
+    def who(
+        self, identity: str, *, style_scale: float = 1.0, library: Path | None = None, audio: Path | None = None
+    ) -> ResolvedIdentity:
         """Return whom `identity` names: full name, manner and face.
 
         Args:
-            identity: name or the beginning of one, identity file, "auto", or a mix; see `Cast.resolve`.
+            identity: name or the beginning of one, identity file, "auto", or a mix; see `IdentityResolver.resolve`.
             style_scale: 1 = the identity's style, 0 = the average, 2 = twice as far from it.
             library: the folder of enrolled identities, None for the user's own.
             audio: the recording that "auto" hears, ten minutes of it.
@@ -126,10 +128,10 @@ class Talker:
                 samples += len(part)
                 if samples > AUTO_SECONDS * SAMPLE_RATE:
                     break
-            return read_style(self.animator.network, np.concatenate(parts), self.animator.device)
+            return style_from_speech(self.animator.network, np.concatenate(parts), self.animator.device)
 
         heard = None if audio is None else read
-        return Cast(self.rigs, self.space, Library(library), style_scale, heard).resolve(identity)
+        return IdentityResolver(self.rigs, self.space, Library(library), style_scale, heard).resolve(identity)
 
     def animate(
         self,

@@ -111,7 +111,7 @@ def animate(
             model=model,
         )
         return
-    from talker_cli.animate.batch import is_many, shard, together
+    from talker_cli.animate.batch import barrier, is_many, shard
     from talker_cli.export.formats import check_outputs, check_rig
     from talker_cli.formats.audio import check_file
 
@@ -126,7 +126,7 @@ def animate(
             check_file(job.audio)
             check_outputs(job.outputs, [job.audio])
     if not jobs:
-        together()
+        barrier()
         return
     from talker_cli.animate.talker import Talker
 
@@ -156,7 +156,7 @@ def animate(
 
     if many:
         failures = _animate_many(jobs, make)
-        together()
+        barrier()
         if failures:
             raise typer.Exit(SOME_FAILED)
         return
@@ -200,7 +200,7 @@ def _jobs(
 def _animate_many(jobs: Sequence["Job"], make: Make) -> int:
     """Do what can be done, say what could not, and return how many that were."""
     from talker_cli.errors import OutputError, TalkerError
-    from talker_cli.export.formats import check_outputs, format_of, write_performance
+    from talker_cli.export.formats import check_outputs, format_of, write_motion_clip
 
     failures = []
     with progress("animating", "files") as advance:
@@ -217,7 +217,7 @@ def _animate_many(jobs: Sequence["Job"], make: Make) -> int:
                 check_outputs(job.outputs, [job.audio])
                 made = make(job)
                 for output in job.outputs:
-                    write_performance(made, output)
+                    write_motion_clip(made, output)
                     result(output)
             except TalkerError as error:
                 failures.append(" ".join(str(error).split()))

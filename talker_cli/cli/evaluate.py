@@ -8,7 +8,7 @@ import typer
 from talker_cli.cli.options import DeviceOption, SeedOption, guarded, note, progress, result
 
 if TYPE_CHECKING:
-    from talker_cli.evaluate.report import Report
+    from talker_cli.evaluate.report import EvaluationReport
 
 SubjectArgument = Annotated[
     Path, typer.Argument(help="A model's folder, or a folder of any system's motions, .npy or .npz.", show_default=False)
@@ -196,7 +196,7 @@ def _built_in(subject: Path) -> Path:
         ) from error
 
 
-def _show(report: "Report", by_identity: bool) -> None:
+def _show(report: "EvaluationReport", by_identity: bool) -> None:
     """Print a table with a line a system, what its columns mean, and the findings."""
     from rich.console import Console
     from rich.table import Table

@@ -9,7 +9,7 @@ import typer
 from talker_cli.cli.options import guarded, note, progress, result
 
 if TYPE_CHECKING:
-    from talker_cli.export.performance import Performance
+    from talker_cli.export.motion_clip import MotionClip
 
 DEFAULT_OUTPUT = "out.npy"
 
@@ -18,13 +18,13 @@ _Outputs = Annotated[list[Path] | None, typer.Option("--output", "-o", help=_FOR
 OutputsOption = Annotated[list[Path] | None, typer.Option("--output", "-o", help=_FORMATS, show_default=DEFAULT_OUTPUT)]
 
 
-def write_outputs(performance: "Performance", outputs: Sequence[Path]) -> None:
+def write_outputs(performance: "MotionClip", outputs: Sequence[Path]) -> None:
     """Write a performance to every place and say where it lies."""
-    from talker_cli.export.formats import write_performance
+    from talker_cli.export.formats import write_motion_clip
 
     for output in outputs:
         with progress(f"writing {output.name}", "frames") as advance:
-            write_performance(performance, output, advance)
+            write_motion_clip(performance, output, advance)
         result(output)
 
 
@@ -40,7 +40,7 @@ def export(
     """
     from talker_cli.errors import OutputError
     from talker_cli.export.formats import check_outputs, check_rig, format_of
-    from talker_cli.export.performance import read_performance
+    from talker_cli.export.motion_clip import read_motion_clip
     from talker_cli.formats.audio import load_speech
     from talker_cli.formats.motion import coefficients_path, sidecar_path
     from talker_cli.render.source import recording_of
@@ -50,7 +50,7 @@ def export(
     if audio is not None:
         load_speech(audio)  # says in one line what the encoder would say in many
     sounding = any(format_of(place).sounds for place in output)
-    performance = read_performance(motion, audio, with_sound=sounding)
+    performance = read_motion_clip(motion, audio, with_sound=sounding)
     recordings = (performance.audio, recording_of(motion))
     sources = [motion, coefficients_path(motion), sidecar_path(motion), *(each for each in recordings if each is not None)]
     check_outputs(output, sources)

@@ -119,7 +119,7 @@ def _tell(made: "Enrolment") -> None:
             f"{len(others)} such as {others[0]}; enrol each folder on its own"
         )
     if made.person.face is None:
-        note(f"it wears the face of {made.person.wears}; --template gives it its own")
+        note(f"it has the face of {made.person.base_face}; --template gives it its own")
 
 
 @identities.callback()
@@ -191,14 +191,20 @@ def show(name: NameArgument, library: LibraryOption = None, json_output: JsonOpt
     path = place.path(name)
     record = person.record
     if json_output:
-        about = {"name": name, "path": str(path), "bytes": path.stat().st_size, "model": person.model, "wears": person.wears}
+        about = {
+            "name": name,
+            "path": str(path),
+            "bytes": path.stat().st_size,
+            "model": person.model,
+            "base_face": person.base_face,
+        }
         result(json.dumps({**about, "own_face": person.face is not None, **record}, indent=2))
         return
     rows: dict[str, Any] = {
         "name": name,
         "file": f"{path} ({path.stat().st_size / 1000:.1f} kB)",
         "model": f"styles {person.model}",
-        "face": f"that of {person.wears}" if person.face is None else f"its own, {len(person.face.template)} vertices",
+        "face": f"that of {person.base_face}" if person.face is None else f"its own, {len(person.face.template)} vertices",
         "speech": f"{record['seconds']:.1f} s in {len(record['sources'])} clips",
         "clips": record.get("folder") or "recorded on another machine",
         "likeness": f"{record['spread']['mean']:.2f} on average, least {record['spread']['least']:.2f} "

@@ -52,7 +52,7 @@ def render(
     """
     from talker_cli.errors import InputError, OutputError
     from talker_cli.formats.audio import load_speech
-    from talker_cli.render import Shot, read_driven, read_take, render_sheet, render_still, render_video
+    from talker_cli.render import RenderOptions, read_driven, read_track, render_sheet, render_still, render_video
     from talker_cli.render.encoder import SOUND, check_place, kind_of
     from talker_cli.render.source import audio_of_motion, labelled, recording_of
     from talker_cli.render.stage import parse_color
@@ -68,7 +68,7 @@ def render(
         raise InputError("found --avatar with --template or --compare; an avatar is driven by one motion; leave the other out")
     if heatmap and not compare:
         raise InputError("found --heatmap alone; expected a motion to measure against; give one with --compare other.npy")
-    shot = Shot(parse_size(size), view, parse_color(background), fps, heatmap)
+    shot = RenderOptions(parse_size(size), view, parse_color(background), fps, heatmap)
     check_place(place)
     if avatar is not None:
         take, missing = read_driven(motion, avatar, fps=fps)
@@ -76,7 +76,7 @@ def render(
         if missing:
             note(f"{avatar} has no shape for {', '.join(missing)}: they move nothing")
     else:
-        takes = labelled([read_take(path, template=template, fps=fps) for path in (motion, *(compare or ()))])
+        takes = labelled([read_track(path, template=template, fps=fps) for path in (motion, *(compare or ()))])
     if picture:
         if every is None:
             render_still(takes, place, shot, seconds=at or 0.0)

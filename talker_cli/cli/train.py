@@ -180,7 +180,7 @@ def distill(
     dataset: DatasetArgument,
     steps: Annotated[int, typer.Option(help="Steps the student ends with: a power of two. From 8 on, each is kept.")] = 8,
     stage_steps: Annotated[int, typer.Option(help="Optimiser steps of a halving whose student is not kept.", min=1)] = 500,
-    last_stage_steps: Annotated[int, typer.Option(help="Optimiser steps of a halving whose student is kept.", min=1)] = 1000,
+    kept_stage_steps: Annotated[int, typer.Option(help="Optimiser steps of a halving whose student is kept.", min=1)] = 1000,
     guidance: Annotated[float | None, typer.Option(help="Guidance baked into the student; the teacher's default.")] = None,
     noise_scale: Annotated[
         float, typer.Option(help="Deviation of the noise that the student's lower face starts from.", min=0.0, max=2.0)
@@ -211,14 +211,14 @@ def distill(
     Example: talker distill models/mine prepared/ --encoder-width 128 --enhancer 0.01
     """
     from talker_cli.errors import InputError
-    from talker_cli.model.checkpoint import hears_compact
+    from talker_cli.model.checkpoint import has_compact_encoder
     from talker_cli.train.distill import DistillConfig
     from talker_cli.train.distill import distill as run
 
-    if encoder_steps is not None and encoder_width is None and hears_compact(model):
+    if encoder_steps is not None and encoder_width is None and has_compact_encoder(model):
         raise InputError("found --encoder-steps without --encoder-width; the teacher's encoder learns no more; leave it out")
     config = DistillConfig(
-        steps=steps, stage_steps=stage_steps, last_stage_steps=last_stage_steps, guidance_scale=guidance,
+        steps=steps, stage_steps=stage_steps, kept_stage_steps=kept_stage_steps, guidance_scale=guidance,
         noise_scale=noise_scale, upper_noise_scale=upper_noise_scale, batch_frames=batch_frames, bf16=bf16, seed=seed,
         validation_clips=validation_clips, encoder_width=encoder_width, enhancer=enhancer,
         encoder_steps=DistillConfig.encoder_steps if encoder_steps is None else encoder_steps,

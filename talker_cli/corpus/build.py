@@ -26,10 +26,10 @@ from talker_cli.corpus.articulate.articulation import articulate
 from talker_cli.corpus.articulate.prosody import measure_prosody
 from talker_cli.corpus.articulate.styles import SPEAKERS
 from talker_cli.corpus.manifest import Entry, describe, write_manifest
-from talker_cli.corpus.speech.recordings import Share, Spoken, find_phones
+from talker_cli.corpus.speech.recordings import Shard, Utterance, find_phones
 from talker_cli.corpus.speech.selection import split_of
 from talker_cli.data.dataset import Clip, DatasetInfo, Recording, write_dataset
-from talker_cli.data.resume import Work
+from talker_cli.data.resume import ResumableParts
 from talker_cli.errors import InputError
 from talker_cli.formats.rig import RigFile
 
@@ -74,7 +74,7 @@ class Corpus:
         command: that asked for it.
     """
 
-    shares: Sequence[Share]
+    shares: Sequence[Shard]
     source: str
     licence: str
     identities: Mapping[str, str]
@@ -95,7 +95,7 @@ def build(
     plan = json.dumps(
         [RULES, settings.fps, settings.seed, sorted(settings.held_out), [share.plan() for share in corpus.shares]]
     )
-    work = Work(output, {"kind": "articulated", "digest": hashlib.sha256(plan.encode()).hexdigest()})
+    work = ResumableParts(output, {"kind": "articulated", "digest": hashlib.sha256(plan.encode()).hexdigest()})
     entries = _prepare_shares(corpus.shares, settings, work, processes, on_progress)
     everything = [entry for part in entries for entry in part]
     used = [entry for entry in everything if not entry.reason]
@@ -140,7 +140,7 @@ def clip_name(recording: str, identity: str) -> str:
     return f"{recording}@{identity}"
 
 
-def refusal(item: Spoken, found: Alignment | None) -> str:
+def refusal(item: Utterance, found: Alignment | None) -> str:
     """Say why a recording cannot be used, or return nothing."""
     if found is None:
         return "words do not fit"
@@ -155,13 +155,13 @@ def refusal(item: Spoken, found: Alignment | None) -> str:
 
 
 def _prepare_shares(
-    shares: Sequence[Share], settings: Settings, work: Work, processes: int, on_progress: Progress
+    shares: Sequence[Shard], settings: Settings, work: ResumableParts, processes: int, on_progress: Progress
 ) -> list[list[Entry]]:
     """Make what parts are missing; return each share's entries."""
     # "fork" needs no import of numpy in each process; no thread that runs now holds a lock that a share's work takes.
     pool = ProcessPoolExecutor(processes, multiprocessing.get_context("fork"), initializer=_die_with_parent)
 
-    def finish(stage: str, jobs: Mapping[str, Callable[[Work, str], None]]) -> None:
+    def finish(stage: str, jobs: Mapping[str, Callable[[ResumableParts, str], None]]) -> None:
         """Run the jobs of the parts that are missing."""
         running = [pool.submit(job, work, key) for key, job in jobs.items() if key not in work]
         on_progress(stage, len(jobs) - len(running), len(jobs))
@@ -191,7 +191,7 @@ def _aligner() -> Aligner:
     return Aligner()
 
 
-def _hear(share: Share, settings: Settings, work: Work, key: str) -> None:
+def _hear(share: Shard, settings: Settings, work: ResumableParts, key: str) -> None:
     """Find the phones of a share's recordings; keep speech (S,) and entries, with whether an aligner found the phones."""
     arrays: dict[str, np.ndarray] = {}
     entries: list[dict[str, Any]] = []
@@ -211,7 +211,7 @@ def _hear(share: Share, settings: Settings, work: Work, key: str) -> None:
     work.save(key, arrays, entries)
 
 
-def _aligned_voices(work: Work, shares: int) -> dict[str, dict[str, list[str]]]:
+def _aligned_voices(work: ResumableParts, shares: int) -> dict[str, dict[str, list[str]]]:
     """Return, of each voice with recordings whose phones an aligner found, the parts that hold them, and their names there."""
     places: dict[str, dict[str, list[str]]] = {}
     for part in (f"{HEARD}-{number}" for number in range(shares)):
@@ -222,7 +222,7 @@ def _aligned_voices(work: Work, shares: int) -> dict[str, dict[str, list[str]]]:
     return dict(sorted(places.items()))
 
 
-def _place(parts: Mapping[str, Sequence[str]], work: Work, key: str) -> None:
+def _place(parts: Mapping[str, Sequence[str]], work: ResumableParts, key: str) -> None:
     """Place the phones of a voice's recordings; keep by recording [phones, why it cannot be used]."""
     entries: list[Entry] = []
     speech: list[np.ndarray] = []
@@ -254,7 +254,7 @@ def _reasons(entries: Sequence[Entry], phones: Sequence[Phones], speech: Sequenc
     return reasons
 
 
-def _move(heard: str, voices: Mapping[str, str], settings: Settings, work: Work, key: str) -> None:
+def _move(heard: str, voices: Mapping[str, str], settings: Settings, work: ResumableParts, key: str) -> None:
     """Move all identities by the phones of a share's recordings; keep motion (T, K) and finished entries."""
     arrays: dict[str, np.ndarray] = {}
     entries: list[dict[str, Any]] = []

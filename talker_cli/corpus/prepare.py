@@ -8,11 +8,11 @@ from talker_cli.corpus.align.phonetics import check_voice
 from talker_cli.corpus.articulate.styles import SPEAKERS
 from talker_cli.corpus.build import Corpus, Progress, Settings, build
 from talker_cli.corpus.speech.dialogues import DIALOGUE_LANGUAGES, DIALOGUE_LICENCE
-from talker_cli.corpus.speech.kokoro import kokoro_shares
-from talker_cli.corpus.speech.recordings import Share, prompt_shares
-from talker_cli.corpus.speech.selection import prompt_texts, voice_shares
+from talker_cli.corpus.speech.kokoro import kokoro_shards
+from talker_cli.corpus.speech.recordings import Shard, prompt_shards
+from talker_cli.corpus.speech.selection import prompt_texts, voice_shards
 from talker_cli.corpus.speech.sources import PROMPT_VOICES
-from talker_cli.corpus.speech.transcribed import file_shares
+from talker_cli.corpus.speech.transcribed import file_shards
 from talker_cli.corpus.speech.voices import HELD_OUT_VOICES, SYNTHETIC_VOICES
 from talker_cli.errors import InputError
 from talker_cli.formats.rig import RigFile
@@ -72,9 +72,9 @@ def prepare(
         MachineError: a package, a program or pocketsphinx is missing.
         OutputError: the folder cannot be written.
     """
-    shares: list[Share] = [*prompt_shares(languages), *(voice_shares(synthetic_minutes, seed) if synthetic_minutes > 0 else ())]
+    shares: list[Shard] = [*prompt_shards(languages), *(voice_shards(synthetic_minutes, seed) if synthetic_minutes > 0 else ())]
     if kokoro is not None:
-        shares += kokoro_shares(kokoro, KOKORO_MINUTES, prompt_texts("en", "es", "fr"), seed)
+        shares += kokoro_shards(kokoro, KOKORO_MINUTES, prompt_texts("en", "es", "fr"), seed)
     corpus = Corpus(shares, SOURCE, LICENCE, IDENTITY_OF_VOICE, "reinstall the packages", command)
     return build(output, corpus, Settings(fps, seed, HELD_OUT_VOICES), rig, processes, on_progress)
 
@@ -108,7 +108,7 @@ def prepare_folder(
         OutputError: the folder cannot be written.
     """
     check_voice(language)
-    shares = file_shares(folder, language, voice, licence)
+    shares = file_shards(folder, language, voice, licence)
     voices = sorted({file.voice for share in shares for file in share.files})
     for name in held_out:
         if name not in voices:

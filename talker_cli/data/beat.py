@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from talker_cli.data.folders import find_pairs, identities_of
-from talker_cli.data.sequences import Source, Take
+from talker_cli.data.sequences import CaptureSequence, Source
 from talker_cli.errors import InputError
 from talker_cli.formats.audio import load_intact_speech
 from talker_cli.formats.files import read_json
@@ -41,7 +41,7 @@ def open_beat(folder: Path, *, source_fps: float | None, table: Path | None, ide
         speech = partial(load_intact_speech, take.sound)
         files = (take.motion, take.sound)
         language = "en" if row.language == "und" else row.language
-        takes.append(Take(take.name, row.identity, row.split, frames, speech, motion, files, row.text, language))
+        takes.append(CaptureSequence(take.name, row.identity, row.split, frames, speech, motion, files, row.text, language))
     return Source("BEAT", LICENCE, source_fps or FPS, tuple(takes), identities_of(found), dict(notes))
 
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from talker_cli.data.captures import Captures
-from talker_cli.data.published import converted_takes, first_file, left_out, missing_subjects, read_templates
+from talker_cli.data.published import converted_sequences, first_file, left_out, missing_subjects, read_templates
 from talker_cli.data.regions import read_regions
-from talker_cli.data.sequences import Source, Take, official_order
+from talker_cli.data.sequences import CaptureSequence, Source, official_order
 from talker_cli.errors import InputError
 from talker_cli.formats.audio import load_intact_speech
 from talker_cli.formats.mesh import Mesh, read_mesh
@@ -71,7 +71,7 @@ def open_biwi(folder: Path, template: Path | None = None, regions: tuple[Path, .
         takes, notes = _raw_takes(folder, mesh)
     else:
         templates = read_templates(first_file(folder, ("templates.pkl",), "templates"), mesh, SUBJECTS, METRES)
-        takes, notes = converted_takes(folder, mesh, SUBJECTS, split_of, METRES)
+        takes, notes = converted_sequences(folder, mesh, SUBJECTS, split_of, METRES)
     texts = (folder / "regions" / "lve.txt", folder / "regions" / "fdd.txt")
     files = regions or (texts if all(path.is_file() for path in texts) else ())
     takes.sort(key=lambda take: (SUBJECTS.index(take.identity), take.name))
@@ -100,7 +100,7 @@ def normalised(vertices: np.ndarray, faces: np.ndarray, what: str) -> tuple[np.n
     return centred / np.sqrt(area), float(np.sqrt(area))
 
 
-def _raw_takes(folder: Path, mesh: Mesh) -> tuple[list[Take], dict[str, Any]]:
+def _raw_takes(folder: Path, mesh: Mesh) -> tuple[list[CaptureSequence], dict[str, Any]]:
     moving: dict[str, Path] = {}
     for place in sorted((folder / "faces").glob("*/*")):
         if place.is_dir():
@@ -118,7 +118,9 @@ def _raw_takes(folder: Path, mesh: Mesh) -> tuple[list[Take], dict[str, Any]]:
                 raise InputError(f"{place} holds no frame_001.vl; expected the frames of a sentence; get the original folder")
             motion = partial(_read_frames, files, mesh)
             speech = partial(load_intact_speech, heard[name])
-            takes.append(Take(name, subject, split, len(files), speech, motion, (*files, heard[name]), language="en"))
+            takes.append(
+                CaptureSequence(name, subject, split, len(files), speech, motion, (*files, heard[name]), language="en")
+            )
     missing_subjects(folder / "faces", SUBJECTS, (take.identity for take in takes))
     return takes, left_out(set(moving), set(heard), outside)
 

@@ -15,18 +15,18 @@ import numpy as np
 from talker_cli.data.dataset import SPLITS
 from talker_cli.data.lips import DERIVED, derived_regions, find_lip_pairs
 from talker_cli.data.pca import Spectrum, find_directions
-from talker_cli.data.resume import Work
+from talker_cli.data.resume import ResumableParts
 from talker_cli.data.sequences import (
+    CaptureSequence,
     Lengths,
     OnProgress,
     Source,
-    Take,
     Timeline,
-    check_takes,
+    check_sequences,
     fingerprint,
     keep_speech,
     thinned_fps,
-    write_takes,
+    write_sequences,
 )
 from talker_cli.errors import InputError, TalkerError
 from talker_cli.formats.rig import Identity, Rig, RigFile
@@ -88,7 +88,7 @@ def prepare_captures(
         OutputError: the folder cannot be written.
     """
     source = captures.source
-    check_takes(source)
+    check_sequences(source)
     timeline = Timeline(source.source_fps, fps or thinned_fps(source.source_fps))
     plan = {
         "source": source.name, "takes": fingerprint(source), "fps": timeline.fps, "components": choice.components,
@@ -96,7 +96,7 @@ def prepare_captures(
         "regions": {name: np.flatnonzero(mask).tolist() for name, mask in captures.regions.items()},
         "lip_pairs": None if captures.lip_pairs is None else captures.lip_pairs.tolist(),
     }  # fmt: skip
-    work = Work(output, plan)
+    work = ResumableParts(output, plan)
     try:
         lengths = keep_speech(source, work, timeline, on_progress)
         training = [take for take in source.takes if take.split == "train"]
@@ -111,7 +111,7 @@ def prepare_captures(
         _keep_coefficients(captures, rig, timeline, lengths, work, on_progress)
         notes["reconstruction_mm"] = _errors(source.takes, work)
         notes["components"] = len(rig.rig.names)
-        write_takes(output, source, work, rig, lengths, notes, command)
+        write_sequences(output, source, work, rig, lengths, notes, command)
     except TalkerError:
         work.close(failed=True)
         raise
@@ -127,7 +127,7 @@ def _mesh_hash(captures: Captures) -> str:
     return total.hexdigest()
 
 
-def _offsets(captures: Captures, take: Take, timeline: Timeline, lengths: Lengths) -> Iterator[np.ndarray]:
+def _offsets(captures: Captures, take: CaptureSequence, timeline: Timeline, lengths: Lengths) -> Iterator[np.ndarray]:
     """Yield the displacements of a take from its person's template, blocks (n, V, 3) float32, metres."""
     template = captures.templates[take.identity]
     size = max(1, BLOCK_BYTES // (4 * template.size))
@@ -191,7 +191,7 @@ def _rig(captures: Captures, spectrum: Spectrum, choice: Choice, fps: float) -> 
 
 
 def _keep_coefficients(
-    captures: Captures, rigs: RigFile, timeline: Timeline, lengths: Lengths, work: Work, on_progress: OnProgress
+    captures: Captures, rigs: RigFile, timeline: Timeline, lengths: Lengths, work: ResumableParts, on_progress: OnProgress
 ) -> None:
     """Project every take onto the basis, into `work`, with what that leaves: sums and the largest of squared distances."""
     rig, takes = rigs.rig, captures.source.takes
@@ -219,7 +219,7 @@ def _keep_coefficients(
         on_progress("finding coefficients", number + 1, len(takes))
 
 
-def _errors(takes: Sequence[Take], work: Work) -> dict[str, dict[str, float]]:
+def _errors(takes: Sequence[CaptureSequence], work: ResumableParts) -> dict[str, dict[str, float]]:
     """Return the reconstruction error of each split, millimetres: root mean square and largest, over all and over the lips."""
     errors: dict[str, dict[str, float]] = {}
     for split in SPLITS:

@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from talker_cli.data.resume import Work
+from talker_cli.data.resume import ResumableParts
 from talker_cli.data.sequences import (
     OnProgress,
     Source,
     Timeline,
-    check_takes,
+    check_sequences,
     fingerprint,
     keep_speech,
     thinned_fps,
-    write_takes,
+    write_sequences,
 )
 from talker_cli.errors import InputError, TalkerError
 from talker_cli.formats.rig import ARKIT_NAMES, Identity, RigFile
@@ -48,9 +48,11 @@ def prepare_curves(
         InputError: a take cannot be used as it is.
         OutputError: the folder cannot be written.
     """
-    check_takes(source)
+    check_sequences(source)
     timeline = Timeline(source.source_fps, fps or thinned_fps(source.source_fps))
-    work = Work(output, {"source": source.name, "takes": fingerprint(source), "fps": timeline.fps, "command": command})
+    work = ResumableParts(
+        output, {"source": source.name, "takes": fingerprint(source), "fps": timeline.fps, "command": command}
+    )
     try:
         lengths = keep_speech(source, work, timeline, on_progress)
         clipped = 0
@@ -72,7 +74,7 @@ def prepare_curves(
         people = {name: Identity(name, neutral.template, neutral.colors, source.name) for name in source.identities}
         rig = RigFile(replace(neutral, fps=timeline.fps), people)
         notes = {"values clipped to 0…1": clipped} if clipped else {}
-        write_takes(output, source, work, rig, lengths, notes, command)
+        write_sequences(output, source, work, rig, lengths, notes, command)
     except TalkerError:
         work.close(failed=True)
         raise

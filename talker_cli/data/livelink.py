@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from talker_cli.data.folders import find_pairs, identities_of
-from talker_cli.data.sequences import NOT_STATED, Source, Take
+from talker_cli.data.sequences import NOT_STATED, CaptureSequence, Source
 from talker_cli.errors import InputError
 from talker_cli.formats.audio import load_intact_speech
 from talker_cli.formats.rig import ARKIT_NAMES
@@ -46,7 +46,9 @@ def open_livelink(
         speech = partial(load_intact_speech, take.sound)
         motion = partial(_rows, take.motion, source_fps)
         files = (take.motion, take.sound)
-        takes.append(Take(take.name, row.identity, row.split, len(curves), speech, motion, files, row.text, row.language))
+        takes.append(
+            CaptureSequence(take.name, row.identity, row.split, len(curves), speech, motion, files, row.text, row.language)
+        )
     return Source("Live Link Face", licence or NOT_STATED, FPS, tuple(takes), identities_of(found), dict(notes))
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from talker_cli.data.resume import Work
+from talker_cli.data.resume import ResumableParts
 
 PASSES = 2
 SEED = 20  # of the random start; any will do, always the same keeps the bytes the same
@@ -56,7 +56,7 @@ class Spectrum:
 
 
 def find_directions(
-    blocks: Blocks, frames: list[int], width: int, rank: int, work: Work, on_progress: Callable[[int, int], None]
+    blocks: Blocks, frames: list[int], width: int, rank: int, work: ResumableParts, on_progress: Callable[[int, int], None]
 ) -> Spectrum:
     """Return up to `rank` main directions of the rows that `blocks` gives.
 
@@ -85,7 +85,12 @@ def find_directions(
 
 
 def _pass(
-    blocks: Blocks, frames: list[int], start: np.ndarray, turn: int, work: Work, on_progress: Callable[[int, int], None]
+    blocks: Blocks,
+    frames: list[int],
+    start: np.ndarray,
+    turn: int,
+    work: ResumableParts,
+    on_progress: Callable[[int, int], None],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return X'X start, (D, R) float64, and each vertex' power (V,)."""
     key, total = f"pass-{turn}", PASSES * len(frames)

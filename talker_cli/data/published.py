@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from talker_cli.data.frames import FrameFile
-from talker_cli.data.sequences import Take
+from talker_cli.data.sequences import CaptureSequence
 from talker_cli.data.unpickle import load_pickle
 from talker_cli.errors import InputError
 from talker_cli.formats.audio import load_intact_speech
@@ -74,9 +74,9 @@ def missing_subjects(where: Path, expected: Iterable[str], found: Iterable[str])
         )
 
 
-def converted_takes(
+def converted_sequences(
     folder: Path, mesh: Mesh, subjects: tuple[str, ...], split_of: SplitOf, scale: float = 1.0
-) -> tuple[list[Take], dict[str, Any]]:
+) -> tuple[list[CaptureSequence], dict[str, Any]]:
     """Return the takes of `vertices_npy/SUBJECT_SENTENCE.npy` with `wav/SUBJECT_SENTENCE.wav`, and what was left out.
 
     Raises:
@@ -93,7 +93,9 @@ def converted_takes(
         elif name in heard:
             frames = FrameFile(path, len(mesh.vertices), scale)
             speech = partial(load_intact_speech, heard[name])
-            takes.append(Take(name, subject, split, frames.frames, speech, frames, (path, heard[name]), language="en"))
+            takes.append(
+                CaptureSequence(name, subject, split, frames.frames, speech, frames, (path, heard[name]), language="en")
+            )
     missing_subjects(folder / "vertices_npy", subjects, (take.identity for take in takes))
     return takes, left_out(set(moving), set(heard), outside)
 

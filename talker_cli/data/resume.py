@@ -15,7 +15,7 @@ FOLDER = "unfinished"
 SUFFIX = ".part"
 
 
-class Work:
+class ResumableParts:
     """The finished parts of a preparation; those of other inputs or settings are thrown away.
 
     Args:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from talker_cli.data.dataset import SAMPLE_RATE, Clip, DatasetInfo, Recording, write_dataset
-from talker_cli.data.resume import Work
+from talker_cli.data.resume import ResumableParts
 from talker_cli.errors import InputError
 from talker_cli.formats.rig import RigFile
 
@@ -20,7 +20,7 @@ OnProgress = Callable[[str, int, int], None]  # (stage, done, of how many)
 
 
 @dataclass(frozen=True)
-class Take:
+class CaptureSequence:
     """One take of one person.
 
     Args:
@@ -62,7 +62,7 @@ class Source:
     name: str
     licence: str
     source_fps: float
-    takes: tuple[Take, ...]
+    takes: tuple[CaptureSequence, ...]
     identities: tuple[str, ...]
     notes: dict[str, Any] = field(default_factory=dict)
 
@@ -84,7 +84,7 @@ class Timeline:
         """Return how many frames of the dataset lie within so many of the capture."""
         return int(np.floor((source_frames - 1) / self.ratio + 1e-6)) + 1 if source_frames else 0
 
-    def read(self, take: Take, first: int, last: int) -> np.ndarray:
+    def read(self, take: CaptureSequence, first: int, last: int) -> np.ndarray:
         """Return the dataset's frames `first` to `last`, the last not among them.
 
         Raises:
@@ -101,7 +101,7 @@ class Timeline:
         return np.asarray(rows * (1 - share) + _finite(take, above) * share)
 
 
-def _finite(take: Take, rows: np.ndarray) -> np.ndarray:
+def _finite(take: CaptureSequence, rows: np.ndarray) -> np.ndarray:
     values = take.motion(rows)
     flat = values.reshape(len(values), -1)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -114,13 +114,13 @@ def _finite(take: Take, rows: np.ndarray) -> np.ndarray:
     return values
 
 
-def check_takes(source: Source) -> None:
+def check_sequences(source: Source) -> None:
     """Refuse what no dataset can be made of before any work goes into it.
 
     Raises:
         InputError: two takes have one name, or none is there to train on.
     """
-    seen: dict[str, Take] = {}
+    seen: dict[str, CaptureSequence] = {}
     for take in source.takes:
         if take.name in seen:
             one, other = seen[take.name].files[0], take.files[0]
@@ -153,7 +153,7 @@ class Lengths:
         self.frames: dict[str, int] = {}
         self.cut: dict[str, list[float]] = {"motion longer": [], "sound longer": []}
 
-    def add(self, take: Take, samples: int) -> int:
+    def add(self, take: CaptureSequence, samples: int) -> int:
         """Take in a take with so many samples of speech; return its frames.
 
         Raises:
@@ -174,7 +174,7 @@ class Lengths:
         return {name: {"clips": len(cut), "seconds": round(sum(cut), 2)} for name, cut in self.cut.items() if cut}
 
 
-def keep_speech(source: Source, work: Work, timeline: Timeline, on_progress: OnProgress) -> Lengths:
+def keep_speech(source: Source, work: ResumableParts, timeline: Timeline, on_progress: OnProgress) -> Lengths:
     """Read the sound of every take once, as int16 into `work`; return the takes' lengths."""
     lengths = Lengths(timeline)
     for number, take in enumerate(source.takes):
@@ -189,8 +189,8 @@ def keep_speech(source: Source, work: Work, timeline: Timeline, on_progress: OnP
     return lengths
 
 
-def write_takes(
-    output: Path, source: Source, work: Work, rig: RigFile, lengths: Lengths, notes: dict[str, Any], command: str
+def write_sequences(
+    output: Path, source: Source, work: ResumableParts, rig: RigFile, lengths: Lengths, notes: dict[str, Any], command: str
 ) -> None:
     """Write the takes, whose speech and coefficients lie in `work`, as a prepared dataset."""
     recordings = tuple(
@@ -211,6 +211,6 @@ def write_takes(
     write_dataset(output, info, rig, parts("speech", "speech"), parts("motion", "coefficients"))
 
 
-def official_order(takes: Sequence[Take], first: Sequence[str]) -> tuple[str, ...]:
+def official_order(takes: Sequence[CaptureSequence], first: Sequence[str]) -> tuple[str, ...]:
     """Return the identities: those of `first`, then the others as they come."""
     return tuple(dict.fromkeys([*first, *(take.identity for take in takes)]))

@@ -9,7 +9,7 @@ from talker_cli.data.captures import Captures
 from talker_cli.data.folders import find_pairs, identities_of
 from talker_cli.data.frames import FrameFile
 from talker_cli.data.regions import read_lip_pairs, read_regions
-from talker_cli.data.sequences import NOT_STATED, Source, Take
+from talker_cli.data.sequences import NOT_STATED, CaptureSequence, Source
 from talker_cli.errors import InputError
 from talker_cli.formats.audio import load_intact_speech
 from talker_cli.formats.mesh import Mesh, read_mesh
@@ -56,7 +56,9 @@ def open_vertices(
         frames = FrameFile(take.motion, count, scale)
         row, speech = take.row, partial(load_intact_speech, take.sound)
         files = (take.motion, take.sound)
-        takes.append(Take(take.name, row.identity, row.split, frames.frames, speech, frames, files, row.text, row.language))
+        takes.append(
+            CaptureSequence(take.name, row.identity, row.split, frames.frames, speech, frames, files, row.text, row.language)
+        )
     identities = identities_of(found)
     return Captures(
         source=Source(

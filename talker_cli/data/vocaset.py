@@ -13,9 +13,9 @@ import numpy as np
 
 from talker_cli.data.captures import Captures
 from talker_cli.data.frames import FrameFile
-from talker_cli.data.published import converted_takes, first_file, left_out, missing_subjects, read_templates
+from talker_cli.data.published import converted_sequences, first_file, left_out, missing_subjects, read_templates
 from talker_cli.data.regions import read_regions
-from talker_cli.data.sequences import Source, Take, official_order
+from talker_cli.data.sequences import CaptureSequence, Source, official_order
 from talker_cli.data.unpickle import load_pickle
 from talker_cli.errors import InputError
 from talker_cli.formats.audio import load_intact_speech
@@ -67,7 +67,7 @@ def open_vocaset(folder: Path, template: Path | None = None, regions: tuple[Path
     templates = read_templates(first_file(folder, ("templates.pkl",), "templates"), mesh, SUBJECTS)
     masks = folder / "FLAME_masks.pkl"
     files = regions or ((masks,) if masks.is_file() else ())
-    takes, notes = _original_takes(folder, mesh) if original else converted_takes(folder, mesh, SUBJECTS, split_of)
+    takes, notes = _original_takes(folder, mesh) if original else converted_sequences(folder, mesh, SUBJECTS, split_of)
     takes.sort(key=lambda take: (SUBJECTS.index(take.identity), take.name))
     return Captures(
         source=Source("VOCASET", LICENCE, FPS, tuple(takes), official_order(takes, SUBJECTS), notes),
@@ -79,7 +79,7 @@ def open_vocaset(folder: Path, template: Path | None = None, regions: tuple[Path
     )
 
 
-def _original_takes(folder: Path, mesh: Mesh) -> tuple[list[Take], dict[str, Any]]:
+def _original_takes(folder: Path, mesh: Mesh) -> tuple[list[CaptureSequence], dict[str, Any]]:
     vertices_path = folder / "data_verts.npy"
     vertices = FrameFile(vertices_path, len(mesh.vertices))
     audio_path = first_file(folder, ("raw_audio_fixed.pkl",), "sound")
@@ -98,7 +98,7 @@ def _original_takes(folder: Path, mesh: Mesh) -> tuple[list[Take], dict[str, Any
             speech = partial(_speech, f"{audio_path}: {name}", audio[subject, sentence])
             motion = partial(_motion, vertices, order)
             files = (vertices_path, audio_path, index_path)
-            takes.append(Take(name, subject, split, len(order), speech, motion, files, language="en"))
+            takes.append(CaptureSequence(name, subject, split, len(order), speech, motion, files, language="en"))
     names = [{f"{subject}_{sentence}" for subject, sentence in content} for content in (index, audio)]
     return takes, left_out(names[0], names[1], outside)
 

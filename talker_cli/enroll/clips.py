@@ -13,7 +13,7 @@ from talker_cli.errors import InputError
 from talker_cli.formats.audio import SAMPLE_RATE, read_speech
 from talker_cli.formats.files import file_hash, files_below
 from talker_cli.identity.resolve import on_sphere
-from talker_cli.identity.vad import hear
+from talker_cli.identity.vad import detect_speech
 
 # What lies beside recordings and is none; every other file is tried.
 OTHERS = frozenset(
@@ -31,7 +31,7 @@ WindowStyles = Callable[[np.ndarray], np.ndarray]  # speech (S,) -> styles (N, S
 
 
 @dataclass(frozen=True)
-class Clip:
+class RecordedClip:
     """A recording that was used.
 
     Args:
@@ -62,7 +62,7 @@ class Collection:
     """
 
     folder: Path
-    clips: tuple[Clip, ...]
+    clips: tuple[RecordedClip, ...]
     left_out: tuple[tuple[str, str], ...] = ()
     notes: tuple[tuple[str, str], ...] = ()
     spared: int = 0
@@ -101,7 +101,7 @@ def recordings(folder: Path) -> list[Path]:
 @dataclass
 class _Reader:
     read: WindowStyles
-    clips: list[Clip] = field(default_factory=list)
+    clips: list[RecordedClip] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
     notes: list[tuple[str, str]] = field(default_factory=list)
 
@@ -120,13 +120,13 @@ class _Reader:
         except InputError as error:
             self.left_out.append((name, str(error).removeprefix(f"{path} ").split("; ")[0]))
             return
-        heard = hear(sound)
+        heard = detect_speech(sound)
         reason = _unusable(heard.speech, heard.other, len(sound) / SAMPLE_RATE)
         if reason is not None:
             self.left_out.append((name, reason))
             return
         styles = self.read(heard.cut(sound))
-        self.clips.append(Clip(name, sha256, heard.speech, len(styles), on_sphere(styles.mean(0))))
+        self.clips.append(RecordedClip(name, sha256, heard.speech, len(styles), on_sphere(styles.mean(0))))
         if not whole:
             self.notes.append((name, f"read to {LONGEST / 60:.0f} minutes"))
         if heard.other > 1.0:
@@ -191,7 +191,7 @@ def collect(folder: Path, paths: Sequence[Path], read: WindowStyles, on_clip: On
 
 
 @dataclass(frozen=True)
-class Spread:
+class ClipConsistency:
     """How alike a folder's clips sound.
 
     Args:
@@ -212,7 +212,7 @@ TWO_PEOPLE = 0.35  # similarity of two groups' styles under which they look like
 LEAST_GROUP = 0.15  # of the windows that the smaller group must have
 
 
-def spread(collection: Collection) -> Spread:
+def spread(collection: Collection) -> ClipConsistency:
     """Return how alike the clips sound, and whether they fall into two groups that do not sound like one person."""
     clips = collection.clips
     styles = np.stack([clip.style for clip in clips]).astype(np.float64)
@@ -221,7 +221,7 @@ def spread(collection: Collection) -> Spread:
     centre = collection.style / max(float(np.linalg.norm(collection.style)), 1e-12)
     similarity = styles @ centre
     oddest = int(similarity.argmin())
-    found = Spread(float(similarity @ weight / weight.sum()), float(similarity[oddest]), clips[oddest].path)
+    found = ClipConsistency(float(similarity @ weight / weight.sum()), float(similarity[oddest]), clips[oddest].path)
     if len(clips) < 2:
         return found
     side = _two_groups(styles, weight, oddest)
@@ -232,7 +232,7 @@ def spread(collection: Collection) -> Spread:
     if apart >= TWO_PEOPLE:
         return found
     names = tuple(tuple(clip.path for clip, inside in zip(clips, mask, strict=True) if inside) for mask in (side, ~side))
-    return Spread(found.mean, found.least, found.oddest, (names[0], names[1]), apart)
+    return ClipConsistency(found.mean, found.least, found.oddest, (names[0], names[1]), apart)
 
 
 def _two_groups(styles: np.ndarray, weight: np.ndarray, first: int) -> np.ndarray:

@@ -7,14 +7,14 @@ from typing import Any
 
 from talker_cli import __version__
 from talker_cli.animate.animator import Animator
-from talker_cli.enroll.clips import Collection, OnClip, Spread, collect, spread
-from talker_cli.enroll.fit import Fit, Take, fit
+from talker_cli.enroll.clips import ClipConsistency, Collection, OnClip, collect, spread
+from talker_cli.enroll.fit import Fit, MotionExample, fit
 from talker_cli.enroll.motion import motion_beside, read_coefficients
 from talker_cli.errors import IdentityError, InputError
 from talker_cli.formats.audio import SAMPLE_RATE, load_intact_speech
 from talker_cli.formats.files import file_hash
 from talker_cli.formats.rig import RigFile, load_rig
-from talker_cli.identity.file import Enrolled, Face
+from talker_cli.identity.file import Enrolled, IdentityFace
 from talker_cli.identity.resolve import StyleSpace, check_new, style_space
 from talker_cli.identity.style import window_styles
 from talker_cli.model.checkpoint import load_model
@@ -32,7 +32,7 @@ class Enrolment:
 
     person: Enrolled
     collection: Collection
-    spread: Spread
+    spread: ClipConsistency
     nearest: list[tuple[str, float]]
 
 
@@ -57,7 +57,14 @@ class Enroller:
         self.animator = Animator(network, TEACHER_STEPS, choose_device(device))
 
     def enroll(
-        self, folder: Path, paths: Sequence[Path], name: str, *, face: Face | None = None, on_note: OnNote, on_clip: OnClip
+        self,
+        folder: Path,
+        paths: Sequence[Path],
+        name: str,
+        *,
+        face: IdentityFace | None = None,
+        on_note: OnNote,
+        on_clip: OnClip,
     ) -> Enrolment:
         """Make an identity of recordings.
 
@@ -95,7 +102,7 @@ class Enroller:
 
     def _fit(self, collection: Collection, person: Enrolled, on_note: OnNote) -> Fit | None:
         """Return the style fitted to the motion that lies beside the clips, or None if there is none that can be used."""
-        rig = self.rigs.rig_of(person.wears)
+        rig = self.rigs.rig_of(person.base_face)
         takes = []
         for clip in collection.clips:
             recording = collection.folder / clip.path
@@ -105,7 +112,7 @@ class Enroller:
             sound = load_intact_speech(recording)
             own = None if person.face is None else person.rig(self.rigs)
             try:
-                takes.append(Take(clip.path, sound, read_coefficients(beside, len(sound) / SAMPLE_RATE, rig, own)))
+                takes.append(MotionExample(clip.path, sound, read_coefficients(beside, len(sound) / SAMPLE_RATE, rig, own)))
             except InputError as error:
                 on_note(f"motion not used: {error}")
         return fit(self.animator, rig, person.style, takes) if takes else None

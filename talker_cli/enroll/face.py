@@ -7,7 +7,7 @@ import numpy as np
 from talker_cli.errors import InputError
 from talker_cli.formats.mesh import Mesh, checked, read_mesh
 from talker_cli.formats.rig import ARKIT_NAMES, Rig, RigFile
-from talker_cli.identity.file import Face
+from talker_cli.identity.file import IdentityFace
 from talker_cli.render.avatar import read_avatar
 from talker_cli.render.character import read_glb
 from talker_cli.render.materials import GLOSS
@@ -15,7 +15,7 @@ from talker_cli.render.materials import GLOSS
 SIZES = (0.5, 2.0)  # how much smaller or larger than the model's a face may be
 
 
-def read_face(path: Path, base: RigFile) -> Face:
+def read_face(path: Path, base: RigFile) -> IdentityFace:
     """Read a face for a model's rig.
 
     Args:
@@ -27,11 +27,11 @@ def read_face(path: Path, base: RigFile) -> Face:
     """
     rig = base.rig
     if path.suffix.lower() != ".glb":
-        return Face(_same_mesh(path, read_mesh(path), rig))
+        return IdentityFace(_same_mesh(path, read_mesh(path), rig))
     character = read_glb(path)
     mesh = checked(path, Mesh(character.vertices, character.faces, character.colors))
     if not character.targets and len(mesh.vertices) == len(rig.template):
-        return Face(_same_mesh(path, mesh, rig), mesh.colors)
+        return IdentityFace(_same_mesh(path, mesh, rig), mesh.colors)
     if rig.names != ARKIT_NAMES:
         raise InputError(f"the model moves {rig.names[0]} …, not ARKit's shapes; expected its own mesh in {path}")
     avatar = read_avatar(path, rig.names, rig.fps)
@@ -41,7 +41,7 @@ def read_face(path: Path, base: RigFile) -> Face:
         avatar.rig.template.astype(np.float32), avatar.rig.faces.astype(np.int32), avatar.rig.basis.astype(np.float32),
         avatar.rig.names, regions, avatar.rig.lip_pairs, avatar.rig.fps, avatar.rig.colors,
     )  # fmt: skip
-    return Face(own.template, own.colors, own)
+    return IdentityFace(own.template, own.colors, own)
 
 
 def _same_mesh(path: Path, mesh: Mesh, rig: Rig) -> np.ndarray:

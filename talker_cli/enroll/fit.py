@@ -9,7 +9,7 @@ from torch import Tensor
 
 from talker_cli.animate.animator import Animator
 from talker_cli.formats.rig import Rig
-from talker_cli.identity.resolve import Manner, on_sphere
+from talker_cli.identity.resolve import StyleCondition, on_sphere
 from talker_cli.metrics import lve
 from talker_cli.model.config import MAX_TIMESTEP, SAMPLE_RATE
 from talker_cli.model.diffusion import add_noise, alpha_sigma
@@ -29,7 +29,7 @@ PAYS = 0.98  # of the lip vertex error that is left when something is worth keep
 
 
 @dataclass(frozen=True)
-class Take:
+class MotionExample:
     """A recording with its motion: sound (S,) at 16 kHz, and coefficients (T, K) at the model's rate."""
 
     path: str
@@ -48,7 +48,7 @@ class Fit:
         steps: of the optimiser to the best style.
     """
 
-    manner: Manner
+    manner: StyleCondition
     before: float
     after: float
     seconds: float
@@ -56,7 +56,7 @@ class Fit:
     steps: int
 
 
-def fit(animator: Animator, rig: Rig, style: np.ndarray, takes: Sequence[Take]) -> Fit:
+def fit(animator: Animator, rig: Rig, style: np.ndarray, takes: Sequence[MotionExample]) -> Fit:
     """Fit a style to takes, from the one that was read off the voice.
 
     Args:
@@ -67,14 +67,14 @@ def fit(animator: Animator, rig: Rig, style: np.ndarray, takes: Sequence[Take]) 
     """
     fps = animator.network.config.fps
     learned, held = _split([_trimmed(take, fps) for take in takes], fps)
-    before = _error(animator, rig, Manner(style), held)
+    before = _error(animator, rig, StyleCondition(style), held)
     fitted, steps = _descend(animator, rig, style, learned, held)
-    best, after = Manner(style), before
-    error = _error(animator, rig, Manner(fitted), held)
+    best, after = StyleCondition(style), before
+    error = _error(animator, rig, StyleCondition(fitted), held)
     if error < PAYS * after:
-        best, after = Manner(fitted), error
+        best, after = StyleCondition(fitted), error
     # What is left after the style: an expression at rest that no style of the model has.
-    shifted = Manner(best.style, _rest(animator, best, learned))
+    shifted = StyleCondition(best.style, _rest(animator, best, learned))
     error = _error(animator, rig, shifted, held)
     if error < PAYS * after:
         best, after = shifted, error
@@ -82,15 +82,15 @@ def fit(animator: Animator, rig: Rig, style: np.ndarray, takes: Sequence[Take]) 
     return Fit(best, before, after, lengths[0], lengths[1], steps)
 
 
-def _trimmed(take: Take, fps: float) -> Take:
+def _trimmed(take: MotionExample, fps: float) -> MotionExample:
     """Return the take cut to the shorter of its sound and its motion, and to as much as is learned from in all."""
     frames = min(len(take.coefficients), int(len(take.sound) * fps / SAMPLE_RATE), MOST_FRAMES)
-    return Take(take.path, take.sound[: int(np.ceil(frames * SAMPLE_RATE / fps))], take.coefficients[:frames])
+    return MotionExample(take.path, take.sound[: int(np.ceil(frames * SAMPLE_RATE / fps))], take.coefficients[:frames])
 
 
-def _split(takes: list[Take], fps: float) -> tuple[list[Take], list[Take]]:
+def _split(takes: list[MotionExample], fps: float) -> tuple[list[MotionExample], list[MotionExample]]:
     """Return what is learned from and what is held out: the last quarter of all frames, through the middle of a take."""
-    learned, held = list(takes), list[Take]()
+    learned, held = list(takes), list[MotionExample]()
     total = sum(len(take.coefficients) for take in takes)
     wanted = max(min(LEAST, total // 2), round(HELD_OUT * total))
     while wanted > 0:
@@ -100,8 +100,8 @@ def _split(takes: list[Take], fps: float) -> tuple[list[Take], list[Take]]:
             cut = 0
         sample = int(np.ceil(cut * SAMPLE_RATE / fps))
         if cut > 0:
-            learned.append(Take(take.path, take.sound[:sample], take.coefficients[:cut]))
-        held.append(Take(take.path, take.sound[sample:], take.coefficients[cut:]))
+            learned.append(MotionExample(take.path, take.sound[:sample], take.coefficients[:cut]))
+        held.append(MotionExample(take.path, take.sound[sample:], take.coefficients[cut:]))
         wanted -= len(take.coefficients) - cut
         if wanted < LEAST:  # nor one to hold out
             break
@@ -110,7 +110,7 @@ def _split(takes: list[Take], fps: float) -> tuple[list[Take], list[Take]]:
     return learned, held
 
 
-def _error(animator: Animator, rig: Rig, manner: Manner, takes: list[Take]) -> float:
+def _error(animator: Animator, rig: Rig, manner: StyleCondition, takes: list[MotionExample]) -> float:
     """Return the lip vertex error, square metres, of what the model makes of the takes' sound."""
     lips = rig.regions["lips"]
     flat = rig.basis[:, lips].reshape(len(rig.names), -1)
@@ -122,7 +122,7 @@ def _error(animator: Animator, rig: Rig, manner: Manner, takes: list[Take]) -> f
     return lve(pairs, np.ones(int(lips.sum()), dtype=bool))
 
 
-def _rest(animator: Animator, manner: Manner, takes: list[Take]) -> np.ndarray:
+def _rest(animator: Animator, manner: StyleCondition, takes: list[MotionExample]) -> np.ndarray:
     """Return the (K,) mean of what the model's motion lacks."""
     total, frames = np.zeros(len(animator.network.config.names)), 0
     for take in takes:
@@ -136,7 +136,7 @@ def _rest(animator: Animator, manner: Manner, takes: list[Take]) -> np.ndarray:
 class _Crops:
     """Crops of takes: speech features (B, T, D) and coefficients (B, T, K)."""
 
-    def __init__(self, animator: Animator, takes: list[Take]) -> None:
+    def __init__(self, animator: Animator, takes: list[MotionExample]) -> None:
         self.length = min(CROP_FRAMES, *(len(take.coefficients) for take in takes))
         self.parts = []
         for take in takes:
@@ -155,7 +155,9 @@ class _Crops:
         return torch.stack([pair[0] for pair in pairs]), torch.stack([pair[1] for pair in pairs])
 
 
-def _descend(animator: Animator, rig: Rig, start: np.ndarray, learned: list[Take], held: list[Take]) -> tuple[np.ndarray, int]:
+def _descend(
+    animator: Animator, rig: Rig, start: np.ndarray, learned: list[MotionExample], held: list[MotionExample]
+) -> tuple[np.ndarray, int]:
     """Return the style with the least diffusion loss on what was held out, and the steps to it; a function of its arguments."""
     network, device = animator.network, animator.device
     metric = SurfaceMetric(rig, network.deviation.cpu().numpy(), LossWeights()).to(device)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from talker_cli.evaluate.report import Metric, Output, Report
+from talker_cli.evaluate.report import EvaluationReport, Metric, Output
 from talker_cli.formats.canvas import FONT, INK, QUIET, Canvas
 
 SHOWN = ("lve", "mve", "fdd", "abs_fdd", "gap_error", "diversity", "bilabials_closed", "vowels_open")
@@ -28,7 +28,7 @@ class Line:
     half: tuple[float, float]
 
 
-def draw_report(report: Report, path: Path) -> None:
+def draw_report(report: EvaluationReport, path: Path) -> None:
     """Draw every metric of a report, a line a system (a line an identity if there is one system), and write a PNG.
 
     Raises:
@@ -57,7 +57,7 @@ def draw_report(report: Report, path: Path) -> None:
 
 
 def _panel(
-    report: Report, key: str, lines: Sequence[tuple[str, dict[str, Any]]], *, by_identity: bool
+    report: EvaluationReport, key: str, lines: Sequence[tuple[str, dict[str, Any]]], *, by_identity: bool
 ) -> tuple[str, list[Line]]:
     shown = report.shown(key, [row.get(key) for _, row in lines])
     entries = []
@@ -129,7 +129,7 @@ def _measured(matrix: dict[str, Any]) -> list[tuple[str, list[float | None]]]:
     return [(name, values) for name, values in lines if any(value is not None for value in values)]
 
 
-def _draw_matrix(canvas: Canvas, top: float, matrix: dict[str, Any], report: Report) -> None:
+def _draw_matrix(canvas: Canvas, top: float, matrix: dict[str, Any], report: EvaluationReport) -> None:
     """Draw LVE by true identity and identity asked for; darker is worse."""
     lines = _measured(matrix)
     shown = report.shown("lve_codetalker", [value for _, values in lines for value in values])

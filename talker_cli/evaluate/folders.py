@@ -10,7 +10,7 @@ import numpy as np
 from talker_cli.data.dataset import Dataset
 from talker_cli.data.regions import parse_region_option, read_lip_pairs, read_regions
 from talker_cli.errors import InputError
-from talker_cli.evaluate.face import rigs_in_unit
+from talker_cli.evaluate.measured_rig import rigs_in_unit
 from talker_cli.evaluate.protocols import (
     PROTOCOLS,
     Prediction,
@@ -24,9 +24,9 @@ from talker_cli.evaluate.report import (
     BLENDSHAPE_METRICS,
     LVE_VARIANTS,
     SURFACE_METRICS,
+    EvaluationReport,
     Output,
-    Report,
-    Surface,
+    SurfaceErrors,
     measure_blendshapes,
     measure_surface,
 )
@@ -58,7 +58,7 @@ class Truths:
     read: Callable[[str], np.ndarray]
     names: tuple[str, ...]
     identity: Callable[[str], str]
-    surface: Callable[[str], Surface] | None = None
+    surface: Callable[[str], SurfaceErrors] | None = None
     one_template: bool = False
 
 
@@ -68,12 +68,12 @@ class Pairs:
 
     Args:
         found: truth's name -> its predictions and their files.
-        strangers: names of predictions that no truth belongs to.
+        unpaired: names of predictions that no truth belongs to.
         missing: names of truths without a prediction.
     """
 
     found: dict[str, list[tuple[Prediction, Path]]] = field(default_factory=dict)
-    strangers: list[str] = field(default_factory=list)
+    unpaired: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
 
@@ -91,7 +91,7 @@ def compare(
     blendshapes: bool = False,
     lve: str = LVE_VARIANTS[0],
     on_sequence: OnSequence | None = None,
-) -> Report:
+) -> EvaluationReport:
     """Measure a folder of predictions.
 
     Args:
@@ -130,7 +130,7 @@ def compare(
             f"found no prediction in {predictions} for a motion in {truth}: names like {next(iter(files))} and "
             f"{next(iter(truths.names), 'none')}; expected the same names, with _condition_IDENTITY where there are several"
         )
-    report = Report(BLENDSHAPE_METRICS if blendshapes else SURFACE_METRICS, lve, rule.unit if rule else "m")
+    report = EvaluationReport(BLENDSHAPE_METRICS if blendshapes else SURFACE_METRICS, lve, rule.unit if rule else "m")
     frames = cut = 0
     ratios: list[float] = []
     for done, (sequence, made) in enumerate(pairs.found.items()):
@@ -154,18 +154,18 @@ def compare(
         "predictions": str(predictions), "truth": str(truth), "template": str(template) if template else None,
         "regions": regions, "protocol": protocol, "split": split, "fps": fps, "truth_fps": truth_fps,
         "sequences": len(pairs.found), "outputs": len(report.outputs), "frames": frames, "frames_left_over": cut,
-        "length_ratio": float(np.median(ratios)), "unpaired_predictions": pairs.strangers, "unpaired_truths": pairs.missing,
+        "length_ratio": float(np.median(ratios)), "unpaired_predictions": pairs.unpaired, "unpaired_truths": pairs.missing,
     }  # fmt: skip
     report.remarks = _remarks(report, truths, pairs)
     return report
 
 
-def _remarks(report: Report, truths: Truths, pairs: Pairs) -> list[str]:
+def _remarks(report: EvaluationReport, truths: Truths, pairs: Pairs) -> list[str]:
     """Return what the user should know of the numbers."""
     remarks = []
     protocol = report.about["protocol"]
     missing = without_truth(protocol) if protocol else "truths without a prediction"
-    for names, what in ((pairs.strangers, "predictions that fit nothing"), (pairs.missing, missing)):
+    for names, what in ((pairs.unpaired, "predictions that fit nothing"), (pairs.missing, missing)):
         if names:
             remarks.append(unmeasured(what, names))
     if not 0.8 < (ratio := report.about["length_ratio"]) < 1.25:
@@ -207,7 +207,7 @@ def pair(files: dict[str, Path], truths: Sequence[str], protocol: Protocol | Non
     for stem, path in files.items():
         prediction = parse_prediction(stem, known)
         if prediction is None:
-            pairs.strangers.append(stem)
+            pairs.unpaired.append(stem)
             continue
         if prediction in meant:
             raise InputError(f"found {meant[prediction].name} and {path.name}, both for {prediction.sequence}; expected one")
@@ -216,7 +216,7 @@ def pair(files: dict[str, Path], truths: Sequence[str], protocol: Protocol | Non
         if prediction.condition in wanted:
             pairs.found.setdefault(prediction.sequence, []).append((prediction, path))
         else:
-            pairs.strangers.append(stem)
+            pairs.unpaired.append(stem)
     if protocol:
         for sequence in sorted(known):
             there = {prediction.condition for prediction, _ in pairs.found.get(sequence, [])}
@@ -279,9 +279,9 @@ def _prepared(
     def read(name: str) -> np.ndarray:
         return rigs.rig_of(identity(name)).decode(dataset.coefficients(name))
 
-    def surface(name: str) -> Surface:
+    def surface(name: str) -> SurfaceErrors:
         template = rigs.identities[identity(name)].template
-        return Surface(template, masks["lips"], masks["upper_face"], pairs if len(pairs) else None)
+        return SurfaceErrors(template, masks["lips"], masks["upper_face"], pairs if len(pairs) else None)
 
     return Truths(dataset.folder, read, tuple(clips), identity, surface)
 
@@ -328,7 +328,7 @@ def _read_like(path: Path, true: np.ndarray, truth: Path) -> np.ndarray:
     return found
 
 
-def _values(true: np.ndarray, motion: np.ndarray, surface: Surface | None) -> dict[str, float]:
+def _values(true: np.ndarray, motion: np.ndarray, surface: SurfaceErrors | None) -> dict[str, float]:
     if surface is None:
         return measure_blendshapes(true, motion, ARKIT_NAMES[: true.shape[1]])
     return {**measure_surface(true, motion, surface), "mve": _distance(true, motion)}

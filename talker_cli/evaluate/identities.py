@@ -9,7 +9,7 @@ import torch
 
 from talker_cli.animate.animator import Animator
 from talker_cli.data.dataset import SAMPLE_RATE
-from talker_cli.evaluate.face import Face
+from talker_cli.evaluate.measured_rig import MeasuredRig
 from talker_cli.evaluate.system import Item, System
 from talker_cli.metrics import lve_per_frame
 from talker_cli.model.audio_encoder import log_mel
@@ -28,7 +28,7 @@ class IdentityCheck:
         self._diversity: list[float] = []
         self._hits: list[bool] = []
 
-    def add(self, face: Face, item: Item, made: dict[str, np.ndarray]) -> None:
+    def add(self, face: MeasuredRig, item: Item, made: dict[str, np.ndarray]) -> None:
         """Take in a clip, its identity's face, and the motion (T, K) that was made as each identity."""
         truth, lips = face.lips.decode(item.truth), face.lips.regions["lips"]
         for name, coefficients in made.items():

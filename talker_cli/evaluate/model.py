@@ -10,15 +10,15 @@ from talker_cli.animate.animator import Animator, load_animator
 from talker_cli.data.dataset import SAMPLE_RATE, SPLITS, Clip, Dataset
 from talker_cli.errors import InputError
 from talker_cli.evaluate.conditions import SOUNDS, faster_motion
-from talker_cli.evaluate.face import Face, rigs_in_unit
 from talker_cli.evaluate.identities import IdentityCheck
+from talker_cli.evaluate.measured_rig import MeasuredRig, rigs_in_unit
 from talker_cli.evaluate.protocols import PROTOCOLS, Protocol, unmeasured, without_truth
 from talker_cli.evaluate.report import (
     BLENDSHAPE_METRICS,
     LVE_VARIANTS,
     SURFACE_METRICS,
+    EvaluationReport,
     Output,
-    Report,
     measure_blendshapes,
     measure_surface,
 )
@@ -94,7 +94,7 @@ class Evaluation:
         count = min(limit or len(chosen), len(chosen))
         self.clips = [chosen[index * len(chosen) // count] for index in range(count)]
         rigs = rigs_in_unit(dataset, protocol)
-        self.faces = {name: Face(rigs.rig_of(name)) for name in dict.fromkeys(clip.identity for clip in self.clips)}
+        self.faces = {name: MeasuredRig(rigs.rig_of(name)) for name in dict.fromkeys(clip.identity for clip in self.clips)}
 
     def item(self, clip: Clip) -> Item:
         """Return a clip as it is measured."""
@@ -208,7 +208,7 @@ def evaluate(
     device: str = "auto",
     seed: int = 0,
     on_clip: OnClip | None = None,
-) -> Report:
+) -> EvaluationReport:
     """Measure a model folder against the baselines and its own teacher.
 
     Each clip is made with its own identity; with every identity of the model, and the numbers averaged, where the protocol
@@ -256,7 +256,7 @@ def evaluate(
             f"found --relative-to {relative_to}; expected one of the systems that are measured: {', '.join(systems)}"
         )
     made_by = load_systems(systems, model, evaluation, device)
-    report = Report(BLENDSHAPE_METRICS if blendshapes else SURFACE_METRICS, lve, rule.unit if rule else "m")
+    report = EvaluationReport(BLENDSHAPE_METRICS if blendshapes else SURFACE_METRICS, lve, rule.unit if rule else "m")
     if relative_to is not None:
         report.relative_to = made_by[list(systems).index(relative_to)].title
     check = _identity_check(made_by, evaluation) if identities else None

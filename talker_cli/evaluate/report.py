@@ -23,7 +23,7 @@ Terms = tuple[float, float]  # numerator, denominator
 
 
 @dataclass(frozen=True)
-class Surface:
+class SurfaceErrors:
     """What a face is measured on.
 
     Args:
@@ -63,7 +63,7 @@ class Output:
     articulation: Articulation = field(default_factory=Articulation.empty)
 
 
-def measure_surface(truth: np.ndarray, prediction: np.ndarray, surface: Surface) -> dict[str, float]:
+def measure_surface(truth: np.ndarray, prediction: np.ndarray, surface: SurfaceErrors) -> dict[str, float]:
     """Return the values of one output against its truth, (T, V, 3) each; `mve` is not among them."""
     errors = lve_per_frame(truth, prediction, surface.lips)
     values = {
@@ -186,7 +186,7 @@ ARTICULATION_METRICS = (
     Metric("bilabials_closed", "/p b m/ closed", "", "", _share("closed")),
     Metric("vowels_open", "vowels open", "", "", _share("opened")),
     Metric("silences_closed", "silences closed", "", "", _share("silent")),
-    Metric("others_closed", "others closed", "", "", _share("shut")),
+    Metric("false_closure_rate", "others closed", "", "", _share("shut")),
 )
 
 
@@ -269,7 +269,7 @@ def _estimate(value: float, resampled: np.ndarray | None) -> Estimate:
 
 
 @dataclass
-class Report:
+class EvaluationReport:
     """The outputs of all systems, what they were measured by, and what else is to be said.
 
     Args:

@@ -9,7 +9,7 @@ from talker_cli.data.regions import parse_region_option, read_lip_pairs, read_re
 from talker_cli.data.unpickle import load_pickle
 from talker_cli.errors import InputError
 from talker_cli.evaluate.protocols import subject_of
-from talker_cli.evaluate.report import Surface
+from talker_cli.evaluate.report import SurfaceErrors
 from talker_cli.formats.mesh import read_mesh
 from talker_cli.formats.rig import load_rig
 
@@ -33,7 +33,7 @@ class Faces:
         """Return whose sequence it is."""
         return subject_of(sequence, [name for name in self.templates if name])
 
-    def surface(self, sequence: str) -> Surface:
+    def surface(self, sequence: str) -> SurfaceErrors:
         """Return what a sequence is measured on.
 
         Raises:
@@ -43,7 +43,7 @@ class Faces:
         if template is None:
             known = ", ".join(sorted(self.templates))
             raise InputError(f"found the sequence {sequence} and templates of {known[:120]}; expected its subject's among them")
-        return Surface(template, self.lips, self.upper_face, self.lip_pairs)
+        return SurfaceErrors(template, self.lips, self.upper_face, self.lip_pairs)
 
 
 def read_faces(template: Path, regions: str | None, lip_pairs: Path | None) -> Faces:

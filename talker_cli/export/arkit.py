@@ -3,7 +3,7 @@
 import numpy as np
 
 from talker_cli.errors import InputError
-from talker_cli.export.performance import Performance
+from talker_cli.export.motion_clip import MotionClip
 from talker_cli.formats.rig import ARKIT_NAMES, Rig, load_rig
 from talker_cli.model.folder import model_folder
 
@@ -13,7 +13,7 @@ CHUNK_FRAMES = 1024  # solved at a time, so that they stay in the processor's ca
 MOUTH_WEIGHT = 10.0  # how much more a vertex of the lips counts
 
 
-def arkit_coefficients(performance: Performance) -> np.ndarray:
+def arkit_coefficients(performance: MotionClip) -> np.ndarray:
     """Return the (T, 52) ARKit coefficients of a performance, in the order of `ARKIT_NAMES`.
 
     Raises:

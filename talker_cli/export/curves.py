@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from talker_cli.export.credits import copyright_of
-from talker_cli.export.performance import Performance
+from talker_cli.export.attribution import copyright_of
+from talker_cli.export.motion_clip import MotionClip
 from talker_cli.formats.files import atomic_path, json_text
 
 
-def write_json_curves(performance: Performance, path: Path) -> None:
+def write_json_curves(performance: MotionClip, path: Path) -> None:
     """Write the sidecar's content, the shapes' names, and a row of coefficients for each frame.
 
     Raises:
@@ -27,7 +27,7 @@ def write_json_curves(performance: Performance, path: Path) -> None:
         stream.write("  ]\n}\n")
 
 
-def write_npz(performance: Performance, path: Path) -> None:
+def write_npz(performance: MotionClip, path: Path) -> None:
     """Write `vertices = template + coefficients @ basis` in its parts, with faces, colours and origin.
 
     Raises:

@@ -10,8 +10,8 @@ from talker_cli.export.curves import write_json_curves, write_npz
 from talker_cli.export.glb import head_glb
 from talker_cli.export.livelink import write_csv
 from talker_cli.export.meshes import OnFrame, check_pattern, write_meshes
+from talker_cli.export.motion_clip import MotionClip
 from talker_cli.export.page import write_html
-from talker_cli.export.performance import Performance
 from talker_cli.export.usd import write_usda
 from talker_cli.formats.files import check_writable, write_bytes
 from talker_cli.formats.motion import coefficients_path, sidecar_path, write_motion
@@ -30,18 +30,18 @@ class Format:
         sounds: it holds the recording, or leads to it.
     """
 
-    write: Callable[[Performance, Path, OnFrame | None], None]
+    write: Callable[[MotionClip, Path, OnFrame | None], None]
     files: Callable[[Path], list[Path]] = lambda path: [path]
     check: Callable[[Path], None] = check_writable
     needs_arkit: bool = False
     sounds: bool = False
 
 
-def _npy(performance: Performance, path: Path, on_frame: OnFrame | None) -> None:
+def _npy(performance: MotionClip, path: Path, on_frame: OnFrame | None) -> None:
     write_motion(path, performance.frames(), performance.coefficients, {**performance.about, "fps": performance.fps})
 
 
-def _glb(performance: Performance, path: Path, on_frame: OnFrame | None) -> None:
+def _glb(performance: MotionClip, path: Path, on_frame: OnFrame | None) -> None:
     rig = performance.rig
     data = head_glb(
         rig,
@@ -53,10 +53,10 @@ def _glb(performance: Performance, path: Path, on_frame: OnFrame | None) -> None
     write_bytes(path, data)
 
 
-def _film(performance: Performance, path: Path, on_frame: OnFrame | None) -> None:
-    from talker_cli.render import Take, render_video
+def _film(performance: MotionClip, path: Path, on_frame: OnFrame | None) -> None:
+    from talker_cli.render import MotionTrack, render_video
 
-    take = Take(performance.rig, performance.coefficients, performance.fps)
+    take = MotionTrack(performance.rig, performance.coefficients, performance.fps)
     render_video([take], path, audio=performance.audio, on_frame=on_frame)
 
 
@@ -127,7 +127,7 @@ def check_rig(outputs: Sequence[Path], rig: Rig) -> None:
         arkit_shapes_for(rig)
 
 
-def write_performance(performance: Performance, output: Path, on_frame: OnFrame | None = None) -> None:
+def write_motion_clip(performance: MotionClip, output: Path, on_frame: OnFrame | None = None) -> None:
     """Write a performance in the format of its suffix; the file appears whole or not at all.
 
     Args:

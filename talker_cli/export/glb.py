@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from talker_cli.export.credits import GENERATOR, copyright_of
-from talker_cli.export.parts import Material, linear_colors, parts
+from talker_cli.export.attribution import GENERATOR, copyright_of
+from talker_cli.export.materials import Material, linear_colors, parts
 from talker_cli.formats.gltf import INDICES, VERTICES, GlbWriter
 from talker_cli.formats.mesh import VertexNormals
 from talker_cli.formats.rig import Rig

@@ -7,7 +7,7 @@ importer divides by 60. The nine rotations of head and eyes stay zero: the head 
 from pathlib import Path
 
 from talker_cli.export.arkit import arkit_coefficients
-from talker_cli.export.performance import Performance
+from talker_cli.export.motion_clip import MotionClip
 from talker_cli.formats.files import atomic_path
 from talker_cli.formats.rig import ARKIT_NAMES
 
@@ -27,7 +27,7 @@ def timecode(seconds: float) -> str:
     return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}:{rest // 1000:02d}.{rest % 1000:03d}"
 
 
-def write_csv(performance: Performance, path: Path) -> None:
+def write_csv(performance: MotionClip, path: Path) -> None:
     """Write the curves as Live Link Face does.
 
     Raises:

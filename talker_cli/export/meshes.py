@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from talker_cli.errors import OutputError
-from talker_cli.export.credits import credits_of
-from talker_cli.export.performance import Performance
+from talker_cli.export.attribution import credits_of
+from talker_cli.export.motion_clip import MotionClip
 from talker_cli.render.encoder import atomic_folder, check_new_folder
 
 OnFrame = Callable[[int, int], None]  # (frames written, of how many)
@@ -33,7 +33,7 @@ def check_pattern(path: Path) -> None:
     check_new_folder(folder)
 
 
-def write_meshes(performance: Performance, path: Path, on_frame: OnFrame | None = None) -> None:
+def write_meshes(performance: MotionClip, path: Path, on_frame: OnFrame | None = None) -> None:
     """Write every frame as a file of its own; the folder appears whole or not at all.
 
     Args:
@@ -56,7 +56,7 @@ def _numbered(pattern: str, index: int) -> str:
     return NUMBER.sub(lambda match: f"{index:{match[1]}{match[2]}d}" if match[2] else str(index), pattern)
 
 
-def _obj_encoder(performance: Performance) -> Callable[[np.ndarray], bytes]:
+def _obj_encoder(performance: MotionClip) -> Callable[[np.ndarray], bytes]:
     """Return what turns (V, 3) vertices into an OBJ, with the colours behind the positions as most programs read them."""
     rig = performance.rig
     head = f"# {credits_of(rig)}\no {performance.identity}\n".encode()
@@ -71,7 +71,7 @@ def _obj_encoder(performance: Performance) -> Callable[[np.ndarray], bytes]:
     return encode
 
 
-def _ply_encoder(performance: Performance) -> Callable[[np.ndarray], bytes]:
+def _ply_encoder(performance: MotionClip) -> Callable[[np.ndarray], bytes]:
     """Return what turns (V, 3) vertices into a binary PLY with colours."""
     rig = performance.rig
     columns: list[tuple[str, str]] = [("x", "<f4"), ("y", "<f4"), ("z", "<f4")]

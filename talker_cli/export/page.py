@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from talker_cli.errors import OutputError
-from talker_cli.export.credits import GENERATOR, copyright_of
-from talker_cli.export.performance import Performance
+from talker_cli.export.attribution import GENERATOR, copyright_of
+from talker_cli.export.motion_clip import MotionClip
 from talker_cli.formats import ffmpeg
 from talker_cli.formats.files import atomic_path, json_text
 from talker_cli.formats.rig import Rig
@@ -32,7 +32,7 @@ NECK = 0.42  # how far below the lips a portrait reaches, in heights from lips t
 MARGIN = 1.08
 
 
-def write_html(performance: Performance, path: Path) -> None:
+def write_html(performance: MotionClip, path: Path) -> None:
     """Write the page.
 
     Raises:
@@ -68,7 +68,7 @@ def write_html(performance: Performance, path: Path) -> None:
             stream.write(rest)
 
 
-def _packed(performance: Performance) -> tuple[bytes, dict[str, Any]]:
+def _packed(performance: MotionClip) -> tuple[bytes, dict[str, Any]]:
     """Return the arrays as whole numbers, one behind the other, and what the viewer needs to read them."""
     rig = performance.rig
     wide = np.uint32 if len(rig.template) > 1 << 16 else np.uint16

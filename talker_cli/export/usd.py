@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from talker_cli.export.credits import credits_of
-from talker_cli.export.parts import Material, linear_colors, parts
-from talker_cli.export.performance import Performance
+from talker_cli.export.attribution import credits_of
+from talker_cli.export.materials import Material, linear_colors, parts
+from talker_cli.export.motion_clip import MotionClip
 from talker_cli.formats.files import atomic_path
 from talker_cli.formats.mesh import VertexNormals
 from talker_cli.formats.rig import Rig
@@ -18,7 +18,7 @@ TURNED = 0.004  # a change of a normal below this, of a unit vector, is not seen
 ONE = "( (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1) )"
 
 
-def write_usda(performance: Performance, path: Path) -> None:
+def write_usda(performance: MotionClip, path: Path) -> None:
     """Write a performance as a UsdSkel root that any USD program opens and plays.
 
     Raises:
@@ -39,7 +39,7 @@ def identifier(name: str) -> str:
     return plain if plain[:1].isalpha() or plain[:1] == "_" else f"_{plain}"
 
 
-def _lines(performance: Performance, path: Path) -> Iterator[str]:
+def _lines(performance: MotionClip, path: Path) -> Iterator[str]:
     rig, fps = performance.rig, performance.fps
     names = [identifier(name) for name in rig.names]
     yield "#usda 1.0\n("

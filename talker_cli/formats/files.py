@@ -50,10 +50,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
-        _settle(temporary)  # or a power cut after the renaming may leave an empty file where a whole one was
+        _fsync(temporary)  # or a power cut after the renaming may leave an empty file where a whole one was
         os.replace(temporary, path)
         with suppress(OSError):  # not every file system can settle a folder
-            _settle(path.parent)
+            _fsync(path.parent)
     except (OSError, SafetensorError) as error:
         if _is_writing(error):
             raise OutputError(output_problem(path, error)) from error
@@ -63,7 +63,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
-def _settle(path: Path) -> None:
+def _fsync(path: Path) -> None:
     """Wait until the disk has what was written to a file, or a folder's names."""
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -93,7 +93,7 @@ def files_below(folder: Path) -> list[Path]:
 
 
 @contextmanager
-def one_at_a_time(folder: Path) -> Iterator[None]:
+def folder_lock(folder: Path) -> Iterator[None]:
     """Wait until no other process is in this block for the same folder: files that belong together are renamed together."""
     import fcntl
 
@@ -105,7 +105,7 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
         os.close(handle)  # and the lock with it
 
 
-def check_room(path: Path, size: int) -> None:
+def check_free_space(path: Path, size: int) -> None:
     """Refuse to begin a file of `size` bytes that the disk has no room for.
 
     Raises:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from talker_cli.errors import InputError
-from talker_cli.formats.files import atomic_path, check_room, json_text, one_at_a_time, read_json
+from talker_cli.formats.files import atomic_path, check_free_space, folder_lock, json_text, read_json
 
 RELEASE_EVERY = 256  # frames between two calls of `release`
 
@@ -64,7 +64,7 @@ def write_motion(path: Path, vertices: Iterable[np.ndarray], coefficients: np.nd
         with first.open("wb") as stream:
             for index, frame in enumerate(vertices):
                 if index == 0:
-                    check_room(path, len(coefficients) * frame.size * 4)
+                    check_free_space(path, len(coefficients) * frame.size * 4)
                     header = {"descr": "<f4", "fortran_order": False, "shape": (len(coefficients), *frame.shape)}
                     np.lib.format.write_array_header_1_0(stream, header)
                 stream.write(frame.astype("<f4", copy=False).tobytes())
@@ -72,7 +72,7 @@ def write_motion(path: Path, vertices: Iterable[np.ndarray], coefficients: np.nd
             np.save(stream, coefficients.astype(np.float32, copy=False))
         third.write_text(content, encoding="utf-8")
         # Of two runs with one output, all three files are the last one's.
-        order.enter_context(one_at_a_time(Path(path).parent))
+        order.enter_context(folder_lock(Path(path).parent))
 
 
 def read_motion(path: Path) -> Motion:

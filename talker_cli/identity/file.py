@@ -21,7 +21,7 @@ MOST_BYTES = 180  # of a name: file systems allow 255 for a file's, and temporar
 
 
 @dataclass(frozen=True)
-class Face:
+class IdentityFace:
     """A face of somebody's own.
 
     Args:
@@ -43,7 +43,7 @@ class Enrolled:
         name: what `--identity` calls it.
         style: (S,) float32.
         model: key of the style space it lies in; see `identities.style_space`.
-        wears: the name of the model's identity whose face it has while it has none of its own.
+        base_face: the name of the model's identity whose face it has while it has none of its own.
         face: its own face, or None.
         offset: (K,) float32 added to all coefficients: a resting expression; or None.
         record: how it was enrolled: folder, sources with hashes, seconds, spread, nearest, gain.
@@ -52,8 +52,8 @@ class Enrolled:
     name: str
     style: np.ndarray
     model: str
-    wears: str
-    face: Face | None = None
+    base_face: str
+    face: IdentityFace | None = None
     offset: np.ndarray | None = None
     record: dict[str, Any] = field(default_factory=dict)
 
@@ -65,9 +65,11 @@ class Enrolled:
                 one from.
         """
         if self.face is None:
-            if self.wears not in base.identities:
-                raise IdentityError(f"identity '{self.name}' wears the face of {self.wears}, which this model lacks; refit it")
-            return base.rig_of(self.wears)
+            if self.base_face not in base.identities:
+                raise IdentityError(
+                    f"identity '{self.name}' uses the face of {self.base_face}, which this model lacks; refit it"
+                )
+            return base.rig_of(self.base_face)
         if self.face.rig is not None:
             if self.face.rig.names != base.rig.names:
                 raise IdentityError(f"identity '{self.name}' has a face with other shapes than this model moves; refit it")
@@ -128,7 +130,7 @@ def save_identity(path: Path, person: Enrolled) -> None:
     if person.offset is not None:
         arrays["offset"] = person.offset.astype(np.float32)
     header: dict[str, Any] = {
-        "kind": "identity", "format": FORMAT, "name": person.name, "model": person.model, "wears": person.wears,
+        "kind": "identity", "format": FORMAT, "name": person.name, "model": person.model, "base_face": person.base_face,
         "record": person.record,
     }  # fmt: skip
     face = person.face
@@ -159,7 +161,7 @@ def load_identity(path: Path) -> Enrolled:
         if header.get("format") not in (1, FORMAT):
             raise IdentityError(f"{path} is an identity of format {header.get('format')}; expected {FORMAT}; update talker")
         return Enrolled(
-            header["name"], _finite(file, "style"), header["model"], header["wears"], _face(file, header),
+            header["name"], _finite(file, "style"), header["model"], header["base_face"], _face(file, header),
             _finite(file, "offset") if "offset" in file.names else None, header["record"],
         )  # fmt: skip
     except (ModelError, KeyError, TypeError) as error:
@@ -167,18 +169,20 @@ def load_identity(path: Path) -> Enrolled:
         raise IdentityError(said.replace("download or train it again", "enrol again")) from error
 
 
-def _face(file: ArrayFile, header: dict[str, Any]) -> Face | None:
+def _face(file: ArrayFile, header: dict[str, Any]) -> IdentityFace | None:
     if "template" not in file.names:
         return None
     template = _finite(file, "template")
     colors = file.array("colors") if "colors" in file.names else None
     about = header.get("rig")
     if about is None:
-        return Face(template, colors)
+        return IdentityFace(template, colors)
     regions = {name: file.array(f"region/{name}") for name in about["regions"]}
     faces, pairs = file.array("faces"), file.array("lip_pairs")
     basis = unpack_basis(file, len(about["names"]), len(template))
-    return Face(template, colors, Rig(template, faces, basis, tuple(about["names"]), regions, pairs, about["fps"], colors))
+    return IdentityFace(
+        template, colors, Rig(template, faces, basis, tuple(about["names"]), regions, pairs, about["fps"], colors)
+    )
 
 
 def _finite(file: ArrayFile, name: str) -> np.ndarray:

@@ -82,7 +82,7 @@ def style_space(path: Path) -> StyleSpace:
 
 
 @dataclass(frozen=True)
-class Manner:
+class StyleCondition:
     """How somebody moves: what the network needs of an identity.
 
     Args:
@@ -95,7 +95,7 @@ class Manner:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ResolvedIdentity:
     """What `--identity` came to.
 
     Args:
@@ -107,14 +107,14 @@ class Chosen:
     """
 
     name: str
-    manner: Manner
+    manner: StyleCondition
     rig: Rig
     face: dict[str, str]
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Cast:
+class IdentityResolver:
     """Everybody who can speak through one model: those it knows, and those who were enrolled for it.
 
     Args:
@@ -131,7 +131,7 @@ class Cast:
     scale: float = 1.0
     read: ReadStyle | None = None
 
-    def resolve(self, text: str) -> Chosen:
+    def resolve(self, text: str) -> ResolvedIdentity:
         """Return whom `--identity` names.
 
         Args:
@@ -151,16 +151,16 @@ class Cast:
         heaviest = max(members, key=lambda member: member[1])[0]
         offsets = [share * member.manner.offset for member, share in members if member.manner.offset is not None]
         style = on_sphere(np.sum([share * member.manner.style for member, share in members], axis=0))
-        manner = Manner(style, np.stack(offsets).sum(0).astype(np.float32) if offsets else None)
+        manner = StyleCondition(style, np.stack(offsets).sum(0).astype(np.float32) if offsets else None)
         notes = dict.fromkeys(note for member, _ in members for note in member.notes)
         name = ",".join(f"{member.name}:{share:.3g}" for member, share in members)
-        return Chosen(name, self._scaled(manner), heaviest.rig, heaviest.face, tuple(notes))
+        return ResolvedIdentity(name, self._scaled(manner), heaviest.rig, heaviest.face, tuple(notes))
 
     def people(self) -> list[Enrolled]:
         """Return the identities of the library that were enrolled for this model; damaged files are passed over."""
         return [person for person in self.library.people() if isinstance(person, Enrolled) and person.model == self.space.key]
 
-    def _one(self, text: str) -> Chosen:
+    def _one(self, text: str) -> ResolvedIdentity:
         if text == AUTO:
             return self._auto()
         if text.endswith(SUFFIX) or os.sep in text:
@@ -189,19 +189,19 @@ class Cast:
         fitting = [name for name in self.library.names() if text and name.startswith(text)]
         return self.library.load(fitting[0]) if len(fitting) == 1 else None
 
-    def _known(self, name: str) -> Chosen:
+    def _known(self, name: str) -> ResolvedIdentity:
         style = self.space.table[self.space.names.index(name)]
         stand_in = name.startswith("FaceTalk_") and "stand-in" in self.rigs.identities[name].about
         notes = (STAND_IN_NOTE,) if stand_in else ()
-        return Chosen(name, Manner(style), self.rigs.rig_of(name), {"identity": name}, notes)
+        return ResolvedIdentity(name, StyleCondition(style), self.rigs.rig_of(name), {"identity": name}, notes)
 
-    def _enrolled(self, person: Enrolled, path: Path) -> Chosen:
+    def _enrolled(self, person: Enrolled, path: Path) -> ResolvedIdentity:
         self._check_model(person)
         own = {"path": str(path.resolve()), "sha256": file_hash(path)}
-        face = {"identity": person.wears} if person.face is None else own
-        return Chosen(person.name, Manner(person.style, person.offset), person.rig(self.rigs), face)
+        face = {"identity": person.base_face} if person.face is None else own
+        return ResolvedIdentity(person.name, StyleCondition(person.style, person.offset), person.rig(self.rigs), face)
 
-    def _auto(self) -> Chosen:
+    def _auto(self) -> ResolvedIdentity:
         if self.read is None:
             raise IdentityError("found the identity 'auto' without a recording to hear; expected a name; see talker identities")
         people = self.people()
@@ -218,12 +218,12 @@ class Cast:
                 f"{self.space.key}); it means nothing to this one; enrol it again: talker identities refit {person.name}"
             )
 
-    def _scaled(self, manner: Manner) -> Manner:
+    def _scaled(self, manner: StyleCondition) -> StyleCondition:
         if self.scale == 1.0:
             return manner
         offset = None if manner.offset is None else manner.offset * np.float32(self.scale)
         style = self.space.average + self.scale * (manner.style - self.space.average)
-        return Manner(style.astype(np.float32), offset)
+        return StyleCondition(style.astype(np.float32), offset)
 
 
 def _parts(text: str) -> list[tuple[str, float]]:

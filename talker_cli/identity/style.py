@@ -5,7 +5,7 @@ import torch
 
 from talker_cli.errors import InputError
 from talker_cli.identity.resolve import on_sphere
-from talker_cli.identity.vad import hear
+from talker_cli.identity.vad import detect_speech
 from talker_cli.model.audio_encoder import log_mel
 from talker_cli.model.config import SAMPLE_RATE
 from talker_cli.model.network import FaceDiffusion
@@ -14,13 +14,13 @@ WINDOW_FRAMES = 128  # the longest crop of training
 AT_ONCE = 32  # windows
 
 
-def read_style(network: FaceDiffusion, sound: np.ndarray, device: torch.device) -> np.ndarray:
+def style_from_speech(network: FaceDiffusion, sound: np.ndarray, device: torch.device) -> np.ndarray:
     """Return the style (S,) of whoever speaks in a recording (S,), whatever else is in it.
 
     Raises:
         InputError: nobody speaks.
     """
-    speech = hear(sound).cut(sound)
+    speech = detect_speech(sound).cut(sound)
     if len(speech) < SAMPLE_RATE / 2:
         raise InputError("found no speech in the recording; expected a voice to read a style off; give --identity a name")
     return on_sphere(window_styles(network, speech, device).mean(0))

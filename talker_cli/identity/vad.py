@@ -34,7 +34,7 @@ BIAS = -8.1
 
 
 @dataclass(frozen=True)
-class Heard:
+class SpeechSegments:
     """What a recording holds.
 
     Args:
@@ -53,7 +53,7 @@ class Heard:
         return np.concatenate(pieces) if pieces else sound[:0]
 
 
-def hear(sound: np.ndarray) -> Heard:
+def detect_speech(sound: np.ndarray) -> SpeechSegments:
     """Judge a recording.
 
     Args:
@@ -61,7 +61,7 @@ def hear(sound: np.ndarray) -> Heard:
     """
     seconds = len(sound) / SAMPLE_RATE
     if seconds < SHORTEST:
-        return Heard((), 0.0, seconds, 0.0)
+        return SpeechSegments((), 0.0, seconds, 0.0)
     columns = _Columns.of(sound)
     count = len(columns.level)
     starts = range(0, max(count - SECOND, 0) + 1, STRIDE)
@@ -80,7 +80,7 @@ def hear(sound: np.ndarray) -> Heard:
     segments = tuple((int(start) * HOP, min(int(end) * HOP + margin, len(sound))) for start, end in edges.reshape(-1, 2))
     speech = float(kept.mean()) * seconds
     other = float((sounding & ~kept).mean()) * seconds
-    return Heard(segments, speech, max(0.0, seconds - speech - other), other)
+    return SpeechSegments(segments, speech, max(0.0, seconds - speech - other), other)
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def read_config(path: Path, kind: str) -> ModelConfig:
     return _config(ArrayFile(path, f"{kind} model"), kind)
 
 
-def hears_compact(folder: Path) -> bool:
+def has_compact_encoder(folder: Path) -> bool:
     """Say whether the teacher of a model folder has a compact audio encoder, and not a pretrained one.
 
     Raises:

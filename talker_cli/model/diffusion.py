@@ -98,7 +98,7 @@ class Sampler:
         return ddim_step(x_t, x0, torch.tensor(t), torch.tensor(s))
 
 
-def two_step_target(predict_x0: Callable[[Tensor, Tensor], Tensor], x_t: Tensor, t: Tensor, step: float) -> Tensor:
+def distillation_target(predict_x0: Callable[[Tensor, Tensor], Tensor], x_t: Tensor, t: Tensor, step: float) -> Tensor:
     """Return the x0 that takes one DDIM step t -> t - step to where the teacher's two half steps land.
 
     Salimans & Ho 2022, algorithm 2 and appendix G.

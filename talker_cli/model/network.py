@@ -45,13 +45,13 @@ class FaceDiffusion(nn.Module):
 
     def predict_x0(self, x_t: Tensor, t: Tensor, speech_features: Tensor, style: Tensor) -> Tensor:
         """Return the predicted clean x0 (B, T, K) at timesteps t (B,)."""
-        prediction = self.raw_prediction(x_t, t, speech_features, style)
+        prediction = self.model_output(x_t, t, speech_features, style)
         if self.config.prediction != "v":
             return prediction
         alpha, sigma = alpha_sigma(t[:, None, None])
         return x0_from_v(x_t, prediction, alpha, sigma)
 
-    def raw_prediction(self, x_t: Tensor, t: Tensor, speech_features: Tensor, style: Tensor) -> Tensor:
+    def model_output(self, x_t: Tensor, t: Tensor, speech_features: Tensor, style: Tensor) -> Tensor:
         """Return what the denoiser makes of x_t (B, T, K) at timesteps t (B,): v or x0 (B, T, K), as the config says."""
         if self.config.prediction == "regression":  # whatever the sampler gives, it sees no motion at all
             x_t, t = torch.zeros_like(x_t), torch.ones_like(t)

@@ -284,7 +284,7 @@ class PretrainedEncoder:
 
     def features(self, speech: np.ndarray, frames: int, fps: float) -> Tensor:
         """Return the features (T, W) of frames 0 … T - 1 of a recording (S,); frames beyond its end have the last one's."""
-        ear = PretrainedEar(self, fps)
+        ear = PretrainedFrontend(self, fps)
         ear.push(speech)
         ear.finish()
         return ear.inputs(0, frames)[0]
@@ -300,7 +300,7 @@ def load_encoder(about: Description, device: torch.device) -> PretrainedEncoder:
     return PretrainedEncoder(about, device)
 
 
-class PretrainedEar:
+class PretrainedFrontend:
     """Features of the frames of a recording that comes in parts, interpolated between the outputs about them.
 
     Args:
@@ -363,10 +363,10 @@ class PretrainedEar:
         self._speech, self._offset = self._speech[start - self._offset :], start
 
 
-def ear_of(config: ModelConfig, device: torch.device) -> PretrainedEar:
+def frontend_of(config: ModelConfig, device: torch.device) -> PretrainedFrontend:
     """Return what hears for a model that was trained with a pretrained encoder.
 
     Raises:
         ModelError: the encoder is not there, damaged, or not the one.
     """
-    return PretrainedEar(load_encoder(verified(config), device), config.fps)
+    return PretrainedFrontend(load_encoder(verified(config), device), config.fps)

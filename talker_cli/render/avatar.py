@@ -10,7 +10,7 @@ from talker_cli.errors import InputError
 from talker_cli.formats.mesh import Mesh, checked
 from talker_cli.formats.rig import ARKIT_NAMES, Rig
 from talker_cli.render.character import Character, read_glb
-from talker_cli.render.materials import GLOSS, Surface
+from talker_cli.render.materials import GLOSS, SurfaceMaterial
 
 # What a piece of the scene is made of, by the words in its names; the first that fits.
 MATERIALS = (
@@ -34,7 +34,7 @@ class Avatar:
     """
 
     rig: Rig
-    surface: Surface
+    surface: SurfaceMaterial
     missing: tuple[str, ...]
 
 
@@ -73,7 +73,7 @@ def read_avatar(path: Path, names: tuple[str, ...], fps: float) -> Avatar:
         fps=fps,
         colors=character.colors,
     )
-    surface = Surface(
+    surface = SurfaceMaterial(
         faces=rig.faces,
         colors=character.tints.astype(np.float32) / 255,
         gloss=_gloss(character),

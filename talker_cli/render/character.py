@@ -13,7 +13,7 @@ import numpy as np
 
 from talker_cli.errors import InputError
 from talker_cli.formats.gltf import Glb
-from talker_cli.render.character_paint import Coat, Paint
+from talker_cli.render.character_paint import Paint, PrimitiveMaterial
 
 TRIANGLES, TRIANGLE_STRIP, TRIANGLE_FAN = 4, 5, 6
 # Extensions without which the vertices cannot be found.
@@ -57,7 +57,7 @@ class _Piece:
     node: int
     vertices: np.ndarray  # (V, 3)
     faces: np.ndarray  # (F, 3)
-    coat: Coat
+    coat: PrimitiveMaterial
     targets: dict[str, np.ndarray] = field(default_factory=dict)
     weighted: dict[str, np.ndarray] = field(default_factory=dict)
 

@@ -15,7 +15,7 @@ BLANK = 0  # the number of the picture of what has none
 
 
 @dataclass(frozen=True)
-class Coat:
+class PrimitiveMaterial:
     """What covers a primitive.
 
     Args:
@@ -48,7 +48,7 @@ class Paint:
 
     def coat(
         self, material: dict[str, Any], count: int, vertex_color: np.ndarray | None, places: dict[int, np.ndarray]
-    ) -> Coat:
+    ) -> PrimitiveMaterial:
         """Return what covers a primitive of `count` vertices; glTF multiplies its factors as linear light.
 
         Args:
@@ -64,11 +64,11 @@ class Paint:
         moved = entry.get("extensions", {}).get("KHR_texture_transform", {})
         number = moved.get("texCoord", entry.get("texCoord", 0))
         if "index" not in entry or number not in places:
-            return Coat(tint, np.zeros((count, 2), np.float32), BLANK)
+            return PrimitiveMaterial(tint, np.zeros((count, 2), np.float32), BLANK)
         place = places[number] * np.float32(moved.get("scale", [1, 1])) + np.float32(moved.get("offset", [0, 0]))
-        return Coat(tint, place, self._picture(entry["index"], material.get("alphaMode", "OPAQUE") == "OPAQUE"))
+        return PrimitiveMaterial(tint, place, self._picture(entry["index"], material.get("alphaMode", "OPAQUE") == "OPAQUE"))
 
-    def colors(self, coat: Coat) -> np.ndarray:
+    def colors(self, coat: PrimitiveMaterial) -> np.ndarray:
         """Return (V, 3) uint8 sRGB: the tint times the picture as it is at each vertex."""
         picture = self.pictures[coat.picture]
         rows, columns = picture.shape[:2]

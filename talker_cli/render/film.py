@@ -13,9 +13,9 @@ from talker_cli.render.encoder import encode
 from talker_cli.render.lettering import letter_height, write
 from talker_cli.render.materials import surface_of
 from talker_cli.render.occlusion import occlusion_pose
-from talker_cli.render.picture import SIZE, Shot, Sitter, pictures
-from talker_cli.render.source import Take
-from talker_cli.render.stage import Color, Stage
+from talker_cli.render.picture import SIZE, RenderOptions, Subject, pictures
+from talker_cli.render.source import MotionTrack
+from talker_cli.render.stage import Color, OffscreenRenderer
 
 SHEET_PIXELS = 64e6  # of a contact sheet: more is nothing to look at
 EMPTY = (0.115, 0.120, 0.132)  # sRGB, where a sheet has no picture: the studio's dark corners
@@ -24,7 +24,12 @@ OnFrame = Callable[[int, int], None]  # (pictures drawn, of how many)
 
 
 def render_video(
-    takes: Sequence[Take], output: Path, shot: Shot | None = None, *, audio: Path | None = None, on_frame: OnFrame | None = None
+    takes: Sequence[MotionTrack],
+    output: Path,
+    shot: RenderOptions | None = None,
+    *,
+    audio: Path | None = None,
+    on_frame: OnFrame | None = None,
 ) -> None:
     """Draw motions side by side into a film, with its sound, as long as the shortest; it appears whole or not at all.
 
@@ -40,7 +45,7 @@ def render_video(
         OutputError: the place cannot be written to, or the encoder failed.
         MachineError: no OpenGL, no ffmpeg.
     """
-    shot = shot or Shot()
+    shot = shot or RenderOptions()
     rate = takes[0].fps if shot.fps is None else shot.fps
     seconds = min(take.seconds for take in takes)
     count = max(1, round(seconds * rate))
@@ -55,14 +60,16 @@ def render_video(
                     on_frame(index + 1, count)
 
 
-def render_still(takes: Sequence[Take], output: Path, shot: Shot | None = None, *, seconds: float = 0.0) -> None:
+def render_still(
+    takes: Sequence[MotionTrack], output: Path, shot: RenderOptions | None = None, *, seconds: float = 0.0
+) -> None:
     """Write an instant as a .png.
 
     Raises:
         InputError: the motion does not reach that far, or the takes do not fit each other.
         OutputError: the place cannot be written to.
     """
-    shot = shot or Shot()
+    shot = shot or RenderOptions()
     length = min(take.seconds for take in takes)
     last = length - 1 / takes[0].fps
     if seconds > last + 0.5 / takes[0].fps:
@@ -72,7 +79,12 @@ def render_still(takes: Sequence[Take], output: Path, shot: Shot | None = None, 
 
 
 def render_sheet(
-    takes: Sequence[Take], output: Path, shot: Shot | None = None, *, every: float, on_frame: OnFrame | None = None
+    takes: Sequence[MotionTrack],
+    output: Path,
+    shot: RenderOptions | None = None,
+    *,
+    every: float,
+    on_frame: OnFrame | None = None,
 ) -> None:
     """Write a contact sheet as a .png: pictures at equal times from the first frame on, each with its time.
 
@@ -83,7 +95,7 @@ def render_sheet(
         InputError: there would be too many pictures, or the takes do not fit each other.
         OutputError: the place cannot be written to.
     """
-    shot = shot or Shot()
+    shot = shot or RenderOptions()
     length = min(take.seconds for take in takes)
     moments = np.arange(0.0, length - 0.5 / takes[0].fps, every)
     width, height = shot.picture_size(len(takes))
@@ -161,11 +173,11 @@ def draw_frames(
     """
     sides = repeat(yaw) if isinstance(yaw, int | float) else iter(yaw)
     turning = not isinstance(yaw, int | float)
-    with Stage(size, background) as stage:
-        sitter: Sitter | None = None
+    with OffscreenRenderer(size, background) as stage:
+        sitter: Subject | None = None
         for vertices in frames:
             if sitter is None:
                 bounds = vertices if framed_by is None else framed_by
                 lips = rig.regions.get("lips")
-                sitter = Sitter(stage, surface_of(rig), occlusion_pose(rig), bounds, lips, turning=turning)
+                sitter = Subject(stage, surface_of(rig), occlusion_pose(rig), bounds, lips, turning=turning)
             yield sitter.draw(vertices, next(sides))

@@ -17,7 +17,7 @@ PAINTED_LIGHT = "glint"  # a region: highlights painted into the eyes, where our
 
 
 @dataclass(frozen=True)
-class Surface:
+class SurfaceMaterial:
     """A mesh without its positions.
 
     Args:
@@ -45,11 +45,11 @@ class Surface:
     aperture: Aperture | None = None
 
 
-def surface_of(rig: Rig) -> Surface:
+def surface_of(rig: Rig) -> SurfaceMaterial:
     """Return what light needs to know of a rig's mesh."""
     # The built-in head's mouth ends in a bag and its eyes lie in sockets; other meshes may be open behind the lips.
     painted = rig.regions.get(PAINTED_LIGHT, np.zeros(len(rig.template), dtype=bool))
-    return Surface(
+    return SurfaceMaterial(
         rig.faces[~painted[rig.faces].any(axis=1)],
         vertex_colors(rig),
         vertex_gloss(rig),

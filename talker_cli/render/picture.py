@@ -11,17 +11,17 @@ from talker_cli.render.camera import TURNTABLE, YAWS, Framing, turntable_yaw
 from talker_cli.render.heat import Unit, distances, draw_scale, heat_colors, reach, rounded_up, unit_of
 from talker_cli.render.lettering import letter_height, write
 from talker_cli.render.light import KEY_AT
-from talker_cli.render.materials import Surface
+from talker_cli.render.materials import SurfaceMaterial
 from talker_cli.render.occlusion import Visibility, occlusion_pose
-from talker_cli.render.source import Take
-from talker_cli.render.stage import Color, Figure, Stage
+from talker_cli.render.source import MotionTrack
+from talker_cli.render.stage import Color, GpuMesh, OffscreenRenderer
 
 SIZE = (512, 512)  # width and height, pixels
 KEY_YAWS = 24  # sides from which the key light's shadow is worked out for a camera that goes round
 
 
 @dataclass(frozen=True)
-class Shot:
+class RenderOptions:
     """How pictures are taken.
 
     Args:
@@ -43,7 +43,7 @@ class Shot:
         return self.size[0] * (2 * takes - 1 if self.heatmap else takes), self.size[1]
 
 
-class Sitter:
+class Subject:
     """A mesh that is lit and framed: it sits for any number of pictures.
 
     Args:
@@ -57,8 +57,8 @@ class Sitter:
 
     def __init__(
         self,
-        stage: Stage,
-        surface: Surface,
+        stage: OffscreenRenderer,
+        surface: SurfaceMaterial,
         rest: np.ndarray,
         framed_by: np.ndarray,
         lips: np.ndarray | None,
@@ -105,13 +105,15 @@ class Sitter:
         return self._keys[step]
 
 
-def depth_of(stage: Stage, figure: Figure, vertices: np.ndarray, projection: np.ndarray) -> np.ndarray:
+def depth_of(stage: OffscreenRenderer, figure: GpuMesh, vertices: np.ndarray, projection: np.ndarray) -> np.ndarray:
     """Return the depth map of a figure in a pose (V, 3), under a (4, 4) projection of the world."""
     figure.move(vertices, normals=False)
     return stage.draw_depth(figure, projection)
 
 
-def pictures(takes: Sequence[Take], shot: Shot, moments: Iterable[float], seconds: float) -> Generator[np.ndarray]:
+def pictures(
+    takes: Sequence[MotionTrack], shot: RenderOptions, moments: Iterable[float], seconds: float
+) -> Generator[np.ndarray]:
     """Yield (H, W, 3) uint8 pictures of instants, in seconds, of a film that lasts `seconds`.
 
     Raises:
@@ -120,9 +122,9 @@ def pictures(takes: Sequence[Take], shot: Shot, moments: Iterable[float], second
     """
     turning = shot.view == TURNTABLE
     heats = _Heats(takes) if shot.heatmap else None
-    with Stage(shot.size, shot.background) as stage:
+    with OffscreenRenderer(shot.size, shot.background) as stage:
         sitters = [
-            Sitter(stage, take.surface, occlusion_pose(take.rig), take.at(0.0), take.rig.regions.get("lips"), turning=turning)
+            Subject(stage, take.surface, occlusion_pose(take.rig), take.at(0.0), take.rig.regions.get("lips"), turning=turning)
             for take in takes
         ]
         mapped = sitters[1:] if heats is not None else []
@@ -146,7 +148,7 @@ def pictures(takes: Sequence[Take], shot: Shot, moments: Iterable[float], second
 class _Heats:
     """The distances of takes from the first, on one scale for the whole film."""
 
-    def __init__(self, takes: Sequence[Take]) -> None:
+    def __init__(self, takes: Sequence[MotionTrack]) -> None:
         first = takes[0]
         count = len(first.rig.template)
         for take in takes[1:]:
@@ -161,7 +163,7 @@ class _Heats:
             largest = max(largest, *(reach(distances(one, take.at(moment), self._unit)) for take in takes[1:]))
         self._end = rounded_up(largest)
 
-    def draw(self, sitter: Sitter, one: np.ndarray, other: np.ndarray, yaw: float, letters: int) -> np.ndarray:
+    def draw(self, sitter: Subject, one: np.ndarray, other: np.ndarray, yaw: float, letters: int) -> np.ndarray:
         """Draw how far (V, 3) vertices are from others."""
         values = distances(one, other, self._unit)
         image = sitter.draw(other, yaw, heat_colors(values, self._end)).copy()

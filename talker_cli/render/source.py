@@ -16,11 +16,11 @@ from talker_cli.formats.rig import Rig, load_rig
 from talker_cli.identity.resolve import face_of
 from talker_cli.render.avatar import read_avatar
 from talker_cli.render.character import read_glb
-from talker_cli.render.materials import Surface, surface_of
+from talker_cli.render.materials import SurfaceMaterial, surface_of
 
 
 @dataclass(frozen=True)
-class Take:
+class MotionTrack:
     """A face that moves: what the camera sees.
 
     Args:
@@ -36,11 +36,11 @@ class Take:
     frames: np.ndarray
     fps: float
     label: str = ""
-    given: Surface | None = None
+    given: SurfaceMaterial | None = None
     about: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
-    def surface(self) -> Surface:
+    def surface(self) -> SurfaceMaterial:
         """What light needs to know of the mesh."""
         return surface_of(self.rig) if self.given is None else self.given
 
@@ -62,7 +62,7 @@ class Take:
         return frame if frame.ndim == 2 else self.rig.decode(frame[None])[0]
 
 
-def read_take(path: Path, *, template: Path | None = None, fps: float | None = None) -> Take:
+def read_track(path: Path, *, template: Path | None = None, fps: float | None = None) -> MotionTrack:
     """Read a motion and the mesh it moves: the template, or the rig that its sidecar names.
 
     Args:
@@ -83,10 +83,10 @@ def read_take(path: Path, *, template: Path | None = None, fps: float | None = N
         rig = Rig(mesh.vertices, mesh.faces, none, (), {}, np.zeros((0, 2), np.int32), 0.0, mesh.colors)
         of = f"the template {template}"
     check_motion(motion, rig, of)
-    return Take(rig, motion.vertices, rate_of_motion(path, motion, fps), path.stem, None, motion.about)
+    return MotionTrack(rig, motion.vertices, rate_of_motion(path, motion, fps), path.stem, None, motion.about)
 
 
-def read_driven(path: Path, avatar: Path, *, fps: float | None = None) -> tuple[Take, tuple[str, ...]]:
+def read_driven(path: Path, avatar: Path, *, fps: float | None = None) -> tuple[MotionTrack, tuple[str, ...]]:
     """Read a character and the coefficients that will drive it, which lie beside a motion.
 
     Returns:
@@ -103,7 +103,7 @@ def read_driven(path: Path, avatar: Path, *, fps: float | None = None) -> tuple[
     curves = coefficients_of_motion(path, motion, len(names))
     rate = rate_of_motion(path, motion, fps)
     character = read_avatar(avatar, names, rate)
-    return Take(character.rig, curves, rate, avatar.stem, character.surface, motion.about), character.missing
+    return MotionTrack(character.rig, curves, rate, avatar.stem, character.surface, motion.about), character.missing
 
 
 def _read_template(path: Path) -> Mesh:
@@ -127,7 +127,7 @@ def rate_of_motion(path: Path, motion: Motion, fps: float | None = None) -> floa
     raise InputError(f"{path} {what}; expected a number, 25, 30 or 60 as a rule; give it with --fps")
 
 
-def labelled(takes: list[Take]) -> list[Take]:
+def labelled(takes: list[MotionTrack]) -> list[MotionTrack]:
     """Return takes whose labels differ: a number is added to those that files share."""
     names = [take.label for take in takes]
     same = {name for name in names if names.count(name) > 1}

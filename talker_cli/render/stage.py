@@ -19,7 +19,7 @@ from talker_cli.errors import InputError, MachineError
 from talker_cli.formats.mesh import VertexNormals
 from talker_cli.render.camera import View
 from talker_cli.render.light import KEY_AT
-from talker_cli.render.materials import Surface
+from talker_cli.render.materials import SurfaceMaterial
 from talker_cli.render.occlusion import PIXELS
 
 PACKAGES = "libegl1 libgl1 libgl1-mesa-dri"
@@ -36,10 +36,10 @@ Color = tuple[float, float, float]  # sRGB, 0…1
 _POSITION, _NORMAL, _LIGHT, _COLOR, _SPOT = range(5)
 
 
-class Figure:
-    """One mesh on the stage. Made by `Stage.add`."""
+class GpuMesh:
+    """One mesh on the stage. Made by `OffscreenRenderer.add`."""
 
-    def __init__(self, gl: Any, surface: Surface) -> None:
+    def __init__(self, gl: Any, surface: SurfaceMaterial) -> None:
         count = len(surface.colors)
         self._gl = gl
         self._normals = VertexNormals(surface.faces, count, surface.normal_of)
@@ -75,19 +75,19 @@ class Figure:
         gl.glBufferData(gl.GL_ELEMENT_ARRAY_BUFFER, corners.nbytes, corners, gl.GL_STATIC_DRAW)
 
     def move(self, vertices: np.ndarray, *, normals: bool = True) -> None:
-        """Take (V, 3) positions, and their normals if they will be seen."""
+        """Set (V, 3) positions, and their normals if they will be seen."""
         self._moving[:, 0:3] = vertices
         if normals:
             self._moving[:, 3:6] = self._normals(self._moving[:, 0:3])
 
     def paint(self, colors: np.ndarray) -> None:
-        """Take (V, 3) float32 colours, sRGB in 0…1."""
+        """Set (V, 3) float32 colours, sRGB in 0…1."""
         # The shader squares what it gets and takes the root of what it gives: a gamma of 2, close to sRGB's and far cheaper.
         self._still[:, 4:7] = np.sqrt(srgb_to_linear(colors))
         self._stale = True
 
     def light(self, sky: np.ndarray, key: np.ndarray) -> None:
-        """Take the (V,) shares of the sky and of the key light that each vertex sees, 0…1."""
+        """Set the (V,) shares of the sky and of the key light that each vertex sees, 0…1."""
         if not (np.array_equal(self._still[:, 0], sky) and np.array_equal(self._still[:, 1], key)):
             self._still[:, 0] = sky
             self._still[:, 1] = key
@@ -106,7 +106,7 @@ class Figure:
         gl.glDrawElements(gl.GL_TRIANGLES, self._corners, gl.GL_UNSIGNED_INT, ctypes.c_void_p(0))
 
 
-class Stage:
+class OffscreenRenderer:
     """A ground and the meshes before it, drawn again and again as their vertices move; the buffers are made once.
 
     Args:
@@ -128,12 +128,12 @@ class Stage:
         self._map, _ = _buffer(gl, PIXELS, PIXELS, depth=True)
         self._nothing = gl.glGenVertexArrays(1)  # OpenGL wants one, even where the shader makes its own vertices
 
-    def add(self, surface: Surface) -> Figure:
+    def add(self, surface: SurfaceMaterial) -> GpuMesh:
         """Put a mesh on the stage."""
         self._platform.make_current()
-        return Figure(self._gl, surface)
+        return GpuMesh(self._gl, surface)
 
-    def draw(self, figure: Figure, view: View) -> np.ndarray:
+    def draw(self, figure: GpuMesh, view: View) -> np.ndarray:
         """Draw one figure before the ground.
 
         Returns:
@@ -166,7 +166,7 @@ class Stage:
             gl.glReadPixels(0, 0, width, height, gl.GL_RGB, gl.GL_UNSIGNED_BYTE, image)
         return image
 
-    def draw_depth(self, figure: Figure, projection: np.ndarray) -> np.ndarray:
+    def draw_depth(self, figure: GpuMesh, projection: np.ndarray) -> np.ndarray:
         """Draw a figure under a (4, 4) projection of the world; return (H, W) depth, 0 near … 1 far, rows upwards."""
         gl = self._gl
         with _reported():
@@ -178,7 +178,7 @@ class Stage:
             gl.glReadPixels(0, 0, PIXELS, PIXELS, gl.GL_DEPTH_COMPONENT, gl.GL_FLOAT, depth)
         return depth
 
-    def _draw(self, figure: Figure, program: "_Program", to_camera: np.ndarray, projection: np.ndarray) -> None:
+    def _draw(self, figure: GpuMesh, program: "_Program", to_camera: np.ndarray, projection: np.ndarray) -> None:
         gl = self._gl
         gl.glEnable(gl.GL_DEPTH_TEST)
         gl.glClearColor(0.0, 0.0, 0.0, 0.0)
@@ -207,7 +207,7 @@ class Stage:
             egl.eglDestroyContext(display, context)
             self._platform = None
 
-    def __enter__(self) -> "Stage":
+    def __enter__(self) -> "OffscreenRenderer":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -27,7 +27,7 @@ from talker_cli.model.audio_encoder import CompactEncoder
 from talker_cli.model.checkpoint import load_model, save_model
 from talker_cli.model.config import COMPACT, MAX_TIMESTEP, ModelConfig
 from talker_cli.model.device import choose_device
-from talker_cli.model.diffusion import add_noise, alpha_sigma, two_step_target
+from talker_cli.model.diffusion import add_noise, alpha_sigma, distillation_target
 from talker_cli.model.network import FaceDiffusion
 from talker_cli.train.augment import augment_mel
 from talker_cli.train.batches import Batch, ClipBank
@@ -54,7 +54,7 @@ class DistillConfig:
     Args:
         steps: steps the student ends with, a power of two under 256.
         stage_steps: optimiser steps of a halving whose student is not kept.
-        last_stage_steps: optimiser steps of a halving whose student is kept: the last, and all from 8 steps down.
+        kept_stage_steps: optimiser steps of a halving whose student is kept: the last, and all from 8 steps down.
         batch_frames: motion frames a batch.
         learning_rate: at the start of a stage; it falls to 0 over the stage.
         guidance_scale: baked in at the first stage; None takes the teacher's default.
@@ -79,7 +79,7 @@ class DistillConfig:
 
     steps: int = 8
     stage_steps: int = 500
-    last_stage_steps: int = 1000
+    kept_stage_steps: int = 1000
     batch_frames: int = 4096
     learning_rate: float = 3e-4
     guidance_scale: float | None = None
@@ -190,7 +190,7 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
     while stage < len(halvings):
         count = halvings[max(stage, 0)]
         kept = count <= max(config.steps, DEFAULT_STEPS)
-        total = config.last_stage_steps if kept else config.stage_steps
+        total = config.kept_stage_steps if kept else config.stage_steps
         name, label = str(count), f"{2 * count} to {count} steps"
         if stage == ENCODER_STAGE:
             total, name, label = config.encoder_steps, "encoder", "encoder"
@@ -398,7 +398,7 @@ class _Halving(_Stage):
             features = wanted if self.config.encoder_width is None else student.encoder(draw.mel).float()
             style = teacher.personalizer.named(batch.identity)
             x_t = add_noise(teacher.normalise(batch.coefficients), draw.noise, t)
-            target = two_step_target(
+            target = distillation_target(
                 lambda x, time: teacher.guided_x0(x, time, wanted, style, guidance).float(), x_t, t, 1.0 / count
             )
             gap = lip_gap_of(batch.coefficients, self.gap_rows)

@@ -104,7 +104,7 @@ class Draw:
     noise: Tensor
     drop_speech: Tensor
     drop_style: Tensor
-    read_style: Tensor
+    use_audio_style: Tensor
 
     @classmethod
     def sample(cls, batch: Batch, generator: torch.Generator, drop: float) -> "Draw":
@@ -160,12 +160,12 @@ class Objective(nn.Module):
         gap = lip_gap_of(batch.coefficients, self.raw_gap_rows)
 
         read = network.personalizer.read(mel)
-        style = torch.where(draw.read_style[:, None], read, network.personalizer.named(batch.identity))
+        style = torch.where(draw.use_audio_style[:, None], read, network.personalizer.named(batch.identity))
         style = torch.where(draw.drop_style[:, None], network.denoiser.no_style, style)
         seen = torch.where(draw.drop_speech[:, None, None], network.denoiser.no_speech, features)
 
         x_t = add_noise(x0, draw.noise, draw.t)
-        prediction = network.raw_prediction(x_t, draw.t, seen, style)
+        prediction = network.model_output(x_t, draw.t, seen, style)
         alpha, sigma = alpha_sigma(draw.t[:, None, None])
         target = v_from_x0_eps(x0, draw.noise, alpha, sigma) if network.config.prediction == "v" else x0
         losses = {"diffusion": part.share * self.metric(prediction.float() - target, gap)}

@@ -11,7 +11,7 @@ from talker_cli.data.dataset import Dataset
 from talker_cli.errors import InputError
 from talker_cli.model.config import SAMPLE_RATE
 from talker_cli.model.network import FaceDiffusion
-from talker_cli.render import Shot, Take, render_still, render_video
+from talker_cli.render import MotionTrack, RenderOptions, render_still, render_video
 
 SECONDS = 3.0  # at most: drawing it takes a few times as long on a processor
 STEPS = 8  # of DDIM
@@ -42,10 +42,10 @@ class Preview:
         frames = min(dataset.frames(clip.name), int(SECONDS * self._fps))
         self._speech = dataset.speech(clip.recording)[: int(np.ceil(frames * SAMPLE_RATE / self._fps)) + 1]
         self._rig = dataset.rig.rig_of(clip.identity)
-        self._truth = Take(self._rig, dataset.coefficients(clip.name)[:frames], self._fps, "truth")
+        self._truth = MotionTrack(self._rig, dataset.coefficients(clip.name)[:frames], self._fps, "truth")
         # What cannot be drawn is said before the training, not hours into it.
         with tempfile.TemporaryDirectory() as scratch:
-            render_still([self._truth], Path(scratch) / "truth.png", Shot(SIZE))
+            render_still([self._truth], Path(scratch) / "truth.png", RenderOptions(SIZE))
 
     def draw(self, network: FaceDiffusion, step: int) -> Path:
         """Animate the clip and write a film with its sound; return where it lies.
@@ -59,13 +59,13 @@ class Preview:
         """
         device = next(network.parameters()).device
         made = Animator(network, STEPS, device).coefficients(self._speech, self._identity)
-        take = Take(self._rig, made, self._fps, f"step {step}")
+        take = MotionTrack(self._rig, made, self._fps, f"step {step}")
         self.folder.mkdir(exist_ok=True)
         path = self.folder / f"step-{step:06d}.mp4"
         with tempfile.TemporaryDirectory() as scratch:
             sound = Path(scratch) / "sound.wav"
             self._write_sound(sound)
-            render_video([self._truth, take], path, Shot(SIZE), audio=sound)
+            render_video([self._truth, take], path, RenderOptions(SIZE), audio=sound)
         return path
 
     def _write_sound(self, path: Path) -> None:

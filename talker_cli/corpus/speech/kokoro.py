@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from talker_cli.corpus.align.phonetics import ipa_clauses
-from talker_cli.corpus.speech.recordings import Spoken
+from talker_cli.corpus.speech.recordings import Utterance
 from talker_cli.corpus.speech.selection import texts_to_read
 from talker_cli.corpus.speech.synthesis import resample
 from talker_cli.corpus.speech.voices import SyntheticVoice
@@ -30,7 +30,7 @@ HELD_OUT_LETTER = "i"
 
 
 @dataclass(frozen=True)
-class KokoroShare:
+class KokoroShard:
     """What one voice reads: `texts` in turn, until it has spoken for `seconds`.
 
     Args:
@@ -51,7 +51,7 @@ class KokoroShare:
         sizes = [[path.relative_to(self.folder).as_posix(), path.stat().st_size] for path in files]
         return [asdict(self.voice), self.espeak_voice, list(self.texts), self.seconds, sizes]
 
-    def read(self) -> Iterator[Spoken]:
+    def read(self) -> Iterator[Utterance]:
         """Let the voice read.
 
         Raises:
@@ -66,7 +66,7 @@ class KokoroShare:
             samples = _say(self.folder, ", ".join(ipa_clauses(text, self.espeak_voice)) + ".", styles, self.voice.rate / 165.0)
             loud = samples * (self.voice.level / max(1e-6, float(np.abs(samples).max())))
             loud += np.random.default_rng(len(text)).normal(0.0, 1e-4, len(loud)).astype(np.float32)
-            item = Spoken(
+            item = Utterance(
                 f"{self.voice.name}/{index:03d}", self.voice.name, self.voice.language, False, text,
                 np.round(np.clip(loud, -1, 1) * 32767.0).astype(np.int16), self.espeak_voice, self.voice.program,
                 self.voice.licence,
@@ -75,11 +75,11 @@ class KokoroShare:
             yield item
 
 
-def kokoro_shares(folder: Path, minutes: float, prompts: dict[str, list[str]], seed: int) -> list[KokoroShare]:
+def kokoro_shards(folder: Path, minutes: float, prompts: dict[str, list[str]], seed: int) -> list[KokoroShard]:
     """Give every voice in the folder, and half as many pairs of voices, their texts; `minutes` in all, in equal parts.
 
     Args:
-        folder: as `KokoroShare`'s.
+        folder: as `KokoroShard`'s.
         prompts: texts by language that are read beside the built-in sentences.
 
     Raises:
@@ -102,7 +102,7 @@ def kokoro_shares(folder: Path, minutes: float, prompts: dict[str, list[str]], s
             language=language,
         )  # fmt: skip
         texts = texts_to_read(voice, prompts.get(language, []), seed)
-        shares.append(KokoroShare(folder, voice, espeak_voice, tuple(texts), 60.0 * minutes / (len(single) + len(paired))))
+        shares.append(KokoroShard(folder, voice, espeak_voice, tuple(texts), 60.0 * minutes / (len(single) + len(paired))))
     return shares
 
 

@@ -16,7 +16,7 @@ AT_ONCE = 50  # prompts that one process prepares in one go
 
 
 @dataclass(frozen=True)
-class Spoken:
+class Utterance:
     """A recording and its text.
 
     Args:
@@ -47,18 +47,18 @@ class Spoken:
         return len(self.speech) / SAMPLE_RATE
 
 
-class Share(Protocol):
+class Shard(Protocol):
     """Recordings that one process prepares in one go; small, so that it can be sent there."""
 
     def plan(self) -> Any:
         """Return what decides the recordings, JSON-able: an unfinished corpus is taken up only if it is the same."""
 
-    def read(self) -> Iterator[Spoken]:
+    def read(self) -> Iterator[Utterance]:
         """Read, decode or synthesise the recordings."""
 
 
 @dataclass(frozen=True)
-class PromptShare:
+class PromptShard:
     """Some prompts of one speaker, or lines of one language's dialogues."""
 
     prompts: tuple[Prompt, ...]
@@ -67,17 +67,17 @@ class PromptShare:
         """Return names, texts and sizes."""
         return [[prompt.source.voice, prompt.name, prompt.text, prompt.path.stat().st_size] for prompt in self.prompts]
 
-    def read(self) -> Iterator[Spoken]:
+    def read(self) -> Iterator[Utterance]:
         """Decode the prompts."""
         for prompt, speech in zip(self.prompts, decode_prompts([prompt.path for prompt in self.prompts]), strict=True):
             source = prompt.source
-            yield Spoken(
+            yield Utterance(
                 f"{source.voice}/{prompt.name}", source.voice, source.language, True, prompt.text, speech, source.espeak_voice,
                 source.package, source.licence, (), "" if len(speech) else "empty",
             )  # fmt: skip
 
 
-def prompt_shares(languages: Sequence[str]) -> Iterator[PromptShare]:
+def prompt_shards(languages: Sequence[str]) -> Iterator[PromptShard]:
     """Yield the prompts and the dialogues of these languages.
 
     Raises:
@@ -87,10 +87,10 @@ def prompt_shares(languages: Sequence[str]) -> Iterator[PromptShare]:
     groups += [list_dialogues(language) for language in DIALOGUE_LANGUAGES if language in languages]
     for prompts in groups:
         for first in range(0, len(prompts), AT_ONCE):
-            yield PromptShare(tuple(prompts[first : first + AT_ONCE]))
+            yield PromptShard(tuple(prompts[first : first + AT_ONCE]))
 
 
-def find_phones(item: Spoken, aligner: Callable[[], Aligner]) -> Alignment | None:
+def find_phones(item: Utterance, aligner: Callable[[], Aligner]) -> Alignment | None:
     """Return a recording's phones: the synthesiser's own, silence, or what an aligner finds."""
     if item.phones:
         return Alignment(item.phones)

@@ -4,11 +4,11 @@ import hashlib
 from collections.abc import Collection, Iterator, Sequence
 
 from talker_cli.corpus.align.phonetics import normalised_text
-from talker_cli.corpus.speech.recordings import Spoken
+from talker_cli.corpus.speech.recordings import Utterance
 from talker_cli.corpus.speech.sentences import SENTENCES
-from talker_cli.corpus.speech.sentences_abroad import SENTENCES_ABROAD
+from talker_cli.corpus.speech.sentences_by_language import SENTENCES_ABROAD
 from talker_cli.corpus.speech.sources import PROMPT_VOICES, PromptVoice, list_prompts
-from talker_cli.corpus.speech.synthesis import VoiceShare
+from talker_cli.corpus.speech.synthesis import VoiceShard
 from talker_cli.corpus.speech.voices import HELD_OUT_VOICES, SYNTHETIC_VOICES, SyntheticVoice
 from talker_cli.corpus.speech.words import word_strings, words_of
 
@@ -27,7 +27,7 @@ def text_split(text: str) -> str:
     return SHARES[-1][0]
 
 
-def split_of(item: Spoken, held_out: Collection[str]) -> str:
+def split_of(item: Utterance, held_out: Collection[str]) -> str:
     """Return a recording's split: held-out voices are `test_voice`, all others go by their text."""
     if item.voice in held_out:
         return "test_voice"
@@ -63,7 +63,7 @@ def texts_to_read(voice: SyntheticVoice, prompts: Sequence[str], seed: int) -> l
 WEIGHTS = {"flite": 3.0, "festival": 1.0, "espeak-ng": 1.0}
 
 
-def voice_shares(minutes: float, seed: int) -> Iterator[VoiceShare]:
+def voice_shards(minutes: float, seed: int) -> Iterator[VoiceShard]:
     """Give every synthetic voice its texts; `minutes` in all, shared by WEIGHTS.
 
     Raises:
@@ -73,7 +73,7 @@ def voice_shares(minutes: float, seed: int) -> Iterator[VoiceShare]:
     total = sum(WEIGHTS[voice.program] for voice in SYNTHETIC_VOICES)
     for voice in SYNTHETIC_VOICES:
         texts = texts_to_read(voice, prompts.get(voice.language, []), seed)
-        yield VoiceShare(voice, tuple(texts), 60.0 * minutes * WEIGHTS[voice.program] / total)
+        yield VoiceShard(voice, tuple(texts), 60.0 * minutes * WEIGHTS[voice.program] / total)
 
 
 def prompt_texts(*languages: str) -> dict[str, list[str]]:

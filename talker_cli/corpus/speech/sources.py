@@ -64,7 +64,7 @@ PROMPT_VOICES: tuple[PromptVoice, ...] = (
 # band-limited by GSM, and align badly.
 
 # Texts that differ from what is said, or that no rule reads right; None: no speech in it.
-SAID: dict[tuple[str, str], str | None] = {
+TRANSCRIPT_FIXES: dict[tuple[str, str], str | None] = {
     ("en", "tt-monkeys"): None, ("es", "tt-monkeys"): None, ("fr", "tt-monkeys"): None,
     ("it", "tt-monkeys"): None, ("ru", "tt-monkeys"): None,
     ("fr", "beep"): None, ("es", "confbridge-leave"): None, ("fr", "confbridge-leave"): None,
@@ -75,7 +75,7 @@ SAID: dict[tuple[str, str], str | None] = {
 }  # fmt: skip
 
 # Words of the Italian package whose accented letter was turned into a question mark; by what is left of them.
-MAIMED = {"sar": "sarà", "pu": "può", "cos": "così", "pi": "più", "": "è"}
+LOST_ACCENTS = {"sar": "sarà", "pu": "può", "cos": "così", "pi": "più", "": "è"}
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,8 @@ def list_prompts(source: PromptVoice) -> list[Prompt]:
     for path in sorted(folder.rglob(f"*.{source.suffix}")):
         name = path.relative_to(folder).with_suffix("").as_posix()
         key = (source.language, name)
-        if key in SAID:
-            text = SAID[key]
+        if key in TRANSCRIPT_FIXES:
+            text = TRANSCRIPT_FIXES[key]
         elif name.startswith("silence/"):
             text = ""
         else:
@@ -132,7 +132,7 @@ def spoken_text(text: str, language: str) -> str:
     text = re.sub(r"\s+", " ", text).strip()
     if language != "it":
         return text
-    return re.sub(r"(?<!\S)(\w*)\?(?= [a-z])", lambda found: MAIMED.get(found[1], found[0]), text)
+    return re.sub(r"(?<!\S)(\w*)\?(?= [a-z])", lambda found: LOST_ACCENTS.get(found[1], found[0]), text)
 
 
 def decode_prompts(paths: Sequence[Path]) -> Iterator[np.ndarray]:

@@ -16,7 +16,7 @@ from talker_cli.corpus.align.alignment import Phones, cover
 from talker_cli.corpus.align.phonetics import PHONES, SILENCE
 from talker_cli.corpus.speech.espeak import read_text as read_with_espeak
 from talker_cli.corpus.speech.festival import read_text as read_with_festival
-from talker_cli.corpus.speech.recordings import Spoken
+from talker_cli.corpus.speech.recordings import Utterance
 from talker_cli.corpus.speech.voices import SyntheticVoice
 from talker_cli.data.dataset import SAMPLE_RATE
 from talker_cli.errors import MachineError
@@ -30,7 +30,7 @@ NATURAL_RATE = 165.0  # words a minute of the voices of flite and festival at a 
 
 
 @dataclass(frozen=True)
-class VoiceShare:
+class VoiceShard:
     """What one synthetic voice reads: `texts` in turn, until it has spoken for `seconds`."""
 
     voice: SyntheticVoice
@@ -41,7 +41,7 @@ class VoiceShare:
         """Return voice, texts and seconds."""
         return [asdict(self.voice), list(self.texts), self.seconds]
 
-    def read(self) -> Iterator[Spoken]:
+    def read(self) -> Iterator[Utterance]:
         """Let the voice read.
 
         Raises:
@@ -52,7 +52,7 @@ class VoiceShare:
             if spoken >= self.seconds:
                 return
             speech, phones = synthesise(self.voice, text)
-            item = Spoken(
+            item = Utterance(
                 f"{self.voice.name}/{index:03d}", self.voice.name, self.voice.language, False, text, speech, "en-us",
                 self.voice.program, self.voice.licence, phones,
             )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from talker_cli.corpus.speech.recordings import Spoken
+from talker_cli.corpus.speech.recordings import Utterance
 from talker_cli.errors import InputError
 from talker_cli.formats.audio import SAMPLE_RATE, load_intact_speech
 from talker_cli.formats.files import files_below
@@ -42,7 +42,7 @@ class Transcribed:
 
 
 @dataclass(frozen=True)
-class FileShare:
+class FileShard:
     """Some files of a folder.
 
     Args:
@@ -64,7 +64,7 @@ class FileShare:
             files.append([file.name, file.voice, file.text, file.problem, str(file.path), about.st_size, about.st_mtime_ns])
         return [self.language, self.espeak_voice, self.licence, files]
 
-    def read(self) -> Iterator[Spoken]:
+    def read(self) -> Iterator[Utterance]:
         """Decode the files; one that cannot be decoded is a recording with a problem."""
         for file in self.files:
             problem = file.problem
@@ -76,13 +76,13 @@ class FileShare:
                     problem = f"unreadable: {error}"
             if not problem and not SHORTEST <= len(speech) / SAMPLE_RATE <= LONGEST:
                 problem = "too short" if len(speech) / SAMPLE_RATE < SHORTEST else "longer than two minutes"
-            yield Spoken(
+            yield Utterance(
                 file.name, file.voice, self.language, True, file.text, speech, self.espeak_voice, file.path.name, self.licence,
                 (), problem,
             )  # fmt: skip
 
 
-def file_shares(folder: Path, language: str, voice: str | None, licence: str) -> list[FileShare]:
+def file_shards(folder: Path, language: str, voice: str | None, licence: str) -> list[FileShard]:
     """Return a folder's recordings.
 
     Args:
@@ -96,12 +96,12 @@ def file_shares(folder: Path, language: str, voice: str | None, licence: str) ->
     code = language.split("-")[0]
     espeak_voice = "en-us" if language == "en" else language
     return [
-        FileShare(tuple(files[first : first + AT_ONCE]), code, espeak_voice, licence) for first in range(0, len(files), AT_ONCE)
+        FileShard(tuple(files[first : first + AT_ONCE]), code, espeak_voice, licence) for first in range(0, len(files), AT_ONCE)
     ]
 
 
 def find_transcribed(folder: Path, voice: str | None = None) -> list[Transcribed]:
-    """Return every recording in a folder with its text, sorted by name; see `file_shares`."""
+    """Return every recording in a folder with its text, sorted by name; see `file_shards`."""
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; expected recordings with their texts; check the path")
     sounds: dict[str, Path] = {}

@@ -56,7 +56,7 @@ SYNTHETIC_VOICES: tuple[SyntheticVoice, ...] = (
     SyntheticVoice("flite_rms", "flite", "rms", 1, rate=150, level=0.45),
     SyntheticVoice("flite_awb", "flite", "awb", 3, rate=185, level=0.65),
     SyntheticVoice("flite_kal16", "flite", "kal16", 7, rate=165, level=0.55),
-    # festival's; those of other languages read the sentences of `sentences_abroad`. Its slt, the speaker of flite's slt, its
+    # festival's; those of other languages read `sentences_by_language`. Its slt, the speaker of flite's slt, its
     # kal, flite's kal16, and its Italian voices are left out: that speaker and that language are held out.
     SyntheticVoice("festival_ked", "festival", "ked_diphone", 7, rate=170, level=0.6),
     SyntheticVoice("festival_dita", "festival", "czech_dita", 2, rate=165, level=0.55, language="cs"),

@@ -16,7 +16,7 @@ CHUNK_FRAMES = 64  # decoded at a time: an hour of vertices is 11 GB
 
 
 @dataclass(frozen=True)
-class Performance:
+class MotionClip:
     """What can be written in any format; vertices are computed only where a format holds them.
 
     Args:
@@ -60,7 +60,7 @@ class Performance:
         return told
 
 
-def read_performance(path: Path, audio: Path | None = None, *, with_sound: bool = True) -> Performance:
+def read_motion_clip(path: Path, audio: Path | None = None, *, with_sound: bool = True) -> MotionClip:
     """Read a motion's coefficients and all that its sidecar leads to.
 
     Args:
@@ -80,4 +80,4 @@ def read_performance(path: Path, audio: Path | None = None, *, with_sound: bool 
         about = {**about, "audio": {"path": str(audio.resolve()), "sha256": file_hash(audio)}}
     elif with_sound:
         audio = audio_of_motion(path, about)
-    return Performance(coefficients, rig, rate_of_motion(path, motion, rig.fps), about, audio)
+    return MotionClip(coefficients, rig, rate_of_motion(path, motion, rig.fps), about, audio)

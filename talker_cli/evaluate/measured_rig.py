@@ -7,11 +7,11 @@ import numpy as np
 from talker_cli.data.dataset import Dataset
 from talker_cli.errors import InputError
 from talker_cli.evaluate.protocols import Protocol
-from talker_cli.evaluate.report import Surface
+from talker_cli.evaluate.report import SurfaceErrors
 from talker_cli.formats.rig import Rig, RigFile
 
 
-class Face:
+class MeasuredRig:
     """One identity's rig, and the part of it that must be decoded to measure.
 
     Args:
@@ -26,7 +26,7 @@ class Face:
         self.lips = part_of(rig, rig.regions["lips"])
         regions = self.part.regions
         pairs = self.part.lip_pairs if len(self.part.lip_pairs) else None
-        self.surface = Surface(self.part.template, regions["lips"], regions["upper_face"], pairs)
+        self.surface = SurfaceErrors(self.part.template, regions["lips"], regions["upper_face"], pairs)
 
     def distance(self, one: np.ndarray, other: np.ndarray) -> float:
         """Return the mean distance over all vertices and frames, metres, of two coefficients (T, K)."""
