@@ -2,7 +2,16 @@
 
 
 class TalkerError(Exception):
-    """A failure the user can mend. The command line prints it as one line and exits with code 2."""
+    """A failure that the user can fix. The command line prints it as one line and exits with code 2.
+
+    Args:
+        message: What was found, what was expected, what to do, without option names.
+        field: The parameter at fault, as Python spells it; the command line adds its option: `fps` -> `--fps`.
+    """
+
+    def __init__(self, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class InputError(TalkerError):

@@ -90,7 +90,7 @@ def test_a_corpus_places_the_phones_of_voices_with_enough_recordings(
     """The phones of a prepared folder lie nearer to the voice's own when its models are used."""
     import soundfile
 
-    from talker_cli.corpus import building
+    from talker_cli.corpus import build as building
     from talker_cli.data.dataset import Dataset
     from talker_cli.head import build_head
 

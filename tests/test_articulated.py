@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from talker_cli.corpus import festival
 from talker_cli.corpus.align.alignment import Alignment, cover
 from talker_cli.corpus.align.phonetics import (
     IPA_BY_LANGUAGE,
@@ -27,6 +26,7 @@ from talker_cli.corpus.articulate.styles import SPEAKERS, Style
 from talker_cli.corpus.articulate.targets import REACH, TARGETS, TRACKS
 from talker_cli.corpus.build import refusal
 from talker_cli.corpus.prepare import HUMAN_IDENTITY, IDENTITY_OF_VOICE
+from talker_cli.corpus.speech import festival
 from talker_cli.corpus.speech.recordings import Utterance
 from talker_cli.corpus.speech.selection import text_split, texts_to_read
 from talker_cli.corpus.speech.sentences import SENTENCES

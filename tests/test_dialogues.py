@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from talker_cli.corpus import dialogues
+from talker_cli.corpus.speech import dialogues
 from talker_cli.corpus.speech.kokoro import FILES, STYLE_WIDTH, kokoro_shards
 from talker_cli.corpus.speech.kokoro import _styles as styles
 from talker_cli.corpus.speech.recordings import prompt_shards

@@ -59,7 +59,8 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except TalkerError as error:
-            note(" ".join(str(error).split()))
+            option = f" (--{error.field.replace('_', '-')})" if error.field else ""
+            note(" ".join(str(error).split()) + option)
             raise typer.Exit(MISTAKE) from error
         except OSError as error:
             if error.errno == errno.EPIPE:  # whoever read the results has enough: the command line ends quietly

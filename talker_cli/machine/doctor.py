@@ -11,8 +11,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from talker_cli import __version__, ffmpeg
+from talker_cli import __version__
 from talker_cli.errors import TalkerError
+from talker_cli.formats import ffmpeg
 from talker_cli.formats.files import ArrayFile, file_hash
 from talker_cli.formats.rig import load_rig
 from talker_cli.model.folder import model_folder

@@ -1,0 +1,78 @@
+"""Checked structures of files: JSON parsed by pydantic models, and a boundary that turns any exception into one line."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from talker_cli.errors import InputError, TalkerError
+
+
+class Schema(BaseModel):
+    """Base class of a file's JSON structure: exact types and finite numbers; unknown fields are ignored."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False, strict=True, extra="ignore")
+
+
+S = TypeVar("S", bound=BaseModel)
+
+
+def parse(schema: type[S], value: Any, what: str, kind: type[TalkerError] = InputError) -> S:
+    """Return a JSON value as a checked structure.
+
+    Args:
+        schema: The structure: fields, types and bounds.
+        value: JSON-able: dictionaries, lists, strings, numbers.
+        what: The file that holds it, for the message.
+        kind: The error to raise.
+
+    Raises:
+        TalkerError: of `kind`; a field is missing, of another type or out of bounds.
+    """
+    try:
+        return schema.model_validate_json(json.dumps(value))  # as JSON, whose lists may be tuples
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"])) or "content"
+        found = "" if first["type"] == "missing" else f", found {_short(first['input'])}"
+        raise kind(f"{what} is damaged ({place}: {first['msg']}{found}); expected a file that talker wrote") from error
+    except (TypeError, ValueError, RecursionError) as error:
+        raise kind(f"{what} is damaged ({_first_line(error)}); expected a file that talker wrote") from error
+
+
+@contextmanager
+def reading(path: Path | str, expected: str, kind: type[TalkerError] = InputError) -> Iterator[None]:
+    """Turn every exception of the block that is not a `TalkerError` into one: third-party readers raise what they like.
+
+    Args:
+        path: The file being read, for the message.
+        expected: What it should have been: "a Wavefront OBJ of triangles or quads".
+        kind: The error to raise.
+
+    Raises:
+        TalkerError: of `kind`; the file cannot be read or is damaged.
+    """
+    try:
+        yield
+    except TalkerError:
+        raise
+    except FileNotFoundError as error:
+        raise kind(f"{path} does not exist; expected {expected}") from error
+    except MemoryError as error:
+        raise kind(f"{path} needs more memory than there is; expected {expected}") from error
+    except OSError as error:
+        raise kind(f"cannot read {path} ({error.strerror or _first_line(error)}); expected {expected}") from error
+    except Exception as error:
+        raise kind(f"{path} is damaged ({type(error).__name__}: {_first_line(error)}); expected {expected}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:120] or type(error).__name__
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= 40 else f"{text[:37]}..."
