@@ -23,10 +23,10 @@ from talker_cli.data.dataset import Clip, Dataset, write_dataset
 from talker_cli.enroll.enroller import Enroller
 from talker_cli.enroll.fit import MotionExample, fit
 from talker_cli.formats.canvas import INK, QUIET, Canvas
-from talker_cli.formats.rig import ARKIT_NAMES, Rig, RigFile
 from talker_cli.identity.resolve import StyleCondition, on_sphere
 from talker_cli.identity.style import window_styles
 from talker_cli.metrics import blinks_a_minute, lve
+from talker_cli.rig import ARKIT_NAMES, Rig, RigFile
 
 MOST_TEST_CLIPS = 40
 

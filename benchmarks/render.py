@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from talker_cli.formats.rig import Rig
 from talker_cli.head import build_head
 from talker_cli.render import MotionTrack, RenderOptions, draw_frames, read_track, render_video
+from talker_cli.rig import Rig
 
 FPS = 30.0
 

@@ -14,8 +14,8 @@ import soundfile
 
 from talker_cli.formats.ffmpeg import executable
 from talker_cli.formats.motion import write_motion
-from talker_cli.formats.rig import Rig, RigFile, save_rig
 from talker_cli.head import build_head
+from talker_cli.rig import Rig, RigFile, save_rig
 
 IDENTITY = "FaceTalk_170725_00137_TA"
 

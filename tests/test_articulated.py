@@ -35,8 +35,8 @@ from talker_cli.corpus.speech.sources import PROMPT_VOICES, spoken_text
 from talker_cli.corpus.speech.synthesis import resample, synthesise
 from talker_cli.corpus.speech.voices import HELD_OUT_VOICES, SYNTHETIC_VOICES
 from talker_cli.data.dataset import SAMPLE_RATE, Clip, Dataset, DatasetInfo, Recording, write_dataset
-from talker_cli.formats.rig import ARKIT_NAMES, Identity, Rig, RigFile
 from talker_cli.metrics import Articulation
+from talker_cli.rig import ARKIT_NAMES, Identity, Rig, RigFile
 
 COLUMN = {name: index for index, name in enumerate(ARKIT_NAMES)}
 

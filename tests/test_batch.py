@@ -15,7 +15,7 @@ from conftest import IDENTITY, Talker, spoken
 from talker_cli.animate.batch import find_recordings
 from talker_cli.animate.postprocess import smoothed, with_expression
 from talker_cli.errors import InputError
-from talker_cli.formats.rig import ARKIT_NAMES
+from talker_cli.rig import ARKIT_NAMES
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from conftest import Talker
 from tiny import IDENTITIES, tiny_dataset
 
-from talker_cli.formats.rig import load_rig
+from talker_cli.rig import load_rig
 
 SMALL = ("--batch-frames", "64", "--device", "cpu")
 # Steps this small are all waiting when several threads share them with whatever else the machine does.

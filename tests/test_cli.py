@@ -15,7 +15,7 @@ import soundfile
 from conftest import IDENTITY, Talker, ffmpeg, sha256, spoken, streams
 
 from talker_cli import __version__
-from talker_cli.formats.rig import RigFile
+from talker_cli.rig import RigFile
 
 
 def names(folder: Path) -> set[str]:

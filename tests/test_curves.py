@@ -11,7 +11,7 @@ from conftest import Talker
 from talker_cli.data.dataset import Dataset
 from talker_cli.data.livelink import even_curves
 from talker_cli.errors import InputError
-from talker_cli.formats.rig import ARKIT_NAMES
+from talker_cli.rig import ARKIT_NAMES
 
 JAW = ARKIT_NAMES.index("jawOpen")
 

@@ -20,7 +20,7 @@ from conftest import IDENTITY, Talker, ffmpeg, spoken
 
 from talker_cli.animate.live import RAW, Listener, LiveLink, PcmFormat, parse_udp, read_header
 from talker_cli.errors import InputError, OutputError
-from talker_cli.formats.rig import RigFile
+from talker_cli.rig import RigFile
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
 

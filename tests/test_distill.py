@@ -20,11 +20,11 @@ from tiny import IDENTITIES, tiny_dataset, tiny_rig
 from talker_cli.data.dataset import Dataset
 from talker_cli.errors import InputError
 from talker_cli.formats.files import ArrayFile
-from talker_cli.formats.rig import ARKIT_NAMES, Rig
 from talker_cli.model.audio_encoder import CompactEncoder
 from talker_cli.model.checkpoint import load_model, save_model
 from talker_cli.model.config import Architecture, ModelConfig
 from talker_cli.model.network import FaceDiffusion
+from talker_cli.rig import ARKIT_NAMES, Rig
 from talker_cli.train.batches import ClipBank
 from talker_cli.train.distill import DistillConfig, distill
 from talker_cli.train.encoder import feature_deviation, feature_error, teacher_features

@@ -11,11 +11,11 @@ from conftest import IDENTITY, CommandResult, Talker, ffmpeg
 
 from talker_cli.formats.audio import load_speech
 from talker_cli.formats.files import file_hash
-from talker_cli.formats.rig import RigFile, save_rig
 from talker_cli.identity.file import load_identity
 from talker_cli.identity.resolve import style_space
 from talker_cli.identity.vad import detect_speech
 from talker_cli.model.folder import main_weights
+from talker_cli.rig import RigFile, save_rig
 
 SPEECH = Path(__file__).parents[1] / "examples" / "speech.wav"
 

@@ -15,13 +15,13 @@ from talker_cli.export.livelink import write_csv
 from talker_cli.export.motion_clip import MotionClip
 from talker_cli.formats.audio import load_speech
 from talker_cli.formats.motion import write_motion
-from talker_cli.formats.rig import Rig, RigFile
 from talker_cli.identity.file import load_identity
+from talker_cli.rig import Rig, RigFile
 
 
 def curves(frames: int) -> np.ndarray:
     """Return (T, 52) smooth curves of a jaw, a smile and a blink."""
-    from talker_cli.formats.rig import ARKIT_NAMES
+    from talker_cli.rig import ARKIT_NAMES
 
     result = np.zeros((frames, 52), np.float32)
     for name, speed in (("jawOpen", 0.3), ("mouthSmileLeft", 0.1), ("eyeBlinkRight", 0.2)):

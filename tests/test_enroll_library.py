@@ -11,10 +11,10 @@ from conftest import Talker
 
 from talker_cli.errors import IdentityError, OutputError
 from talker_cli.formats.files import ArrayFile, write_arrays
-from talker_cli.formats.rig import load_rig
 from talker_cli.identity.file import Enrolled, IdentityFace, check_name, load_identity, name_from, save_identity
 from talker_cli.identity.library import Library, data_folder
 from talker_cli.model.folder import model_folder
+from talker_cli.rig import load_rig
 
 RECORD = {
     "folder": "/home/anna/clips", "sources": [{"path": "one.wav", "sha256": "0", "seconds": 9.0}], "seconds": 9.0,

@@ -18,12 +18,12 @@ from talker_cli.evaluate.conditions import faster_20, faster_motion, noise_10db,
 from talker_cli.evaluate.model import Evaluation, load_systems
 from talker_cli.evaluate.report import SURFACE_METRICS, Output, estimates, ratios
 from talker_cli.formats.files import file_hash
-from talker_cli.formats.rig import ARKIT_NAMES, Identity, RigFile, save_rig
 from talker_cli.metrics import diversity, fdd, lip_gap, lip_gap_error, lve, lve_by_sequence, lve_in_mm, mve
 from talker_cli.model.checkpoint import save_model
 from talker_cli.model.config import ModelConfig
 from talker_cli.model.diffusion import noise_seed
 from talker_cli.model.network import FaceDiffusion
+from talker_cli.rig import ARKIT_NAMES, Identity, RigFile, save_rig
 
 
 @pytest.fixture(scope="module")

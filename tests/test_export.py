@@ -22,8 +22,8 @@ from talker_cli.export.motion_clip import MotionClip
 from talker_cli.export.usd import write_usda
 from talker_cli.formats.gltf import Glb
 from talker_cli.formats.motion import read_motion, write_motion
-from talker_cli.formats.rig import ARKIT_NAMES, Rig, load_rig
 from talker_cli.render.materials import surface_of
+from talker_cli.rig import ARKIT_NAMES, Rig, load_rig
 
 RIG = Path(__file__).parents[1] / "weights" / "talker-base" / "rig.safetensors"
 FRAMES = 36

@@ -12,7 +12,7 @@ from talker_cli.errors import InputError
 from talker_cli.export.glb import head_glb
 from talker_cli.export.materials import parts
 from talker_cli.formats.gltf import Glb, GlbWriter
-from talker_cli.formats.rig import ARKIT_NAMES, Rig
+from talker_cli.rig import ARKIT_NAMES, Rig
 
 SIZES = {5121: 1, 5123: 2, 5125: 4, 5126: 4}
 KINDS = {5121: "u1", 5123: "<u2", 5125: "<u4", 5126: "<f4"}

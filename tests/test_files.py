@@ -26,7 +26,7 @@ from talker_cli.formats.files import (
     write_json,
 )
 from talker_cli.formats.motion import coefficients_path, read_motion, sidecar_path, write_motion
-from talker_cli.formats.rig import ARKIT_NAMES, Rig, RigFile, load_rig, pack_rig, save_rig
+from talker_cli.rig import ARKIT_NAMES, Rig, RigFile, load_rig, pack_rig, save_rig
 
 
 @contextmanager

@@ -15,9 +15,9 @@ from PIL import Image, ImageSequence
 
 from talker_cli.errors import InputError, OutputError
 from talker_cli.formats.ffmpeg import executable
-from talker_cli.formats.rig import Rig
 from talker_cli.render import MotionTrack, RenderOptions, draw_frames, render_sheet, render_still, render_video
 from talker_cli.render.encoder import encode
+from talker_cli.rig import Rig
 
 SIZE = (192, 192)
 

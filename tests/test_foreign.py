@@ -15,11 +15,11 @@ from talker_cli.errors import InputError
 from talker_cli.formats.gltf import GlbWriter
 from talker_cli.formats.mesh import read_mesh
 from talker_cli.formats.motion import read_motion
-from talker_cli.formats.rig import ARKIT_NAMES, Rig
 from talker_cli.render import MotionTrack, RenderOptions, draw_frames, render_still
 from talker_cli.render.avatar import read_avatar
 from talker_cli.render.character import read_glb
 from talker_cli.render.heat import Unit, rounded_up, unit_of
+from talker_cli.rig import ARKIT_NAMES, Rig
 
 GREY = (0.235, 0.245, 0.26)
 

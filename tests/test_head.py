@@ -5,7 +5,6 @@ from itertools import product
 import numpy as np
 import pytest
 
-from talker_cli.formats.rig import ARKIT_NAMES, Rig, RigFile
 from talker_cli.head import PEOPLE, STAND_INS, build_head
 from talker_cli.head.assemble import rest_head
 from talker_cli.head.build import PARTS, Layout
@@ -13,6 +12,7 @@ from talker_cli.head.clearance import speech_like, tooth_clearance
 from talker_cli.head.field import Field
 from talker_cli.head.skin import EYE_SPOKES
 from talker_cli.head.surface import EYE_CENTER, EYE_RADIUS
+from talker_cli.rig import ARKIT_NAMES, Rig, RigFile
 
 MM = 1e-3
 

@@ -8,10 +8,10 @@ import numpy as np
 from conftest import Talker
 from PIL import Image
 
-from talker_cli.formats.rig import ARKIT_NAMES, load_rig
 from talker_cli.head import PEOPLE, build_head
 from talker_cli.head.shape import parameters
 from talker_cli.head.sheets import VISEMES, posed, write_regions
+from talker_cli.rig import ARKIT_NAMES, load_rig
 
 
 def test_ones_own_head(invoke: Talker, tmp_path: Path) -> None:

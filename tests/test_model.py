@@ -10,11 +10,11 @@ from tiny import IDENTITIES, tiny_rig
 
 from talker_cli.animate.animator import Animator
 from talker_cli.errors import ModelError
-from talker_cli.formats.rig import ARKIT_NAMES
 from talker_cli.model.audio_encoder import MEL_SCALE, MEL_SHIFT, log_mel, mel_filters
 from talker_cli.model.checkpoint import load_model, save_model
 from talker_cli.model.config import ModelConfig
 from talker_cli.model.network import FaceDiffusion
+from talker_cli.rig import ARKIT_NAMES
 from talker_cli.train.augment import augment_mel
 from talker_cli.train.losses import LossWeights, SurfaceMetric
 

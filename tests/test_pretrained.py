@@ -24,11 +24,11 @@ from talker_cli.animate.animator import Animator
 from talker_cli.animate.stream import MotionStream
 from talker_cli.data.dataset import Dataset
 from talker_cli.errors import InputError, ModelError
-from talker_cli.formats.rig import load_rig
 from talker_cli.model.audio_encoder import CompactEncoder
 from talker_cli.model.checkpoint import load_model, read_config
 from talker_cli.model.config import Architecture
 from talker_cli.model.pretrained import PretrainedEncoder, PretrainedFrontend, describe
+from talker_cli.rig import load_rig
 from talker_cli.train.batches import ClipBank
 from talker_cli.train.features import FeatureCache
 from talker_cli.train.run import Progress

@@ -7,7 +7,6 @@ from functools import partial
 import numpy as np
 import pytest
 
-from talker_cli.formats.rig import Rig, RigFile
 from talker_cli.render import draw_frames, render_frame
 from talker_cli.render.aperture import LEAST, aperture_of
 from talker_cli.render.camera import Framing
@@ -15,6 +14,7 @@ from talker_cli.render.materials import SurfaceMaterial
 from talker_cli.render.occlusion import Visibility
 from talker_cli.render.picture import depth_of
 from talker_cli.render.stage import OffscreenRenderer
+from talker_cli.rig import Rig, RigFile
 
 SIZE = (192, 192)
 GREY = (0.235, 0.245, 0.26)

@@ -11,10 +11,10 @@ from talker_cli.animate.animator import load_animator
 from talker_cli.animate.talker import Talker
 from talker_cli.evaluate.model import loudness_coefficients
 from talker_cli.formats.audio import SAMPLE_RATE, load_speech
-from talker_cli.formats.rig import ARKIT_NAMES, load_rig
 from talker_cli.head import build_head
 from talker_cli.metrics import Articulation
 from talker_cli.model.folder import model_folder
+from talker_cli.rig import ARKIT_NAMES, load_rig
 
 SPEECH = Path(__file__).parents[1] / "examples" / "speech.wav"
 

@@ -19,10 +19,10 @@ from talker_cli.data.dataset import Dataset
 from talker_cli.errors import InputError
 from talker_cli.evaluate.model import evaluate, loudness_coefficients
 from talker_cli.formats.files import ArrayFile, file_hash, write_arrays
-from talker_cli.formats.rig import ARKIT_NAMES, load_rig
 from talker_cli.identity.resolve import on_sphere
 from talker_cli.model.checkpoint import load_model
 from talker_cli.model.config import ModelConfig
+from talker_cli.rig import ARKIT_NAMES, load_rig
 from talker_cli.train.batches import SPEED_RANGE, ClipBank
 from talker_cli.train.distill import DistillConfig, distill, stages
 from talker_cli.train.run import Progress

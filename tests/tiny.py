@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from talker_cli.data.dataset import Clip, DatasetInfo, Recording, write_dataset
-from talker_cli.formats.rig import ARKIT_NAMES, Identity, Rig, RigFile
+from talker_cli.rig import ARKIT_NAMES, Identity, Rig, RigFile
 
 IDENTITIES = ("Ada", "Bert", "FaceTalk_1_TA", "FaceTalk_2_TA")
 

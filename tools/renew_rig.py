@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 from talker_cli.formats.files import ArrayFile, file_hash, write_arrays
-from talker_cli.formats.rig import save_rig
 from talker_cli.head import build_head
+from talker_cli.rig import save_rig
 
 
 def renew(folder: Path) -> None:

@@ -20,9 +20,9 @@ from talker_cli.animate.animator import Animator
 from talker_cli.errors import InputError, OutputError
 from talker_cli.formats import ffmpeg
 from talker_cli.formats.audio import SAMPLE_RATE
-from talker_cli.formats.rig import ARKIT_NAMES
 from talker_cli.identity.resolve import StyleCondition
 from talker_cli.model.config import COMPACT
+from talker_cli.rig import ARKIT_NAMES
 
 READ = 1 << 16  # bytes at a time, at most: a pipe gives what it has
 LIVE_CHUNK = 2  # frames that are made at a time

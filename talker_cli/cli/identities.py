@@ -145,10 +145,10 @@ def list_(library: LibraryOption = None, model: ModelOption = DEFAULT_MODEL, jso
 
 def _list(library: Path | None, model: str, json_output: bool) -> None:
     from talker_cli.errors import IdentityError
-    from talker_cli.formats.rig import load_rig
     from talker_cli.identity.library import Library
     from talker_cli.identity.resolve import STAND_IN_NOTE, style_space
     from talker_cli.model.folder import main_weights, model_folder
+    from talker_cli.rig import load_rig
 
     folder = model_folder(model)
     people = [(person.name, person.about, True) for person in load_rig(folder / "rig.safetensors").identities.values()]
@@ -249,9 +249,9 @@ def rename(
 
 def _check_new(name: str, model: str) -> None:
     """Refuse the names of the model's own identities."""
-    from talker_cli.formats.rig import load_rig
     from talker_cli.identity.resolve import check_new
     from talker_cli.model.folder import model_folder
+    from talker_cli.rig import load_rig
 
     check_new(name, load_rig(model_folder(model) / "rig.safetensors").identities)
 

@@ -31,7 +31,7 @@ from talker_cli.corpus.speech.selection import split_of
 from talker_cli.data.dataset import Clip, DatasetInfo, Recording, write_dataset
 from talker_cli.data.resume import ResumableParts
 from talker_cli.errors import InputError
-from talker_cli.formats.rig import RigFile
+from talker_cli.rig import RigFile
 
 HEARD, PLACED, MOVED = "heard", "placed", "moved"  # the rounds' parts
 

@@ -15,7 +15,7 @@ from talker_cli.corpus.speech.sources import PROMPT_VOICES
 from talker_cli.corpus.speech.transcribed import file_shards
 from talker_cli.corpus.speech.voices import HELD_OUT_VOICES, SYNTHETIC_VOICES
 from talker_cli.errors import InputError
-from talker_cli.formats.rig import RigFile
+from talker_cli.rig import RigFile
 
 FPS = 30.0
 UNSTATED = "not stated"

@@ -14,7 +14,7 @@ from talker_cli.data.sequences import CaptureSequence, Source
 from talker_cli.errors import InputError
 from talker_cli.formats.audio import load_intact_speech
 from talker_cli.formats.files import read_json
-from talker_cli.formats.rig import ARKIT_NAMES
+from talker_cli.rig import ARKIT_NAMES
 
 FPS = 60.0
 LICENCE = "BEAT: research only (https://pantomatrix.github.io/BEAT); whatever is learned from it inherits that"

@@ -29,7 +29,7 @@ from talker_cli.data.sequences import (
     write_sequences,
 )
 from talker_cli.errors import InputError, TalkerError
-from talker_cli.formats.rig import Identity, Rig, RigFile
+from talker_cli.rig import Identity, Rig, RigFile
 
 MOST_COMPONENTS = 256
 SPARE = 32  # directions looked for beyond those wanted, so that the last of these are good too

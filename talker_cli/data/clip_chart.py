@@ -6,7 +6,7 @@ import numpy as np
 
 from talker_cli.data.dataset import SAMPLE_RATE, Clip, Dataset
 from talker_cli.formats.canvas import INK, QUIET, Canvas
-from talker_cli.formats.rig import Rig
+from talker_cli.rig import Rig
 
 LONGEST = 8.0  # seconds shown of a clip
 NARROWEST = 4.0  # seconds that the picture has room for: the titles need it

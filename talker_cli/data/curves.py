@@ -19,7 +19,7 @@ from talker_cli.data.sequences import (
     write_sequences,
 )
 from talker_cli.errors import InputError, TalkerError
-from talker_cli.formats.rig import ARKIT_NAMES, Identity, RigFile
+from talker_cli.rig import ARKIT_NAMES, Identity, RigFile
 
 BEYOND = 2.0  # a curve beyond this is no ARKit coefficient: percent, perhaps, or another column
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from talker_cli.errors import InputError, OutputError
 from talker_cli.formats.files import ArrayFile, atomic_path, file_hash, output_problem, read_json, stream_arrays, write_json
-from talker_cli.formats.rig import ARKIT_NAMES, RigFile, load_rig, pack_rig
+from talker_cli.rig import ARKIT_NAMES, RigFile, load_rig, pack_rig
 
 SAMPLE_RATE = 16_000  # hertz, of all speech inside talker
 SPLITS = ("train", "validation", "test", "test_voice")

@@ -14,7 +14,7 @@ from talker_cli.data.folders import find_pairs, identities_of
 from talker_cli.data.sequences import NOT_STATED, CaptureSequence, Source
 from talker_cli.errors import InputError
 from talker_cli.formats.audio import load_intact_speech
-from talker_cli.formats.rig import ARKIT_NAMES
+from talker_cli.rig import ARKIT_NAMES
 
 FPS = 60.0  # of the takes after their rows are brought into even time, and of rows without a timecode
 TIMECODE = re.compile(r"(\d+):(\d+):(\d+)[:;](\d+)(\.\d+)?")

@@ -12,7 +12,7 @@ import numpy as np
 from talker_cli.data.dataset import SAMPLE_RATE, Clip, DatasetInfo, Recording, write_dataset
 from talker_cli.data.resume import ResumableParts
 from talker_cli.errors import InputError
-from talker_cli.formats.rig import RigFile
+from talker_cli.rig import RigFile
 
 NOT_STATED = "not stated"  # a licence
 FASTEST = 30.0  # frames a second: faster captures are thinned to at most this

@@ -13,13 +13,13 @@ from talker_cli.enroll.motion import motion_beside, read_coefficients
 from talker_cli.errors import IdentityError, InputError
 from talker_cli.formats.audio import SAMPLE_RATE, load_intact_speech
 from talker_cli.formats.files import file_hash
-from talker_cli.formats.rig import RigFile, load_rig
 from talker_cli.identity.file import Enrolled, IdentityFace
 from talker_cli.identity.resolve import StyleSpace, check_new, style_space
 from talker_cli.identity.style import window_styles
 from talker_cli.model.checkpoint import load_model
 from talker_cli.model.device import choose_device
 from talker_cli.model.folder import main_weights, model_folder
+from talker_cli.rig import RigFile, load_rig
 
 NEAREST = 3  # known identities that are told of
 TEACHER_STEPS = 8  # of a model without a student, where motion is sampled

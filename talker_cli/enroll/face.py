@@ -6,11 +6,11 @@ import numpy as np
 
 from talker_cli.errors import InputError
 from talker_cli.formats.mesh import Mesh, checked, read_mesh
-from talker_cli.formats.rig import ARKIT_NAMES, Rig, RigFile
 from talker_cli.identity.file import IdentityFace
 from talker_cli.render.avatar import read_avatar
 from talker_cli.render.character import read_glb
 from talker_cli.render.materials import GLOSS
+from talker_cli.rig import ARKIT_NAMES, Rig, RigFile
 
 SIZES = (0.5, 2.0)  # how much smaller or larger than the model's a face may be
 

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from talker_cli.animate.animator import Animator
-from talker_cli.formats.rig import Rig
 from talker_cli.identity.resolve import StyleCondition, on_sphere
 from talker_cli.metrics import lve
 from talker_cli.model.config import MAX_TIMESTEP, SAMPLE_RATE
 from talker_cli.model.diffusion import add_noise, alpha_sigma
+from talker_cli.rig import Rig
 from talker_cli.train.losses import LossWeights, SurfaceMetric, lip_gap_of
 
 CROP_FRAMES = 64

@@ -8,8 +8,8 @@ from talker_cli.data.livelink import read_csv
 from talker_cli.errors import InputError, ModelError
 from talker_cli.export.arkit import bounded_least_squares
 from talker_cli.formats.motion import read_motion
-from talker_cli.formats.rig import ARKIT_NAMES, Rig
 from talker_cli.render.source import rig_of_motion
+from talker_cli.rig import ARKIT_NAMES, Rig
 
 RATES = (24.0, 25.0, 30.0, 50.0, 60.0, 90.0, 100.0, 120.0)  # that cameras know
 RATE_ERROR = 0.03  # how far frames / seconds may lie from one of them

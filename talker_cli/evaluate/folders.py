@@ -32,8 +32,8 @@ from talker_cli.evaluate.report import (
 )
 from talker_cli.evaluate.templates import read_faces
 from talker_cli.formats.motion import read_motion
-from talker_cli.formats.rig import ARKIT_NAMES
 from talker_cli.metrics import blendshape_error, mve
+from talker_cli.rig import ARKIT_NAMES
 
 SUFFIXES = (".npy", ".npz")
 COEFFICIENTS = ".coefficients.npy"

@@ -8,7 +8,7 @@ from talker_cli.data.dataset import Dataset
 from talker_cli.errors import InputError
 from talker_cli.evaluate.protocols import Protocol
 from talker_cli.evaluate.report import SurfaceErrors
-from talker_cli.formats.rig import Rig, RigFile
+from talker_cli.rig import Rig, RigFile
 
 
 class MeasuredRig:

@@ -23,11 +23,11 @@ from talker_cli.evaluate.report import (
     measure_surface,
 )
 from talker_cli.evaluate.system import Generate, Item, System
-from talker_cli.formats.rig import ARKIT_NAMES, load_rig
 from talker_cli.metrics import Articulation, blendshape_error, blinks_a_minute, lip_gap
 from talker_cli.model.checkpoint import load_model
 from talker_cli.model.config import MAX_TIMESTEP
 from talker_cli.model.diffusion import noise_seed
+from talker_cli.rig import ARKIT_NAMES, load_rig
 
 SYSTEMS = ("truth", "mean", "loudness", "student", "teacher-8", "teacher-256")
 DDIM_FULL = f"teacher-ddim-{MAX_TIMESTEP}"

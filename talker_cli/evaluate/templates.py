@@ -11,7 +11,7 @@ from talker_cli.errors import InputError
 from talker_cli.evaluate.protocols import subject_of
 from talker_cli.evaluate.report import SurfaceErrors
 from talker_cli.formats.mesh import read_mesh
-from talker_cli.formats.rig import load_rig
+from talker_cli.rig import load_rig
 
 
 @dataclass(frozen=True)

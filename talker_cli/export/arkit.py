@@ -4,8 +4,8 @@ import numpy as np
 
 from talker_cli.errors import InputError
 from talker_cli.export.motion_clip import MotionClip
-from talker_cli.formats.rig import ARKIT_NAMES, Rig, load_rig
 from talker_cli.model.folder import model_folder
+from talker_cli.rig import ARKIT_NAMES, Rig, load_rig
 
 TOLERANCE = 1e-6  # of a coefficient: a smaller step ends the search
 ROUNDS = 5000  # some shapes look so alike on the surface that a thousand are needed

@@ -4,8 +4,8 @@ import numpy as np
 
 from talker_cli import __version__
 from talker_cli.formats.files import ArrayFile
-from talker_cli.formats.rig import Rig
 from talker_cli.model.folder import model_folder
+from talker_cli.rig import Rig
 
 GENERATOR = f"talker {__version__}"
 OWN_HEAD = "Head: talker's built-in one, Apache-2.0"

@@ -15,7 +15,7 @@ from talker_cli.export.page import write_html
 from talker_cli.export.usd import write_usda
 from talker_cli.formats.files import check_writable, write_bytes
 from talker_cli.formats.motion import coefficients_path, sidecar_path, write_motion
-from talker_cli.formats.rig import Rig
+from talker_cli.rig import Rig
 
 
 @dataclass(frozen=True)

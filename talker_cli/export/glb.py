@@ -9,7 +9,7 @@ from talker_cli.export.attribution import GENERATOR, copyright_of
 from talker_cli.export.materials import Material, linear_colors, parts
 from talker_cli.formats.gltf import INDICES, VERTICES, GlbWriter
 from talker_cli.formats.mesh import VertexNormals
-from talker_cli.formats.rig import Rig
+from talker_cli.rig import Rig
 
 TURNED = 0.004  # a change of a normal below this, of a unit vector, is not seen
 

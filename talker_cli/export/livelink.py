@@ -9,7 +9,7 @@ from pathlib import Path
 from talker_cli.export.arkit import arkit_coefficients
 from talker_cli.export.motion_clip import MotionClip
 from talker_cli.formats.files import atomic_path
-from talker_cli.formats.rig import ARKIT_NAMES
+from talker_cli.rig import ARKIT_NAMES
 
 TICKS = 60  # a second
 ROTATIONS = ("HeadYaw", "HeadPitch", "HeadRoll", "LeftEyeYaw", "LeftEyePitch", "LeftEyeRoll", "RightEyeYaw",

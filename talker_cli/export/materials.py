@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from talker_cli.formats.rig import Rig
 from talker_cli.render.materials import vertex_colors
 from talker_cli.render.stage import srgb_to_linear
+from talker_cli.rig import Rig
 
 INNER_MOUTH = ("teeth", "gums", "tongue")
 DARKEST = 0.3  # of its colour: what is left at the back of the mouth

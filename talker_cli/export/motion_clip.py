@@ -9,8 +9,8 @@ import numpy as np
 
 from talker_cli.formats.files import file_hash
 from talker_cli.formats.motion import read_motion
-from talker_cli.formats.rig import Rig
 from talker_cli.render.source import audio_of_motion, coefficients_of_motion, rate_of_motion, rig_of_motion
+from talker_cli.rig import Rig
 
 CHUNK_FRAMES = 64  # decoded at a time: an hour of vertices is 11 GB
 

@@ -15,11 +15,11 @@ from talker_cli.export.attribution import GENERATOR, copyright_of
 from talker_cli.export.motion_clip import MotionClip
 from talker_cli.formats import ffmpeg
 from talker_cli.formats.files import atomic_path, json_text
-from talker_cli.formats.rig import Rig
 from talker_cli.render.light import KEY_AT
 from talker_cli.render.materials import surface_of
 from talker_cli.render.occlusion import DIRECTIONS, HORIZON, LIFT, OPEN_POSE, PIXELS, SOFTNESS
 from talker_cli.render.stage import shader_header, shader_text, srgb_to_linear
+from talker_cli.rig import Rig
 
 VIEWER = Path(__file__).parent / "viewer"
 # MP3, because every browser plays it, those built without AAC too. At 48 kHz the encoder's delay is less than a frame even in

@@ -12,7 +12,7 @@ from talker_cli.export.materials import Material, linear_colors, parts
 from talker_cli.export.motion_clip import MotionClip
 from talker_cli.formats.files import atomic_path
 from talker_cli.formats.mesh import VertexNormals
-from talker_cli.formats.rig import Rig
+from talker_cli.rig import Rig
 
 TURNED = 0.004  # a change of a normal below this, of a unit vector, is not seen
 ONE = "( (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1) )"

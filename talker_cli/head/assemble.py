@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from talker_cli.formats.rig import ARKIT_NAMES, Identity, Rig, RigFile
 from talker_cli.head.build import HalfMesh, Layout, mirrored
 from talker_cli.head.eye_shapes import eye_shapes
 from talker_cli.head.field import Field, make_field
@@ -16,6 +15,7 @@ from talker_cli.head.parts import add_brows, add_ear, add_eyes, add_lashes, add_
 from talker_cli.head.people import STAND_INS, Person
 from talker_cli.head.shape import warp
 from talker_cli.head.skin import EYE_SPOKES, MOUTH_SPOKES, add_skin
+from talker_cli.rig import ARKIT_NAMES, Identity, Rig, RigFile
 
 FPS = 30.0
 _MILLIMETRE = 1e-3

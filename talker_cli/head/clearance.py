@@ -3,8 +3,8 @@
 import numpy as np
 
 from talker_cli.formats.mesh import VertexNormals
-from talker_cli.formats.rig import ARKIT_NAMES, Rig
 from talker_cli.head.build import Layout
+from talker_cli.rig import ARKIT_NAMES, Rig
 
 # Mean, 95th percentile and maximum of the shapes in fluent speech (captures; both sides alike where a shape has two).
 SPEECH: dict[str, tuple[float, float, float]] = {

@@ -9,10 +9,10 @@ import numpy as np
 from talker_cli.errors import InputError, OutputError
 from talker_cli.export.glb import head_glb
 from talker_cli.formats.files import atomic_path, write_bytes
-from talker_cli.formats.rig import Rig, RigFile, save_rig
 from talker_cli.head.assemble import TEMPLATE_HAIR, build_head
 from talker_cli.head.people import PEOPLE, Person
 from talker_cli.head.shape import parameters
+from talker_cli.rig import Rig, RigFile, save_rig
 
 SUFFIXES = (".glb", ".npz", ".safetensors")
 TEMPLATE = Person("template", "the template: proportions between a man's and a woman's", hair=TEMPLATE_HAIR)

@@ -11,7 +11,7 @@ import numpy as np
 
 from talker_cli.errors import IdentityError, ModelError
 from talker_cli.formats.files import ArrayFile, write_arrays
-from talker_cli.formats.rig import Rig, RigFile, pack_basis, unpack_basis
+from talker_cli.rig import Rig, RigFile, pack_basis, unpack_basis
 
 SUFFIX = ".safetensors"
 NAME = re.compile(r"[^\W_][\w.\-]{0,99}")

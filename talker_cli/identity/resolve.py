@@ -14,9 +14,9 @@ import numpy as np
 
 from talker_cli.errors import IdentityError, InputError, ModelError
 from talker_cli.formats.files import ArrayFile, file_hash
-from talker_cli.formats.rig import Rig, RigFile
 from talker_cli.identity.file import SUFFIX, Enrolled, digest, load_identity
 from talker_cli.identity.library import Library
+from talker_cli.rig import Rig, RigFile
 
 STAND_IN_NOTE = (
     "The FaceTalk names are stand-ins: built-in styles and heads under VOCASET's training names, not its people; "

@@ -15,8 +15,8 @@ from talker_cli import __version__
 from talker_cli.errors import TalkerError
 from talker_cli.formats import ffmpeg
 from talker_cli.formats.files import ArrayFile, file_hash
-from talker_cli.formats.rig import load_rig
 from talker_cli.model.folder import model_folder
+from talker_cli.rig import load_rig
 
 LIBRARIES = ("torch", "numpy", "safetensors", "typer", "imageio-ffmpeg", "pyrender", "PyOpenGL", "trimesh", "soundfile")
 

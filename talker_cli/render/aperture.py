@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from talker_cli.formats.rig import Rig
+from talker_cli.rig import Rig
 
 INSIDE = ("teeth", "gums", "tongue")  # regions that get their light through the lips
 WIDE = 0.12  # area of an opening that lets all of it in, squares of the closed mouth's line: about that of "ee"

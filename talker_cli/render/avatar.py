@@ -8,9 +8,9 @@ import numpy as np
 
 from talker_cli.errors import InputError
 from talker_cli.formats.mesh import Mesh, checked
-from talker_cli.formats.rig import ARKIT_NAMES, Rig
 from talker_cli.render.character import Character, read_glb
 from talker_cli.render.materials import GLOSS, SurfaceMaterial
+from talker_cli.rig import ARKIT_NAMES, Rig
 
 # What a piece of the scene is made of, by the words in its names; the first that fits.
 MATERIALS = (

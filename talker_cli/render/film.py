@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from talker_cli.errors import InputError
-from talker_cli.formats.rig import Rig
 from talker_cli.render.encoder import encode
 from talker_cli.render.lettering import letter_height, write
 from talker_cli.render.materials import surface_of
@@ -16,6 +15,7 @@ from talker_cli.render.occlusion import occlusion_pose
 from talker_cli.render.picture import SIZE, RenderOptions, Subject, pictures
 from talker_cli.render.source import MotionTrack
 from talker_cli.render.stage import Color, OffscreenRenderer
+from talker_cli.rig import Rig
 
 SHEET_PIXELS = 64e6  # of a contact sheet: more is nothing to look at
 EMPTY = (0.115, 0.120, 0.132)  # sRGB, where a sheet has no picture: the studio's dark corners

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from talker_cli.formats.rig import ARKIT_NAMES, Rig
 from talker_cli.render.aperture import Aperture, aperture_of
+from talker_cli.rig import ARKIT_NAMES, Rig
 
 DEFAULT_COLOR = (0.80, 0.63, 0.55)  # sRGB, of a mesh that brings no colours
 GLOSS = {"lips": 0.42, "gums": 0.40, "tongue": 0.45, "teeth": 0.65, "eyes": 1.0}  # by region; skin is 0

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from talker_cli.formats.mesh import VertexNormals
-from talker_cli.formats.rig import Rig
+from talker_cli.rig import Rig
 
 DIRECTIONS = 96
 PIXELS = 256  # of a depth map's side

@@ -12,11 +12,11 @@ from talker_cli.formats.audio import check_file
 from talker_cli.formats.files import file_hash, read_json
 from talker_cli.formats.mesh import Mesh, checked, read_mesh
 from talker_cli.formats.motion import RELEASE_EVERY, Motion, read_motion, release, sidecar_path
-from talker_cli.formats.rig import Rig, load_rig
 from talker_cli.identity.resolve import face_of
 from talker_cli.render.avatar import read_avatar
 from talker_cli.render.character import read_glb
 from talker_cli.render.materials import SurfaceMaterial, surface_of
+from talker_cli.rig import Rig, load_rig
 
 
 @dataclass(frozen=True)

@@ -22,13 +22,13 @@ from torch import Tensor, nn
 from talker_cli.data.dataset import Dataset
 from talker_cli.errors import InputError
 from talker_cli.formats.files import file_hash
-from talker_cli.formats.rig import Rig, load_rig
 from talker_cli.model.audio_encoder import CompactEncoder
 from talker_cli.model.checkpoint import load_model, save_model
 from talker_cli.model.config import COMPACT, MAX_TIMESTEP, ModelConfig
 from talker_cli.model.device import choose_device
 from talker_cli.model.diffusion import add_noise, alpha_sigma, distillation_target
 from talker_cli.model.network import FaceDiffusion
+from talker_cli.rig import Rig, load_rig
 from talker_cli.train.augment import augment_mel
 from talker_cli.train.batches import Batch, ClipBank
 from talker_cli.train.encoder import encoder_losses, feature_deviation, feature_error, teacher_features

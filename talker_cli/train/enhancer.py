@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from talker_cli.errors import InputError
-from talker_cli.formats.rig import Rig
 from talker_cli.model.personalizer import Personalizer, unit_style
+from talker_cli.rig import Rig
 
 HIDDEN = 64
 REGION_SHARE = 0.99  # of the upper face's motion that the directions read hold

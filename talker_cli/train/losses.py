@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from talker_cli.formats.rig import Rig
 from talker_cli.model.diffusion import add_noise, alpha_sigma, v_from_x0_eps
 from talker_cli.model.network import FaceDiffusion
+from talker_cli.rig import Rig
 from talker_cli.train.batches import UNKNOWN_PHONE, Batch, Part
 
 

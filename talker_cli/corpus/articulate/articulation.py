@@ -15,7 +15,7 @@ from talker_cli.corpus.articulate.styles import Style
 from talker_cli.corpus.articulate.targets import REACH, TARGETS, TRACKS, Target
 from talker_cli.corpus.articulate.upper_face import move_upper_face
 from talker_cli.data.dataset import SAMPLE_RATE
-from talker_cli.formats.rig import ARKIT_NAMES
+from talker_cli.rig import ARKIT_NAMES
 
 GRID = 120.0  # instants a second
 CORE = 0.28  # share of a phone's duration, on either side of its core, in which its pull is full
