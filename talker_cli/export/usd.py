@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from talker_cli.errors import OutputError
 from talker_cli.export.attribution import credits_of
 from talker_cli.export.materials import Material, linear_colors, parts
 from talker_cli.export.motion_clip import MotionClip
@@ -33,15 +34,24 @@ def write_usda(performance: MotionClip, path: Path) -> None:
             stream.write("\n")
 
 
-def identifier(name: str) -> str:
-    """Return a name that USD allows for a prim: letters, digits and underscores, no digit in front."""
-    plain = re.sub(r"[^A-Za-z0-9_]", "_", name)
-    return plain if plain[:1].isalpha() or plain[:1] == "_" else f"_{plain}"
+def identifiers(names: Iterable[str]) -> list[str]:
+    """Return names that USD allows for prims, all different: letters, digits and underscores, no digit in front."""
+    found: dict[str, None] = {}
+    for name in names:
+        plain = re.sub(r"[^A-Za-z0-9_]", "_", name)
+        plain = plain if plain[:1].isalpha() or plain[:1] == "_" else f"_{plain}"
+        count = 1
+        free = plain
+        while free in found:
+            count += 1
+            free = f"{plain}_{count}"
+        found[free] = None
+    return list(found)
 
 
 def _lines(performance: MotionClip, path: Path) -> Iterator[str]:
     rig, fps = performance.rig, performance.fps
-    names = [identifier(name) for name in rig.names]
+    names = identifiers(rig.names)
     yield "#usda 1.0\n("
     yield f'    defaultPrim = "Face"\n    doc = {_quoted(credits_of(rig))}'
     yield "    customLayerData = {"
@@ -66,7 +76,7 @@ def _lines(performance: MotionClip, path: Path) -> Iterator[str]:
     yield from _materials([material for material, _ in parts(rig)])
     if performance.audio is not None:
         place = os.path.relpath(performance.audio.resolve(), path.parent.resolve())
-        yield f'def SpatialAudio "Sound"\n{{\n    uniform asset filePath = @@@{place}@@@'
+        yield f'def SpatialAudio "Sound"\n{{\n    uniform asset filePath = {_asset(place)}'
         yield '    uniform token auralMode = "nonSpatial"\n    uniform token playbackMode = "onceFromStart"'
         yield "    uniform timecode startTime = 0\n}"
     yield "}"
@@ -123,7 +133,19 @@ def _materials(materials: Iterable[Material]) -> Iterator[str]:
 
 
 def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ") + '"'
+    escaped = re.sub(r'[\\"]', r"\\\g<0>", text)
+    return '"' + re.sub(r"[\x00-\x1f\x7f]", lambda match: f"\\x{ord(match[0]):02x}", escaped) + '"'
+
+
+def _asset(place: str) -> str:
+    """Return a path between USD's longest quotes, which it may hold behind a backslash, but no line break.
+
+    Raises:
+        OutputError: there is one.
+    """
+    if re.search(r"[\r\n]", place):
+        raise OutputError(f"cannot write the path {place!r} into a .usda: it has a line break; rename the recording")
+    return "@@@" + place.replace("@@@", r"\@@@") + "@@@"
 
 
 def _tokens(names: Iterable[str]) -> str:

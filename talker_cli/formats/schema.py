@@ -20,7 +20,13 @@ class Schema(BaseModel):
 S = TypeVar("S", bound=BaseModel)
 
 
-def parse(schema: type[S], value: Any, what: str, kind: type[TalkerError] = InputError) -> S:
+def parse(
+    schema: type[S],
+    value: Any,
+    what: str,
+    kind: type[TalkerError] = InputError,
+    expected: str = "a file that talker wrote",
+) -> S:
     """Return a JSON value as a checked structure.
 
     Args:
@@ -28,6 +34,7 @@ def parse(schema: type[S], value: Any, what: str, kind: type[TalkerError] = Inpu
         value: JSON-able: dictionaries, lists, strings, numbers.
         what: The file that holds it, for the message.
         kind: The error to raise.
+        expected: What the file should have been, for the message.
 
     Raises:
         TalkerError: of `kind`; a field is missing, of another type or out of bounds.
@@ -38,9 +45,9 @@ def parse(schema: type[S], value: Any, what: str, kind: type[TalkerError] = Inpu
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "content"
         found = "" if first["type"] == "missing" else f", found {_short(first['input'])}"
-        raise kind(f"{what} is damaged ({place}: {first['msg']}{found}); expected a file that talker wrote") from error
+        raise kind(f"{what} is damaged ({place}: {first['msg']}{found}); expected {expected}") from error
     except (TypeError, ValueError, RecursionError) as error:
-        raise kind(f"{what} is damaged ({_first_line(error)}); expected a file that talker wrote") from error
+        raise kind(f"{what} is damaged ({_first_line(error)}); expected {expected}") from error
 
 
 @contextmanager

@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from talker_cli.errors import InputError
-from talker_cli.formats.mesh import Mesh, checked
 from talker_cli.render.character import Character, read_glb
 from talker_cli.render.materials import GLOSS, SurfaceMaterial
-from talker_cli.rig import ARKIT_NAMES, Rig
+from talker_cli.rig import Rig
 
 # What a piece of the scene is made of, by the words in its names; the first that fits.
 MATERIALS = (
@@ -28,9 +27,9 @@ class Avatar:
     """A character ready to be driven.
 
     Args:
-        rig: its mesh, and the motion's coefficients' names as its basis; a shape that it lacks moves nothing.
-        surface: what light needs to know of it.
-        missing: the names of the motion's coefficients that it has no morph target for.
+        rig: Its mesh, with the motion's coefficients as names; a shape that it lacks moves nothing.
+        surface: Colours and finish of its surface.
+        missing: Names of the motion's coefficients for which it has no morph target.
     """
 
     rig: Rig
@@ -42,27 +41,21 @@ def read_avatar(path: Path, names: tuple[str, ...], fps: float) -> Avatar:
     """Read a character.
 
     Args:
-        path: a .glb.
-        names: of the motion's coefficients.
-        fps: of the motion.
+        path: A .glb or .vrm.
+        names: Names of the motion's coefficients.
+        fps: Frame rate of the motion.
 
     Raises:
         InputError: the file cannot be read, or has no morph target of an ARKit name.
     """
     character = read_glb(path)
-    checked(path, Mesh(character.vertices, character.faces))
-    canonical = {_plain(name): name for name in ARKIT_NAMES}
-    targets: dict[str, np.ndarray] = {}
-    for name, offsets in character.targets.items():
-        known = canonical.get(_plain(name))
-        if known is not None:
-            targets[known] = targets[known] + offsets if known in targets else offsets
+    targets = character.targets
     if not targets.keys() & set(names):
-        found = ", ".join(character.targets) or "none"
+        found = ", ".join(character.target_names) or "none"
         raise InputError(f"{path} has the morph targets {found[:160]}; expected ARKit's names, as jawOpen; rename them in it")
     none = np.zeros_like(character.vertices)
-    # A coefficient says all of its shape's weight: what the file gives it at rest, as it was when it was exported, is no more.
-    driven = [offsets for name, offsets in character.weighted.items() if canonical.get(_plain(name)) in names]
+    # A coefficient is the whole weight of its shape: the weight that the file gives it at rest is taken back.
+    driven = [offsets for name, offsets in character.weighted.items() if name in names]
     rig = Rig(
         template=character.vertices - sum(driven, none),
         faces=character.faces,
@@ -78,17 +71,10 @@ def read_avatar(path: Path, names: tuple[str, ...], fps: float) -> Avatar:
         colors=character.tints.astype(np.float32) / 255,
         gloss=_gloss(character),
         normal_of=character.normal_of,
-        places=character.places if len(character.pictures) > 1 else None,
-        pictures=tuple(character.pictures),
+        uvs=character.uvs if len(character.textures) > 1 else None,
+        textures=tuple(character.textures),
     )
     return Avatar(rig, surface, tuple(name for name in names if name not in targets))
-
-
-def _plain(name: str) -> str:
-    """Return a morph target's name as tools agree on it: `Head.eyeBlink_L`, `blendShape1.eyeBlinkLeft` -> `eyeblinkleft`."""
-    last = re.split(r"[.:|]", name)[-1]
-    sided = re.sub(r"_([LR])$", lambda match: "Left" if match[1] == "L" else "Right", last)
-    return re.sub(r"[^a-z0-9]", "", sided.lower())
 
 
 def _lips(targets: dict[str, np.ndarray], character: Character) -> np.ndarray:

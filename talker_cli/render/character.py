@@ -1,4 +1,4 @@
-"""Characters out of binary glTF (.glb): triangles (F, 3), vertices (V, 3) and morph targets (K, V, 3), in the scene's space.
+"""Characters out of binary glTF (.glb, .vrm): triangles (F, 3), vertices (V, 3) and ARKit shapes (V, 3), in the scene's space.
 
 trimesh reads neither morph targets nor skins, so the scene is put together here. All meshes of the scene become
 one; node transforms and skins are applied as they stand at rest, to the morph targets too: a pose that does not move is
@@ -12,12 +12,19 @@ from typing import Any
 import numpy as np
 
 from talker_cli.errors import InputError
-from talker_cli.formats.gltf import Glb
+from talker_cli.formats.gltf import EXPECTED, Glb
+from talker_cli.formats.mesh import Mesh, checked
+from talker_cli.formats.schema import reading
 from talker_cli.render.character_paint import Paint, PrimitiveMaterial
+from talker_cli.render.shape_names import arkit_name
 
 TRIANGLES, TRIANGLE_STRIP, TRIANGLE_FAN = 4, 5, 6
 # Extensions without which the vertices cannot be found.
 UNREADABLE = ("KHR_draco_mesh_compression", "EXT_meshopt_compression", "KHR_meshopt_compression")
+# VRM 0.x looks along -z by its specification; glTF, VRM 1.0 and talker look along +z.
+VRM_0 = "VRM"
+TURNED_ROUND = np.diag([-1.0, 1.0, -1.0, 1.0])
+MOST_VERTICES = 2_000_000  # of a scene: a small file may show one mesh a million times
 
 
 @dataclass(frozen=True)
@@ -27,13 +34,14 @@ class Character:
     Args:
         vertices: (V, 3) float32 at rest, the scene's unit (metres by glTF's rule).
         faces: (F, 3) int32, counter-clockwise seen from outside.
-        targets: name -> (V, 3) float32 offsets of one unit of the morph target; one name may move several meshes.
-        weighted: name -> (V, 3) float32, what `vertices` hold of the targets that the file gives a weight at rest.
-        colors: (V, 3) uint8 sRGB, pictures and all, as they are at each vertex.
-        tints: (V, 3) uint8 sRGB, what the pictures are multiplied by.
-        places: (V, 3) float32, where on its picture a vertex lies, and the picture's number.
-        pictures: (H, W, 4) uint8 each, sRGB and coverage; the first is blank.
-        parts: for each piece of the scene its name, as the file calls mesh and material, and the slice of its vertices.
+        targets: ARKit name -> (V, 3) float32 offsets of one unit of it; one may move several meshes.
+        weighted: ARKit name -> (V, 3) float32, the part of `vertices` that the file's own weights of its targets make.
+        target_names: The morph targets' names as the file spells them, of every kind.
+        colors: (V, 3) uint8 sRGB, textures included, at each vertex.
+        tints: (V, 3) uint8 sRGB, the factor of the textures.
+        uvs: (V, 3) float32, texture coordinates and the texture's number.
+        textures: (H, W, 4) uint8 each, sRGB and coverage; the first is blank.
+        parts: Of each piece of the scene its name, as the file calls mesh and material, and the slice of its vertices.
         normal_of: (V,) int, the same number for vertices that are one point of the surface, split by texture or shading.
     """
 
@@ -41,10 +49,11 @@ class Character:
     faces: np.ndarray
     targets: dict[str, np.ndarray]
     weighted: dict[str, np.ndarray]
+    target_names: tuple[str, ...]
     colors: np.ndarray
     tints: np.ndarray
-    places: np.ndarray
-    pictures: list[np.ndarray]
+    uvs: np.ndarray
+    textures: list[np.ndarray]
     parts: list[tuple[str, slice]]
     normal_of: np.ndarray
 
@@ -57,7 +66,8 @@ class _Piece:
     node: int
     vertices: np.ndarray  # (V, 3)
     faces: np.ndarray  # (F, 3)
-    coat: PrimitiveMaterial
+    material: PrimitiveMaterial
+    target_names: list[str]
     targets: dict[str, np.ndarray] = field(default_factory=dict)
     weighted: dict[str, np.ndarray] = field(default_factory=dict)
 
@@ -66,19 +76,20 @@ def read_glb(path: Path) -> Character:
     """Read every triangle mesh of a .glb's scene.
 
     Raises:
-        InputError: the file is missing, damaged, compressed, leads to other files, or holds no triangles.
+        InputError: the file is missing, damaged, compressed, leads to other files, holds no triangles, or numbers that are not
+            finite.
     """
-    try:
+    with reading(path, EXPECTED), np.errstate(all="ignore"):  # what overflows is refused below
         scene = _Scene(path)
         pieces = scene.pieces()
-    except InputError:
-        raise
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
-        what = f"{type(error).__name__}: {' '.join(str(error).split())[:80]}"
-        raise InputError(f"{path} is damaged ({what}); expected a whole binary glTF; export it again") from error
-    if not pieces:
-        raise InputError(f"{path} holds no triangles; expected a character's mesh; export the meshes with it")
-    return _joined(pieces, scene.paint)
+        if not pieces:
+            raise InputError(f"{path} holds no triangles; expected a character's mesh; export the meshes with it")
+        character = _joined(pieces, scene.paint)
+        checked(path, Mesh(character.vertices, character.faces))
+        for name, offsets in (*character.targets.items(), *character.weighted.items()):
+            if not np.isfinite(offsets).all():
+                raise InputError(f"{path}: the morph target {name} holds NaN or infinity; expected finite offsets")
+        return character
 
 
 def _joined(pieces: list[_Piece], paint: Paint) -> Character:
@@ -99,10 +110,11 @@ def _joined(pieces: list[_Piece], paint: Paint) -> Character:
         faces=np.concatenate([piece.faces + start for piece, start in zip(pieces, starts, strict=False)]).astype(np.int32),
         targets=targets,
         weighted=weighted,
-        colors=np.concatenate([paint.colors(piece.coat) for piece in pieces]),
-        tints=np.concatenate([piece.coat.tint for piece in pieces]),
-        places=np.concatenate([np.insert(piece.coat.place, 2, piece.coat.picture, axis=1) for piece in pieces]),
-        pictures=paint.pictures,
+        target_names=tuple(dict.fromkeys(name for piece in pieces for name in piece.target_names)),
+        colors=np.concatenate([paint.colors(piece.material) for piece in pieces]),
+        tints=np.concatenate([piece.material.tint for piece in pieces]),
+        uvs=np.concatenate([np.insert(piece.material.uv, 2, piece.material.texture, axis=1) for piece in pieces]),
+        textures=paint.textures,
         parts=[
             (piece.name, slice(int(start), int(start) + count))
             for piece, start, count in zip(pieces, starts, counts, strict=False)
@@ -129,6 +141,7 @@ class _Scene:
     """A file's scene: where its nodes stand, and what they show."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self.glb = Glb(path)
         self.json = self.glb.tree
         hard = [name for name in self.json.get("extensionsRequired", []) if name in UNREADABLE]
@@ -141,71 +154,86 @@ class _Scene:
         """Return the (4, 4) transform of every node of the scene into the scene's space."""
         nodes = self.json.get("nodes", [])
         if self.json.get("scenes"):
-            todo = [(node, np.eye(4)) for node in self.json["scenes"][self.json.get("scene", 0)].get("nodes", [])]
+            roots = self.glb.item("scenes", self.json.get("scene", 0)).get("nodes", [])
         else:
             children = {child for node in nodes for child in node.get("children", [])}
-            todo = [(index, np.eye(4)) for index in range(len(nodes)) if index not in children]
+            roots = [index for index in range(len(nodes)) if index not in children]
+        upright = TURNED_ROUND if VRM_0 in self.json.get("extensions", {}) else np.eye(4)
+        todo = [(root, upright) for root in roots]
         worlds: dict[int, np.ndarray] = {}
         while todo:
             index, parent = todo.pop()
             if index in worlds:
                 raise ValueError(f"node {index} has two parents")
-            worlds[index] = parent @ _local(nodes[index])
-            todo += [(child, worlds[index]) for child in nodes[index].get("children", [])]
+            node = self.glb.item("nodes", index)
+            worlds[index] = parent @ _local(node)
+            todo += [(child, worlds[index]) for child in node.get("children", [])]
         return worlds
 
     def pieces(self) -> list[_Piece]:
         """Return every triangle primitive of the scene, in the order of its nodes."""
-        found = []
+        found: list[_Piece] = []
+        total = 0
         for index in sorted(self.worlds):
-            node = self.json["nodes"][index]
+            node = self.glb.item("nodes", index)
             if "mesh" not in node:
                 continue
-            mesh = self.json["meshes"][node["mesh"]]
+            mesh = self.glb.item("meshes", node["mesh"])
             for primitive in mesh["primitives"]:
                 mode = primitive.get("mode", TRIANGLES)
                 if mode in (TRIANGLES, TRIANGLE_STRIP, TRIANGLE_FAN) and self.paint.shows(self._material(primitive)):
                     found.append(self._piece(index, node, mesh, primitive))
+                    total += max(len(found[-1].vertices), len(found[-1].faces) // 2)
+                    if total > MOST_VERTICES:
+                        raise InputError(f"{self.path} shows more than {MOST_VERTICES:,} vertices; expected a character; "
+                                         "export it with less detail")  # fmt: skip
         return found
 
     def _material(self, primitive: dict[str, Any]) -> dict[str, Any]:
-        found: dict[str, Any] = self.json["materials"][primitive["material"]] if "material" in primitive else {}
-        return found
+        return self.glb.item("materials", primitive["material"]) if "material" in primitive else {}
 
     def _piece(self, index: int, node: dict[str, Any], mesh: dict[str, Any], primitive: dict[str, Any]) -> _Piece:
         attributes = primitive["attributes"]
         rest = self.glb.array(attributes["POSITION"]).astype(np.float64)  # (V, 3)
-        targets = [
-            self.glb.array(target["POSITION"]).astype(np.float64) if "POSITION" in target else np.zeros_like(rest)
-            for target in primitive.get("targets", [])
-        ]
+        count = len(rest)
+        corners = self.glb.array(primitive["indices"]) if "indices" in primitive else np.arange(count)
+        faces = _triangles(corners.astype(np.int64), primitive.get("mode", TRIANGLES))
+        if len(faces) and (faces.min() < 0 or faces.max() >= count):
+            raise ValueError(f"a face names vertex {int(faces.max())} of {count}")
+        targets = primitive.get("targets", [])
         names = primitive.get("extras", {}).get("targetNames") or mesh.get("extras", {}).get("targetNames") or []
         names = [str(name) for name in names[: len(targets)]]
         names += [f"target_{number}" for number in range(len(names), len(targets))]
         weights = [float(weight) for weight in node.get("weights", mesh.get("weights", []))][: len(targets)]
         weights += [0.0] * (len(targets) - len(weights))
-        for weight, offsets in zip(weights, targets, strict=True):
-            rest = rest + weight * offsets
-        corners = self.glb.array(primitive["indices"]) if "indices" in primitive else np.arange(len(rest))
-        faces = _triangles(corners.astype(np.int64), primitive.get("mode", TRIANGLES))
-        if len(faces) and (faces.min() < 0 or faces.max() >= len(rest)):
-            raise ValueError(f"a face names vertex {int(faces.max())} of {len(rest)}")
 
-        turn, shift = self._placement(index, node, attributes, len(rest))  # (V, 3, 3) or (1, 3, 3), (V, 3) or (1, 3)
-        placed = np.einsum("vij,vj->vi", np.broadcast_to(turn, (len(rest), 3, 3)), rest) + shift
+        turn, shift = self._placement(index, node, attributes, count)  # (V, 3, 3) or (1, 3, 3), (V, 3) or (1, 3)
+        turn = np.broadcast_to(turn, (count, 3, 3))
         moved: dict[str, np.ndarray] = {}
         weighted: dict[str, np.ndarray] = {}
-        for name, offsets, weight in zip(names, targets, weights, strict=True):
-            turned = np.einsum("vij,vj->vi", np.broadcast_to(turn, (len(rest), 3, 3)), offsets).astype(np.float32)
-            moved[name] = moved[name] + turned if name in moved else turned
+        shapes = [
+            (arkit_name(name), name, target, weight) for name, target, weight in zip(names, targets, weights, strict=True)
+        ]
+        # A mesh may have one shape under several spellings: it moves by one of them, ARKit's own if that moves anything.
+        for known, _, target, weight in sorted(shapes, key=lambda shape: shape[0] != shape[1]):
+            if "POSITION" not in target or (known is None and not weight):
+                continue
+            offsets = self.glb.array(target["POSITION"], count).astype(np.float64)
+            rest = rest + weight * offsets
+            if known is None:
+                continue
+            turned = np.einsum("vij,vj->vi", turn, offsets).astype(np.float32)
+            if known not in moved or not moved[known].any():
+                moved[known] = turned
             if weight:
-                weighted[name] = weighted.get(name, 0.0) + np.float32(weight) * turned
+                weighted[known] = weighted.get(known, 0.0) + np.float32(weight) * turned
+        placed = np.einsum("vij,vj->vi", turn, rest) + shift
         if np.linalg.det(turn.mean(axis=0)) < 0:
             faces = faces[:, ::-1]
         material = self._material(primitive)
-        color = self.glb.array(attributes["COLOR_0"]) if "COLOR_0" in attributes else None
-        textures = {
-            int(name.removeprefix("TEXCOORD_")): self.glb.array(place).astype(np.float32)
+        color = self.glb.array(attributes["COLOR_0"], count) if "COLOR_0" in attributes else None
+        uvs = {
+            int(name.removeprefix("TEXCOORD_")): self.glb.array(place, count).astype(np.float32)
             for name, place in attributes.items()
             if name.startswith("TEXCOORD_")
         }
@@ -214,7 +242,8 @@ class _Scene:
             name=" ".join(str(part.get("name", "")) for part in (node, mesh, material)),
             vertices=placed.astype(np.float32),
             faces=faces,
-            coat=self.paint.coat(material, len(rest), color, textures),
+            material=self.paint.material(material, count, color, uvs),
+            target_names=names,
             targets=moved,
             weighted=weighted,
         )
@@ -227,21 +256,22 @@ class _Scene:
             world = self.worlds[index][None]
             return world[:, :3, :3], world[:, :3, 3]
         # A skinned mesh stands where its joints put it, whatever its own node says.
-        skin = self.json["skins"][node["skin"]]
+        skin = self.glb.item("skins", node["skin"])
         joints = [self.worlds[joint] for joint in skin["joints"]]
         if "inverseBindMatrices" in skin:
-            inverse = self.glb.array(skin["inverseBindMatrices"]).reshape(-1, 4, 4).transpose(0, 2, 1).astype(np.float64)
+            matrices = self.glb.array(skin["inverseBindMatrices"])
+            inverse = matrices.reshape(-1, 4, 4).transpose(0, 2, 1).astype(np.float64)
         else:
             inverse = np.tile(np.eye(4), (len(joints), 1, 1))
-        matrices = np.stack([joint @ bind for joint, bind in zip(joints, inverse, strict=True)])[:, :3]  # (J, 3, 4)
+        posed = np.stack([joint @ bind for joint, bind in zip(joints, inverse, strict=True)])[:, :3]  # (J, 3, 4)
         blended = np.zeros((count, 3, 4))
         total = np.zeros(count)
         number = 0
         while f"JOINTS_{number}" in attributes:
-            which = self.glb.array(attributes[f"JOINTS_{number}"]).astype(np.int64)
-            weights = self.glb.array(attributes[f"WEIGHTS_{number}"]).astype(np.float64)
+            which = self.glb.array(attributes[f"JOINTS_{number}"], count).astype(np.int64)
+            weights = self.glb.array(attributes[f"WEIGHTS_{number}"], count).astype(np.float64)
             for corner in range(which.shape[1]):
-                blended += weights[:, corner, None, None] * matrices[which[:, corner]]
+                blended += weights[:, corner, None, None] * posed[which[:, corner]]
                 total += weights[:, corner]
             number += 1
         blended /= np.maximum(total, 1e-9)[:, None, None]

@@ -40,8 +40,8 @@ class SurfaceMaterial:
     normal_of: np.ndarray | None = None
     soft: np.ndarray | float = 1.0
     sheen: np.ndarray | float = 1.0
-    places: np.ndarray | None = None
-    pictures: tuple[np.ndarray, ...] = ()
+    uvs: np.ndarray | None = None
+    textures: tuple[np.ndarray, ...] = ()
     aperture: Aperture | None = None
 
 

@@ -23,6 +23,9 @@ from talker_cli.render.materials import SurfaceMaterial
 from talker_cli.render.occlusion import PIXELS
 
 PACKAGES = "libegl1 libgl1 libgl1-mesa-dri"
+# Variables of the environment that choose drivers, and with a wrong value leave none.
+STEERING = ("EGL_PLATFORM", "__EGL_VENDOR_LIBRARY_FILENAMES", "__EGL_VENDOR_LIBRARY_DIRS", "MESA_LOADER_DRIVER_OVERRIDE",
+            "GALLIUM_DRIVER", "LIBGL_DRIVERS_PATH", "MESA_GL_VERSION_OVERRIDE", "MESA_GLSL_VERSION_OVERRIDE")  # fmt: skip
 SHADERS = Path(__file__).parent / "shaders"
 
 DESKTOP = "#version 330 core\n"  # the shaders' own dialect
@@ -49,12 +52,12 @@ class GpuMesh:
         self._still[:, 2] = surface.soft
         self._still[:, 3] = surface.sheen
         self._still[:, 7] = surface.gloss
-        if surface.places is not None:
-            self._still[:, 8:11] = surface.places
+        if surface.uvs is not None:
+            self._still[:, 8:11] = surface.uvs
         self._stale = True  # the second buffer waits for an upload
         # Foreign meshes have open necks and mouths; the shader turns and darkens what is seen from behind.
         self.closed = surface.closed
-        self.pictures = None if surface.places is None else _upload_pictures(gl, surface.pictures)
+        self.pictures = None if surface.uvs is None else _upload_pictures(gl, surface.textures)
         self.paint(surface.colors)
         self._corners = surface.faces.size
         self._arrays = gl.glGenVertexArrays(1)
@@ -324,7 +327,7 @@ def parse_color(text: str | None) -> Color | None:
 
 def _open(size: tuple[int, int]) -> tuple[Any, Any]:
     """Return OpenGL's module and an EGL context that is current; a GPU first, else Mesa."""
-    os.environ.setdefault("PYOPENGL_PLATFORM", "egl")
+    os.environ["PYOPENGL_PLATFORM"] = "egl"  # whatever other programs' instructions left there, osmesa as a rule
     try:
         import OpenGL
 
@@ -370,4 +373,8 @@ def _upload_pictures(gl: Any, pictures: tuple[np.ndarray, ...]) -> int:
 
 
 def _no_opengl(problem: str) -> str:
-    return f"found no working OpenGL ({' '.join(problem.split())[:80]}); rendering needs EGL; run: apt-get install {PACKAGES}"
+    """Return the message, which names the environment's variables that lead OpenGL elsewhere."""
+    found = [f"{name}={os.environ[name]}" for name in STEERING if name in os.environ]
+    unset = f"unset {', '.join(found)}, or " if found else ""
+    problem = " ".join(problem.split())[:80]
+    return f"found no working OpenGL ({problem}); rendering needs EGL; {unset}run: apt-get install {PACKAGES}"
