@@ -93,7 +93,8 @@ def test_no_folders_import_each_other_in_a_circle() -> None:
         assert name not in seen, name
 
 
-GROUND = ("errors", "metrics", "rig", *(f"formats.{name}" for name in ("files", "motion", "mesh", "audio", "ffmpeg", "gltf")))
+FORMATS = ("files", "motion", "mesh", "audio", "ffmpeg", "gltf", "schema")
+GROUND = ("errors", "metrics", "rig", *(f"formats.{name}" for name in FORMATS))
 
 
 @pytest.mark.parametrize("name", GROUND)
