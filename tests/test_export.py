@@ -13,12 +13,16 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import IDENTITY, Talker, ffmpeg, sha256, spoken, streams
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from talker_cli.data.livelink import read_csv
-from talker_cli.errors import InputError
+from talker_cli.errors import InputError, OutputError
 from talker_cli.export.arkit import arkit_coefficients, bounded_least_squares
 from talker_cli.export.attribution import OWN_HEAD, copyright_of
+from talker_cli.export.formats import FORMATS, write_motion_clip
 from talker_cli.export.motion_clip import MotionClip
+from talker_cli.export.page import write_html
 from talker_cli.export.usd import write_usda
 from talker_cli.formats.gltf import Glb
 from talker_cli.formats.motion import read_motion, write_motion
@@ -226,6 +230,60 @@ def test_the_page_s_shaders_compile(talker: Talker, take: Path) -> None:
                 gl.glAttachShader(program, shader)
             gl.glLinkProgram(program)
             assert gl.glGetProgramiv(program, gl.GL_LINK_STATUS), gl.glGetProgramInfoLog(program)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(identity=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20))
+@example(identity="</script><b>&\"'")
+@example(identity="{{style}}<!-- ]]> @@@\r\n\x00\u2028")
+def test_names_cannot_break_a_file(ball: Rig, tmp_path: Path, identity: str) -> None:
+    """Breaks if a name becomes part of the page's code, or ends a text of USD, or is another name afterwards."""
+    rig = replace(ball, basis=ball.basis.repeat(2, axis=0), names=("a b", "a_b"))
+    clip = MotionClip(np.zeros((1, 2), np.float32), rig, 30.0, {"identity": identity})
+    write_html(clip, tmp_path / "a.html")
+    page = PageReader((tmp_path / "a.html").read_bytes().decode())
+    assert [tag for tag, _ in page.elements].count("script") == 4 and [tag for tag, _ in page.elements].count("b") == 1
+    assert json.loads(page.texts["config"])["names"] == ["a b", "a_b"]
+    write_usda(clip, tmp_path / "a.usda")
+    text = (tmp_path / "a.usda").read_bytes().decode()
+    (line,) = [line for line in text.split("\n") if line.startswith("        string identity = ")]
+    quoted = re.fullmatch(r'        string identity = "((?:[^"\\\x00-\x1f\x7f]|\\["\\]|\\x[0-9a-f]{2})*)"', line)
+    assert quoted is not None, line
+    assert re.sub(r"\\(?:x(..)|(.))", lambda match: chr(int(match[1], 16)) if match[1] else match[2], quoted[1]) == identity
+    assert text.count('def BlendShape "a_b"') == 1 and text.count('def BlendShape "a_b_2"') == 1
+
+
+@pytest.mark.parametrize("name", ["take@@@2.wav", "@@@.wav", "a@.wav", "a\\@@@b.wav", "@@@@@@@.wav", "x'\".wav"])
+def test_a_path_in_usd_is_read_back(ball: Rig, tmp_path: Path, name: str) -> None:
+    """Breaks if a recording's name ends USD's quotes, or leads to another file."""
+    (tmp_path / name).write_bytes(b"")
+    write_usda(MotionClip(np.zeros((1, 1), np.float32), ball, 30.0, {}, tmp_path / name), tmp_path / "a.usda")
+    (line,) = [line for line in (tmp_path / "a.usda").read_text().splitlines() if "filePath" in line]
+    # The grammar of OpenUSD's lexer for a path in three signs.
+    found = re.fullmatch(r"    uniform asset filePath = @@@((?:[^@\n\\]|\\@@@|\\|@{1,2}(?!@))*?@{0,2})@@@", line)
+    assert found is not None and found[1].replace("\\@@@", "@@@") == name, line
+    with pytest.raises(OutputError, match="line break"):
+        write_usda(MotionClip(np.zeros((1, 1), np.float32), ball, 30.0, {}, tmp_path / "a\nb.wav"), tmp_path / "b.usda")
+    assert not (tmp_path / "b.usda").exists()
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize(
+    "wrong", [np.nan, np.inf, -np.inf, np.float32(3e38)], ids=["nan", "inf", "-inf", "beyond float32 when decoded"]
+)
+def test_a_motion_that_is_not_finite_is_refused(own: Rig, tmp_path: Path, suffix: str, wrong: float) -> None:
+    """Breaks if NaN or infinity is written into any format."""
+    coefficients = np.zeros((4, 52), np.float32)
+    coefficients[2, 3] = wrong
+    output = tmp_path / "frames" / f"%d{suffix}" if suffix in (".obj", ".ply") else tmp_path / f"a{suffix}"
+    with pytest.raises(InputError, match="finite"):
+        write_motion_clip(MotionClip(coefficients, own, 30.0), output)
+    with pytest.raises(InputError, match="frames a second"):
+        write_motion_clip(MotionClip(coefficients[:1], own, float("nan")), output)
+    with pytest.raises(InputError, match="finite"):
+        bad = replace(own, template=np.where(own.template > 0.1, np.float32(np.nan), own.template))
+        write_motion_clip(MotionClip(coefficients[:1], bad, 30.0), output)
+    assert not list(tmp_path.iterdir())
 
 
 def test_names_cannot_break_the_page(talker: Talker, take: Path, tmp_path: Path) -> None:

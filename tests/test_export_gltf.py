@@ -10,7 +10,7 @@ import pytest
 from talker_cli import __version__
 from talker_cli.errors import InputError
 from talker_cli.export.glb import head_glb
-from talker_cli.export.materials import parts
+from talker_cli.export.materials import material_faces
 from talker_cli.formats.gltf import Glb, GlbWriter
 from talker_cli.rig import ARKIT_NAMES, Rig
 
@@ -81,7 +81,7 @@ def test_the_head_comes_back(data: bytes, rig: Rig, curves: np.ndarray) -> None:
     assert [material["name"] for material in tree["materials"]] == ["eyes", "teeth", "mouth", "lips", "hair", "skin"]
     moved = rig.decode(curves)
     triangles = []
-    for primitive, (_, faces) in zip(mesh["primitives"], parts(rig), strict=True):
+    for primitive, (_, faces) in zip(mesh["primitives"], material_faces(rig), strict=True):
         used = np.unique(rig.faces[faces])
         get = {key: values_of(tree, binary, number) for key, number in primitive["attributes"].items()}
         assert (get["POSITION"] == rig.template[used]).all()
@@ -113,7 +113,7 @@ def test_normals_turn_with_the_jaw(data: bytes, rig: Rig) -> None:
     tree, binary = opened(data)
     jaw = rig.names.index("jawOpen")
     moved = VertexNormals(rig.faces, len(rig.template))(rig.template + rig.basis[jaw])
-    for primitive, (_, faces) in zip(tree["meshes"][0]["primitives"], parts(rig), strict=True):
+    for primitive, (_, faces) in zip(tree["meshes"][0]["primitives"], material_faces(rig), strict=True):
         rest = values_of(tree, binary, primitive["attributes"]["NORMAL"])
         turn = values_of(tree, binary, primitive["targets"][jaw]["NORMAL"])
         assert np.abs(rest + turn - moved[np.unique(rig.faces[faces])]).max() < 0.005

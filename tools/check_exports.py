@@ -50,17 +50,17 @@ print(json.dumps({
 """
 
 
-def instants(performance: MotionClip) -> tuple[float, float]:
+def instants(clip: MotionClip) -> tuple[float, float]:
     """Return the seconds at which the lips are furthest apart, and the middle of the quietest third of a second."""
-    gap = (performance.coefficients @ performance.rig.lip_gap_rows().T).mean(axis=1)
-    sound, rate = soundfile.read(str(performance.audio), always_2d=True)
+    gap = (clip.coefficients @ clip.rig.lip_gap_rows().T).mean(axis=1)
+    sound, rate = soundfile.read(str(clip.audio), always_2d=True)
     width = rate // 3
     power = np.convolve((sound**2).mean(axis=1), np.ones(width), "valid")
     quiet = (int(power.argmin()) + width / 2) / rate
-    opened, closed = gap.argmax(), min(round(quiet * performance.fps), len(gap) - 1)
-    print(f"lips {1000 * gap[opened]:.1f} mm apart at {opened / performance.fps:.2f} s, "
-          f"{1000 * gap[closed]:.1f} mm in the silence at {closed / performance.fps:.2f} s")  # fmt: skip
-    return float(opened / performance.fps), float(closed / performance.fps)
+    opened, closed = gap.argmax(), min(round(quiet * clip.fps), len(gap) - 1)
+    print(f"lips {1000 * gap[opened]:.1f} mm apart at {opened / clip.fps:.2f} s, "
+          f"{1000 * gap[closed]:.1f} mm in the silence at {closed / clip.fps:.2f} s")  # fmt: skip
+    return float(opened / clip.fps), float(closed / clip.fps)
 
 
 def main() -> None:
@@ -73,8 +73,8 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, required=True, help="folder for the screenshots")
     options = parser.parse_args()
     options.pictures.mkdir(parents=True, exist_ok=True)
-    performance = read_motion_clip(options.motion)
-    opened, closed = instants(performance)
+    clip = read_motion_clip(options.motion)
+    opened, closed = instants(clip)
     failed = False
 
     def check(what: str, good: bool, said: object = "") -> None:
@@ -102,14 +102,14 @@ def main() -> None:
         usd = json.loads(ran.stdout)
 
     check("glb: Khronos validator, errors and warnings", browser["issues"][:2] == [0, 0], browser["issues"])
-    jaw = performance.rig.names.index("jawOpen")
+    jaw = clip.rig.names.index("jawOpen")
     for seconds, found in zip((opened, closed), browser["three"], strict=True):
-        expected = performance.coefficients[round(seconds * performance.fps), jaw]
+        expected = clip.coefficients[round(seconds * clip.fps), jaw]
         check(f"glb: three.js' jawOpen at {seconds:.2f} s", abs(found - expected) < 1e-5, f"{found:.4f}, {expected:.4f}")
     check("html: no request, no error", not browser["requests"] and not browser["errors"], browser["errors"][:3])
     check("html: plays, and the face moves", browser["played"] > 0.5 and browser["moved"] > 0, f"{browser['played']:.2f} s")
     check("html: turns and zooms by mouse", browser["turned"] > 0 and browser["zoomed"] > 0)
-    check("usda: weights equal the motion", usd["weights"] and tuple(usd["names"]) == performance.rig.names)
+    check("usda: weights equal the motion", usd["weights"] and tuple(usd["names"]) == clip.rig.names)
     check("usda: vertices equal the motion's, m", usd["furthest"] < 1e-6, f"{usd['furthest']:.1e}")
     check("usda: OpenUSD's validators", not usd["said"] and usd["materials"], usd["said"][:3])
     print(f"look at {options.pictures}/page-{{open,closed,phone,side}}.png and three-{{open,closed}}.png")

@@ -18,13 +18,13 @@ _Outputs = Annotated[list[Path] | None, typer.Option("--output", "-o", help=_FOR
 OutputsOption = Annotated[list[Path] | None, typer.Option("--output", "-o", help=_FORMATS, show_default=DEFAULT_OUTPUT)]
 
 
-def write_outputs(performance: "MotionClip", outputs: Sequence[Path]) -> None:
-    """Write a performance to every place and say where it lies."""
+def write_outputs(clip: "MotionClip", outputs: Sequence[Path]) -> None:
+    """Write a clip to every place and say where it lies."""
     from talker_cli.export.formats import write_motion_clip
 
     for output in outputs:
         with progress(f"writing {output.name}", "frames") as advance:
-            write_motion_clip(performance, output, advance)
+            write_motion_clip(clip, output, advance)
         result(output)
 
 
@@ -50,11 +50,11 @@ def export(
     if audio is not None:
         load_speech(audio)  # says in one line what the encoder would say in many
     sounding = any(format_of(place).sounds for place in output)
-    performance = read_motion_clip(motion, audio, with_sound=sounding)
-    recordings = (performance.audio, recording_of(motion))
+    clip = read_motion_clip(motion, audio, with_sound=sounding)
+    recordings = (clip.audio, recording_of(motion))
     sources = [motion, coefficients_path(motion), sidecar_path(motion), *(each for each in recordings if each is not None)]
     check_outputs(output, sources)
-    check_rig(output, performance.rig)
-    if sounding and performance.audio is None:
+    check_rig(output, clip.rig)
+    if sounding and clip.audio is None:
         note("the motion names no recording, so nothing will sound; give one with --audio FILE")
-    write_outputs(performance, output)
+    write_outputs(clip, output)

@@ -1,1 +1,1 @@
-"""Motions in other programs' formats. Nothing here imports torch."""
+"""Motions in other programs' formats. No module here imports torch."""

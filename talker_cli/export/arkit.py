@@ -1,4 +1,4 @@
-"""Any motion of the built-in head's mesh as the 52 ARKit curves: given, or solved by bounded least squares."""
+"""The 52 ARKit coefficients of any motion of the built-in head's mesh: given, or solved by bounded least squares."""
 
 import numpy as np
 
@@ -7,21 +7,21 @@ from talker_cli.export.motion_clip import MotionClip
 from talker_cli.model.folder import model_folder
 from talker_cli.rig import ARKIT_NAMES, Rig, load_rig
 
-TOLERANCE = 1e-6  # of a coefficient: a smaller step ends the search
+TOLERANCE = 1e-6  # step of a coefficient below which the search ends
 ROUNDS = 5000  # some shapes look so alike on the surface that a thousand are needed
-CHUNK_FRAMES = 1024  # solved at a time, so that they stay in the processor's cache
+CHUNK_FRAMES = 1024  # frames solved at a time, so that they stay in the processor's cache
 MOUTH_WEIGHT = 10.0  # how much more a vertex of the lips counts
 
 
-def arkit_coefficients(performance: MotionClip) -> np.ndarray:
-    """Return the (T, 52) ARKit coefficients of a performance, in the order of `ARKIT_NAMES`.
+def arkit_coefficients(clip: MotionClip) -> np.ndarray:
+    """Return the (T, 52) ARKit coefficients of a motion, in the order of `ARKIT_NAMES`.
 
     Raises:
         InputError: the rig has other shapes, and another mesh than the head whose shapes could stand for them.
     """
-    rig = performance.rig
+    rig = clip.rig
     if rig.names == ARKIT_NAMES:
-        return performance.coefficients
+        return clip.coefficients
     shapes = arkit_shapes_for(rig)
     weights = np.ones(len(rig.template))
     if "lips" in rig.regions:
@@ -30,15 +30,15 @@ def arkit_coefficients(performance: MotionClip) -> np.ndarray:
     flat = scaled.reshape(len(scaled), -1).astype(np.float64)
     # offsets = coefficients @ basis, so their products with the shapes need no vertices of any frame.
     basis = (rig.basis * weights[None, :, None] ** 0.5).reshape(len(rig.names), -1).astype(np.float64)
-    towards = performance.coefficients.astype(np.float64) @ (basis @ flat.T)  # (T, 52)
-    return bounded_least_squares(flat @ flat.T, towards).astype(np.float32)
+    products = clip.coefficients.astype(np.float64) @ (basis @ flat.T)  # (T, 52)
+    return bounded_least_squares(flat @ flat.T, products).astype(np.float32)
 
 
 def arkit_shapes_for(rig: Rig) -> np.ndarray:
-    """Return the (52, V, 3) ARKit shapes that a rig's mesh has, by its own names or because it is the built-in head's.
+    """Return the (52, V, 3) ARKit shapes of a rig's mesh: its own, or the built-in head's if it is that head's mesh.
 
     Raises:
-        InputError: it has none.
+        InputError: the rig has no ARKit shapes and another mesh.
     """
     built_in = load_rig(model_folder("talker-base") / "rig.safetensors").rig
     if rig.names == ARKIT_NAMES:
@@ -52,7 +52,7 @@ def arkit_shapes_for(rig: Rig) -> np.ndarray:
     return built_in.basis
 
 
-def bounded_least_squares(gram: np.ndarray, towards: np.ndarray) -> np.ndarray:
+def bounded_least_squares(gram: np.ndarray, products: np.ndarray) -> np.ndarray:
     """Return (T, K) coefficients c in 0…1 that minimise `c G c / 2 - c b` for each frame.
 
     Projected gradient descent with momentum (Beck & Teboulle 2009), which starts afresh whenever it points uphill
@@ -60,26 +60,26 @@ def bounded_least_squares(gram: np.ndarray, towards: np.ndarray) -> np.ndarray:
 
     Args:
         gram: G (K, K), products of the shapes with each other.
-        towards: b (T, K), products of each frame's offsets with the shapes.
+        products: b (T, K), products of each frame's offsets with the shapes.
     """
     length = np.sqrt(np.diag(gram))
     used = np.flatnonzero(length > 0)  # a shape that moves nothing stays at rest
     length = length[used]
     matrix = gram[np.ix_(used, used)] / np.outer(length, length)
     rate = 1 / np.linalg.eigvalsh(matrix)[-1]
-    coefficients = np.zeros_like(towards)
-    for start in range(0, len(towards), CHUNK_FRAMES):
+    coefficients = np.zeros_like(products)
+    for start in range(0, len(products), CHUNK_FRAMES):
         chunk = slice(start, start + CHUNK_FRAMES)
-        coefficients[chunk, used] = _descend(matrix, towards[chunk, used] / length, length, rate) / length
+        coefficients[chunk, used] = _descend(matrix, products[chunk, used] / length, length, rate) / length
     return coefficients
 
 
-def _descend(matrix: np.ndarray, towards: np.ndarray, highest: np.ndarray, rate: float) -> np.ndarray:
+def _descend(matrix: np.ndarray, products: np.ndarray, highest: np.ndarray, rate: float) -> np.ndarray:
     """Return (T, K) minimisers in 0…highest."""
-    best = ahead = np.zeros_like(towards)
+    best = ahead = np.zeros_like(products)
     weight = 1.0
     for _ in range(ROUNDS):
-        new = np.clip(ahead - rate * (ahead @ matrix - towards), 0.0, highest)
+        new = np.clip(ahead - rate * (ahead @ matrix - products), 0.0, highest)
         if ((ahead - new) * (new - best)).sum() > 0:
             weight = 1.0
         following = (1 + np.sqrt(1 + 4 * weight * weight)) / 2

@@ -1,4 +1,4 @@
-"""Who made what is exported: said in every format that has a place for it."""
+"""Author and licence of exported files, written in every format that has a field for them."""
 
 import numpy as np
 
@@ -12,12 +12,12 @@ OWN_HEAD = "Head: talker's built-in one, Apache-2.0"
 
 
 def copyright_of(rig: Rig) -> str | None:
-    """Return whose head it is, if it is the built-in one's mesh in whatever shape; None if nobody knows."""
+    """Return owner and licence of a rig that has the built-in head's mesh, in any shape; None of any other."""
     built_in = ArrayFile(model_folder("talker-base") / "rig.safetensors", "rig file")
     return OWN_HEAD if np.array_equal(built_in.array("faces"), rig.faces) else None
 
 
 def credits_of(rig: Rig) -> str:
-    """Return one line that says by what a file was made, and whose head it is."""
+    """Return one line with the program that made a file and the owner of its head."""
     owner = copyright_of(rig)
     return f"made with {GENERATOR}" + (f"; {owner}" if owner else "")

@@ -1,12 +1,14 @@
-"""Which suffix means which format: the one table behind every `-o`, and the one way by which all of them are written."""
+"""The table of output formats by suffix, the checks before any work, and the function that writes a motion in any of them."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from talker_cli.errors import OutputError
+import numpy as np
+
+from talker_cli.errors import InputError, OutputError
 from talker_cli.export.arkit import arkit_shapes_for
-from talker_cli.export.curves import write_json_curves, write_npz
+from talker_cli.export.curves import write_json_coefficients, write_npz
 from talker_cli.export.glb import head_glb
 from talker_cli.export.livelink import write_csv
 from talker_cli.export.meshes import OnFrame, check_pattern, write_meshes
@@ -14,20 +16,21 @@ from talker_cli.export.motion_clip import MotionClip
 from talker_cli.export.page import write_html
 from talker_cli.export.usd import write_usda
 from talker_cli.formats.files import check_writable, write_bytes
+from talker_cli.formats.mesh import LARGEST
 from talker_cli.formats.motion import coefficients_path, sidecar_path, write_motion
 from talker_cli.rig import Rig
 
 
 @dataclass(frozen=True)
 class Format:
-    """A way to write a performance.
+    """An output format.
 
     Args:
-        write: takes the performance, the place, and what to call after each of many frames.
-        files: everything that is written for a place; the folder where there are many.
-        check: refuses a place that cannot be written.
-        needs_arkit: it holds the 52 ARKit curves and nothing else.
-        sounds: it holds the recording, or leads to it.
+        write: Function of the motion, the path, and a callback after each of many frames.
+        files: Function that returns every file written for a path; the folder where there are many.
+        check: Function that refuses a path that cannot be written.
+        needs_arkit: Whether it holds the 52 ARKit coefficients and nothing else.
+        sounds: Whether it holds or names the recording.
     """
 
     write: Callable[[MotionClip, Path, OnFrame | None], None]
@@ -37,40 +40,40 @@ class Format:
     sounds: bool = False
 
 
-def _npy(performance: MotionClip, path: Path, on_frame: OnFrame | None) -> None:
-    write_motion(path, performance.frames(), performance.coefficients, {**performance.about, "fps": performance.fps})
+def _npy(clip: MotionClip, path: Path, on_frame: OnFrame | None) -> None:
+    write_motion(path, clip.frames(), clip.coefficients, {**clip.about, "fps": clip.fps})
 
 
-def _glb(performance: MotionClip, path: Path, on_frame: OnFrame | None) -> None:
-    rig = performance.rig
+def _glb(clip: MotionClip, path: Path, on_frame: OnFrame | None) -> None:
+    rig = clip.rig
     data = head_glb(
         rig,
-        name=performance.identity,
-        coefficients=performance.coefficients,
-        fps=performance.fps,
-        extras=performance.origin(),
+        name=clip.identity,
+        coefficients=clip.coefficients,
+        fps=clip.fps,
+        extras=clip.origin(),
     )
     write_bytes(path, data)
 
 
-def _film(performance: MotionClip, path: Path, on_frame: OnFrame | None) -> None:
+def _video(clip: MotionClip, path: Path, on_frame: OnFrame | None) -> None:
     from talker_cli.render import MotionTrack, render_video
 
-    take = MotionTrack(performance.rig, performance.coefficients, performance.fps)
-    render_video([take], path, audio=performance.audio, on_frame=on_frame)
+    track = MotionTrack(clip.rig, clip.coefficients, clip.fps)
+    render_video([track], path, audio=clip.audio, on_frame=on_frame)
 
 
 FORMATS = {
     ".npy": Format(_npy, files=lambda path: [path, coefficients_path(path), sidecar_path(path)]),
-    ".npz": Format(lambda performance, path, on_frame: write_npz(performance, path)),
-    ".csv": Format(lambda performance, path, on_frame: write_csv(performance, path), needs_arkit=True),
-    ".json": Format(lambda performance, path, on_frame: write_json_curves(performance, path)),
+    ".npz": Format(lambda clip, path, on_frame: write_npz(clip, path)),
+    ".csv": Format(lambda clip, path, on_frame: write_csv(clip, path), needs_arkit=True),
+    ".json": Format(lambda clip, path, on_frame: write_json_coefficients(clip, path)),
     ".glb": Format(_glb),
-    ".usda": Format(lambda performance, path, on_frame: write_usda(performance, path), sounds=True),
-    ".html": Format(lambda performance, path, on_frame: write_html(performance, path), sounds=True),
-    ".mp4": Format(_film, sounds=True),
-    ".webm": Format(_film, sounds=True),
-    ".gif": Format(_film),
+    ".usda": Format(lambda clip, path, on_frame: write_usda(clip, path), sounds=True),
+    ".html": Format(lambda clip, path, on_frame: write_html(clip, path), sounds=True),
+    ".mp4": Format(_video, sounds=True),
+    ".webm": Format(_video, sounds=True),
+    ".gif": Format(_video),
     ".obj": Format(write_meshes, files=lambda path: [path.parent], check=check_pattern),
     ".ply": Format(write_meshes, files=lambda path: [path.parent], check=check_pattern),
 }
@@ -78,23 +81,25 @@ KNOWN = ", ".join(suffix if suffix not in (".obj", ".ply") else f"FOLDER/%04d{su
 
 
 def format_of(path: Path) -> Format:
-    """Return what a name's suffix means.
+    """Return the format of a file name's suffix.
 
     Raises:
-        OutputError: it means nothing.
+        OutputError: the suffix is unknown.
     """
     try:
         return FORMATS[path.suffix.lower()]
     except KeyError:
-        raise OutputError(f"found the output {path}; expected a name that ends in one of {KNOWN}; choose one with -o") from None
+        raise OutputError(
+            f"found the output {path}; expected a name that ends in one of {KNOWN}; rename it", field="output"
+        ) from None
 
 
 def check_outputs(outputs: Sequence[Path], sources: Iterable[Path] = ()) -> None:
-    """Refuse, before any work, what could not be written afterwards.
+    """Refuse, before any work, outputs that could not be written afterwards.
 
     Args:
-        outputs: the places.
-        sources: what is read, and must not be written over.
+        outputs: Output files.
+        sources: Input files, which must not be overwritten.
 
     Raises:
         OutputError: an unknown suffix, one file written twice or read as well, or a place that cannot be written.
@@ -111,14 +116,14 @@ def check_outputs(outputs: Sequence[Path], sources: Iterable[Path] = ()) -> None
                     continue
                 first = taken[other]
                 if first is None:
-                    raise OutputError(f"cannot write {output}: {file} is what is read; choose another -o")
+                    raise OutputError(f"cannot write {output}: {file} is what is read; choose another", field="output")
                 said = f"found {output} twice" if first == output else f"{first} and {output} both write {file}"
-                raise OutputError(f"{said}; expected outputs with names of their own; change one -o")
+                raise OutputError(f"{said}; expected outputs with names of their own; rename one", field="output")
         taken |= dict.fromkeys((file.resolve() for file in kind.files(output)), output)
 
 
 def check_rig(outputs: Sequence[Path], rig: Rig) -> None:
-    """Refuse the formats that a rig's shapes cannot fill.
+    """Refuse formats that need shapes which a rig lacks.
 
     Raises:
         InputError: a format needs ARKit shapes, and the rig's mesh has none.
@@ -127,15 +132,36 @@ def check_rig(outputs: Sequence[Path], rig: Rig) -> None:
         arkit_shapes_for(rig)
 
 
-def write_motion_clip(performance: MotionClip, output: Path, on_frame: OnFrame | None = None) -> None:
-    """Write a performance in the format of its suffix; the file appears whole or not at all.
+def write_motion_clip(clip: MotionClip, output: Path, on_frame: OnFrame | None = None) -> None:
+    """Write a motion in the format of its suffix; the file appears whole or not at all.
 
     Args:
-        on_frame: called with (frames done, T) while a film or a folder of meshes grows.
+        clip: The motion.
+        output: The file, or a pattern as `frames/%04d.ply`.
+        on_frame: Callback with (frames written, T) while a video or a folder of meshes is written.
 
     Raises:
         OutputError: an unknown suffix, or a place that cannot be written.
-        InputError: the rig has not the shapes that the format holds.
+        InputError: the rig lacks the shapes that the format holds, or the motion is not finite.
         MachineError: ffmpeg or OpenGL is missing, where a format needs it.
     """
-    format_of(output).write(performance, output, on_frame)
+    check_finite(clip)
+    format_of(output).write(clip, output, on_frame)
+
+
+def check_finite(clip: MotionClip) -> None:
+    """Refuse a motion whose coefficients or vertices are NaN, infinite or beyond any mesh's size.
+
+    Raises:
+        InputError: they are.
+    """
+    frames = np.flatnonzero(~np.isfinite(clip.coefficients).all(axis=1))
+    if len(frames):
+        raise InputError(f"the motion holds NaN or infinity, first in frame {frames[0]}; expected finite coefficients")
+    if not 0 < clip.fps <= 1000:
+        raise InputError(f"the motion has {clip.fps} frames a second; expected a number from 1 to 1000", field="fps")
+    # A bound of the vertices, without computing any: the template's size, and each shape's at its largest coefficient.
+    shapes = np.abs(clip.rig.basis).max(axis=(1, 2), initial=0.0).astype(np.float64)
+    largest = np.abs(clip.rig.template).max() + np.abs(clip.coefficients).max(axis=0, initial=0.0) @ shapes
+    if not largest < LARGEST:
+        raise InputError(f"the motion or its rig moves vertices up to {largest:.3g} m; expected finite ones; check both")

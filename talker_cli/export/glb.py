@@ -6,12 +6,9 @@ from typing import Any
 import numpy as np
 
 from talker_cli.export.attribution import GENERATOR, copyright_of
-from talker_cli.export.materials import Material, linear_colors, parts
+from talker_cli.export.materials import Material, linear_colors, material_faces, moved_normals
 from talker_cli.formats.gltf import INDICES, VERTICES, GlbWriter
-from talker_cli.formats.mesh import VertexNormals
 from talker_cli.rig import Rig
-
-TURNED = 0.004  # a change of a normal below this, of a unit vector, is not seen
 
 
 def head_glb(
@@ -25,22 +22,23 @@ def head_glb(
     """Return a GLB of a rig with its K shapes as morph targets, named in `mesh.extras.targetNames`.
 
     Args:
-        rig: template, shapes and colours of one identity.
-        name: of the node and the mesh.
+        rig: Template, shapes and colours of one identity.
+        name: Name of the node and the mesh.
         coefficients: (T, K) weights of an animation; None for a head at rest.
-        fps: frames a second of the animation; the rig's if None.
-        extras: what else the file should tell, under `asset.extras`.
+        fps: Frame rate of the animation; the rig's if None.
+        extras: Further metadata, under `asset.extras`.
     """
     writer = GlbWriter(GENERATOR, copyright_of(rig))
     tree = writer.tree
     if extras:
         tree["asset"]["extras"] = extras
-    shapes = _shapes(rig)
-    found = parts(rig)
+    rest, changes = moved_normals(rig)
+    shapes = list(changes)
+    found = material_faces(rig)
     tree["materials"] = [_material(material) for material, _ in found]
     colors = np.full((len(rig.template), 4), 65535, np.uint16)  # glTF's vertex colours are linear, and need the bits
     colors[:, :3] = np.round(65535 * linear_colors(rig))
-    normals = _unit(VertexNormals(rig.faces, len(rig.template))(rig.template))
+    normals = _unit(rest)
     primitives = [
         _primitive(writer, rig, normals, colors, shapes, rig.faces[faces], number) for number, (_, faces) in enumerate(found)
     ]
@@ -59,18 +57,6 @@ def head_glb(
         channel = {"sampler": 0, "target": {"node": 0, "path": "weights"}}
         tree["animations"] = [{"name": "speech", "samplers": [sampler], "channels": [channel]}]
     return writer.to_bytes()
-
-
-def _shapes(rig: Rig) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return (V, 3) offsets and (V, 3) turns of the normals of each shape; what is not seen is zero."""
-    normals_of = VertexNormals(rig.faces, len(rig.template))
-    rest = normals_of(rig.template)
-    shapes = []
-    for offsets in rig.basis:
-        turns = normals_of(rig.template + offsets) - rest
-        turns[np.abs(turns).max(axis=1) < TURNED] = 0.0
-        shapes.append((offsets, turns))
-    return shapes
 
 
 def _primitive(

@@ -1,7 +1,7 @@
-"""Live Link Face's CSV: a row a frame, 52 ARKit curves and nine rotations, as Epic's app records and Unreal imports them.
+"""Live Link Face's CSV: one row a frame, 52 ARKit coefficients and nine rotations, as Epic's app records and Unreal imports.
 
 A timecode is HH:MM:SS:FF.mmm with frames of a sixtieth of a second, whatever the rate: the app's clock ticks so, and Unreal's
-importer divides by 60. The nine rotations of head and eyes stay zero: the head does not turn, and the eyes are in the curves.
+importer divides by 60. The nine rotations stay zero: the head does not turn, and the eyes have shapes of their own.
 """
 
 from pathlib import Path
@@ -27,18 +27,18 @@ def timecode(seconds: float) -> str:
     return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}:{rest // 1000:02d}.{rest % 1000:03d}"
 
 
-def write_csv(performance: MotionClip, path: Path) -> None:
-    """Write the curves as Live Link Face does.
+def write_csv(clip: MotionClip, path: Path) -> None:
+    """Write the coefficients as Live Link Face does.
 
     Raises:
         InputError: the rig has no ARKit shapes, and none can be solved for.
         OutputError: the place cannot be written.
     """
-    coefficients = arkit_coefficients(performance)
+    coefficients = arkit_coefficients(clip)
     order = [ARKIT_NAMES.index(name) for name in CURVES]
     still = ",0" * len(ROTATIONS)
     with atomic_path(path) as temporary, temporary.open("w", encoding="ascii", newline="\n") as stream:
         stream.write(f"Timecode,BlendShapeCount,{','.join(COLUMNS)}\n")
         for index, row in enumerate(coefficients):
             values = ",".join(f"{value:.8f}" for value in row[order].tolist())
-            stream.write(f"{timecode(index / performance.fps)},{len(COLUMNS)},{values}{still}\n")
+            stream.write(f"{timecode(index / clip.fps)},{len(COLUMNS)},{values}{still}\n")

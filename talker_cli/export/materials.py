@@ -1,15 +1,18 @@
-"""What a mesh consists of, as programs that draw it want to know: materials, and the triangles of each."""
+"""A rig's materials, the faces of each, and its shapes' changes of the normals, for other programs' renderers."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from talker_cli.formats.mesh import VertexNormals
 from talker_cli.render.materials import vertex_colors
 from talker_cli.render.stage import srgb_to_linear
 from talker_cli.rig import Rig
 
+TURNED = 0.004  # change of a unit normal that is too small to be seen
 INNER_MOUTH = ("teeth", "gums", "tongue")
-DARKEST = 0.3  # of its colour: what is left at the back of the mouth
+DARKEST = 0.3  # share of its colour that is left at the back of the mouth
 MOUTH_DEPTH = (0.010, 0.032)  # metres behind the lips' front: where the dark begins, and where it is darkest
 
 
@@ -18,9 +21,9 @@ class Material:
     """A physically based material; its colour comes from the vertices.
 
     Args:
-        name: as users see it in their program.
+        name: Name that users see in their program.
         roughness: 0 a mirror … 1 chalk.
-        regions: of the rig, whose triangles it covers; the last material takes what no region names.
+        regions: The rig's regions that it covers; the last material takes all other faces.
     """
 
     name: str
@@ -38,8 +41,8 @@ MATERIALS = (
 )
 
 
-def parts(rig: Rig) -> list[tuple[Material, np.ndarray]]:
-    """Return the materials that a rig has and the (N,) faces of each; every face belongs to exactly one."""
+def material_faces(rig: Rig) -> list[tuple[Material, np.ndarray]]:
+    """Return a rig's materials and the (N,) faces of each; every face belongs to exactly one."""
     left = np.ones(len(rig.faces), dtype=bool)
     found = []
     for material in MATERIALS:
@@ -54,8 +57,25 @@ def parts(rig: Rig) -> list[tuple[Material, np.ndarray]]:
     return found
 
 
+def moved_normals(rig: Rig) -> tuple[np.ndarray, Iterator[tuple[np.ndarray, np.ndarray]]]:
+    """Return the (V, 3) unit normals at rest, and of each shape its (V, 3) offsets and the (V, 3) changes of the normals.
+
+    Changes that cannot be seen are zero.
+    """
+    normals_of = VertexNormals(rig.faces, len(rig.template))
+    rest = normals_of(rig.template)
+
+    def shapes() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for offsets in rig.basis:
+            changes = normals_of(rig.template + offsets) - rest
+            changes[np.abs(changes).max(axis=1) < TURNED] = 0.0
+            yield offsets, changes
+
+    return rest, shapes()
+
+
 def linear_colors(rig: Rig) -> np.ndarray:
-    """Return (V, 3) linear reflectance for programs whose light knows no shadow: the mouth darkens towards the throat."""
+    """Return (V, 3) linear reflectance for renderers without shadows: the mouth darkens towards the throat."""
     colors = srgb_to_linear(vertex_colors(rig))
     lips = rig.regions.get("lips")
     if lips is not None and lips.any():

@@ -1,4 +1,4 @@
-"""A mesh a frame: folders of OBJ or PLY files, numbered as the pattern in their name says."""
+"""Folders of OBJ or PLY files, one a frame, numbered by the pattern in their name."""
 
 import re
 from collections.abc import Callable
@@ -12,19 +12,17 @@ from talker_cli.export.motion_clip import MotionClip
 from talker_cli.render.encoder import atomic_folder, check_new_folder
 
 OnFrame = Callable[[int, int], None]  # (frames written, of how many)
-NUMBER = re.compile(r"%(0?)(\d*)d")
+PATTERN = re.compile(r"[^%]*%(0\d{1,2})?d[^%]*")  # as `%04d.ply`
 
 
 def check_pattern(path: Path) -> None:
-    """Refuse a pattern that names no folder of its own, or one that holds something.
+    """Refuse a pattern without a folder of its own, or whose folder is not empty.
 
     Raises:
-        OutputError: there is no %d in the name, or one elsewhere, or the folder is not empty or cannot be made.
+        OutputError: the name has not one %d, the folder has one, is not empty, or cannot be made.
     """
-    if len(NUMBER.findall(path.name)) != 1 or "%" in NUMBER.sub("", path.name) or "%" in str(path.parent):
-        raise OutputError(
-            f"found the output {path}; a motion is a mesh a frame; expected a pattern: {path.stem}/%04d{path.suffix}"
-        )
+    if not PATTERN.fullmatch(path.name) or "%" in str(path.parent):
+        raise OutputError(f"found the output {path}; expected a pattern: {path.stem}/%04d{path.suffix}, for one mesh a frame")
     folder = path.parent
     if folder.resolve() == Path.cwd() or folder.resolve() in Path.cwd().parents:
         raise OutputError(
@@ -33,33 +31,30 @@ def check_pattern(path: Path) -> None:
     check_new_folder(folder)
 
 
-def write_meshes(performance: MotionClip, path: Path, on_frame: OnFrame | None = None) -> None:
+def write_meshes(clip: MotionClip, path: Path, on_frame: OnFrame | None = None) -> None:
     """Write every frame as a file of its own; the folder appears whole or not at all.
 
     Args:
-        path: a pattern, as `frames/%04d.ply`; the suffix decides the format.
-        on_frame: called with (frames written, T) after each.
+        clip: The motion.
+        path: Pattern, as `frames/%04d.ply`; the suffix selects the format.
+        on_frame: Callback with (frames written, T).
 
     Raises:
-        OutputError: the folder holds something, or the place cannot be written.
+        OutputError: the folder is not empty, or the place cannot be written.
     """
-    encode = _obj_encoder(performance) if path.suffix.lower() == ".obj" else _ply_encoder(performance)
-    count = len(performance.coefficients)
+    encode = _obj_encoder(clip) if path.suffix.lower() == ".obj" else _ply_encoder(clip)
+    count = len(clip.coefficients)
     with atomic_folder(path.parent) as temporary:
-        for index, vertices in enumerate(performance.frames()):
-            (temporary / _numbered(path.name, index)).write_bytes(encode(vertices))
+        for index, vertices in enumerate(clip.frames()):
+            (temporary / (path.name % index)).write_bytes(encode(vertices))
             if on_frame is not None:
                 on_frame(index + 1, count)
 
 
-def _numbered(pattern: str, index: int) -> str:
-    return NUMBER.sub(lambda match: f"{index:{match[1]}{match[2]}d}" if match[2] else str(index), pattern)
-
-
-def _obj_encoder(performance: MotionClip) -> Callable[[np.ndarray], bytes]:
-    """Return what turns (V, 3) vertices into an OBJ, with the colours behind the positions as most programs read them."""
-    rig = performance.rig
-    head = f"# {credits_of(rig)}\no {performance.identity}\n".encode()
+def _obj_encoder(clip: MotionClip) -> Callable[[np.ndarray], bytes]:
+    """Return a function from (V, 3) vertices to an OBJ, with colours behind the positions as most programs read them."""
+    rig = clip.rig
+    head = f"# {credits_of(rig)}\no {clip.identity}\n".encode()
     shown = np.zeros((len(rig.template), 0)) if rig.colors is None else rig.colors / 255.0
     line = "v %.6f %.6f %.6f" + " %.3f" * shown.shape[1] + "\n"
     faces = "".join(f"f {a} {b} {c}\n" for a, b, c in (rig.faces + 1).tolist()).encode()
@@ -71,9 +66,9 @@ def _obj_encoder(performance: MotionClip) -> Callable[[np.ndarray], bytes]:
     return encode
 
 
-def _ply_encoder(performance: MotionClip) -> Callable[[np.ndarray], bytes]:
-    """Return what turns (V, 3) vertices into a binary PLY with colours."""
-    rig = performance.rig
+def _ply_encoder(clip: MotionClip) -> Callable[[np.ndarray], bytes]:
+    """Return a function from (V, 3) vertices to a binary PLY with colours."""
+    rig = clip.rig
     columns: list[tuple[str, str]] = [("x", "<f4"), ("y", "<f4"), ("z", "<f4")]
     if rig.colors is not None:
         columns += [("red", "u1"), ("green", "u1"), ("blue", "u1")]

@@ -1,4 +1,4 @@
-"""One HTML page that plays a face with its sound, in a browser, without a network: a WebGL viewer and all it shows."""
+"""One HTML page that plays a face with its sound in a browser, without a network: a WebGL viewer and its data."""
 
 import base64
 import html
@@ -32,20 +32,20 @@ NECK = 0.42  # how far below the lips a portrait reaches, in heights from lips t
 MARGIN = 1.08
 
 
-def write_html(performance: MotionClip, path: Path) -> None:
+def write_html(clip: MotionClip, path: Path) -> None:
     """Write the page.
 
     Raises:
         OutputError: the place cannot be written, or the sound cannot be compressed.
         MachineError: there is no ffmpeg.
     """
-    rig = performance.rig
-    arrays, config = _packed(performance)
-    speech = b"" if performance.audio is None else _compressed(performance.audio, path)
-    config |= {"fps": performance.fps, "names": list(rig.names), "open": OPEN_POSE, "sound": MIME if speech else None}
+    rig = clip.rig
+    arrays, config = _packed(clip)
+    speech = b"" if clip.audio is None else _compressed(clip.audio, path)
+    config |= {"fps": clip.fps, "names": list(rig.names), "open": OPEN_POSE, "sound": MIME if speech else None}
     config |= {"portrait": _portrait(rig), "bounds": _bounds(rig.template), "light": _light()}
-    identity = html.escape(performance.identity)
-    sound = html.escape(performance.sound or "")
+    identity = html.escape(clip.identity)
+    sound = html.escape(clip.sound or "")
     content = {
         "generator": GENERATOR,
         "copyright": html.escape(copyright_of(rig) or ""),
@@ -68,9 +68,9 @@ def write_html(performance: MotionClip, path: Path) -> None:
             stream.write(rest)
 
 
-def _packed(performance: MotionClip) -> tuple[bytes, dict[str, Any]]:
-    """Return the arrays as whole numbers, one behind the other, and what the viewer needs to read them."""
-    rig = performance.rig
+def _packed(clip: MotionClip) -> tuple[bytes, dict[str, Any]]:
+    """Return the arrays as integers in one block of bytes, and their places and scales for the viewer."""
+    rig = clip.rig
     wide = np.uint32 if len(rig.template) > 1 << 16 else np.uint16
     low, high = rig.template.min(axis=0), rig.template.max(axis=0)
     step = max(float((high - low).max()), 1e-9) / 65535
@@ -81,10 +81,10 @@ def _packed(performance: MotionClip) -> tuple[bytes, dict[str, Any]]:
         rows.append(moved)
         values.append(np.round(offsets[moved] / largest * 32767).astype(np.int16))
         steps.append(largest / 32767)
-    curve_low = performance.coefficients.min(axis=0).astype(np.float64)
-    curve_step = np.maximum(performance.coefficients.max(axis=0) - curve_low, 1e-9) / 65535
+    curve_low = clip.coefficients.min(axis=0).astype(np.float64)
+    curve_step = np.maximum(clip.coefficients.max(axis=0) - curve_low, 1e-9) / 65535
     surface = surface_of(rig)
-    # The shader squares what it gets: a gamma of 2, close to the screen's and far cheaper.
+    # The shader squares its input: a gamma of 2, close to the screen's and far cheaper.
     paint = np.concatenate([np.sqrt(srgb_to_linear(surface.colors)), surface.gloss[:, None]], axis=1)
     skin = np.stack(np.broadcast_arrays(np.asarray(surface.soft), np.asarray(surface.sheen) / 2, surface.gloss)[:2], axis=1)
     arrays = {
@@ -94,7 +94,7 @@ def _packed(performance: MotionClip) -> tuple[bytes, dict[str, Any]]:
         "skin": np.round(255 * np.clip(skin, 0, 1)).astype(np.uint8),
         "shape_rows": np.concatenate(rows).astype(wide),
         "shape_values": np.concatenate(values),
-        "curves": np.round((performance.coefficients - curve_low) / curve_step).astype(np.uint16).T,  # (K, T) packs better
+        "curves": np.round((clip.coefficients - curve_low) / curve_step).astype(np.uint16).T,  # (K, T) packs better
     }
     packed, places = bytearray(), {}
     for name, array in arrays.items():
@@ -108,7 +108,7 @@ def _packed(performance: MotionClip) -> tuple[bytes, dict[str, Any]]:
 
 
 def _light() -> dict[str, Any]:
-    """Return the light of talker's films: the renderer's own shaders in WebGL's dialect, and how it looks for shadows."""
+    """Return the light of talker's videos: the renderer's own shaders in WebGL's dialect, and its settings for shadows."""
     header = "#version 300 es\nprecision highp float;\n" + shader_header("OPEN")
     shaders = {name: [shader_text(f"{name}{kind}") for kind in (".vert", ".frag")] for name in ("face", "ground")}
     look = {"sides": DIRECTIONS, "pixels": PIXELS, "lift": LIFT, "horizon": HORIZON, "softness": SOFTNESS, "key": KEY_AT}
@@ -120,7 +120,7 @@ def _bounds(vertices: np.ndarray) -> dict[str, list[float]]:
 
 
 def _portrait(rig: Rig) -> dict[str, Any]:
-    """Return what the camera should hold: the middle of the head and half its extents, metres."""
+    """Return the camera's target: the middle of the head and half its extents, metres."""
     vertices = rig.template
     lips = rig.regions.get("lips")
     low, high = vertices.min(axis=0), vertices.max(axis=0)

@@ -9,18 +9,16 @@ import numpy as np
 
 from talker_cli.errors import OutputError
 from talker_cli.export.attribution import credits_of
-from talker_cli.export.materials import Material, linear_colors, parts
+from talker_cli.export.materials import Material, linear_colors, material_faces, moved_normals
 from talker_cli.export.motion_clip import MotionClip
 from talker_cli.formats.files import atomic_path
-from talker_cli.formats.mesh import VertexNormals
 from talker_cli.rig import Rig
 
-TURNED = 0.004  # a change of a normal below this, of a unit vector, is not seen
 ONE = "( (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1) )"
 
 
-def write_usda(performance: MotionClip, path: Path) -> None:
-    """Write a performance as a UsdSkel root that any USD program opens and plays.
+def write_usda(clip: MotionClip, path: Path) -> None:
+    """Write a motion as a UsdSkel root that any USD program opens and plays.
 
     Raises:
         OutputError: the place cannot be written.
@@ -29,7 +27,7 @@ def write_usda(performance: MotionClip, path: Path) -> None:
         atomic_path(path) as temporary,
         temporary.open("w", encoding="utf-8", errors="replace", newline="\n") as stream,
     ):  # USD is UTF-8, file names need not be
-        for line in _lines(performance, path):
+        for line in _lines(clip, path):
             stream.write(line)
             stream.write("\n")
 
@@ -49,18 +47,18 @@ def identifiers(names: Iterable[str]) -> list[str]:
     return list(found)
 
 
-def _lines(performance: MotionClip, path: Path) -> Iterator[str]:
-    rig, fps = performance.rig, performance.fps
+def _lines(clip: MotionClip, path: Path) -> Iterator[str]:
+    rig, fps = clip.rig, clip.fps
     names = identifiers(rig.names)
     yield "#usda 1.0\n("
     yield f'    defaultPrim = "Face"\n    doc = {_quoted(credits_of(rig))}'
     yield "    customLayerData = {"
-    for key, value in performance.origin().items():
+    for key, value in clip.origin().items():
         kind = "string" if isinstance(value, str) else "int64" if isinstance(value, int) else "double"
         shown = _quoted(value) if isinstance(value, str) else str(value) if isinstance(value, int) else f"{value:.10g}"
         yield f"        {kind} {key} = {shown}"
     yield "    }"
-    yield f"    startTimeCode = 0\n    endTimeCode = {len(performance.coefficients) - 1}"
+    yield f"    startTimeCode = 0\n    endTimeCode = {len(clip.coefficients) - 1}"
     yield f"    timeCodesPerSecond = {fps:.10g}\n    framesPerSecond = {fps:.10g}"
     yield '    metersPerUnit = 1\n    upAxis = "Y"\n)\n'
     yield 'def SkelRoot "Face" (\n    prepend apiSchemas = ["SkelBindingAPI"]\n)\n{'
@@ -69,13 +67,13 @@ def _lines(performance: MotionClip, path: Path) -> Iterator[str]:
     yield f"    uniform matrix4d[] restTransforms = [{ONE}]\n    rel skel:animationSource = </Face/Speech>\n}}\n"
     yield 'def SkelAnimation "Speech"\n{'
     yield f"    uniform token[] blendShapes = [{_tokens(names)}]\n    float[] blendShapeWeights.timeSamples = {{"
-    for index, row in enumerate(performance.coefficients):
+    for index, row in enumerate(clip.coefficients):
         yield f"        {index}: [{', '.join(f'{value:.9g}' for value in row.tolist())}],"
     yield "    }\n}\n"
     yield from _mesh(rig, names)
-    yield from _materials([material for material, _ in parts(rig)])
-    if performance.audio is not None:
-        place = os.path.relpath(performance.audio.resolve(), path.parent.resolve())
+    yield from _materials([material for material, _ in material_faces(rig)])
+    if clip.audio is not None:
+        place = os.path.relpath(clip.audio.resolve(), path.parent.resolve())
         yield f'def SpatialAudio "Sound"\n{{\n    uniform asset filePath = {_asset(place)}'
         yield '    uniform token auralMode = "nonSpatial"\n    uniform token playbackMode = "onceFromStart"'
         yield "    uniform timecode startTime = 0\n}"
@@ -84,8 +82,7 @@ def _lines(performance: MotionClip, path: Path) -> Iterator[str]:
 
 def _mesh(rig: Rig, names: list[str]) -> Iterator[str]:
     """Yield the head at rest, its blend shapes, and which faces are of which material."""
-    normals_of = VertexNormals(rig.faces, len(rig.template))
-    rest = normals_of(rig.template)
+    rest, shapes = moved_normals(rig)
     low, high = rig.template.min(axis=0), rig.template.max(axis=0)
     yield 'def Mesh "Head" (\n    prepend apiSchemas = ["SkelBindingAPI", "MaterialBindingAPI"]\n)\n{'
     yield '    uniform token subdivisionScheme = "none"\n    uniform token orientation = "rightHanded"'
@@ -104,14 +101,13 @@ def _mesh(rig: Rig, names: list[str]) -> Iterator[str]:
         yield f"    {kind}[] primvars:skel:joint{name} = [{value}] ("
         yield '        elementSize = 1\n        interpolation = "constant"\n    )'
     yield '    uniform token subsetFamily:materialBind:familyType = "partition"\n'
-    for material, faces in parts(rig):
+    for material, faces in material_faces(rig):
         yield f'def GeomSubset "{material.name}" (\n    prepend apiSchemas = ["MaterialBindingAPI"]\n)\n{{'
         yield '    uniform token elementType = "face"\n    uniform token familyName = "materialBind"'
         yield f"    int[] indices = [{_numbers(faces.tolist())}]"
         yield f"    rel material:binding = </Face/Materials/{material.name}>\n}}\n"
-    for name, offsets in zip(names, rig.basis, strict=True):
-        turns = normals_of(rig.template + offsets) - rest
-        rows = np.flatnonzero((offsets != 0).any(axis=1) | (np.abs(turns).max(axis=1) >= TURNED))
+    for name, (offsets, turns) in zip(names, shapes, strict=True):
+        rows = np.flatnonzero((offsets != 0).any(axis=1) | (turns != 0).any(axis=1))
         yield f'def BlendShape "{name}"\n{{\n    uniform vector3f[] offsets = [{_vectors(offsets[rows], 7)}]'
         yield f"    uniform vector3f[] normalOffsets = [{_vectors(turns[rows], 3)}]"
         yield f"    uniform int[] pointIndices = [{_numbers(rows.tolist())}]\n}}\n"
