@@ -1,6 +1,8 @@
 """What many tests need: speech-like sound, the built-in head, a model that predicts rest, a motion, the command line."""
 
+import contextlib
 import hashlib
+import io
 import os
 import subprocess
 import sys
@@ -66,11 +68,12 @@ class CommandResult:
         return lines[0]
 
 
-Talker = Callable[..., CommandResult]
+Command = Callable[..., CommandResult]
+Talker = Command  # tests not yet renamed
 
 
 @pytest.fixture
-def talker(tmp_path: Path) -> Talker:
+def talker(tmp_path: Path) -> Command:
     """The real command line in a process of its own, in tmp_path."""
 
     def run(*arguments: str | Path, prefix: Sequence[str] = (), **environment: str) -> CommandResult:
@@ -84,19 +87,18 @@ def talker(tmp_path: Path) -> Talker:
 
 
 @pytest.fixture
-def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Talker:
-    """The real command line in this process, in tmp_path: for what needs torch, which takes seconds to load."""
-    from typer.testing import CliRunner
-
-    from talker_cli.cli.app import app
+def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """The real command line in this process, in tmp_path: torch is loaded once for all tests."""
+    from talker_cli.cli.app import run as run_app
 
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str | Path) -> CommandResult:
-        done = CliRunner().invoke(app, [str(argument) for argument in arguments])
-        if done.exception is not None and not isinstance(done.exception, SystemExit):
-            raise done.exception
-        return CommandResult(done.exit_code, done.stdout, done.stderr)
+        streams = [io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2)]
+        with contextlib.redirect_stdout(streams[0]), contextlib.redirect_stderr(streams[1]):
+            code = run_app([str(argument) for argument in arguments])
+        out, err = (stream.buffer.getvalue().decode() for stream in streams)
+        return CommandResult(code, out, err)
 
     return run
 

@@ -14,6 +14,7 @@ from talker_cli.cli.options import (
     LibraryOption,
     ModelOption,
     SeedOption,
+    examples,
     guarded,
     note,
     progress,
@@ -57,6 +58,11 @@ LookAheadOption = Annotated[
 Make = Callable[["Job"], "Animation"]
 
 
+@examples(
+    "talker animate speech.wav --identity FaceTalk_170725 -o out.glb -o out.csv",
+    "talker animate recordings/ -o 'motions/{name}.glb' --skip-existing",
+    "arecord -f S16_LE -r 16000 | talker animate - --stream -o udp://127.0.0.1:11111",
+)
 @guarded
 def animate(
     audio: AudioArgument = None,
@@ -78,14 +84,7 @@ def animate(
     device: DeviceOption = "auto",
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
-    """Turn recordings of speech into the motion of a face.
-
-    Example: talker animate speech.wav --identity FaceTalk_170725 -o out.glb -o out.csv
-
-    Example: talker animate recordings/ -o 'motions/{name}.glb' --skip-existing
-
-    Example: arecord -f S16_LE -r 16000 | talker animate - --stream -o udp://127.0.0.1:11111
-    """
+    """Turn recordings of speech into the motion of a face."""
     if stream:
         from talker_cli.cli.live import animate_live
         from talker_cli.errors import InputError

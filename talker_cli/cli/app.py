@@ -1,7 +1,7 @@
 """The command line: options, progress and errors. The work is imported inside the commands, so that help is instant."""
 
-import signal
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -14,7 +14,7 @@ from talker_cli.cli.export import export
 from talker_cli.cli.head import head
 from talker_cli.cli.identities import enroll, identities
 from talker_cli.cli.machine import bench, doctor
-from talker_cli.cli.options import result
+from talker_cli.cli.options import FULL, MISTAKE, guarded, note, result, stdout_problem
 from talker_cli.cli.render import render
 from talker_cli.cli.train import distill, train
 
@@ -27,15 +27,27 @@ app = typer.Typer(
 )
 
 
-def main() -> None:
-    """Run the command line."""
-    # What was begun is removed when a job is stopped, as it is after Ctrl-C.
-    for number in (signal.SIGTERM, signal.SIGHUP):  # a terminal that closes stops it too
-        if signal.getsignal(number) != signal.SIG_IGN:  # nohup's
-            signal.signal(number, lambda number, frame: sys.exit(128 + number))
-    app()
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line; return its exit code. A wrong option or argument is one line on stderr, exit code 2."""
+    try:
+        code = app(list(arguments), prog_name="talker", standalone_mode=False)
+        sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        note(str(stdout_problem(error)))  # the help, to a full disk
+        return MISTAKE
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # one of Click's, whose module is Typer's own
+            raise
+        if text := error.format_message():  # none where the help was shown in its place
+            where = getattr(getattr(error, "ctx", None), "command_path", "talker")
+            note(f"{text.replace('Value error, ', '')} (see {where} --help)")
+        return int(getattr(error, "exit_code", MISTAKE))
+    return code or 0
 
 
+@guarded
 def _version(wanted: bool) -> None:
     if wanted:
         result(f"talker {__version__}")
@@ -53,5 +65,5 @@ app.add_typer(preprocess_app, name="preprocess")
 app.add_typer(data_app, name="data")
 for command in (animate, render, export, head, train, distill, evaluate, enroll, bench, doctor):
     app.command()(command)
-app.command("enroll-identity", help="The same as enroll.")(enroll)
+app.command("enroll-identity", hidden=True)(enroll)
 app.add_typer(identities)
