@@ -37,7 +37,7 @@ def test_an_identity_file_holds_everything(tmp_path: Path) -> None:
     assert (read.style == person().style).all() and read.record == RECORD and (read.name, read.model) == ("anna", "key")
     assert read.face is not None and read.offset is not None
     whole = (tmp_path / "a.safetensors").read_bytes()
-    for data, words in ((whole[:-40], "not a identity"), (b"", "not a identity"), (b"\x80\x04\x95", "not a identity")):
+    for data, words in ((whole[:-40], "is damaged"), (b"", "is damaged"), (b"\x80\x04\x95", "is damaged")):
         (tmp_path / "a.safetensors").write_bytes(data)
         with pytest.raises(IdentityError, match=words):
             load_identity(tmp_path / "a.safetensors")

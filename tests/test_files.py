@@ -152,7 +152,7 @@ def test_foreign_and_damaged_files(tmp_path: Path) -> None:
             ArrayFile(tmp_path / name, "model")
     with pytest.raises(ModelError, match="lacks the array 'b'"):
         ArrayFile(tmp_path / "whole", "model").array("b")
-    with pytest.raises(InputError, match="not readable JSON"):
+    with pytest.raises(InputError, match=r"is damaged \(JSONDecodeError"):
         read_json(tmp_path / "text")
 
 

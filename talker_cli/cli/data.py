@@ -300,9 +300,10 @@ def info(
 
     Example: talker data info prepared/ --picture clips.png
     """
+    import json
+
     from talker_cli.data.dataset import Dataset
     from talker_cli.data.info import summarise
-    from talker_cli.formats.files import json_text
 
     opened = Dataset(dataset)
     about = summarise(opened)
@@ -313,7 +314,7 @@ def info(
             raise InputError(f"found --picture {picture}; expected a name that ends in .png")
         about["picture"] = {"path": str(picture), "clips": draw_clips(opened, picture, count=clips, seed=seed)}
     if json_output:
-        result(json_text(about, indent=2))
+        result(json.dumps(about, indent=2))
         return
     _show(about)
     if picture is not None:

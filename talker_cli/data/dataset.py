@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from talker_cli.errors import InputError, OutputError
-from talker_cli.formats.files import ArrayFile, atomic_path, file_hash, output_problem, read_json, stream_arrays, write_json
+from talker_cli.errors import InputError
+from talker_cli.formats.files import ArrayFile, atomic_path, file_hash, output_error, read_json, stream_arrays, write_json
 from talker_cli.rig import ARKIT_NAMES, RigFile, load_rig, pack_rig
 
 SAMPLE_RATE = 16_000  # hertz, of all speech inside talker
@@ -103,7 +103,7 @@ def write_dataset(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(output_problem(folder, error)) from error
+        raise output_error(folder, error) from error
     for name in FILES:  # what a killed run had begun to write
         for litter in folder.glob(f".{Path(name).stem}-*{Path(name).suffix}"):
             litter.unlink()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from talker_cli.errors import OutputError
-from talker_cli.formats.files import ArrayFile, output_problem, read_json, write_arrays, write_json
+from talker_cli.formats.files import ArrayFile, output_error, read_json, write_arrays, write_json
 
 FOLDER = "unfinished"
 SUFFIX = ".part"
@@ -33,7 +33,7 @@ class ResumableParts:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(output_problem(output, error)) from error
+            raise output_error(output, error) from error
         if any(path.suffix != SUFFIX and path != self._plan for path in self.folder.iterdir() if path.name[0] != "."):
             raise OutputError(f"cannot write {self.folder}: it holds other files; move them away or choose another -o")
         if not self._plan.is_file() or read_json(self._plan) != plan:

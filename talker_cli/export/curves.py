@@ -7,7 +7,7 @@ import numpy as np
 
 from talker_cli.export.attribution import copyright_of
 from talker_cli.export.motion_clip import MotionClip
-from talker_cli.formats.files import atomic_path, json_text
+from talker_cli.formats.files import atomic_path
 
 
 def write_json_coefficients(clip: MotionClip, path: Path) -> None:
@@ -18,7 +18,7 @@ def write_json_coefficients(clip: MotionClip, path: Path) -> None:
     """
     rest = {key: value for key, value in clip.about.items() if key not in ("coefficients", "fps")}
     head = {"fps": clip.fps, "names": list(clip.rig.names), **rest}
-    lines = [f"  {json.dumps(key)}: {json_text(value)}" for key, value in head.items()]
+    lines = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in head.items()]
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
         stream.write("{\n" + ",\n".join(lines) + ',\n  "frames": [\n')
         for index, row in enumerate(clip.coefficients):
@@ -42,7 +42,7 @@ def write_npz(clip: MotionClip, path: Path) -> None:
         "basis": rig.basis,
         "faces": rig.faces,
         "lip_pairs": rig.lip_pairs,
-        "about": np.array(json_text({**clip.origin(), "copyright": copyright_of(rig)})),
+        "about": np.array(json.dumps({**clip.origin(), "copyright": copyright_of(rig)})),
     }
     if rig.colors is not None:
         arrays["colors"] = rig.colors

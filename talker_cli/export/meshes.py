@@ -9,7 +9,7 @@ import numpy as np
 from talker_cli.errors import OutputError
 from talker_cli.export.attribution import credits_of
 from talker_cli.export.motion_clip import MotionClip
-from talker_cli.render.encoder import atomic_folder, check_new_folder
+from talker_cli.formats.files import atomic_folder, check_new_folder
 
 OnFrame = Callable[[int, int], None]  # (frames written, of how many)
 PATTERN = re.compile(r"[^%]*%(0\d{1,2})?d[^%]*")  # as `%04d.ply`
@@ -28,7 +28,7 @@ def check_pattern(path: Path) -> None:
         raise OutputError(
             f"found the output {path}; expected a folder of its own for the frames: {path.stem or 'frames'}/{path.name}"
         )
-    check_new_folder(folder)
+    check_new_folder(folder, _frame_names(path.name))
 
 
 def write_meshes(clip: MotionClip, path: Path, on_frame: OnFrame | None = None) -> None:
@@ -44,11 +44,18 @@ def write_meshes(clip: MotionClip, path: Path, on_frame: OnFrame | None = None) 
     """
     encode = _obj_encoder(clip) if path.suffix.lower() == ".obj" else _ply_encoder(clip)
     count = len(clip.coefficients)
-    with atomic_folder(path.parent) as temporary:
+    with atomic_folder(path.parent, _frame_names(path.name)) as temporary:
         for index, vertices in enumerate(clip.frames()):
             (temporary / (path.name % index)).write_bytes(encode(vertices))
             if on_frame is not None:
                 on_frame(index + 1, count)
+
+
+def _frame_names(pattern: str) -> Callable[[str], bool]:
+    """Return a function that says whether a name is that of a frame, which new frames may replace."""
+    before, _, after = re.split(r"(%\d*d)", pattern)
+    expression = re.compile(re.escape(before) + r"\d+" + re.escape(after))
+    return lambda name: expression.fullmatch(name) is not None
 
 
 def _obj_encoder(clip: MotionClip) -> Callable[[np.ndarray], bytes]:

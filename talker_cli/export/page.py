@@ -2,6 +2,7 @@
 
 import base64
 import html
+import json
 import subprocess
 import tempfile
 import zlib
@@ -14,7 +15,7 @@ from talker_cli.errors import OutputError
 from talker_cli.export.attribution import GENERATOR, copyright_of
 from talker_cli.export.motion_clip import MotionClip
 from talker_cli.formats import ffmpeg
-from talker_cli.formats.files import atomic_path, json_text
+from talker_cli.formats.files import atomic_path
 from talker_cli.render.light import KEY_AT
 from talker_cli.render.materials import surface_of
 from talker_cli.render.occlusion import DIRECTIONS, HORIZON, LIFT, OPEN_POSE, PIXELS, SOFTNESS
@@ -54,7 +55,7 @@ def write_html(clip: MotionClip, path: Path) -> None:
         "sound": sound,
         "style": (VIEWER / "style.css").read_text(encoding="utf-8"),
         "script": (VIEWER / "viewer.js").read_text(encoding="utf-8"),
-        "config": json_text(config).replace("<", "\\u003c"),
+        "config": json.dumps(config).replace("<", "\\u003c"),
         "arrays": base64.b64encode(zlib.compress(arrays, 9)).decode(),
         "speech": base64.b64encode(speech).decode(),
     }

@@ -10,7 +10,6 @@ import numpy as np
 from pydantic import Field
 
 from talker_cli.errors import InputError
-from talker_cli.formats.files import json_text
 from talker_cli.formats.schema import Schema, parse, reading
 
 EXPECTED = "a complete binary glTF 2.0 (.glb)"
@@ -126,7 +125,7 @@ class GlbWriter:
                 self.tree["accessors"][accessor]["bufferView"] = view
             self._zeros = {}
         tree = {**self.tree, "buffers": [{"byteLength": self._length}]}
-        text = json_text(tree, separators=(",", ":")).encode()
+        text = json.dumps(tree, separators=(",", ":")).encode()
         text += b" " * (-len(text) % 4)
         length = HEADER.size + CHUNK.size + len(text) + CHUNK.size + self._length
         head = HEADER.pack(MAGIC, 2, length) + CHUNK.pack(len(text), JSON_CHUNK) + text

@@ -3,6 +3,7 @@
 Motions of other systems are read too: (T, V*3), float64, other units, in an .npz, without the .json.
 """
 
+import json
 import mmap
 import zipfile
 import zlib
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from talker_cli.errors import InputError
-from talker_cli.formats.files import atomic_path, check_free_space, folder_lock, json_text, read_json
+from talker_cli.formats.files import atomic_path, check_free_space, folder_lock, read_json
 
 RELEASE_EVERY = 256  # frames between two calls of `release`
 
@@ -54,7 +55,7 @@ def write_motion(path: Path, vertices: Iterable[np.ndarray], coefficients: np.nd
         OutputError: the place cannot be written.
     """
     curves = coefficients_path(path)
-    content = json_text({**about, "coefficients": curves.name}, indent=2, sort_keys=True) + "\n"
+    content = json.dumps({**about, "coefficients": curves.name}, indent=2, sort_keys=True) + "\n"
     with (
         ExitStack() as order,
         atomic_path(path) as first,

@@ -40,7 +40,8 @@ def parse(
         TalkerError: of `kind`; a field is missing, of another type or out of bounds.
     """
     try:
-        return schema.model_validate_json(json.dumps(value))  # as JSON, whose lists may be tuples
+        # As JSON, whose lists may be tuples; names of files that are not UTF-8 lose the bytes that JSON cannot hold.
+        return schema.model_validate_json(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "content"

@@ -1,7 +1,6 @@
 """Frames into a file, through ffmpeg: H.264 or VP9 with sound, an animated GIF, a PNG or a folder of them: the name decides."""
 
-import os
-import shutil
+import re
 import signal
 import subprocess
 import tempfile
@@ -13,7 +12,7 @@ import numpy as np
 
 from talker_cli.errors import OutputError, TalkerError
 from talker_cli.formats import ffmpeg
-from talker_cli.formats.files import atomic_path, check_writable, output_problem
+from talker_cli.formats.files import atomic_folder, atomic_path, check_new_folder, check_writable
 
 PATIENCE = 300.0  # seconds for the encoder to finish its last frames and to rewrite the file for streaming
 
@@ -80,7 +79,7 @@ def encode(output: Path, size: tuple[int, int], fps: float, frames: int, audio: 
         arguments += ["-vf", _gif_filter(fps, frames)]
     arguments += PICTURES[kind]
     with (
-        atomic_folder(output) if kind == FOLDER else atomic_path(output) as temporary,
+        atomic_folder(output, is_numbered) if kind == FOLDER else atomic_path(output) as temporary,
         tempfile.TemporaryFile() as log,
     ):
         place = f"{str(temporary).replace('%', '%%')}/{NUMBERED}" if kind == FOLDER else str(temporary)
@@ -141,6 +140,11 @@ def kind_of(output: Path) -> str:
     return kind
 
 
+def is_numbered(name: str) -> bool:
+    """Say whether a file name is that of a picture in a folder, so that a new folder may replace it."""
+    return re.fullmatch(r"\d{6,}\.png", name) is not None
+
+
 def check_place(output: Path) -> None:
     """Refuse a place that cannot be written to before any work goes into what should be written there.
 
@@ -148,42 +152,6 @@ def check_place(output: Path) -> None:
         OutputError: the suffix is unknown, the folder to write into does not exist or cannot be written, or is not empty.
     """
     if kind_of(output) == FOLDER:
-        check_new_folder(output)
+        check_new_folder(output, is_numbered)
     else:
         check_writable(output)
-
-
-def check_new_folder(folder: Path) -> None:
-    """Refuse a folder that is there with something in it, or whose place cannot be written to.
-
-    Raises:
-        OutputError: it is not empty, is a file, or cannot be made.
-    """
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        what = "is not empty" if folder.is_dir() else "is a file"
-        raise OutputError(f"cannot write into {folder}: it {what}; choose a new folder with -o, or remove this one")
-    check_writable(folder.parent / f"{folder.name}.png")
-
-
-@contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`, renamed to it when the block ends well and removed when it does not.
-
-    Raises:
-        OutputError: the place cannot be written to, or holds something.
-    """
-    try:
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
-    except OSError as error:
-        raise OutputError(output_problem(path, error)) from error
-    try:
-        yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o777 & ~umask)
-        try:
-            temporary.replace(path)
-        except OSError as error:
-            raise OutputError(output_problem(path, error)) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from talker_cli.data.dataset import Dataset
-from talker_cli.errors import ModelError, OutputError
-from talker_cli.formats.files import ArrayFile, output_problem, write_arrays
+from talker_cli.errors import ModelError
+from talker_cli.formats.files import ArrayFile, output_error, write_arrays
 from talker_cli.model.config import COMPACT, ModelConfig
 from talker_cli.model.pretrained import Description, load_encoder, verified
 from talker_cli.train.run import OnProgress, Progress
@@ -104,7 +104,7 @@ class FeatureCache:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(output_problem(self.folder, error)) from error
+            raise output_error(self.folder, error) from error
 
     def _tidy(self) -> None:
         """Remove what killed runs left half-written."""
