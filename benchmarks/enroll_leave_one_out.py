@@ -52,16 +52,16 @@ def own_voices(data: Dataset, identity: str) -> set[str]:
     return {recording.voice for recording in data.info.recordings if recording.name in matched}
 
 
-def takes_of(data: Dataset, clips: list[Clip], seconds: float) -> list[MotionExample]:
+def examples_of(data: Dataset, clips: list[Clip], seconds: float) -> list[MotionExample]:
     """Return the first clips that hold so many seconds."""
-    takes, heard = list[MotionExample](), 0.0
+    examples, seconds_so_far = list[MotionExample](), 0.0
     for clip in clips:
-        if heard >= seconds:
+        if seconds_so_far >= seconds:
             break
-        take = MotionExample(clip.name, data.speech(clip.recording), data.coefficients(clip.name))
-        heard += len(take.coefficients) / data.info.fps
-        takes.append(take)
-    return takes
+        example = MotionExample(clip.name, data.speech(clip.recording), data.coefficients(clip.name))
+        seconds_so_far += len(example.coefficients) / data.info.fps
+        examples.append(example)
+    return examples
 
 
 def statistics(coefficients: list[np.ndarray], fps: float) -> dict[str, float]:
@@ -81,35 +81,35 @@ def measure(source: Path, model: str, identity: str, full: str | None, output: P
     data, enroller = Dataset(source), Enroller(model, "cpu")
     own = [clip for clip in data.info.clips if clip.identity == identity and clip.voice_matched]
     split = {clip.name: data.recordings[clip.recording].split for clip in own}
-    learned = [clip for clip in own if split[clip.name] == "train"]
+    training = [clip for clip in own if split[clip.name] == "train"]
     tested = [clip for clip in own if split[clip.name] == "test"][:MOST_TEST_CLIPS]
     rig, animator = data.rig.rig, enroller.animator
     truth = [data.coefficients(clip.name) for clip in tested]
     sounds = [data.speech(clip.recording) for clip in tested]
 
-    def row(name: str, seconds: float, made: list[np.ndarray]) -> dict[str, Any]:
-        return {"system": name, "seconds": seconds, "lve": error(rig, truth, made), **statistics(made, data.info.fps)}
+    def row(name: str, seconds: float, motions: list[np.ndarray]) -> dict[str, Any]:
+        return {"system": name, "seconds": seconds, "lve": error(rig, truth, motions), **statistics(motions, data.info.fps)}
 
-    def speak(manner: StyleCondition) -> list[np.ndarray]:
-        return [animator.coefficients(sound, manner) for sound in sounds]
+    def animate(condition: StyleCondition) -> list[np.ndarray]:
+        return [animator.coefficients(sound, condition) for sound in sounds]
 
     rows = [{"system": "truth", "seconds": 0.0, "lve": 0.0, **statistics(truth, data.info.fps)}]
-    rows.append(row("average style", 0.0, speak(StyleCondition(on_sphere(enroller.space.average)))))
+    rows.append(row("average style", 0.0, animate(StyleCondition(on_sphere(enroller.space.average)))))
     for seconds in (10.0, 30.0, 120.0):
-        takes = takes_of(data, learned, seconds)
-        sound = np.concatenate([take.sound for take in takes])
+        examples = examples_of(data, training, seconds)
+        sound = np.concatenate([example.sound for example in examples])
         style = on_sphere(window_styles(animator.network, sound, animator.device).mean(0))
-        rows.append(row("enrolled, audio", seconds, speak(StyleCondition(style))))
+        rows.append(row("enrolled, audio", seconds, animate(StyleCondition(style))))
         nearest = enroller.space.nearest(style)[0][0]
         rows.append(
             row(
                 f"nearest known ({nearest})",
                 seconds,
-                speak(StyleCondition(enroller.space.table[enroller.space.names.index(nearest)])),
+                animate(StyleCondition(enroller.space.table[enroller.space.names.index(nearest)])),
             )
         )
         if seconds == 30.0:
-            rows.append(row("enrolled, audio and motion", seconds, speak(fit(animator, rig, style, takes).manner)))
+            rows.append(row("enrolled, audio and motion", seconds, animate(fit(animator, rig, style, examples).condition)))
     if full:
         whole = Enroller(full, "cpu")
         style = whole.space.table[whole.space.names.index(identity)]
@@ -123,13 +123,13 @@ def measure(source: Path, model: str, identity: str, full: str | None, output: P
     plot(rows, output.with_suffix(".png"))
 
 
-def error(rig: Rig, truth: list[np.ndarray], made: list[np.ndarray]) -> float:
+def error(rig: Rig, truth: list[np.ndarray], motions: list[np.ndarray]) -> float:
     """Return the lip vertex error, square metres."""
     lips = rig.regions["lips"]
     flat = rig.basis[:, lips].reshape(len(rig.names), -1)
     pairs = (
         ((one @ flat).reshape(len(one), -1, 3), (two @ flat).reshape(len(two), -1, 3))
-        for one, two in zip(truth, made, strict=True)
+        for one, two in zip(truth, motions, strict=True)
     )
     return lve(pairs, np.ones(int(lips.sum()), dtype=bool))
 
@@ -149,12 +149,12 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
     canvas.text(left, top - 15, "lip vertex error, m2")
     for value in (0.0, most / 2, most):
         canvas.text(left - 6, bottom - value / most * (bottom - top), f"{value:.1e}", anchor="rm")
-    heard = [entry for entry in rows if entry["system"] == "enrolled, audio"]
-    canvas.line([at(entry) for entry in heard], "#1f6feb", 2.5)
-    for entry in heard:
+    seconds_so_far = [entry for entry in rows if entry["system"] == "enrolled, audio"]
+    canvas.line([at(entry) for entry in seconds_so_far], "#1f6feb", 2.5)
+    for entry in seconds_so_far:
         canvas.dot(*at(entry), 5, "#1f6feb")
         canvas.text(at(entry)[0], bottom + 14, f"{entry['seconds']:.0f}", anchor="mm")
-    canvas.text(at(heard[-1])[0] + 10, at(heard[-1])[1], "audio", color="#1f6feb")
+    canvas.text(at(seconds_so_far[-1])[0] + 10, at(seconds_so_far[-1])[1], "audio", color="#1f6feb")
     for entry in rows:
         if entry["system"] == "enrolled, audio and motion":
             canvas.dot(*at(entry), 6, "#d1242f")

@@ -18,7 +18,7 @@ from talker_cli.rig import load_rig
 
 RECORD = {
     "folder": "/home/anna/clips", "sources": [{"path": "one.wav", "sha256": "0", "seconds": 9.0}], "seconds": 9.0,
-    "spread": {"mean": 0.9, "least": 0.8, "oddest": "one.wav"}, "nearest": [["Bert", 0.5]], "talker": "0",
+    "similarity": {"mean": 0.9, "lowest": 0.8, "lowest_clip": "one.wav"}, "nearest": [["Bert", 0.5]], "talker": "0",
 }  # fmt: skip
 
 
@@ -181,3 +181,24 @@ def test_a_name_that_no_file_can_have_is_refused_before_the_work() -> None:
     assert len(name_from("声" * 85).encode()) <= 180
     with pytest.raises(IdentityError, match="180 bytes"):
         check_name("声" * 61)
+
+
+DAMAGED = [
+    {}, {"seconds": "nine"}, {"seconds": float("nan")}, {"seconds": None}, {"sources": {"one.wav": 1}},
+    {"sources": [{"path": 3}]}, {"sources": None}, {"similarity": 0.9}, {"similarity": {"mean": 0.9}},
+    {"nearest": [["Bert"]]}, {"nearest": "Bert"}, {"fit": {"summary": 3}}, {"fit": "good"}, {"folder": 7}, {"folder": ["x"]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", DAMAGED, ids=str)
+def test_a_damaged_record_breaks_one_identity_only(invoke: Talker, tmp_path: Path, change: dict) -> None:
+    """Breaks if one file with a bad record makes the whole library unreadable, or ends in a traceback."""
+    place = ("--library", tmp_path / "library")
+    library = Library(tmp_path / "library")
+    library.save(person("bert"))
+    library.save(replace(person(), record={**RECORD, **change} if change else {}))
+    listed = json.loads(invoke("identities", "list", "--json", *place).out)
+    about = {entry["name"]: entry["about"] for entry in listed}
+    assert "damaged" in about["anna"] and "9 s of speech in 1 clips" in about["bert"]
+    assert "damaged" in invoke("identities", "show", "anna", *place).mistake
+    assert "damaged" in invoke("identities", "refit", "anna", *place, "--device", "cpu").mistake

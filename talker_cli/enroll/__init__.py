@@ -1,1 +1,1 @@
-"""From a folder of recordings to a style: its clips, the motion beside them, the face, the fit."""
+"""Recordings of one voice -> an identity: usable clips, the motion beside them, a face, a style fitted to motion."""

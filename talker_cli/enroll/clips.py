@@ -1,32 +1,32 @@
-"""A folder's recordings, one in memory at a time: who speaks where, and the style that each is spoken in."""
+"""The recordings of a folder, one in memory at a time: where speech is, and the style of each."""
 
 import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from talker_cli.enroll.record import SimilarityRecord, SourceRecord
 from talker_cli.errors import InputError
 from talker_cli.formats.audio import SAMPLE_RATE, read_speech
 from talker_cli.formats.files import file_hash, files_below
 from talker_cli.identity.resolve import on_sphere
 from talker_cli.identity.vad import detect_speech
 
-# What lies beside recordings and is none; every other file is tried.
-OTHERS = frozenset(
+# Suffixes of files that lie beside recordings and hold no sound; every other file is tried.
+NOT_SOUND = frozenset(
     ".npy .npz .csv .json .txt .lab .textgrid .srt .vtt .md .pdf .png .jpg .jpeg .heic .ply .obj .mtl .glb .gltf .usd .usdz "
     ".safetensors .py .zip .log .xml .html .db .ini".split()
 )
-LEAST_SPEECH = 0.5  # seconds, of a clip
-LEAST_SHARE = 0.1  # of a clip's sound that must be speech: music resembles it for a moment now and then
-ENOUGH = 30 * 60.0  # seconds of speech: more does not change a style
-LONGEST = 60 * 60.0  # seconds of one file that are read: an hour of sound lies in memory at once
-LEAST_TOTAL = 1.0  # seconds of speech in all
+MIN_SPEECH = 0.5  # seconds in a clip
+MIN_SPEECH_SHARE = 0.1  # of a clip's sound: music resembles speech for a moment now and then
+ENOUGH_SPEECH = 30 * 60.0  # seconds: more does not change a style
+MAX_SECONDS = 60 * 60.0  # read from one file: an hour of sound lies in memory at once
+MIN_TOTAL = 1.0  # seconds of speech in all clips
 
-OnClip = Callable[[int, int], None]
+OnClip = Callable[[int, int], None]  # (files done, files)
 WindowStyles = Callable[[np.ndarray], np.ndarray]  # speech (S,) -> styles (N, S)
 
 
@@ -35,11 +35,11 @@ class RecordedClip:
     """A recording that was used.
 
     Args:
-        path: relative to the folder.
-        sha256: of the file.
-        seconds: of speech.
-        windows: how many windows its style is the mean of.
-        style: (S,) float32.
+        path: Path relative to the folder.
+        sha256: Hash of the file.
+        seconds: Seconds of speech.
+        windows: Number of windows that the style is the mean of.
+        style: (S,) float32 style.
     """
 
     path: str
@@ -51,35 +51,44 @@ class RecordedClip:
 
 @dataclass(frozen=True)
 class Collection:
-    """What a folder gave.
+    """The usable recordings of a folder.
 
     Args:
-        folder: absolute.
-        clips: by path.
-        left_out: (path, why), by path.
-        notes: (path, what was left out of it), of clips that were used.
-        spared: files that were not read, because enough had been heard.
+        folder: Absolute path.
+        clips: Usable recordings, sorted by path.
+        skipped: (path, reason) of files that were not used, sorted by path.
+        notes: (path, note) of clips that were used in part.
+        unread: Number of files that were not read because there was enough speech.
     """
 
     folder: Path
     clips: tuple[RecordedClip, ...]
-    left_out: tuple[tuple[str, str], ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
     notes: tuple[tuple[str, str], ...] = ()
-    spared: int = 0
+    unread: int = 0
 
     @property
     def seconds(self) -> float:
-        """Seconds of speech in all."""
+        """Seconds of speech in all clips."""
         return sum(clip.seconds for clip in self.clips)
 
     @property
     def style(self) -> np.ndarray:
-        """The (S,) style of all clips, each counting by its length."""
+        """The (S,) mean style, each clip weighted by its length."""
         return on_sphere(np.sum([clip.windows * clip.style for clip in self.clips], axis=0))
 
-    def sources(self) -> list[dict[str, Any]]:
-        """Return what an identity records of its clips."""
-        return [{"path": clip.path, "sha256": clip.sha256, "seconds": round(clip.seconds, 2)} for clip in self.clips]
+    def sources(self) -> tuple[SourceRecord, ...]:
+        """Return the clips as an identity file records them."""
+        return tuple(SourceRecord(path=clip.path, sha256=clip.sha256, seconds=round(clip.seconds, 2)) for clip in self.clips)
+
+    def similarity(self) -> SimilarityRecord:
+        """Return the cosine similarity of the clips' styles to the mean style."""
+        values = np.array([on_sphere(clip.style) @ self.style / len(self.style) for clip in self.clips], dtype=np.float64)
+        mean = float(np.average(values, weights=[clip.windows for clip in self.clips]))
+        lowest = int(values.argmin())
+        return SimilarityRecord(
+            mean=round(mean, 4), lowest=round(float(values[lowest]), 4), lowest_clip=self.clips[lowest].path
+        )
 
 
 def recordings(folder: Path) -> list[Path]:
@@ -92,53 +101,53 @@ def recordings(folder: Path) -> list[Path]:
         return [folder]
     if not folder.is_dir():
         raise InputError(f"no folder {folder}; expected one with recordings of a voice (wav, mp3, m4a, mp4 …); check the path")
-    found = [path for path in files_below(folder) if path.suffix.lower() not in OTHERS]
-    if not found:
+    paths = [path for path in files_below(folder) if path.suffix.lower() not in NOT_SOUND]
+    if not paths:
         raise InputError(f"found no recording in {folder}; expected files such as wav, mp3, m4a, mp4; check the path")
-    return sorted(found, key=lambda path: hashlib.sha256(os.fsencode(path.relative_to(folder))).digest())
+    return sorted(paths, key=lambda path: hashlib.sha256(os.fsencode(path.relative_to(folder))).digest())
 
 
 @dataclass
 class _Reader:
-    read: WindowStyles
+    window_styles: WindowStyles
     clips: list[RecordedClip] = field(default_factory=list)
-    left_out: list[tuple[str, str]] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
     notes: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, path: Path, name: str) -> None:
-        """Take in a file, as a clip or with the reason why it is none."""
+        """Add a file to the clips, or to the skipped files with a reason."""
         try:
             sha256 = file_hash(path)
-            twin = next((clip.path for clip in self.clips if clip.sha256 == sha256), None)
-            if twin is not None:
-                self.left_out.append((name, f"the same recording as {twin}"))
+            same = next((clip.path for clip in self.clips if clip.sha256 == sha256), None)
+            if same is not None:
+                self.skipped.append((name, f"the same recording as {same}"))
                 return
-            sound, whole = _beginning(path)
+            sound, complete = _beginning(path)
         except OSError as error:
-            self.left_out.append((name, f"cannot be read ({error.strerror})"))
+            self.skipped.append((name, f"cannot be read ({error.strerror})"))
             return
         except InputError as error:
-            self.left_out.append((name, str(error).removeprefix(f"{path} ").split("; ")[0]))
+            self.skipped.append((name, str(error).removeprefix(f"{path} ").split("; ")[0]))
             return
-        heard = detect_speech(sound)
-        reason = _unusable(heard.speech, heard.other, len(sound) / SAMPLE_RATE)
+        speech = detect_speech(sound)
+        reason = _unusable(speech.speech, speech.other, len(sound) / SAMPLE_RATE)
         if reason is not None:
-            self.left_out.append((name, reason))
+            self.skipped.append((name, reason))
             return
-        styles = self.read(heard.cut(sound))
-        self.clips.append(RecordedClip(name, sha256, heard.speech, len(styles), on_sphere(styles.mean(0))))
-        if not whole:
-            self.notes.append((name, f"read to {LONGEST / 60:.0f} minutes"))
-        if heard.other > 1.0:
-            self.notes.append((name, f"{heard.other:.1f} s of music or noise left out"))
+        styles = self.window_styles(speech.cut(sound))
+        self.clips.append(RecordedClip(name, sha256, speech.speech, len(styles), on_sphere(styles.mean(0))))
+        if not complete:
+            self.notes.append((name, f"read to {MAX_SECONDS / 60:.0f} minutes"))
+        if speech.other > 1.0:
+            self.notes.append((name, f"{speech.other:.1f} s of music or noise left out"))
 
 
 def _beginning(path: Path) -> tuple[np.ndarray, bool]:
-    """Return a recording (S,), 16 kHz, and whether that is all of it: not of one of many hours."""
+    """Return a recording (S,), 16 kHz, up to MAX_SECONDS, and whether that is all of it."""
     parts: list[np.ndarray] = []
     count = 0
     for part in read_speech(path):
-        if count >= LONGEST * SAMPLE_RATE:
+        if count >= MAX_SECONDS * SAMPLE_RATE:
             return np.concatenate(parts), False
         parts.append(part)
         count += len(part)
@@ -146,104 +155,44 @@ def _beginning(path: Path) -> tuple[np.ndarray, bool]:
 
 
 def _unusable(speech: float, other: float, seconds: float) -> str | None:
-    """Say why a recording is no clip, or return None."""
-    if other > 0 and speech < LEAST_SHARE * (speech + other):
+    """Return the reason why a recording cannot be used, or None."""
+    if other > 0 and speech < MIN_SPEECH_SHARE * (speech + other):
         return f"music or noise, no speech ({other:.1f} s)"
-    if seconds < LEAST_SPEECH:
-        return f"too short ({seconds:.2f} s; expected {LEAST_SPEECH} s of speech or more)"
+    if seconds < MIN_SPEECH:
+        return f"too short ({seconds:.2f} s; expected {MIN_SPEECH} s of speech or more)"
     if speech == 0:
         return f"silence ({seconds:.1f} s)"
-    return f"too little speech ({speech:.2f} s)" if speech < LEAST_SPEECH else None
+    return f"too little speech ({speech:.2f} s)" if speech < MIN_SPEECH else None
 
 
-def collect(folder: Path, paths: Sequence[Path], read: WindowStyles, on_clip: OnClip) -> Collection:
-    """Read recordings until enough is heard.
+def collect(folder: Path, paths: Sequence[Path], window_styles: WindowStyles, on_clip: OnClip) -> Collection:
+    """Read recordings until there is enough speech.
 
     Args:
-        folder: that they lie below.
-        paths: of the recordings, in the order they are read.
-        read: the styles of windows of speech.
-        on_clip: called after each file with (files done, files).
+        folder: Folder that the paths lie below.
+        paths: Recordings, in reading order.
+        window_styles: Function from speech to the styles of its windows.
+        on_clip: Callback after each file, (files done, files).
 
     Raises:
         InputError: there is no usable recording.
     """
-    reader = _Reader(read)
-    heard, done = 0.0, 0
+    reader = _Reader(window_styles)
+    done = 0
     for done, path in enumerate(paths, 1):
-        before = len(reader.clips)
         reader.add(path, str(path.relative_to(folder)))
-        heard += sum(clip.seconds for clip in reader.clips[before:])
         on_clip(done, len(paths))
-        if heard >= ENOUGH:
+        if sum(clip.seconds for clip in reader.clips) >= ENOUGH_SPEECH:
             break
-    if heard < LEAST_TOTAL:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in sorted(reader.left_out)[:3])
-        more = f"; and {len(reader.left_out) - 3} more" if len(reader.left_out) > 3 else ""
-        raise InputError(
-            f"found {heard:.1f} s of speech in {len(paths)} files of {folder}; expected {LEAST_TOTAL:.0f} s or more"
-            + (f" ({reasons}{more})" if reasons else "")
-        )
-    return Collection(
-        folder.resolve(), tuple(sorted(reader.clips, key=lambda clip: clip.path)), tuple(sorted(reader.left_out)),
+    collection = Collection(
+        folder.resolve(), tuple(sorted(reader.clips, key=lambda clip: clip.path)), tuple(sorted(reader.skipped)),
         tuple(sorted(reader.notes)), len(paths) - done,
     )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class ClipConsistency:
-    """How alike a folder's clips sound.
-
-    Args:
-        mean, least: cosine similarity of a clip's style to that of all.
-        oddest: the clip of the least.
-        groups: the two groups of clips that look like two people, or None.
-        apart: similarity between the groups' styles.
-    """
-
-    mean: float
-    least: float
-    oddest: str
-    groups: tuple[tuple[str, ...], tuple[str, ...]] | None = None
-    apart: float = 1.0
-
-
-TWO_PEOPLE = 0.35  # similarity of two groups' styles under which they look like two people
-LEAST_GROUP = 0.15  # of the windows that the smaller group must have
-
-
-def spread(collection: Collection) -> ClipConsistency:
-    """Return how alike the clips sound, and whether they fall into two groups that do not sound like one person."""
-    clips = collection.clips
-    styles = np.stack([clip.style for clip in clips]).astype(np.float64)
-    styles /= np.maximum(np.linalg.norm(styles, axis=1, keepdims=True), 1e-12)
-    weight = np.array([clip.windows for clip in clips], dtype=np.float64)
-    centre = collection.style / max(float(np.linalg.norm(collection.style)), 1e-12)
-    similarity = styles @ centre
-    oddest = int(similarity.argmin())
-    found = ClipConsistency(float(similarity @ weight / weight.sum()), float(similarity[oddest]), clips[oddest].path)
-    if len(clips) < 2:
-        return found
-    side = _two_groups(styles, weight, oddest)
-    means = [(weight[mask, None] * styles[mask]).sum(0) for mask in (side, ~side)]
-    if min(weight[side].sum(), weight[~side].sum()) < LEAST_GROUP * weight.sum():
-        return found
-    apart = float(means[0] @ means[1] / (np.linalg.norm(means[0]) * np.linalg.norm(means[1])))
-    if apart >= TWO_PEOPLE:
-        return found
-    names = tuple(tuple(clip.path for clip, inside in zip(clips, mask, strict=True) if inside) for mask in (side, ~side))
-    return ClipConsistency(found.mean, found.least, found.oddest, (names[0], names[1]), apart)
-
-
-def _two_groups(styles: np.ndarray, weight: np.ndarray, first: int) -> np.ndarray:
-    """Return (N,) bool, which of two groups each unit style belongs to: spherical 2-means from the two that differ most."""
-    centres = np.stack([styles[first], styles[int((styles @ styles[first]).argmin())]])
-    side = np.zeros(len(styles), dtype=bool)
-    for _ in range(20):
-        nearer = styles @ centres[0] >= styles @ centres[1]
-        if nearer.all() or (nearer == side).all():
-            break
-        side = nearer
-        centres = np.stack([(weight[mask, None] * styles[mask]).sum(0) for mask in (side, ~side)])
-        centres /= np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-12)
-    return side
+    if collection.seconds < MIN_TOTAL:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in collection.skipped[:3])
+        more = f"; and {len(collection.skipped) - 3} more" if len(collection.skipped) > 3 else ""
+        raise InputError(
+            f"found {collection.seconds:.1f} s of speech in {len(paths)} files of {folder}; expected {MIN_TOTAL:.0f} s or more"
+            + (f" ({reasons}{more})" if reasons else "")
+        )
+    return collection

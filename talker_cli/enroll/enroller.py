@@ -1,15 +1,15 @@
-"""A folder of recordings -> an identity: the style read off the voice, fitted to motion where there is some, and a face."""
+"""A folder of recordings -> an identity: the style of the voice, fitted to motion where there is some, and a face."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from talker_cli import __version__
 from talker_cli.animate.animator import Animator
-from talker_cli.enroll.clips import ClipConsistency, Collection, OnClip, collect, spread
+from talker_cli.enroll.clips import Collection, OnClip, collect
 from talker_cli.enroll.fit import Fit, MotionExample, fit
 from talker_cli.enroll.motion import motion_beside, read_coefficients
+from talker_cli.enroll.record import EnrollmentRecord, FitRecord, record_of
 from talker_cli.errors import IdentityError, InputError
 from talker_cli.formats.audio import SAMPLE_RATE, load_intact_speech
 from talker_cli.formats.files import file_hash
@@ -19,28 +19,35 @@ from talker_cli.identity.style import window_styles
 from talker_cli.model.checkpoint import load_model
 from talker_cli.model.device import choose_device
 from talker_cli.model.folder import main_weights, model_folder
-from talker_cli.rig import RigFile, load_rig
+from talker_cli.rig import Rig, RigFile, load_rig
 
-NEAREST = 3  # known identities that are told of
+NEAREST = 3  # known identities that are reported
 TEACHER_STEPS = 8  # of a model without a student, where motion is sampled
 OnNote = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Enrolment:
-    """What an enrolment came to: the identity, and what the user should know of it."""
+class Enrollment:
+    """An identity, its recordings, and the motion files that were not used.
 
-    person: Enrolled
+    Args:
+        identity: The identity.
+        collection: Its recordings.
+        record: How it was enrolled, as its file says.
+        unused_motion: One error for each motion file that could not be used.
+    """
+
+    identity: Enrolled
     collection: Collection
-    spread: ClipConsistency
-    nearest: list[tuple[str, float]]
+    record: EnrollmentRecord
+    unused_motion: tuple[InputError, ...] = ()
 
 
 class Enroller:
-    """A model, ready to enrol voices.
+    """A model, ready to enroll voices.
 
     Args:
-        model: built-in name or folder.
+        model: Built-in name or folder.
         device: "auto", "cpu" or "cuda".
 
     Raises:
@@ -63,98 +70,112 @@ class Enroller:
         name: str,
         *,
         face: IdentityFace | None = None,
-        on_note: OnNote,
+        source_fps: float | None = None,
         on_clip: OnClip,
-    ) -> Enrolment:
-        """Make an identity of recordings.
+    ) -> Enrollment:
+        """Make an identity from recordings.
 
         Args:
-            folder: that they lie below.
-            paths: of the recordings.
-            name: what to call the identity.
-            face: its own, or None for that of the model's identity whose voice is the nearest.
-            on_note: called with lines that the user should read.
-            on_clip: called after each file with (files done, files).
+            folder: Folder that the paths lie below.
+            paths: Recordings.
+            name: Name of the identity.
+            face: Face of its own; None takes that of the model's identity with the nearest voice.
+            source_fps: Frame rate of motion beside the recordings; None infers it.
+            on_clip: Callback after each file, (files done, files).
 
         Raises:
-            InputError: there is no usable recording.
+            InputError: there is no usable recording, or the frame rate of its motion is unknown.
             IdentityError: the name is one of the model's own.
         """
         check_new(name, self.rigs.identities)
         network, device = self.animator.network, self.animator.device
         collection = collect(folder, paths, lambda speech: window_styles(network, speech, device), on_clip)
-        found = spread(collection)
         nearest = self.space.nearest(collection.style)[:NEAREST]
-        record: dict[str, Any] = {
-            "folder": str(collection.folder),
-            "sources": collection.sources(),
-            "seconds": round(collection.seconds, 2),
-            "spread": {"mean": round(found.mean, 4), "least": round(found.least, 4), "oddest": found.oddest},
-            "nearest": [[known, round(similarity, 4)] for known, similarity in nearest],
-            "talker": __version__,
-        }
-        person = Enrolled(name, collection.style, self.space.key, nearest[0][0], face, None, record)
-        fitted = self._fit(collection, person, on_note)
-        if fitted is not None:
-            person = replace(person, style=fitted.manner.style, offset=fitted.manner.offset)
-            record["fit"] = told(fitted)
-        return Enrolment(person, collection, found, nearest)
+        identity = Enrolled(name, collection.style, self.space.key, nearest[0][0], face)
+        examples, unused = self._examples(collection, identity, source_fps)
+        fitted = fit(self.animator, self.rigs.rig_of(identity.base_face), identity.style, examples) if examples else None
+        record = EnrollmentRecord(
+            folder=str(collection.folder),
+            sources=collection.sources(),
+            seconds=round(collection.seconds, 2),
+            similarity=collection.similarity(),
+            nearest=tuple((known, round(similarity, 4)) for known, similarity in nearest),
+            source_fps=source_fps,
+            fit=fit_record(fitted) if fitted else None,
+            talker=__version__,
+        )
+        if fitted:
+            identity = replace(identity, style=fitted.condition.style, offset=fitted.condition.offset)
+        return Enrollment(replace(identity, record=record.model_dump(mode="json")), collection, record, tuple(unused))
 
-    def _fit(self, collection: Collection, person: Enrolled, on_note: OnNote) -> Fit | None:
-        """Return the style fitted to the motion that lies beside the clips, or None if there is none that can be used."""
-        rig = self.rigs.rig_of(person.base_face)
-        takes = []
+    def _examples(
+        self, collection: Collection, identity: Enrolled, source_fps: float | None
+    ) -> tuple[list[MotionExample], list[InputError]]:
+        """Return the clips that have motion beside them, and the errors of motion that cannot be used."""
+        rig = self.rigs.rig_of(identity.base_face)
+        own: Rig | None = None if identity.face is None else identity.rig(self.rigs)
+        examples, unused = list[MotionExample](), list[InputError]()
         for clip in collection.clips:
             recording = collection.folder / clip.path
-            beside = motion_beside(recording)
-            if beside is None:
+            path = motion_beside(recording)
+            if path is None:
                 continue
             sound = load_intact_speech(recording)
-            own = None if person.face is None else person.rig(self.rigs)
             try:
-                takes.append(MotionExample(clip.path, sound, read_coefficients(beside, len(sound) / SAMPLE_RATE, rig, own)))
+                coefficients = read_coefficients(path, len(sound) / SAMPLE_RATE, rig, own, source_fps)
             except InputError as error:
-                on_note(f"motion not used: {error}")
-        return fit(self.animator, rig, person.style, takes) if takes else None
+                if error.field == "source_fps":  # a question that the user can answer
+                    raise
+                unused.append(error)
+                continue
+            examples.append(MotionExample(clip.path, sound, coefficients))
+        return examples, unused
 
 
-def told(fitted: Fit) -> dict[str, Any]:
-    """Return what an identity records of its fit."""
+def fit_record(fitted: Fit) -> FitRecord:
+    """Return the record of a fit in an identity file."""
     gain = 100 * (1 - fitted.after / fitted.before) if fitted.before > 0 else 0.0
+    where = "unseen motion" if fitted.unseen else "the motion that chose the style"
     summary = (
-        f"lip vertex error {fitted.before:.3e} m2 from the voice alone, {fitted.after:.3e} fitted ({gain:.0f} % less), on "
-        f"{fitted.held_out:.1f} s held out; learned from {fitted.seconds:.1f} s of motion"
+        f"lip vertex error {fitted.before:.3e} m2 with the style of the voice, {fitted.after:.3e} fitted ({gain:.0f} % less), "
+        f"on {fitted.held_out:.1f} s of {where}; fitted to {fitted.seconds:.1f} s"
     )
-    kept = fitted.after < fitted.before
-    return {
-        "before": fitted.before, "after": fitted.after, "seconds": round(fitted.seconds, 2), "steps": fitted.steps,
-        "held_out": round(fitted.held_out, 2), "offset": fitted.manner.offset is not None,
-        "summary": summary if kept else f"{summary}; the voice's style was kept",
-    }  # fmt: skip
+    return FitRecord(
+        before=fitted.before, after=fitted.after, seconds=round(fitted.seconds, 2), held_out=round(fitted.held_out, 2),
+        unseen=fitted.unseen, steps=fitted.steps, offset=fitted.condition.offset is not None,
+        summary=summary if fitted.fitted else f"{summary}; kept the style of the voice",
+    )  # fmt: skip
 
 
-def refit(person: Enrolled, enroller: Enroller, *, on_note: OnNote, on_clip: OnClip) -> Enrolment:
-    """Enrol somebody again, from the recordings that the identity tells of; the face is kept.
+def refit(identity: Enrolled, enroller: Enroller, *, on_note: OnNote, on_clip: OnClip) -> Enrollment:
+    """Enroll an identity again from the recordings in its record; its face is kept.
+
+    Args:
+        identity: The identity.
+        enroller: The model to enroll it for.
+        on_note: Callback for lines that the user should read.
+        on_clip: Callback after each file, (files done, files).
 
     Raises:
-        IdentityError: the recordings are not known, gone or others now.
+        IdentityError: the recordings are unknown, gone or changed, or the record is damaged.
     """
-    folder = person.record.get("folder")
-    if not isinstance(folder, str):
+    record = record_of(identity)
+    if record.folder is None:
         raise IdentityError(
-            f"identity '{person.name}' came as a file, which does not say where its recordings are; expected one made here; "
-            "enrol it again from its recordings"
+            f"identity '{identity.name}' came as a file, which does not say where its recordings are; expected one enrolled "
+            "here; enroll it again from its recordings"
         )
-    sources = [(Path(folder) / source["path"], source["sha256"]) for source in person.record["sources"]]
-    changed = [path for path, sha256 in sources if not path.is_file() or file_hash(path) != sha256]
-    if len(changed) == len(sources):
+    if identity.face is not None:
+        identity.rig(enroller.rigs)  # refuses a face that does not fit this model
+    folder = Path(record.folder)
+    paths = {source.path: folder / source.path for source in record.sources}
+    same = [path for source in record.sources if (path := paths[source.path]).is_file() and file_hash(path) == source.sha256]
+    if not same:
         raise IdentityError(
-            f"none of the {len(sources)} recordings of '{person.name}' is in {folder} as it was; expected them to enrol again; "
-            "put them back, or enrol others with --replace"
+            f"none of the {len(paths)} recordings of '{identity.name}' is in {folder} unchanged; expected them to enroll "
+            "again; put them back, or replace the identity"
         )
-    for path in changed:
-        on_note(f"{path} is gone or another one now, and was left out")
-    paths = [path for path, _ in sources if path not in changed]
-    made = enroller.enroll(Path(folder), paths, person.name, face=person.face, on_note=on_note, on_clip=on_clip)
-    made.person.rig(enroller.rigs)  # refuses a face that the model's mesh does not fit
-    return made
+    for name, path in paths.items():
+        if path not in same:
+            on_note(f"left out {name}: {'changed' if path.is_file() else 'gone'} since")
+    return enroller.enroll(folder, same, identity.name, face=identity.face, source_fps=record.source_fps, on_clip=on_clip)

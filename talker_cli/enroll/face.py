@@ -1,4 +1,4 @@
-"""Somebody's own face: the model's mesh in another shape, or any mesh with ARKit's morph targets."""
+"""A face of an identity's own: the model's mesh in another shape, or any mesh with ARKit's morph targets."""
 
 from pathlib import Path
 
@@ -12,18 +12,18 @@ from talker_cli.render.character import read_glb
 from talker_cli.render.materials import GLOSS
 from talker_cli.rig import ARKIT_NAMES, Rig, RigFile
 
-SIZES = (0.5, 2.0)  # how much smaller or larger than the model's a face may be
+SIZES = (0.5, 2.0)  # allowed size of a face relative to the model's
 
 
 def read_face(path: Path, base: RigFile) -> IdentityFace:
     """Read a face for a model's rig.
 
     Args:
-        path: .ply, .obj, .npz with the model's vertices in their order, or a .glb with ARKit-named morph targets.
-        base: the model's rig file.
+        path: File: .ply, .obj, .npz with the model's vertices in their order, or a .glb with ARKit-named morph targets.
+        base: The model's rig file.
 
     Raises:
-        InputError: it can be neither.
+        InputError: it is neither.
     """
     rig = base.rig
     if path.suffix.lower() != ".glb":

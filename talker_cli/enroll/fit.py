@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from talker_cli.animate.animator import Animator
+from talker_cli.errors import InputError
 from talker_cli.identity.resolve import StyleCondition, on_sphere
 from talker_cli.metrics import lve
 from talker_cli.model.config import MAX_TIMESTEP, SAMPLE_RATE
@@ -16,16 +17,18 @@ from talker_cli.rig import Rig
 from talker_cli.train.losses import LossWeights, SurfaceMetric, lip_gap_of
 
 CROP_FRAMES = 64
-CROPS = 16  # a batch
-CHECK_CROPS = 32  # that early stopping looks at, always the same with the same noise
+CROPS = 16  # in a batch
+CHECK_CROPS = 32  # for early stopping, always the same with the same noise
 LEARNING_RATE = 0.05
-MOST_STEPS = 200
+MAX_STEPS = 200
 CHECK_EVERY = 20  # steps
 PATIENCE = 3  # checks without a gain
-HELD_OUT = 0.25  # of the frames
-LEAST = 15  # frames that a piece of a take has, if the takes have as many
-MOST_FRAMES = 3600  # that are learned from: two minutes at 30 frames a second
-PAYS = 0.98  # of the lip vertex error that is left when something is worth keeping
+CHOICE_SHARE = 0.25  # of the frames that are not for the test: they choose the step and the style
+TEST_SHARE = 0.2  # of all frames
+MIN_SECONDS_FOR_TEST = 10.0  # of motion; with less, the errors are of the frames that chose
+MIN_FRAMES = 15  # of a piece of an example, if the examples have as many
+MAX_FRAMES = 3600  # to fit to: two minutes at 30 frames a second
+MAX_RATIO = 0.98  # of the lip vertex error: a change must lower it to this or less
 
 
 @dataclass(frozen=True)
@@ -39,110 +42,127 @@ class MotionExample:
 
 @dataclass(frozen=True)
 class Fit:
-    """What fitting came to.
+    """A fitted style and its errors.
 
     Args:
-        manner: the style, and the offset if it pays; the one that was read off the voice, if fitting does not pay.
-        before, after: lip vertex error (CodeTalker's), square metres, on the frames held out.
-        seconds, held_out: of motion that was learned from, and held out.
-        steps: of the optimiser to the best style.
+        condition: Best of the style of the voice, the fitted style, and that style with an offset.
+        before: Lip vertex error (CodeTalker) with the style of the voice, square metres, on the held-out frames.
+        after: Lip vertex error with `condition`.
+        seconds: Seconds of motion that the style was fitted to.
+        held_out: Seconds of motion that the errors were measured on.
+        unseen: Whether the choice of `condition` did not use those seconds.
+        steps: Optimiser steps to the fitted style.
+        fitted: Whether `condition` is not the style of the voice.
     """
 
-    manner: StyleCondition
+    condition: StyleCondition
     before: float
     after: float
     seconds: float
     held_out: float
+    unseen: bool
     steps: int
+    fitted: bool
 
 
-def fit(animator: Animator, rig: Rig, style: np.ndarray, takes: Sequence[MotionExample]) -> Fit:
-    """Fit a style to takes, from the one that was read off the voice.
+def fit(animator: Animator, rig: Rig, style: np.ndarray, examples: Sequence[MotionExample]) -> Fit:
+    """Fit a style to motion, starting from the style of the voice.
 
     Args:
-        animator: the model.
-        rig: of the model, in any of its faces.
-        style: (S,), where to start.
-        takes: at least one.
+        animator: The model.
+        rig: The model's rig, with any template.
+        style: (S,) start.
+        examples: At least one.
+
+    Raises:
+        InputError: the loss is not finite.
     """
     fps = animator.network.config.fps
-    learned, held = _split([_trimmed(take, fps) for take in takes], fps)
-    before = _error(animator, rig, StyleCondition(style), held)
-    fitted, steps = _descend(animator, rig, style, learned, held)
-    best, after = StyleCondition(style), before
-    error = _error(animator, rig, StyleCondition(fitted), held)
-    if error < PAYS * after:
-        best, after = StyleCondition(fitted), error
-    # What is left after the style: an expression at rest that no style of the model has.
-    shifted = StyleCondition(best.style, _rest(animator, best, learned))
-    error = _error(animator, rig, shifted, held)
-    if error < PAYS * after:
-        best, after = shifted, error
-    lengths = [sum(len(take.coefficients) for take in part) / fps for part in (learned, held)]
-    return Fit(best, before, after, lengths[0], lengths[1], steps)
+    learning, choosing, test = _split([_trimmed(example, fps) for example in examples], fps)
+    fitted, steps = _descend(animator, rig, style, learning, choosing)
+    voice = StyleCondition(style)
+    best, error = voice, _error(animator, rig, voice, choosing)
+    for with_offset in (False, True):  # a resting expression may be left that no style of the model has
+        condition = StyleCondition(best.style, _rest(animator, best, learning)) if with_offset else StyleCondition(fitted)
+        now = _error(animator, rig, condition, choosing)
+        if now < MAX_RATIO * error:
+            best, error = condition, now
+    measured = test or choosing
+    before, after = (_error(animator, rig, condition, measured) for condition in (voice, best))
+    seconds, held_out = (sum(len(example.coefficients) for example in part) / fps for part in (learning, measured))
+    return Fit(best, before, after, seconds, held_out, bool(test), steps, best is not voice)
 
 
-def _trimmed(take: MotionExample, fps: float) -> MotionExample:
-    """Return the take cut to the shorter of its sound and its motion, and to as much as is learned from in all."""
-    frames = min(len(take.coefficients), int(len(take.sound) * fps / SAMPLE_RATE), MOST_FRAMES)
-    return MotionExample(take.path, take.sound[: int(np.ceil(frames * SAMPLE_RATE / fps))], take.coefficients[:frames])
+def _trimmed(example: MotionExample, fps: float) -> MotionExample:
+    """Return an example cut to the shorter of its sound and its motion, and to MAX_FRAMES."""
+    frames = min(len(example.coefficients), int(len(example.sound) * fps / SAMPLE_RATE), MAX_FRAMES)
+    return MotionExample(example.path, example.sound[: int(np.ceil(frames * SAMPLE_RATE / fps))], example.coefficients[:frames])
 
 
-def _split(takes: list[MotionExample], fps: float) -> tuple[list[MotionExample], list[MotionExample]]:
-    """Return what is learned from and what is held out: the last quarter of all frames, through the middle of a take."""
-    learned, held = list(takes), list[MotionExample]()
-    total = sum(len(take.coefficients) for take in takes)
-    wanted = max(min(LEAST, total // 2), round(HELD_OUT * total))
+def _split(examples: list[MotionExample], fps: float) -> tuple[list[MotionExample], list[MotionExample], list[MotionExample]]:
+    """Return the examples to learn from, to choose by, and to test on; the last is empty where there is little motion."""
+    test: list[MotionExample] = []
+    if sum(len(example.coefficients) for example in examples) >= MIN_SECONDS_FOR_TEST * fps:
+        examples, test = _cut(examples, TEST_SHARE, fps)
+    learning, choosing = _cut(examples, CHOICE_SHARE, fps)
+    while len(learning) > 1 and sum(len(example.coefficients) for example in learning) > MAX_FRAMES:
+        learning.pop()
+    return learning, choosing, test
+
+
+def _cut(examples: list[MotionExample], share: float, fps: float) -> tuple[list[MotionExample], list[MotionExample]]:
+    """Return the examples without the last `share` of all frames, and that share; one example may be cut in two."""
+    kept, last = list(examples), list[MotionExample]()
+    total = sum(len(example.coefficients) for example in examples)
+    wanted = max(min(MIN_FRAMES, total // 2), round(share * total))
     while wanted > 0:
-        take = learned.pop()
-        cut = max(0, len(take.coefficients) - wanted)
-        if cut < LEAST and learned:  # no scrap to learn from
+        example = kept.pop()
+        cut = max(0, len(example.coefficients) - wanted)
+        if cut < MIN_FRAMES and kept:  # too short a piece to learn from
             cut = 0
         sample = int(np.ceil(cut * SAMPLE_RATE / fps))
         if cut > 0:
-            learned.append(MotionExample(take.path, take.sound[:sample], take.coefficients[:cut]))
-        held.append(MotionExample(take.path, take.sound[sample:], take.coefficients[cut:]))
-        wanted -= len(take.coefficients) - cut
-        if wanted < LEAST:  # nor one to hold out
+            kept.append(MotionExample(example.path, example.sound[:sample], example.coefficients[:cut]))
+        last.append(MotionExample(example.path, example.sound[sample:], example.coefficients[cut:]))
+        wanted -= len(example.coefficients) - cut
+        if wanted < MIN_FRAMES:  # too short a piece to hold out
             break
-    while len(learned) > 1 and sum(len(take.coefficients) for take in learned) > MOST_FRAMES:
-        learned.pop()
-    return learned, held
+    return kept, last
 
 
-def _error(animator: Animator, rig: Rig, manner: StyleCondition, takes: list[MotionExample]) -> float:
-    """Return the lip vertex error, square metres, of what the model makes of the takes' sound."""
+def _error(animator: Animator, rig: Rig, condition: StyleCondition, examples: list[MotionExample]) -> float:
+    """Return the lip vertex error, square metres, of the model's motion for the examples' sound."""
     lips = rig.regions["lips"]
     flat = rig.basis[:, lips].reshape(len(rig.names), -1)
 
     def offsets(coefficients: np.ndarray) -> np.ndarray:
         return np.asarray(coefficients @ flat).reshape(len(coefficients), -1, 3)
 
-    pairs = ((offsets(take.coefficients), offsets(animator.coefficients(take.sound, manner))) for take in takes)
+    pairs = ((offsets(example.coefficients), offsets(animator.coefficients(example.sound, condition))) for example in examples)
     return lve(pairs, np.ones(int(lips.sum()), dtype=bool))
 
 
-def _rest(animator: Animator, manner: StyleCondition, takes: list[MotionExample]) -> np.ndarray:
-    """Return the (K,) mean of what the model's motion lacks."""
+def _rest(animator: Animator, condition: StyleCondition, examples: list[MotionExample]) -> np.ndarray:
+    """Return (K,): the examples' coefficients minus the model's, mean over frames."""
     total, frames = np.zeros(len(animator.network.config.names)), 0
-    for take in takes:
-        made = animator.coefficients(take.sound, manner)
-        count = min(len(made), len(take.coefficients))
-        total += (take.coefficients[:count] - made[:count]).sum(0, dtype=np.float64)
+    for example in examples:
+        predicted = animator.coefficients(example.sound, condition)
+        count = min(len(predicted), len(example.coefficients))
+        total += (example.coefficients[:count] - predicted[:count]).sum(0, dtype=np.float64)
         frames += count
     return np.asarray(total / frames, dtype=np.float32)
 
 
 class _Crops:
-    """Crops of takes: speech features (B, T, D) and coefficients (B, T, K)."""
+    """Random crops of examples: speech features (B, T, D) and coefficients (B, T, K)."""
 
-    def __init__(self, animator: Animator, takes: list[MotionExample]) -> None:
-        self.length = min(CROP_FRAMES, *(len(take.coefficients) for take in takes))
+    def __init__(self, animator: Animator, examples: list[MotionExample]) -> None:
+        self.length = min(CROP_FRAMES, *(len(example.coefficients) for example in examples))
         self.parts = []
-        for take in takes:
-            features = animator.speech_features(take.sound, len(take.coefficients))[0]
-            self.parts.append((features, torch.from_numpy(take.coefficients).float().to(animator.device)))
-        frames_each = np.array([len(take.coefficients) for take in takes], dtype=np.float64)
+        for example in examples:
+            features = animator.speech_features(example.sound, len(example.coefficients))[0]
+            self.parts.append((features, torch.from_numpy(example.coefficients).float().to(animator.device)))
+        frames_each = np.array([len(example.coefficients) for example in examples], dtype=np.float64)
         self.share = frames_each / frames_each.sum()
 
     def draw(self, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -156,16 +176,20 @@ class _Crops:
 
 
 def _descend(
-    animator: Animator, rig: Rig, start: np.ndarray, learned: list[MotionExample], held: list[MotionExample]
+    animator: Animator, rig: Rig, start: np.ndarray, learning: list[MotionExample], choosing: list[MotionExample]
 ) -> tuple[np.ndarray, int]:
-    """Return the style with the least diffusion loss on what was held out, and the steps to it; a function of its arguments."""
+    """Return the style with the lowest diffusion loss on `choosing`, and the steps to it; deterministic.
+
+    Raises:
+        InputError: the loss is not finite.
+    """
     network, device = animator.network, animator.device
     metric = SurfaceMetric(rig, network.deviation.cpu().numpy(), LossWeights()).to(device)
     gap_rows = torch.from_numpy(rig.lip_gap_rows()).float().to(device)
     style = torch.from_numpy(start.copy()).to(device).requires_grad_(True)
     optimizer = torch.optim.Adam([style], lr=LEARNING_RATE)
     rng = np.random.default_rng(0)
-    crops, check = _Crops(animator, learned), _Crops(animator, held).draw(CHECK_CROPS, np.random.default_rng(1))
+    crops, check = _Crops(animator, learning), _Crops(animator, choosing).draw(CHECK_CROPS, np.random.default_rng(1))
 
     def loss(features: Tensor, coefficients: Tensor, seed: int) -> Tensor:
         count = len(features)
@@ -176,17 +200,23 @@ def _descend(
         predicted = network.predict_x0(add_noise(x0, noise, t), t, features, style.expand(count, -1))
         _, sigma = alpha_sigma(t[:, None, None])
         result: Tensor = metric((predicted - x0) / sigma, lip_gap_of(coefficients, gap_rows))
+        if not torch.isfinite(result):
+            names = ", ".join(dict.fromkeys(example.path for example in (*learning, *choosing)))
+            raise InputError(
+                f"the loss of fitting a style to the motion of {names:.200} is not finite at step {max(seed - 1, 0)}; "
+                "expected finite recordings, motion and weights; check them"
+            )
         return result
 
     best, best_loss, best_step, failures = start, float("inf"), 0, 0
-    for step in range(MOST_STEPS + 1):
+    for step in range(MAX_STEPS + 1):
         if step % CHECK_EVERY == 0:
             with torch.no_grad():
                 now = float(loss(*check, seed=0))
             failures = 0 if now < best_loss else failures + 1
             if now < best_loss:
                 best, best_loss, best_step = style.detach().cpu().numpy().copy(), now, step
-            if failures == PATIENCE or step == MOST_STEPS:
+            if failures == PATIENCE or step == MAX_STEPS:
                 break
         value = loss(*crops.draw(CROPS, rng), seed=step + 1)
         (style.grad,) = torch.autograd.grad(value, style)
@@ -197,7 +227,7 @@ def _descend(
 
 
 def _timesteps(animator: Animator, count: int, generator: torch.Generator) -> Tensor:
-    """Return timesteps (B,): a student's own, or spread over all that a teacher knows."""
+    """Return timesteps (B,): a student's own, or spread evenly over a teacher's range."""
     own = animator.network.config.timesteps
     if own:
         return torch.tensor(own)[torch.randint(len(own), (count,), generator=generator)] / MAX_TIMESTEP

@@ -11,54 +11,57 @@ from talker_cli.formats.motion import read_motion
 from talker_cli.render.source import rig_of_motion
 from talker_cli.rig import ARKIT_NAMES, Rig
 
-RATES = (24.0, 25.0, 30.0, 50.0, 60.0, 90.0, 100.0, 120.0)  # that cameras know
-RATE_ERROR = 0.03  # how far frames / seconds may lie from one of them
-LIP_WEIGHT = 10.0  # how much more a vertex of the lips counts where shapes are solved for
+RATES = (24.0, 25.0, 30.0, 50.0, 60.0, 90.0, 100.0, 120.0)  # of cameras
+MAX_RATE_ERROR = 0.03  # relative distance of frames / seconds from one of them
+LIP_WEIGHT = 10.0  # weight of a lip vertex against another where coefficients are solved for
 BATCH_FRAMES = 256
-LEAST_SECONDS = 1.0
+MIN_SECONDS = 1.0
 
 
 def motion_beside(recording: Path) -> Path | None:
     """Return the file that may hold a recording's motion, or None."""
-    found = [path for path in (recording.with_suffix(".npy"), recording.with_suffix(".csv")) if path.is_file()]
-    return found[0] if found else None
+    candidates = (recording.with_suffix(".npy"), recording.with_suffix(".csv"))
+    return next((path for path in candidates if path.is_file()), None)
 
 
-def read_coefficients(path: Path, seconds: float, rig: Rig, own: Rig | None) -> np.ndarray:
+def read_coefficients(path: Path, seconds: float, rig: Rig, own: Rig | None, source_fps: float | None = None) -> np.ndarray:
     """Read motion as coefficients (T, K) of a rig at its rate.
 
     Args:
-        path: what `motion_beside` found.
-        seconds: how long the recording is.
-        rig: of the model.
-        own: the rig with the template that vertices were made with, or None.
+        path: File found by `motion_beside`.
+        seconds: Length of the recording.
+        rig: The model's rig.
+        own: Rig with the template that the vertices were made with, or None.
+        source_fps: Frame rate of the file, or that its timecodes count; None infers it.
 
     Raises:
-        InputError: it cannot be read, or nobody knows the template or the frame rate.
+        InputError: it cannot be read, holds NaN or infinity, or its template or frame rate is unknown.
     """
     if path.suffix == ".npy":
-        times, curves = _vertices(path, seconds, rig, own)
+        times, coefficients = _vertices(path, seconds, rig, own, source_fps)
     elif rig.names == ARKIT_NAMES:
-        times, curves = read_csv(path)
+        times, coefficients = read_csv(path, source_fps)
     else:
-        raise InputError(f"{path} holds ARKit's curves; the model moves {rig.names[0]} …; expected vertices, as .npy")
-    count = int(min(times[-1], seconds) * rig.fps + 1e-6) + 1
-    if times[-1] < LEAST_SECONDS:
-        raise InputError(f"{path} holds {times[-1]:.2f} s of motion; expected {LEAST_SECONDS:.0f} s or more")
-    at = np.arange(count) / rig.fps
-    return np.stack([np.interp(at, times, column) for column in curves.T], 1).astype(np.float32)
+        raise InputError(f"{path} holds ARKit coefficients; the model moves {rig.names[0]} …; expected vertices, as .npy")
+    bad = np.flatnonzero(~np.isfinite(coefficients).all(1))
+    if bad.size:
+        raise InputError(f"{path} holds NaN or infinity, first in row {bad[0]}; expected finite numbers; export it again")
+    if times[-1] < MIN_SECONDS:
+        raise InputError(f"{path} holds {times[-1]:.2f} s of motion; expected {MIN_SECONDS:.0f} s or more")
+    at = np.arange(int(min(times[-1], seconds) * rig.fps + 1e-6) + 1) / rig.fps
+    return np.stack([np.interp(at, times, column) for column in coefficients.T], 1).astype(np.float32)
 
 
-def _vertices(path: Path, seconds: float, rig: Rig, own: Rig | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return the times (N,) and the coefficients (N, K) that come nearest to vertices."""
+def _vertices(path: Path, seconds: float, rig: Rig, own: Rig | None, source_fps: float | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the times (N,) and the coefficients (N, K) nearest to vertices."""
     motion = read_motion(path)
     if own is None:
         try:
             own = rig_of_motion(path, motion)
         except (InputError, ModelError) as error:
-            raise InputError(f"nobody says which neutral face {path} moves; expected --template") from error
+            raise InputError(f"{path} does not name its neutral face; expected it as a mesh", field="template") from error
     if motion.vertices.shape[1] != len(own.template):
-        raise InputError(f"{path} moves {motion.vertices.shape[1]} vertices; expected the template's {len(own.template)}")
+        raise InputError(f"{path} has {motion.vertices.shape[1]} vertices; expected the template's {len(own.template)}")
     if own.names != rig.names:
         raise InputError(f"{path} moves {own.names[0]} …; expected the model's shapes, {rig.names[0]} …")
     weights = np.ones(len(own.template))
@@ -66,22 +69,27 @@ def _vertices(path: Path, seconds: float, rig: Rig, own: Rig | None) -> tuple[np
         weights[own.regions["lips"]] = LIP_WEIGHT
     gram = own.gram(weights)
     flat = (own.basis * weights[None, :, None]).reshape(len(own.names), -1)
-    towards = np.concatenate([
+    products = np.concatenate([
         (motion.vertices[start : start + BATCH_FRAMES] - own.template).reshape(-1, flat.shape[1]) @ flat.T
         for start in range(0, len(motion.vertices), BATCH_FRAMES)
     ]).astype(np.float64)  # fmt: skip
     bounded = own.names == ARKIT_NAMES
-    curves = bounded_least_squares(gram, towards) if bounded else np.linalg.lstsq(gram, towards.T, rcond=None)[0].T
-    fps = motion.about.get("fps") or _rate(path, len(curves), seconds)
-    return np.arange(len(curves)) / float(fps), curves
+    coefficients = bounded_least_squares(gram, products) if bounded else np.linalg.lstsq(gram, products.T, rcond=None)[0].T
+    return np.arange(len(coefficients)) / (source_fps or _fps(path, motion.about, len(coefficients), seconds)), coefficients
 
 
-def _rate(path: Path, frames: int, seconds: float) -> float:
-    """Return the camera rate that so many frames in so many seconds come nearest to."""
-    found = frames / seconds
-    nearest = min(RATES, key=lambda rate: abs(rate - found))
-    if abs(nearest - found) > RATE_ERROR * nearest:
+def _fps(path: Path, sidecar: dict[str, object], frames: int, seconds: float) -> float:
+    """Return the sidecar's frame rate, or the camera rate nearest to so many frames in so many seconds."""
+    fps = sidecar.get("fps")
+    if fps is not None:
+        if isinstance(fps, bool) or not isinstance(fps, int | float) or not 1.0 <= fps <= 1000.0:
+            raise InputError(f"the sidecar of {path} has the fps {fps!r:.40}; expected a number from 1 to 1000; animate again")
+        return float(fps)
+    measured = frames / seconds
+    nearest = min(RATES, key=lambda rate: abs(rate - measured))
+    if abs(nearest - measured) > MAX_RATE_ERROR * nearest:
         raise InputError(
-            f"{path} has {frames} frames for {seconds:.1f} s of sound; expected a camera's rate, 24 to 120 a second"
+            f"{path} has {frames} frames for {seconds:.1f} s of sound; expected a camera's rate, 24 to 120 a second",
+            field="source_fps",
         )
     return nearest

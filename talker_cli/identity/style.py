@@ -1,4 +1,4 @@
-"""The style of a voice: speech -> windows as long as training's crops -> one style (S,) for all of them."""
+"""The style of a voice: speech -> windows as long as a training crop -> their mean style (S,)."""
 
 import numpy as np
 import torch
@@ -11,18 +11,20 @@ from talker_cli.model.config import SAMPLE_RATE
 from talker_cli.model.network import FaceDiffusion
 
 WINDOW_FRAMES = 128  # the longest crop of training
-AT_ONCE = 32  # windows
+BATCH_WINDOWS = 32
 
 
 def style_from_speech(network: FaceDiffusion, sound: np.ndarray, device: torch.device) -> np.ndarray:
-    """Return the style (S,) of whoever speaks in a recording (S,), whatever else is in it.
+    """Return the style (S,) of the speech in a recording (S,), 16 kHz.
 
     Raises:
-        InputError: nobody speaks.
+        InputError: there is no speech in it.
     """
     speech = detect_speech(sound).cut(sound)
     if len(speech) < SAMPLE_RATE / 2:
-        raise InputError("found no speech in the recording; expected a voice to read a style off; give --identity a name")
+        raise InputError(
+            "found no speech in the recording; expected a voice to encode a style from; choose one", field="identity"
+        )
     return on_sphere(window_styles(network, speech, device).mean(0))
 
 
@@ -36,7 +38,7 @@ def window_styles(network: FaceDiffusion, speech: np.ndarray, device: torch.devi
     samples = max(1, int(length * SAMPLE_RATE / config.fps))
     windows = torch.from_numpy(speech[: count * samples].reshape(count, -1) if count > 1 else speech[None])
     styles = [
-        network.personalizer.read(log_mel(windows[start : start + AT_ONCE].to(device), length, config)).cpu()
-        for start in range(0, count, AT_ONCE)
+        network.personalizer.read(log_mel(windows[start : start + BATCH_WINDOWS].to(device), length, config)).cpu()
+        for start in range(0, count, BATCH_WINDOWS)
     ]
     return torch.cat(styles).numpy()

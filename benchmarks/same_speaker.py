@@ -1,11 +1,12 @@
-"""Are two folders of one unheard voice each other's nearest? Also: seconds to enrol two minutes, and the size of the file.
+"""Same-speaker retrieval: of two enrolled halves of an unseen voice, is each the other's nearest?
 
-    python benchmarks/enroll_twins.py VOICES [--model weights/talker-base] [--seconds 20]
+    python benchmarks/same_speaker.py VOICES [--model weights/talker-base] [--seconds 20]
 
-VOICES is a folder with one folder of recordings for each voice that the model was not trained on; its recordings, in the order
-of their names' hashes, are dealt to two disjoint folders until each holds so many seconds. Both are enrolled; the nearest of
-all the others (cosine similarity of the styles) should be the twin. `--synthetic` makes the voices that espeak-ng and flite
-can add to them, first; `--dataset` takes those of a prepared dataset's split test_voice.
+VOICES is a folder with one folder of recordings for each voice that the model was not trained on. The recordings of a voice, in
+the order of their names' hashes, are split into two disjoint halves until each holds so many seconds. Both are enrolled; the
+nearest of all others (cosine similarity of the styles) should be the other half. Also measured: seconds to enroll two minutes,
+and the size of the file. `--synthetic` first adds voices of espeak-ng and flite; `--dataset` adds the voices of a prepared
+dataset's split test_voice.
 """
 
 import argparse
@@ -62,8 +63,8 @@ def make_synthetic(folder: Path) -> None:
         sys.exit("two of the synthetic voices sound alike, byte for byte; expected the variants of this espeak-ng")
 
 
-def take_dataset(folder: Path, dataset: Path) -> None:
-    """Write the recordings of a prepared dataset's unheard voices."""
+def add_dataset(folder: Path, dataset: Path) -> None:
+    """Write the recordings of a prepared dataset's held-out voices."""
     data = Dataset(dataset)
     for recording in data.info.recordings:
         if recording.split == "test_voice":
@@ -73,24 +74,24 @@ def take_dataset(folder: Path, dataset: Path) -> None:
             soundfile.write(path, data.speech(recording.name), SAMPLE_RATE)
 
 
-def deal(voice: Path, seconds: float) -> list[list[Path]]:
+def halves(voice: Path, seconds: float) -> list[list[Path]]:
     """Return two disjoint lists of a voice's recordings, each of so many seconds or of half of what there is."""
     paths = recordings(voice)
     lengths = {path: len(_sound(path)) / SAMPLE_RATE for path in paths[: int(20 * seconds)]}
     usable = [path for path in lengths if lengths[path] >= 1.0]
     goal = min(seconds, sum(lengths[path] for path in usable) / 2.2)
-    hands: list[list[Path]] = [[], []]
+    result: list[list[Path]] = [[], []]
     for path in usable:
-        hand = min(hands, key=lambda hand: sum(lengths[each] for each in hand))
-        if sum(lengths[each] for each in hand) < goal:
-            hand.append(path)
-    return hands
+        half = min(result, key=lambda half: sum(lengths[each] for each in half))
+        if sum(lengths[each] for each in half) < goal:
+            half.append(path)
+    return result
 
 
 def _sound(path: Path) -> np.ndarray:
     try:
         return load_speech(path)
-    except Exception:  # unreadable, too short: enrolling leaves it out too
+    except Exception:  # unreadable or too short: enroll skips it too
         return np.zeros(0, np.float32)
 
 
@@ -102,31 +103,31 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--synthetic", action="store_true")
     parser.add_argument("--dataset", type=Path)
-    parser.add_argument("--no-time", action="store_true", help="leave out the two minutes")
+    parser.add_argument("--no-time", action="store_true", help="do not time two minutes")
     options = parser.parse_args()
     if options.synthetic:
         make_synthetic(options.voices)
     if options.dataset:
-        take_dataset(options.voices, options.dataset)
+        add_dataset(options.voices, options.dataset)
     enroller = Enroller(options.model, "cpu")
-    quiet = {"on_note": lambda line: None, "on_clip": lambda done, total: None}
-    names, styles, told = [], [], []
+    names, styles, about = [], [], []
     for voice in sorted(path for path in options.voices.iterdir() if path.is_dir()):
-        for number, paths in enumerate(deal(voice, options.seconds)):
-            made = enroller.enroll(voice, paths, f"{voice.name}_{number}", **quiet)
+        for number, paths in enumerate(halves(voice, options.seconds)):
+            enrollment = enroller.enroll(voice, paths, f"{voice.name}_{number}", on_clip=lambda done, total: None)
+            style, collection = enrollment.identity.style, enrollment.collection
             names.append(voice.name)
-            styles.append(made.person.style / np.linalg.norm(made.person.style))
-            told.append({"clips": len(made.collection.clips), "seconds": round(made.collection.seconds, 1)})
+            styles.append(style / np.linalg.norm(style))
+            about.append({"clips": len(collection.clips), "seconds": round(collection.seconds, 1)})
     similarity = np.stack(styles) @ np.stack(styles).T - 2 * np.eye(len(styles))
     nearest = similarity.argmax(1)
     rows = [
-        {"of": name, **told[row], "nearest": names[nearest[row]], "similarity": round(float(similarity[row].max()), 3),
-         "twin": round(float(similarity[row, row ^ 1]), 3)}
+        {"of": name, **about[row], "nearest": names[nearest[row]], "similarity": round(float(similarity[row].max()), 3),
+         "other_half": round(float(similarity[row, row ^ 1]), 3)}
         for row, name in enumerate(names)
     ]  # fmt: skip
     report = {
         "voices": len(names) // 2,
-        "twin_is_nearest": float(np.mean([row["of"] == row["nearest"] for row in rows])),
+        "top1": float(np.mean([row["of"] == row["nearest"] for row in rows])),
         "enrolled": rows,
     }
     if not options.no_time:
@@ -136,20 +137,20 @@ def main() -> None:
 
 
 def two_minutes(options: argparse.Namespace, place: Path) -> dict[str, float]:
-    """Return the seconds that a whole process takes to enrol two minutes of one voice, and the size of what it writes."""
-    clips, heard = place / "clips", 0.0
+    """Return the seconds of a whole process that enrolls two minutes of one voice, and the size of its file."""
+    clips, seconds = place / "clips", 0.0
     clips.mkdir()
     voice = max((path for path in options.voices.iterdir() if path.is_dir()), key=lambda path: len(list(path.iterdir())))
     for path in recordings(voice):
-        if heard < 120:
+        if seconds < 120:
             shutil.copy(path, clips)
-            heard += len(_sound(path)) / SAMPLE_RATE
+            seconds += len(_sound(path)) / SAMPLE_RATE
     out = place / "two.safetensors"
     command = [sys.executable, "-m", "talker_cli", "enroll", str(clips), "-o", str(out), "--model", options.model]
     started = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True)
     return {
-        "recording_seconds": round(heard, 1),
+        "recording_seconds": round(seconds, 1),
         "seconds": round(time.perf_counter() - started, 2),
         "kilobytes": out.stat().st_size / 1000,
     }
