@@ -1,6 +1,5 @@
 """Motions of other systems, comparisons and the user's own character: any mesh, any unit, and every mistake one line."""
 
-import io
 import json
 import subprocess
 import sys
@@ -12,14 +11,11 @@ from conftest import Talker, streams
 from PIL import Image
 
 from talker_cli.errors import InputError
-from talker_cli.formats.gltf import GlbWriter
 from talker_cli.formats.mesh import read_mesh
 from talker_cli.formats.motion import read_motion
 from talker_cli.render import MotionTrack, RenderOptions, draw_frames, render_still
-from talker_cli.render.avatar import read_avatar
-from talker_cli.render.character import read_glb
 from talker_cli.render.heat import Unit, rounded_up, unit_of
-from talker_cli.rig import ARKIT_NAMES, Rig
+from talker_cli.rig import Rig
 
 GREY = (0.235, 0.245, 0.26)
 
@@ -268,162 +264,3 @@ def test_a_comparison_from_the_command_line(talker: Talker, motion: Path, tmp_pa
     assert "--heatmap alone" in talker("render", motion, "--heatmap").mistake
     assert "--at and --every" in talker("render", motion, "--at", "0", "--every", "1").mistake
     assert "--background mud" in talker("render", motion, "--background", "mud").mistake
-
-
-# The user's own character
-
-
-def character(
-    path: Path, names: tuple[str, ...] = ("jawOpen", "eyeBlink_L", "smirk"), rest: tuple[float, ...] | None = None
-) -> None:
-    """Write a .glb: a node turned about y and doubled, with a triangle, and a skinned triangle whose joint is moved.
-
-    Both have the morph targets `names`; the k-th moves its k-th vertex by one unit of x. `rest` are their weights in the file.
-    """
-    glb = GlbWriter("a test")
-    points = np.array([(0, 0, 0), (1, 0, 0), (0, 1, 0)], np.float32)
-    position = glb.accessor(points, bounds=True)
-    indices = glb.accessor(np.array([0, 1, 2], np.uint16))
-    targets = []
-    for index in range(len(names)):
-        offsets = np.zeros((3, 3), np.float32)
-        offsets[index % 3, 0] = 1.0
-        targets.append({"POSITION": glb.accessor(offsets, bounds=True)})
-    plain = {"attributes": {"POSITION": position}, "indices": indices, "targets": targets, "material": 0}
-    joints = glb.accessor(np.array([(0, 1, 0, 0)] * 3, np.uint8))
-    weights = glb.accessor(np.array([(0.5, 0.5, 0, 0), (1, 0, 0, 0), (0, 1, 0, 0)], np.float32))
-    skinned = {**plain, "attributes": {"POSITION": position, "JOINTS_0": joints, "WEIGHTS_0": weights}}
-    bind = np.stack([np.eye(4), np.eye(4)]).astype(np.float32)
-    bind[1, 3, :3] = (0, -5, 0)  # column-major: the joint stood 5 up when the mesh was bound to it
-    glb.tree |= {
-        "scene": 0,
-        "scenes": [{"nodes": [0, 1, 2]}],
-        "nodes": [
-            {"name": "Head", "mesh": 0, "rotation": [0, 0.5**0.5, 0, 0.5**0.5], "scale": [2, 2, 2], "translation": [10, 0, 0]},
-            {"name": "Eyes", "mesh": 1, "skin": 0, "translation": [99, 99, 99]},  # a skinned mesh's own node does not count
-            {"name": "root", "children": [3, 4]},
-            {"name": "a", "translation": [0, 0, 1]},
-            {"name": "b", "translation": [0, 9, 0]},
-        ],
-        "meshes": [
-            {"primitives": [plain], "extras": {"targetNames": list(names)}},
-            {"primitives": [skinned], "extras": {"targetNames": list(names)}},
-        ],
-        "skins": [{"joints": [3, 4], "inverseBindMatrices": glb.accessor(bind.reshape(2, 16))}],
-        "materials": [{"name": "red", "pbrMetallicRoughness": {"baseColorFactor": [1.0, 0.0, 0.0, 1.0]}}],
-    }
-    for mesh in glb.tree["meshes"] if rest else ():
-        mesh["weights"] = list(rest or ())
-    path.write_bytes(glb.to_bytes())
-
-
-def test_nodes_and_skins_are_applied(tmp_path: Path) -> None:
-    """Breaks if a part of the character stands elsewhere, or its shapes move it in another direction than its own."""
-    character(tmp_path / "c.glb")
-    found = read_glb(tmp_path / "c.glb")
-    # Turned 90 degrees about y, x points to -z; doubled; moved by 10.
-    assert np.abs(found.vertices[:3] - [(10, 0, 0), (10, 0, -2), (10, 2, 0)]).max() < 1e-6
-    # The first joint moves by (0, 0, 1), the second by 9 - 5 up; the first vertex takes half of each.
-    assert np.abs(found.vertices[3:] - [(0, 2, 0.5), (1, 0, 1), (0, 5, 0)]).max() < 1e-6
-    assert set(found.targets) == {"jawOpen", "eyeBlinkLeft"} and found.target_names == ("jawOpen", "eyeBlink_L", "smirk")
-    expected = np.zeros((6, 3))
-    expected[0, 2], expected[3, 0] = -2, 1
-    assert np.abs(found.targets["jawOpen"] - expected).max() < 1e-6
-    assert (found.faces == [(0, 1, 2), (3, 4, 5)]).all() and (found.colors == (255, 0, 0)).all()
-
-
-def test_names_as_tools_write_them(tmp_path: Path) -> None:
-    """Breaks if a character whose shapes are called head.eyeBlink_L or JAWOPEN does not move."""
-    character(tmp_path / "c.glb", ("head.eyeBlink_L", "JAWOPEN", "blendShape1.MouthSmileRight"))
-    avatar = read_avatar(tmp_path / "c.glb", ("jawOpen", "eyeBlinkLeft", "mouthSmileRight", "tongueOut"), 30.0)
-    assert avatar.missing == ("tongueOut",)
-    assert [np.flatnonzero(np.abs(row).sum(axis=1)).tolist() for row in avatar.rig.basis] == [[1, 4], [0, 3], [2, 5], []]
-    assert (avatar.surface.gloss == [0, 0, 0, 1, 1, 1]).all()  # eyes, by their name
-
-
-def test_textures_lie_where_they_should(tmp_path: Path) -> None:
-    """Breaks if a texture is smeared over the vertices, upside down or mirrored, or what it leaves out is drawn."""
-    painting = np.zeros((64, 64, 4), np.uint8)
-    painting[:32, :32], painting[:32, 32:], painting[32:, :32] = (220, 30, 30, 255), (30, 30, 220, 255), (30, 220, 30, 255)
-    stream = io.BytesIO()
-    Image.fromarray(painting).save(stream, "png")
-    glb = GlbWriter("a test")
-    corners = np.array([(-1, 1, 0), (1, 1, 0), (1, -1, 0), (-1, -1, 0)], np.float32)  # v runs downwards in glTF
-    place = np.array([(0, 0), (1, 0), (1, 1), (0, 1)], np.float32)
-    attributes = {"POSITION": glb.accessor(corners, bounds=True), "TEXCOORD_0": glb.accessor(place)}
-    plate = {"attributes": attributes, "indices": glb.accessor(np.array([0, 2, 1, 0, 3, 2], np.uint16))}
-    plate["targets"] = [{"POSITION": glb.accessor(0 * corners, bounds=True)}]
-    glass = {"alphaMode": "BLEND", "pbrMetallicRoughness": {"baseColorFactor": [1, 1, 1, 0.1]}}
-    cut = {"alphaMode": "MASK", "pbrMetallicRoughness": {"baseColorTexture": {"index": 0}}}
-    glb.tree |= {
-        "scenes": [{"nodes": [0, 1]}],
-        "nodes": [{"mesh": 0}, {"mesh": 1, "translation": [0, 0, 0.1]}],
-        "meshes": [
-            {"primitives": [{**plate, "material": 0}], "extras": {"targetNames": ["jawOpen"]}},
-            {"primitives": [{**plate, "material": 1}], "extras": {"targetNames": ["jawOpen"]}},
-        ],
-        "materials": [cut, glass],
-        "textures": [{"source": 0}],
-        "images": [{"bufferView": glb.view(np.frombuffer(stream.getvalue(), np.uint8)), "mimeType": "image/png"}],
-    }
-    (tmp_path / "p.glb").write_bytes(glb.to_bytes())
-    avatar = read_avatar(tmp_path / "p.glb", ("jawOpen",), 30.0)
-    assert len(avatar.rig.template) == 4  # no pane of glass before it
-    take = MotionTrack(avatar.rig, np.zeros((1, 1), np.float32), 30.0, given=avatar.surface)
-    render_still([take], tmp_path / "p.png", RenderOptions((128, 128), background=GREY))
-    image = pixels(tmp_path / "p.png")
-    for row, column, channel in ((40, 40, 0), (40, 88, 2), (88, 40, 1), (61, 61, 0), (61, 67, 2), (67, 61, 1)):
-        color = image[row, column]
-        assert color[channel] > 100 and np.delete(color, channel).max() < color[channel] - 50, (row, column, color)
-    assert np.abs(image[88, 88] - 255 * np.array(GREY)).max() < 2  # cut out
-
-
-def test_the_built_in_head_as_an_avatar(talker: Talker, motion: Path, rig: Rig, tmp_path: Path) -> None:
-    """Breaks if an exported character, driven by the coefficients, is another face than the motion's own vertices."""
-    glb = GlbWriter("a test")
-    shapes = [name for name in rig.names if name != "tongueOut"]
-    targets = [{"POSITION": glb.accessor(rig.basis[rig.names.index(name)], bounds=True)} for name in shapes]
-    position, indices = glb.accessor(rig.template, bounds=True), glb.accessor(rig.faces.ravel().astype(np.uint32))
-    assert rig.colors is not None
-    linear = ((rig.colors / 255.0) ** 2.2).astype(np.float32)
-    attributes = {"POSITION": position, "COLOR_0": glb.accessor(linear)}
-    primitive = {"attributes": attributes, "indices": indices, "targets": targets}
-    glb.tree |= {
-        "scenes": [{"nodes": [0]}],
-        "nodes": [{"mesh": 0}],
-        "meshes": [{"primitives": [primitive], "extras": {"targetNames": shapes}}],
-    }
-    (tmp_path / "me.glb").write_bytes(glb.to_bytes())
-    for name, options in (("own", []), ("avatar", ["--avatar", "me.glb"])):
-        look = ("--at", "0.3", "--size", "128x128", "--background", "grey")
-        ran = talker("render", motion, *options, *look, "-o", f"{name}.png")
-        assert ran.code == 0, ran.err
-        assert ran.err == ("" if name == "own" else "talker: me.glb has no shape for tongueOut: they move nothing\n")
-    own, avatar = pixels(tmp_path / "own.png"), pixels(tmp_path / "avatar.png")
-    assert np.abs(own - avatar).mean() < 4  # but for wet eyes and lips, which a .glb does not tell of
-
-
-def test_weights_at_rest_are_not_added_to_a_motion(tmp_path: Path) -> None:
-    """Breaks if a character that was exported with its mouth ajar can never close it."""
-    rests = {"plain": None, "ajar": (1.0, 0.5, 0.0), "smirking": (0.0, 0.0, 1.0)}
-    for name, rest in rests.items():
-        character(tmp_path / f"{name}.glb", rest=rest)
-    plain, ajar, smirking = (read_avatar(tmp_path / f"{name}.glb", ARKIT_NAMES, 30.0).rig for name in rests)
-    assert (plain.basis == ajar.basis).all() and np.abs(ajar.template - plain.template).max() < 1e-6
-    assert np.abs(smirking.template - plain.template).max() > 0.5  # nothing drives it: it stays
-    assert np.abs(read_glb(tmp_path / "ajar.glb").vertices - read_glb(tmp_path / "plain.glb").vertices).max() > 0.5
-
-
-def test_characters_that_cannot_be_driven(talker: Talker, motion: Path, tmp_path: Path) -> None:
-    """Breaks if an avatar without ARKit's shapes stands still in silence, or a foreign motion is drawn on it."""
-    character(tmp_path / "other.glb", ("A", "E", "O"))
-    character(tmp_path / "half.glb")
-    (tmp_path / "half.glb").write_bytes((tmp_path / "half.glb").read_bytes()[:-100])
-    character(tmp_path / "good.glb")
-    np.save(tmp_path / "m.npy", np.zeros((2, 9), np.float32))
-    before = sorted(tmp_path.iterdir())
-    assert "has the morph targets A, E, O; expected ARKit's names" in talker("render", motion, "--avatar", "other.glb").mistake
-    assert "half.glb is cut short" in talker("render", motion, "--avatar", "half.glb").mistake
-    assert "cannot read gone.glb" in talker("render", motion, "--avatar", "gone.glb").mistake
-    assert "coefficients" in talker("render", "m.npy", "--avatar", "good.glb", "--fps", "25").mistake
-    assert sorted(tmp_path.iterdir()) == before

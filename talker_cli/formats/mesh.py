@@ -106,7 +106,7 @@ class _PlyBody:
 
     def left(self, size: int) -> int:
         """Return how many values of a size in bytes can still follow."""
-        return len(self._data) // size - self._place // size if self._numbers is None else len(self._numbers) - self._place
+        return (len(self._data) - self._place) // size if self._numbers is None else len(self._numbers) - self._place
 
     def take(self, kind: str, count: int) -> np.ndarray:
         """Return the next (count,) values of a type."""

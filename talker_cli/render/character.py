@@ -25,6 +25,7 @@ UNREADABLE = ("KHR_draco_mesh_compression", "EXT_meshopt_compression", "KHR_mesh
 VRM_0 = "VRM"
 TURNED_ROUND = np.diag([-1.0, 1.0, -1.0, 1.0])
 MOST_VERTICES = 2_000_000  # of a scene: a small file may show one mesh a million times
+LEAST_VERTICES = 2000  # that a primitive counts for, however small: it takes a millisecond and a few kilobytes
 
 
 @dataclass(frozen=True)
@@ -183,10 +184,10 @@ class _Scene:
                 mode = primitive.get("mode", TRIANGLES)
                 if mode in (TRIANGLES, TRIANGLE_STRIP, TRIANGLE_FAN) and self.paint.shows(self._material(primitive)):
                     found.append(self._piece(index, node, mesh, primitive))
-                    total += max(len(found[-1].vertices), len(found[-1].faces) // 2)
+                    total += max(len(found[-1].vertices), len(found[-1].faces) // 2, LEAST_VERTICES)
                     if total > MOST_VERTICES:
-                        raise InputError(f"{self.path} shows more than {MOST_VERTICES:,} vertices; expected a character; "
-                                         "export it with less detail")  # fmt: skip
+                        raise InputError(f"{self.path} shows more than {MOST_VERTICES:,} vertices, or {len(found) - 1:,} "
+                                         "primitives; expected a character; export it with less detail")  # fmt: skip
         return found
 
     def _material(self, primitive: dict[str, Any]) -> dict[str, Any]:
