@@ -20,25 +20,25 @@ from talker_cli.rig import ARKIT_NAMES
 
 
 def parse_steps(steps: str) -> int | None:
-    """Return the number of steps that `--steps` names, or None for the teacher's full sampler.
+    """Return a number of denoising steps, or None for the teacher's full sampler.
 
     Raises:
-        InputError: it is neither "full" nor a number from 1 to 256.
+        InputError: `steps` is neither "full" nor a number from 1 to 256.
     """
     if steps == "full":
         return None
-    if not steps.isascii() or not steps.isdigit() or not 1 <= int(steps) <= MAX_TIMESTEP:
-        raise InputError(f"found --steps {steps}; expected 8 (the student), a number from 1 to {MAX_TIMESTEP}, or full")
+    if not steps.isascii() or not steps.isdigit() or not 1 <= int(steps[:9]) <= MAX_TIMESTEP:
+        raise InputError(f"found {steps}; expected 8 (the student), a number from 1 to {MAX_TIMESTEP}, or full", field="steps")
     return None if int(steps) == MAX_TIMESTEP else int(steps)
 
 
 class Animator:
-    """A loaded model, ready to animate speech.
+    """A network on a device with a sampler: speech to coefficients.
 
     Args:
-        network: teacher or student.
-        steps: DDIM steps for a teacher, or None for its full ancestral sampler; a student has its own.
-        device: where to run.
+        network: Teacher or student.
+        steps: Number of DDIM steps of a teacher, or None for its full ancestral sampler; a student has its own steps.
+        device: Device that runs the network.
     """
 
     def __init__(self, network: FaceDiffusion, steps: int | None, device: torch.device) -> None:
@@ -48,26 +48,26 @@ class Animator:
 
     @property
     def sampler(self) -> str:
-        """Say which network and sampler run."""
+        """The network and its sampler, in words."""
         config = self.network.config
         if config.kind == "student":
             return f"student, {_counted(len(config.timesteps))}"
         return f"teacher, DDPM {MAX_TIMESTEP} steps" if self.steps is None else f"teacher, DDIM {_counted(self.steps)}"
 
     def speech_features(self, speech: np.ndarray, frames: int) -> torch.Tensor:
-        """Return what the denoiser hears of a recording (S,): speech features (1, T, D) of its first frames.
+        """Return the speech features (1, T, D) of the first T frames of speech (S,).
 
         Raises:
             ModelError: the network's pretrained encoder cannot be used.
         """
-        ear = self._ear()
-        ear.push(speech)
-        ear.finish()
+        frontend = self._frontend()
+        frontend.push(speech)
+        frontend.finish()
         with torch.no_grad():
-            features: torch.Tensor = self.network.encoder(ear.inputs(0, frames))
+            features: torch.Tensor = self.network.encoder(frontend.inputs(0, frames))
         return features
 
-    def _ear(self) -> SpeechFrontend:
+    def _frontend(self) -> SpeechFrontend:
         config = self.network.config
         return MelFrontend(config, self.device) if config.audio_encoder == COMPACT else frontend_of(config, self.device)
 
@@ -82,23 +82,27 @@ class Animator:
         chunk: int = CHUNK_FRAMES,
         on_frames: OnFrames | None = None,
     ) -> MotionStream:
-        """Return what turns speech into motion while it comes in.
+        """Return a stream that turns speech into motion as it comes in.
 
         Args:
-            identity: full name of a row of the identity table, or the manner of anybody else.
-            seed: of the noise; the same seed gives the same motion.
-            guidance: scale, 1 = off; None takes the model's default.
-            style_guidance: scale of the style alone; None takes the other's.
-            look_ahead, chunk, on_frames: see MotionStream.
+            identity: Full name of a trained identity, or any other style.
+            seed: Seed of the noise; equal seeds give equal motion.
+            guidance: Guidance scale, 1 = off; None takes the model's default.
+            style_guidance: Guidance scale of the style alone; None takes `guidance`.
+            look_ahead, chunk, on_frames: See `MotionStream`.
 
         Raises:
-            InputError: a student is asked for guidance of its own.
+            InputError: guidance for a student, which has its own.
             ModelError: the network's pretrained encoder cannot be used.
         """
         network, config = self.network, self.network.config
-        for option, scale in {"--guidance": guidance, "--style-guidance": style_guidance}.items():
+        for field, scale in {"guidance": guidance, "style_guidance": style_guidance}.items():
             if config.kind == "student" and scale is not None:
-                raise InputError(f"found {option} with the student, which has its own baked in; add --steps full or a number")
+                raise InputError(
+                    f"found a guidance scale of {scale:g} for the student, which was distilled with its own; expected a "
+                    "teacher; choose full or a number of steps without a student",
+                    field=field,
+                )
         if isinstance(identity, StyleCondition):
             style = torch.from_numpy(identity.style)[None].to(self.device)  # (1, S)
         else:
@@ -113,7 +117,7 @@ class Animator:
             network,
             sampler,
             style,
-            self._ear(),
+            self._frontend(),
             seed=seed,
             guidance=config.guidance_scale if guidance is None else guidance,
             style_guidance=style_guidance,
@@ -135,20 +139,21 @@ class Animator:
         """Return the motion of speech as coefficients (T, K), T = floor(S * fps / 16000).
 
         Args:
-            speech: (S,) float32, 16 kHz, or its parts one after the other, which need not all be in memory.
-            identity, seed, guidance, style_guidance: see `stream`.
-            on_frames: called with the number of frames that are done.
+            speech: (S,) float32, 16 kHz; or its parts in order, which need not all be in memory.
+            identity, seed, guidance, style_guidance: See `stream`.
+            on_frames: Callback with the number of frames done.
 
         Raises:
-            InputError: the speech is shorter than a frame, or a student is asked for guidance of its own.
+            InputError: the speech is shorter than a frame, or guidance for a student.
+            ModelError: the motion is not finite.
         """
         stream = self.stream(identity, seed=seed, guidance=guidance, style_guidance=style_guidance, on_frames=on_frames)
         parts = [stream.push(part) for part in ([speech] if isinstance(speech, np.ndarray) else speech)]
         if not stream.frames_heard:
             seconds = stream.samples / SAMPLE_RATE
-            raise InputError(f"found {seconds:.3f} s of speech; expected at least a frame's; give a longer recording")
+            raise InputError(f"found {seconds:.3f} s of speech; expected at least one frame; give a longer recording")
         parts.append(stream.finish())
-        # In place of as many copies as there are steps: of five hours each has 112 MB.
+        # Filled from the end, each part freed at once: a copy of five hours has 112 MB.
         whole = np.empty((sum(map(len, parts)), parts[0].shape[1]), np.float32)
         end = len(whole)
         while parts:
@@ -158,10 +163,15 @@ class Animator:
         return whole
 
     def dressed(self, coefficients: np.ndarray, identity: str | StyleCondition) -> np.ndarray:
-        """Return what a stream made, (T, K), with the identity's offset, and within 0…1 where it is ARKit's.
+        """Return coefficients (T, K) of a stream with the identity's offset added, and ARKit coefficients within 0…1.
 
         ARKit's shapes are defined from 0 to 1; other bases have no bounds.
+
+        Raises:
+            ModelError: they are not finite.
         """
+        if not np.isfinite(coefficients).all():
+            raise ModelError("the model's motion is not finite; expected weights of a training that converged; train again")
         if isinstance(identity, StyleCondition) and identity.offset is not None:
             coefficients = coefficients + identity.offset
         return np.clip(coefficients, 0.0, 1.0) if self.network.config.names == ARKIT_NAMES else coefficients
@@ -172,7 +182,7 @@ def _counted(steps: int) -> str:
 
 
 def weights_for(folder: Path, steps: str) -> Path:
-    """Return the weights that `--steps` asks for: those of the student of that number of steps, or else the teacher's.
+    """Return the weights for a number of steps: the student distilled to that number, or else the teacher.
 
     Raises:
         ModelError: a student's are damaged, or there are neither.
@@ -182,25 +192,28 @@ def weights_for(folder: Path, steps: str) -> Path:
     student = folder / f"student-{wanted}.safetensors"
     if not student.is_file():
         student = folder / "student.safetensors"
-    # The student's header says for how many steps it is: its weights are read only if it is the one.
     if wanted is not None and (student.is_file() or steps == "8") and len(read_config(student, "student").timesteps) == wanted:
         return student
     return folder / "teacher.safetensors"
 
 
 def load_animator(folder: Path, steps: str, device: str) -> Animator:
-    """Load what `--steps` asks for: see `weights_for`.
+    """Load the weights for a number of steps: see `weights_for`.
 
     Raises:
-        ModelError: the weights are missing, damaged, or not made for the folder's rig; or the teacher's audio encoder is.
+        ModelError: the weights are missing, damaged, or not made for the folder's rig; or their audio encoder is.
         InputError: `steps` is no number of steps.
         MachineError: no such device.
     """
-    path = weights_for(folder, steps)
+    return animator_of(weights_for(folder, steps), steps, device)
+
+
+def animator_of(weights: Path, steps: str, device: str) -> Animator:
+    """Load weights; `steps` is the number of a teacher's. Raises as `load_animator`."""
     where = choose_device(device)
-    network = load_model(path, "teacher" if path.stem == "teacher" else "student")
-    if network.config.rig != file_hash(folder / "rig.safetensors"):
-        raise ModelError(f"the weights in {folder} were made for another rig.safetensors; expected the one they came with")
+    network = load_model(weights, "teacher" if weights.stem == "teacher" else "student")
+    if network.config.rig != file_hash(weights.with_name("rig.safetensors")):
+        raise ModelError(f"{weights} was made for another rig.safetensors; expected the one that it came with")
     if network.config.audio_encoder != COMPACT:
-        verified(network.config)  # said before the work begins
+        verified(network.config)  # refused before the work begins
     return Animator(network, parse_steps(steps), where)

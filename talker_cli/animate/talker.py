@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from talker_cli.animate.animator import Animator, load_animator, weights_for
+from talker_cli.animate.animator import Animator, animator_of, weights_for
 from talker_cli.animate.postprocess import smoothed, with_expression
 from talker_cli.animate.stream import OnFrames
 from talker_cli.errors import InputError
@@ -22,19 +22,19 @@ from talker_cli.identity.style import style_from_speech
 from talker_cli.model.config import SAMPLE_RATE
 from talker_cli.model.diffusion import noise_seed
 from talker_cli.model.folder import model_folder
-from talker_cli.rig import Rig, RigFile, load_rig
+from talker_cli.rig import RigFile, load_rig
 
 DEFAULT_MODEL = "talker-base"
 DEFAULT_IDENTITY = "FaceTalk_170725"
-AUTO_SECONDS = 600  # of a recording that are heard to find who is nearest to its voice
+AUTO_SECONDS = 600  # of a recording, from which "auto" computes the style of its voice
 
 
 @dataclass(frozen=True)
 class Animation(MotionClip):
-    """A recording's motion: `coefficients` (T, K) of the `rig` at `fps`, and `about`, what its sidecar says.
+    """The motion of a recording: `coefficients` (T, K) of the `rig` at `fps`, and `about`, the content of its sidecar.
 
     Args:
-        seconds: that it took to make.
+        seconds: Time that the sampling took.
     """
 
     seconds: float = 0.0
@@ -46,16 +46,16 @@ class Animation(MotionClip):
 
     @property
     def sampler(self) -> str:
-        """Which network and sampler made it."""
+        """The network and its sampler, in words."""
         return str(self.about["sampler"])
 
     def save(self, *outputs: Path | str) -> "Animation":
-        """Write it in the format of each name's suffix; return itself.
+        """Write the motion to files, each in the format of its suffix; return itself.
 
         Raises:
             OutputError: an unknown suffix, or a place that cannot be written.
-            InputError: the rig has not the shapes that a format holds.
-            MachineError: ffmpeg or OpenGL is missing, where a format needs it.
+            InputError: the rig lacks the shapes of a format.
+            MachineError: ffmpeg or OpenGL is missing, and a format needs it.
         """
         places = [Path(output) for output in outputs]
         check_outputs(places, [] if self.audio is None else [self.audio])
@@ -65,13 +65,13 @@ class Animation(MotionClip):
 
 
 class Talker:
-    """A model and its people.
+    """A model and its identities.
 
     Args:
-        folder: of the model.
-        rigs: its rig file.
-        weights: their file.
-        animator: their network and sampler.
+        folder: Folder of the model.
+        rigs: Rig file of the model.
+        weights: Weights file that the animator's network was loaded from.
+        animator: Network and sampler.
     """
 
     def __init__(self, folder: Path, rigs: RigFile, weights: Path, animator: Animator) -> None:
@@ -86,9 +86,9 @@ class Talker:
         """Load a model.
 
         Args:
-            model: built-in name or folder.
-            steps: a number, for the student of so many steps where the model has one (8), else for the teacher with so many
-                DDIM steps; "full" for the teacher's full sampler.
+            model: Built-in name or folder.
+            steps: Number of denoising steps: of the student, if the model has one of that number (8); else of the teacher with
+                DDIM. "full" is the teacher's full sampler.
             device: "auto", "cpu" or "cuda".
 
         Raises:
@@ -98,26 +98,28 @@ class Talker:
         """
         folder = model_folder(str(model))
         rigs = load_rig(folder / "rig.safetensors")
-        return cls(folder, rigs, weights_for(folder, str(steps)), load_animator(folder, str(steps), device))
+        weights = weights_for(folder, str(steps))
+        return cls(folder, rigs, weights, animator_of(weights, str(steps), device))
 
     @property
     def identities(self) -> tuple[str, ...]:
-        """The names of those the model itself knows."""
+        """The names of the model's own identities."""
         return tuple(self.rigs.identities)
 
     def who(
         self, identity: str, *, style_scale: float = 1.0, library: Path | None = None, audio: Path | None = None
     ) -> ResolvedIdentity:
-        """Return whom `identity` names: full name, manner and face.
+        """Resolve an identity to its full name, style and face.
 
         Args:
-            identity: name or the beginning of one, identity file, "auto", or a mix; see `IdentityResolver.resolve`.
-            style_scale: 1 = the identity's style, 0 = the average, 2 = twice as far from it.
-            library: the folder of enrolled identities, None for the user's own.
-            audio: the recording that "auto" hears, ten minutes of it.
+            identity: Name or unique prefix, identity file, "auto", or a mix; see `IdentityResolver.resolve`.
+            style_scale: Scale of the style: 1 = the identity's, 0 = the average, 2 = twice as far from it.
+            library: Folder of enrolled identities, None for the user's own.
+            audio: Recording for "auto"; its first ten minutes are used.
 
         Raises:
-            IdentityError: nobody, or more than one.
+            IdentityError: no identity fits, or more than one.
+            InputError: the scale is out of range.
         """
 
         def read() -> np.ndarray:
@@ -130,14 +132,14 @@ class Talker:
                     break
             return style_from_speech(self.animator.network, np.concatenate(parts), self.animator.device)
 
-        heard = None if audio is None else read
-        return IdentityResolver(self.rigs, self.space, Library(library), style_scale, heard).resolve(identity)
+        style = None if audio is None else read
+        return IdentityResolver(self.rigs, self.space, Library(library), style_scale, style).resolve(identity)
 
     def animate(
         self,
         audio: Path | str,
         *,
-        identity: str = DEFAULT_IDENTITY,
+        identity: str | ResolvedIdentity = DEFAULT_IDENTITY,
         seed: int = 0,
         guidance: float | None = None,
         style_guidance: float | None = None,
@@ -145,50 +147,49 @@ class Talker:
         library: Path | None = None,
         expression: float = 1.0,
         smooth: float = 0.0,
-        check_rig: Callable[[Rig], None] = lambda rig: None,
         on_note: Callable[[str], None] = lambda line: None,
         on_frames: OnFrames | None = None,
     ) -> Animation:
-        """Animate a recording of any length, in memory that does not grow with the sound.
+        """Animate a recording of any length, in memory that does not grow with its samples.
 
         Args:
-            audio: any recording that ffmpeg reads.
-            identity, style_scale, library: see `who`.
-            seed: of the noise, of which every recording has its own; the same gives the same motion, another one another take.
-            guidance: scale for the teacher, None for its default.
-            style_guidance: of the style alone, None for that of speech and style together.
-            expression: how much of the upper face's expression is kept, 0…1; blinks and gaze stay.
-            smooth: deviation of a Gaussian over time, milliseconds; 0 is off.
-            check_rig: called with the identity's rig before any work goes into moving it.
-            on_note: called with a line that the user should read.
-            on_frames: called with the number of frames that are done.
+            audio: Recording in any format that ffmpeg reads.
+            identity: Identity that speaks; see `who`, whose result may be given.
+            seed: Seed of the noise. Equal seeds give equal motion of equal recordings.
+            guidance: Guidance scale of the teacher, None for its default.
+            style_guidance: Guidance scale of the style alone, None for that of speech and style together.
+            style_scale, library: See `who`.
+            expression: Share of the upper face's expression that is kept, 0…1; blinks and gaze stay.
+            smooth: Standard deviation of a Gaussian over time, milliseconds; 0 is off.
+            on_note: Callback with a line for the user.
+            on_frames: Callback with the number of frames done.
 
         Raises:
-            TalkerError: of every kind; each says what was found, what was expected and what to do.
+            TalkerError: of every kind; the message says what was found, what was expected and what to do.
         """
         started = time.perf_counter()
         numbers = {
-            "guidance": guidance, "style-guidance": style_guidance, "style-scale": style_scale, "expression": expression,
+            "guidance": guidance, "style_guidance": style_guidance, "style_scale": style_scale, "expression": expression,
             "smooth": smooth,
         }  # fmt: skip
         for name, value in numbers.items():
             if value is not None and not math.isfinite(value):
-                raise InputError(f"found --{name} {value}; expected a finite number")
+                raise InputError(f"found {value}; expected a finite number", field=name)
         audio = Path(audio)
         check_file(audio)
         size, digest = audio.stat().st_size, file_hash(audio)  # before it is read: it may grow, or go away, meanwhile
-        chosen = self.who(identity, style_scale=style_scale, library=library, audio=audio)
-        check_rig(chosen.rig)
+        if isinstance(identity, str):
+            identity = self.who(identity, style_scale=style_scale, library=library, audio=audio)
         config = self.animator.network.config
         coefficients = self.animator.coefficients(
             read_speech(audio, on_note),
-            chosen.manner,
+            identity.manner,
             seed=noise_seed(seed, digest),
             guidance=guidance,
             style_guidance=style_guidance,
             on_frames=on_frames,
         )
-        for line in chosen.notes:
+        for line in identity.notes:
             on_note(line)
         scale = config.guidance_scale if guidance is None else guidance
         coefficients = with_expression(coefficients, config.names, expression)
@@ -197,8 +198,8 @@ class Talker:
             on_note(f"{audio} changed while it was read; its first {len(coefficients) / config.fps:.1f} s were animated")
         about = {
             "fps": config.fps,
-            "identity": chosen.name,
-            "face": chosen.face,
+            "identity": identity.name,
+            "face": identity.face,
             "style_scale": style_scale,
             "rig": {"path": str((self.folder / "rig.safetensors").resolve()), "sha256": config.rig},
             "audio": {"path": str(audio.resolve()), "sha256": digest},
@@ -210,4 +211,4 @@ class Talker:
             "guidance_scale": scale,
             "style_guidance_scale": scale if style_guidance is None else style_guidance,
         }
-        return Animation(coefficients, chosen.rig, config.fps, about, audio, time.perf_counter() - started)
+        return Animation(coefficients, identity.rig, config.fps, about, audio, time.perf_counter() - started)

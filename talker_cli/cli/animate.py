@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from talker_cli.cli.export import DEFAULT_OUTPUT, OutputsOption, write_outputs
+from talker_cli.cli.export import OutputsOption, write_outputs
 from talker_cli.cli.options import (
     DEFAULT_MODEL,
     DeviceOption,
@@ -17,6 +17,7 @@ from talker_cli.cli.options import (
     examples,
     guarded,
     note,
+    one_thread,
     progress,
     result,
 )
@@ -85,6 +86,7 @@ def animate(
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
     """Turn recordings of speech into the motion of a face."""
+    one_thread()
     if stream:
         from talker_cli.cli.live import animate_live
         from talker_cli.errors import InputError
@@ -110,56 +112,50 @@ def animate(
             model=model,
         )
         return
-    from talker_cli.animate.batch import barrier, is_many, shard
-    from talker_cli.export.formats import check_outputs, check_rig
-    from talker_cli.formats.audio import check_file
+    from talker_cli.animate.batch import barrier, plan_jobs
+    from talker_cli.export.formats import check_rig
 
-    many = manifest is not None or is_many(audio or [])
-    jobs = shard(_jobs(audio or [], manifest, identity, output or [], seed, samples, many))
-    if skip_existing:
-        left = [job for job in jobs if not job.exists()]
-        note(f"{len(jobs) - len(left)} of {len(jobs)} motions are there already")
-        jobs = left
-    if not many:  # what can be refused at once is refused before seconds go into loading a model
-        for job in jobs:
-            check_file(job.audio)
-            check_outputs(job.outputs, [job.audio])
-    if not jobs:
+    plan = plan_jobs(
+        audio or [], output or [], identity=identity, manifest=manifest, seed=seed, samples=samples, skip_existing=skip_existing
+    )
+    for line in plan.notes:
+        note(line)
+    if not plan.jobs:
         barrier()
         return
     from talker_cli.animate.talker import Talker
 
     talker = Talker.load(model, steps=steps, device=device)
-    said: set[str] = set()
+    noted: set[str] = set()
 
     def note_once(line: str) -> None:
-        if line not in said:
+        if line not in noted:
             note(line)
-        said.add(line)
+        noted.add(line)
 
     def make(job: "Job", on_frames: Callable[[int], None] = lambda done: None) -> "Animation":
+        person = talker.who(job.identity, style_scale=style_scale, library=library, audio=job.audio)
+        check_rig(job.outputs, person.rig)
         return talker.animate(
             job.audio,
-            identity=job.identity,
+            identity=person,
             seed=job.seed,
             guidance=guidance,
             style_guidance=style_guidance,
             style_scale=style_scale,
-            library=library,
             expression=expression,
             smooth=smooth,
-            check_rig=lambda rig: check_rig(job.outputs, rig),
             on_note=note_once,
             on_frames=on_frames,
         )
 
-    if many:
-        failures = _animate_many(jobs, make)
+    if plan.many:
+        failures = _animate_many(plan.jobs, make)
         barrier()
         if failures:
             raise typer.Exit(SOME_FAILED)
         return
-    for job in jobs:
+    for job in plan.jobs:
         with progress("animating", "frames") as advance:
             made = make(job, lambda done: advance(done, None))
         frames = len(made.coefficients)
@@ -168,62 +164,28 @@ def animate(
         write_outputs(made, job.outputs)
 
 
-def _jobs(
-    sources: Sequence[str],
-    manifest: Path | None,
-    identity: str,
-    outputs: Sequence[Path],
-    seed: int,
-    samples: int,
-    many: bool,
-) -> list["Job"]:
-    """Return what is wanted, each with places of its own."""
-    from talker_cli.animate.batch import check_jobs, find_recordings, plan, read_manifest, spread, takes
-    from talker_cli.errors import InputError
-
-    if manifest is None and not sources:
-        raise InputError("found no recording; expected one, for example: talker animate speech.wav")
-    if manifest is not None and sources:
-        raise InputError(f"found {sources[0]} and --manifest; expected recordings or a manifest; leave one out")
-    places = spread(outputs, "{name}.npy") if many else list(outputs) or [Path(DEFAULT_OUTPUT)]
-    if manifest is not None:
-        jobs = read_manifest(manifest, identity, places, seed)
-    else:
-        jobs = plan(find_recordings(sources) if many else [(Path(sources[0]), Path(sources[0]).stem)], identity, places, seed)
-    jobs = takes(jobs, samples)
-    if many:
-        check_jobs(jobs, manifest)
-    return jobs
-
-
 def _animate_many(jobs: Sequence["Job"], make: Make) -> int:
-    """Do what can be done, say what could not, and return how many that were."""
-    from talker_cli.errors import OutputError, TalkerError
-    from talker_cli.export.formats import check_outputs, format_of, write_motion_clip
+    """Do every job that can be done, name those that failed, and return their number."""
+    from talker_cli.errors import TalkerError
+    from talker_cli.export.formats import write_motion_clip
 
     failures = []
     with progress("animating", "files") as advance:
         for number, job in enumerate(jobs):
             advance(number, len(jobs))
             try:
-                for output in job.outputs:
-                    try:
-                        format_of(output).files(output)[0].parent.mkdir(parents=True, exist_ok=True)
-                    except OSError as error:
-                        raise OutputError(
-                            f"cannot make the folder of {output} ({error.strerror}); choose another -o"
-                        ) from error
-                check_outputs(job.outputs, [job.audio])
+                job.make_folders()
+                job.check()
                 made = make(job)
                 for output in job.outputs:
                     write_motion_clip(made, output)
-                    result(output)
             except TalkerError as error:
-                failures.append(" ".join(str(error).split()))
+                failures.append(str(error))
+                continue
+            for output in job.outputs:
+                result(output)
     for line in failures:
         note(line)
     if failures:
-        note(
-            f"{len(failures)} of {len(jobs)} failed; the others are written; the same command with --skip-existing tries again"
-        )
+        note(f"{len(failures)} of {len(jobs)} failed; the others are written; repeat the command with --skip-existing")
     return len(failures)
