@@ -254,7 +254,7 @@ def test_the_built_in_head_as_an_avatar(talker: Talker, motion: Path, rig: Rig, 
         look = ("--at", "0.3", "--size", "128x128", "--background", "grey")
         ran = talker("render", motion, *options, *look, "-o", f"{name}.png")
         assert ran.code == 0, ran.err
-        assert ran.err == ("" if name == "own" else "talker: me.glb has no shape for tongueOut: they move nothing\n")
+        assert ran.err == ("" if name == "own" else "talker: me.glb has no morph target for tongueOut: they move nothing\n")
     own, avatar = pixels(tmp_path / "own.png"), pixels(tmp_path / "avatar.png")
     assert np.abs(own - avatar).mean() < 4  # but for wet eyes and lips, which a .glb does not tell of
 

@@ -195,8 +195,8 @@ def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
         "import resource, sys; from pathlib import Path; from talker_cli.render import read_track\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "before = peak()\n"
-        "take = read_track(Path(sys.argv[1]), template=Path(sys.argv[2]))\n"
-        "total = sum(float(take.at(index / 25).sum()) for index in range(2500))\n"
+        "track = read_track(Path(sys.argv[1]), template=Path(sys.argv[2]))\n"
+        "total = sum(float(track.at(index / 25).sum()) for index in range(2500))\n"
         "print((peak() - before) // 1024, total)\n"
     )
     done = subprocess.run(
@@ -217,8 +217,8 @@ def test_side_by_side(tmp_path: Path, ball: Rig) -> None:
     render_still([one, other], tmp_path / "c.png", RenderOptions((128, 96), background=GREY))
     image = pixels(tmp_path / "c.png")
     assert image.shape == (96, 256, 3)
-    for take, half in ((one, image[:, :128]), (other, image[:, 128:])):
-        alone = next(draw_frames(take.frames, ball, size=(128, 96), background=GREY))
+    for track, half in ((one, image[:, :128]), (other, image[:, 128:])):
+        alone = next(draw_frames(track.frames, ball, size=(128, 96), background=GREY))
         changed = np.abs(half - alone).max(axis=-1) > 2
         assert changed[:24].any() and not changed[24:].any()  # its name, and nothing else
 

@@ -1,18 +1,30 @@
-"""Pictures that cannot be black, mirrored or frozen: by pixels."""
+"""Images that cannot be black, mirrored or frozen: by pixels."""
 
+import warnings
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import Talker
 
-from talker_cli.render import draw_frames, render_frame
+from talker_cli.errors import InputError
+from talker_cli.render import (
+    MotionTrack,
+    RenderOptions,
+    draw_frames,
+    render_contact_sheet,
+    render_frame,
+    render_still,
+    render_video,
+)
 from talker_cli.render.aperture import LEAST, aperture_of
 from talker_cli.render.camera import Framing
+from talker_cli.render.image import depth_of
 from talker_cli.render.materials import SurfaceMaterial
 from talker_cli.render.occlusion import Visibility
-from talker_cli.render.picture import depth_of
 from talker_cli.render.stage import OffscreenRenderer
 from talker_cli.rig import Rig, RigFile
 
@@ -137,9 +149,9 @@ def test_the_sky_is_hidden_where_it_should_be() -> None:
         np.stack([corner, corner + 1, corner + 21], 1), np.stack([corner + 1, corner + 22, corner + 21], 1)
     ])  # fmt: skip
     faces = np.concatenate([square, square + 441])
-    with OffscreenRenderer(SIZE) as stage:
-        figure = stage.add(SurfaceMaterial(faces, np.ones((882, 3), np.float32), np.zeros(882, np.float32)))
-        visibility = Visibility(vertices, faces, partial(depth_of, stage, figure))
+    with OffscreenRenderer(SIZE) as renderer:
+        mesh = renderer.add(SurfaceMaterial(faces, np.ones((882, 3), np.float32), np.zeros(882, np.float32)))
+        visibility = Visibility(vertices, faces, partial(depth_of, renderer, mesh))
     seen = visibility.sky()
     middle = 10 * 21 + 10
     assert seen[middle] < 0.35
@@ -212,3 +224,45 @@ def test_what_the_pictures_edge_cuts_keeps_its_colour(head: RigFile) -> None:
     assert image[-12:].min(axis=-1).max() < 150
     row, column = np.unravel_index(image.min(axis=-1).argmax(), image.shape[:2])
     assert image[row, column].max() > 200 and row < 250  # the brightest place is in the face, as ever
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 3e38])
+def test_frames_that_are_not_finite_are_refused(tmp_path: Path, ball: Rig, wrong: float) -> None:
+    """Breaks if NaN is drawn as a hole, framed as a black image, or half a video stays behind."""
+    frames = ball.decode(np.zeros((8, 1), np.float32))
+    frames[5, 3, 1] = wrong
+    driven = np.zeros((8, 1), np.float32)
+    driven[5] = wrong
+    for moving in (frames, driven):
+        track = MotionTrack(ball, moving, 30.0, "mine")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with pytest.raises(InputError, match=r"mine at 0\.17 s holds the coordinate .*expected finite"):
+                render_video([track], tmp_path / "a.mp4", RenderOptions((64, 64)))
+            with pytest.raises(InputError, match="expected finite"):
+                render_still([track], tmp_path / "a.png", RenderOptions((64, 64)), seconds=5 / 30)
+    with pytest.raises(InputError, match="frame 5 holds"):
+        list(draw_frames(frames, ball, size=(64, 64)))
+    track = MotionTrack(ball, frames[:5], 30.0)
+    for call, field in (
+        (lambda: render_video([track], tmp_path / "a.mp4", RenderOptions(fps=wrong if wrong != wrong else 1e9)), "fps"),
+        (lambda: render_still([track], tmp_path / "a.png", seconds=wrong), "at"),
+        (lambda: render_contact_sheet([track], tmp_path / "a.png", every=np.nan), "every"),
+    ):
+        with pytest.raises(InputError) as refused:
+            call()
+        assert refused.value.field == field
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("platform", ["osmesa", "glx", "nonsense"])
+def test_the_environments_platform_is_set_aside(talker: Talker, motion: Path, tmp_path: Path, platform: str) -> None:
+    """Breaks if what another program's instructions left in the environment ends all drawing."""
+    ran = talker("render", motion, "--at", "0", "--size", "64x64", "-o", "a.png", PYOPENGL_PLATFORM=platform)
+    assert ran.code == 0, ran.err
+
+
+def test_a_variable_that_leaves_no_driver_is_named(talker: Talker, motion: Path) -> None:
+    """Breaks if the user is told to install drivers that an environment variable hides."""
+    said = talker("render", motion, "--at", "0", "--size", "64x64", "-o", "a.png", __EGL_VENDOR_LIBRARY_FILENAMES="/none.json")
+    assert "unset __EGL_VENDOR_LIBRARY_FILENAMES=/none.json" in said.mistake

@@ -1,4 +1,4 @@
-"""The command that writes a motion in other programs' formats, and what `animate -o` shares with it."""
+"""`talker export`: a motion in other programs' formats; and the function and option that `animate -o` shares with it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 DEFAULT_OUTPUT = "out.npy"
 
-_FORMATS = "npy, npz, csv, json, glb, usda, html, mp4, webm, gif, FOLDER/%04d.obj or .ply; may be given again."
+_FORMATS = "Output: npy, npz, csv, json, glb, usda, html, mp4, webm, gif, FOLDER/%04d.obj or .ply; repeatable."
 _Outputs = Annotated[list[Path] | None, typer.Option("--output", "-o", help=_FORMATS, show_default=False)]
 OutputsOption = Annotated[list[Path] | None, typer.Option("--output", "-o", help=_FORMATS, show_default=DEFAULT_OUTPUT)]
 
 
 def write_outputs(clip: "MotionClip", outputs: Sequence[Path]) -> None:
-    """Write a clip to every place and say where it lies."""
+    """Write a motion to every output, and print each."""
     from talker_cli.export.formats import write_motion_clip
 
     for output in outputs:
@@ -30,11 +30,13 @@ def write_outputs(clip: "MotionClip", outputs: Sequence[Path]) -> None:
 
 @guarded
 def export(
-    motion: Annotated[Path, typer.Argument(help="A motion that talker animate wrote (.npy).", show_default=False)],
+    motion: Annotated[Path, typer.Argument(help="Motion of talker animate (.npy).", show_default=False)],
     output: _Outputs = None,
-    audio: Annotated[Path | None, typer.Option(help="The sound, if not the recording that was animated.")] = None,
+    audio: Annotated[
+        Path | None, typer.Option(help="Sound. [default: the recording that was animated]", show_default=False)
+    ] = None,
 ) -> None:
-    """Write a motion in other programs' formats, without animating again.
+    """Convert a motion to other programs' formats.
 
     Example: talker export out.npy -o out.glb -o out.html
     """
@@ -46,9 +48,9 @@ def export(
     from talker_cli.render.source import recording_of
 
     if not output:
-        raise OutputError(f"found no -o; expected what to write, for example: talker export {motion} -o {motion.stem}.glb")
+        raise OutputError(f"found no -o; expected an output, for example: talker export {motion} -o {motion.stem}.glb")
     if audio is not None:
-        load_speech(audio)  # says in one line what the encoder would say in many
+        load_speech(audio)  # refuses in one line what the encoder would in many
     sounding = any(format_of(place).sounds for place in output)
     clip = read_motion_clip(motion, audio, with_sound=sounding)
     recordings = (clip.audio, recording_of(motion))
@@ -56,5 +58,5 @@ def export(
     check_outputs(output, sources)
     check_rig(output, clip.rig)
     if sounding and clip.audio is None:
-        note("the motion names no recording, so nothing will sound; give one with --audio FILE")
+        note("the motion names no recording, so the output is silent; give one with --audio FILE")
     write_outputs(clip, output)

@@ -12,8 +12,8 @@ from talker_cli.errors import OutputError
 from talker_cli.formats.files import atomic_path
 from talker_cli.head.assemble import build_head
 from talker_cli.head.people import PEOPLE
-from talker_cli.render.film import draw_frames
 from talker_cli.render.lettering import write
+from talker_cli.render.video import draw_frames
 from talker_cli.rig import ARKIT_NAMES, Rig
 
 OnSheet = Callable[[int, int], None]  # (sheets written, of how many)

@@ -1,8 +1,8 @@
-"""Pictures and films of motions. Nothing here imports torch."""
+"""Images and videos of motions. Nothing here imports torch."""
 
-from talker_cli.render.film import draw_frames, render_frame, render_sheet, render_still, render_video
-from talker_cli.render.picture import RenderOptions
+from talker_cli.render.image import RenderOptions
 from talker_cli.render.source import MotionTrack, read_driven, read_track
+from talker_cli.render.video import draw_frames, render_contact_sheet, render_frame, render_still, render_video
 
 __all__ = [
     "MotionTrack",
@@ -10,8 +10,8 @@ __all__ = [
     "draw_frames",
     "read_driven",
     "read_track",
+    "render_contact_sheet",
     "render_frame",
-    "render_sheet",
     "render_still",
     "render_video",
 ]  # fmt: skip

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-FIELD_OF_VIEW = np.radians(18.0)  # of the picture's height: about an 110 mm lens, which does not swell the nose
-MARGIN = 1.10  # the picture's extent over the mesh's
+FIELD_OF_VIEW = np.radians(18.0)  # of the image's height: about an 110 mm lens, which does not swell the nose
+MARGIN = 1.10  # the image's extent over the mesh's
 BELOW_THE_LIPS = 0.50  # how far a portrait reaches below them, in heights from lips to crown
 
 YAWS = {"front": 0.0, "three-quarter": 35.0, "side": 90.0}  # degrees; positive: the camera at the subject's left
 TURNTABLE = "turntable"
 VIEWS = (*YAWS, TURNTABLE)
-TURN_SECONDS = 8.0  # of one turn of the turntable, about: whole turns fill the film
+TURN_SECONDS = 8.0  # of one turn of the turntable, about: whole turns fill the video
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class View:
 
     Args:
         pose: (4, 4), camera to world.
-        field_of_view: of the picture's height, radians.
+        field_of_view: of the image's height, radians.
         near: of the clipping planes, metres.
         far: the other.
     """
@@ -32,9 +32,9 @@ class View:
 
 
 class Framing:
-    """The place of the picture round a mesh of any scale, wherever the camera goes.
+    """The place of the image round a mesh of any scale, wherever the camera goes.
 
-    With the lips known, it is a portrait: from over the crown to the neck, shoulders running out of the picture.
+    With the lips known, it is a portrait: from over the crown to the neck, shoulders running out of the image.
 
     Args:
         vertices: (V, 3).
@@ -70,7 +70,7 @@ class Framing:
         """Return how far back the camera must stand to hold the subject, seen from a side."""
         right, up, back = _axes(yaw)
         across, along, towards = self._offset @ right, self._offset @ up, self._offset @ back
-        # Move back until every vertex lies inside both pairs of the picture's edges; shoulders may leave it at the sides.
+        # Move back until every vertex lies inside both pairs of the image's edges; shoulders may leave it at the sides.
         half_height = np.tan(FIELD_OF_VIEW / 2)
         sideways = np.where(self._bust, 0.0, np.abs(across) / (half_height * self._aspect))
         upwards = np.where(self._bust & self._cut, 0.0, np.abs(along) / half_height)
@@ -92,12 +92,12 @@ class Framing:
 
 
 def turntable_yaw(share: float, seconds: float) -> float:
-    """Return the degrees that a turntable has turned after a share, 0…1, of a film: whole turns of about `TURN_SECONDS`."""
+    """Return the degrees that a turntable has turned after a share, 0…1, of a video: whole turns of about `TURN_SECONDS`."""
     return 360.0 * max(1, round(seconds / TURN_SECONDS)) * share
 
 
 def _axes(yaw: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the world's directions to the picture's right, up, and from the subject to the camera."""
+    """Return the world's directions to the image's right, up, and from the subject to the camera."""
     angle = np.radians(yaw)
     right = np.array([np.cos(angle), 0.0, -np.sin(angle)])
     return right, np.array([0.0, 1.0, 0.0]), np.array([np.sin(angle), 0.0, np.cos(angle)])

@@ -17,19 +17,19 @@ from talker_cli.formats.files import atomic_folder, atomic_path, check_new_folde
 PATIENCE = 300.0  # seconds for the encoder to finish its last frames and to rewrite the file for streaming
 
 # yuv420p at High profile and an index at the front: what every browser plays, and starts before all of it has arrived.
-# The colours are named, or players guess a matrix by the picture's size and skin turns greenish.
+# The colours are named, or players guess a matrix by the image's size and skin turns greenish.
 YUV = ["-vf", "scale=out_color_matrix=bt709:out_range=tv", "-pix_fmt", "yuv420p", "-colorspace", "bt709",
        "-color_primaries", "bt709", "-color_trc", "bt709"]  # fmt: skip
 H264 = [*YUV, "-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-movflags", "+faststart"]
 VP9 = [*YUV, "-c:v", "libvpx-vp9", "-crf", "24", "-b:v", "0", "-deadline", "realtime", "-cpu-used", "5", "-row-mt", "1"]
 SOUND = {".mp4": ["-c:a", "aac", "-b:a", "160k", "-ar", "48000"], ".webm": ["-c:a", "libopus", "-b:a", "128k", "-ar", "48000"]}
-# One palette for the whole film, which all its frames have to be kept for; a long one has a palette for every frame.
+# One palette for the whole video, which all its frames have to be kept for; a long one has a palette for every frame.
 PALETTES = {True: ("diff", ""), False: ("single", ":new=1")}
 SHORT = 1200  # frames of a GIF, of 512x512 about 1 MB each
 FASTEST_GIF = 50.0  # frames a second: delays are whole hundredths, and players take one of them for ten
 LAYOUTS = "aformat=channel_layouts=mono|stereo|5.1|7.1"  # what both encode; others are mixed to the nearest
-FOLDER = ""  # no suffix: a picture a frame
-PICTURES: dict[str, list[str]] = {
+FOLDER = ""  # no suffix: a image a frame
+OUTPUTS: dict[str, list[str]] = {
     ".mp4": H264, ".webm": VP9, ".gif": ["-loop", "0"], ".png": ["-frames:v", "1", "-update", "1"],
     FOLDER: ["-start_number", "0"],
 }  # fmt: skip
@@ -57,11 +57,11 @@ class Encoder:
 def encode(output: Path, size: tuple[int, int], fps: float, frames: int, audio: Path | None = None) -> Iterator[Encoder]:
     """Yield an encoder for `frames` frames; the file appears whole when the block ends well, and not at all otherwise.
 
-    The sound starts with the first frame. It is heard to its end if it outlasts the picture by less than a frame, as a
-    recording does that was cut into whole frames, and ends with the picture if it is longer; a shorter one leaves silence.
+    The sound starts with the first frame. It is heard to its end if it outlasts the image by less than a frame, as a
+    recording does that was cut into whole frames, and ends with the image if it is longer; a shorter one leaves silence.
 
     Args:
-        size: width and height, pixels, both even for a film.
+        size: width and height, pixels, both even for a video.
 
     Raises:
         OutputError: the suffix is unknown, the place cannot be written to, or the encoder failed.
@@ -77,7 +77,7 @@ def encode(output: Path, size: tuple[int, int], fps: float, frames: int, audio: 
         arguments += ["-t", f"{(frames + 1) / fps:.6f}"]
     if kind == ".gif":
         arguments += ["-vf", _gif_filter(fps, frames)]
-    arguments += PICTURES[kind]
+    arguments += OUTPUTS[kind]
     with (
         atomic_folder(output, is_numbered) if kind == FOLDER else atomic_path(output) as temporary,
         tempfile.TemporaryFile() as log,
@@ -134,14 +134,14 @@ def kind_of(output: Path) -> str:
         OutputError: nobody knows the suffix.
     """
     kind = output.suffix.lower()
-    if kind not in PICTURES:
-        known = ", ".join(suffix for suffix in PICTURES if suffix)
+    if kind not in OUTPUTS:
+        known = ", ".join(suffix for suffix in OUTPUTS if suffix)
         raise OutputError(f"cannot write {output}: the suffix is '{kind}'; expected {known}, or none for a folder; choose -o")
     return kind
 
 
 def is_numbered(name: str) -> bool:
-    """Say whether a file name is that of a picture in a folder, so that a new folder may replace it."""
+    """Say whether a file name is that of a image in a folder, so that a new folder may replace it."""
     return re.fullmatch(r"\d{6,}\.png", name) is not None
 
 

@@ -1,4 +1,4 @@
-"""Words on pictures: names of what stands side by side, times on a contact sheet, numbers on a scale."""
+"""Words on images: names of what stands side by side, times on a contact sheet, numbers on a scale."""
 
 from functools import lru_cache
 
@@ -36,7 +36,7 @@ def write(image: np.ndarray, text: str, row: int, column: int, height: int) -> N
 
 
 def letter_height(size: tuple[int, int]) -> int:
-    """Return the height, pixels, of letters that suit a picture of a width and a height."""
+    """Return the height, pixels, of letters that suit a image of a width and a height."""
     return max(9, round(0.042 * min(size)))
 
 

@@ -28,8 +28,8 @@ class SurfaceMaterial:
         normal_of: (V,) int, equal for vertices that share a normal, as the two sides of a texture's seam; None if none do.
         soft: (V,) float32, how far light wanders inside, 0 for cloth … 1 for skin.
         sheen: (V,) float32, strength of skin's broad shine, about 1.
-        places: (V, 3) float32, where on a picture each vertex lies, 0…1 rows downwards, and the picture's number; None without.
-        pictures: (H, W, 4) uint8 each, sRGB and coverage: they lie on the colours.
+        places: (V, 3) float32, where on a image each vertex lies, 0…1 rows downwards, and the image's number; None without.
+        images: (H, W, 4) uint8 each, sRGB and coverage: they lie on the colours.
         aperture: of a mouth with an inside, which gets the light that comes in.
     """
 

@@ -2,7 +2,7 @@
 
 pyrender brings the EGL context, on a GPU or on Mesa's processor; buffers, shaders and drawing are ours. A machine without a
 GPU pays for every pixel of every triangle's edge, and four times for OpenGL's own anti-aliasing of small triangles. So a
-figure is drawn once at twice the size with the leanest shader that keeps its looks, and a second pass brings the picture to
+mesh is drawn once at twice the size with the leanest shader that keeps its looks, and a second pass brings the image to
 its size, puts the ground behind it and turns its rows downwards, all in one reading of it.
 """
 
@@ -30,13 +30,13 @@ SHADERS = Path(__file__).parent / "shaders"
 
 DESKTOP = "#version 330 core\n"  # the shaders' own dialect
 
-FINER = 2  # a figure is drawn so many times as wide and high as its picture
-PICTURE_SIDE = 1024  # pixels, of a character's textures: a face in a film is not larger
+FINER = 2  # a mesh is drawn so many times as wide and high as its image
+TEXTURE_SIDE = 1024  # pixels, of a character's textures: a face in a video is not larger
 
 Color = tuple[float, float, float]  # sRGB, 0…1
 
 # What the vertex shader takes, by place: how many numbers, of which buffer. First what moves with every frame, then the rest.
-_POSITION, _NORMAL, _LIGHT, _COLOR, _SPOT = range(5)
+_POSITION, _NORMAL, _LIGHT, _COLOR, _UV = range(5)
 
 
 class GpuMesh:
@@ -47,7 +47,7 @@ class GpuMesh:
         self._gl = gl
         self._normals = VertexNormals(surface.faces, count, surface.normal_of)
         self._moving = np.zeros((count, 6), dtype=np.float32)  # position, normal
-        # Sky seen, key seen, softness, sheen; colour, gloss; place on which picture.
+        # Sky seen, key seen, softness, sheen; colour, gloss; place on which image.
         self._still = np.ones((count, 11), dtype=np.float32)
         self._still[:, 2] = surface.soft
         self._still[:, 3] = surface.sheen
@@ -57,13 +57,13 @@ class GpuMesh:
         self._stale = True  # the second buffer waits for an upload
         # Foreign meshes have open necks and mouths; the shader turns and darkens what is seen from behind.
         self.closed = surface.closed
-        self.pictures = None if surface.uvs is None else _upload_pictures(gl, surface.textures)
+        self.textures = None if surface.uvs is None else _upload_textures(gl, surface.textures)
         self.paint(surface.colors)
         self._corners = surface.faces.size
         self._arrays = gl.glGenVertexArrays(1)
         self._buffers = gl.glGenBuffers(3)
         gl.glBindVertexArray(self._arrays)
-        layout = ([(_POSITION, 3), (_NORMAL, 3)], [(_LIGHT, 4), (_COLOR, 4), (_SPOT, 3)])
+        layout = ([(_POSITION, 3), (_NORMAL, 3)], [(_LIGHT, 4), (_COLOR, 4), (_UV, 3)])
         for buffer, data, attributes in zip(self._buffers, (self._moving, self._still), layout, strict=False):
             gl.glBindBuffer(gl.GL_ARRAY_BUFFER, buffer)
             gl.glBufferData(gl.GL_ARRAY_BUFFER, data.nbytes, data, gl.GL_STREAM_DRAW)
@@ -104,8 +104,8 @@ class GpuMesh:
             gl.glBindBuffer(gl.GL_ARRAY_BUFFER, buffer)
             gl.glBufferSubData(gl.GL_ARRAY_BUFFER, 0, data.nbytes, data)
         self._stale = False
-        if self.pictures is not None:
-            gl.glBindTexture(gl.GL_TEXTURE_2D_ARRAY, self.pictures)
+        if self.textures is not None:
+            gl.glBindTexture(gl.GL_TEXTURE_2D_ARRAY, self.textures)
         gl.glDrawElements(gl.GL_TRIANGLES, self._corners, gl.GL_UNSIGNED_INT, ctypes.c_void_p(0))
 
 
@@ -136,8 +136,8 @@ class OffscreenRenderer:
         self._platform.make_current()
         return GpuMesh(self._gl, surface)
 
-    def draw(self, figure: GpuMesh, view: View) -> np.ndarray:
-        """Draw one figure before the ground.
+    def draw(self, mesh: GpuMesh, view: View) -> np.ndarray:
+        """Draw one mesh before the ground.
 
         Returns:
             (H, W, 3) uint8 sRGB.
@@ -150,14 +150,14 @@ class OffscreenRenderer:
             self._platform.make_current()
             gl.glBindFramebuffer(gl.GL_FRAMEBUFFER, self._fine)
             gl.glViewport(0, 0, width * FINER, height * FINER)
-            kinds = [*(["PICTURES"] if figure.pictures is not None else []), *([] if figure.closed else ["OPEN"])]
+            kinds = [*(["TEXTURES"] if mesh.textures is not None else []), *([] if mesh.closed else ["OPEN"])]
             program = self._program("face.vert", "face.frag", *kinds)
-            self._draw(figure, program, _inverse(view.pose), _lens(view, width / height))
+            self._draw(mesh, program, _inverse(view.pose), _lens(view, width / height))
             gl.glBindFramebuffer(gl.GL_FRAMEBUFFER, self._plain)
             gl.glViewport(0, 0, width, height)
             gl.glDisable(gl.GL_DEPTH_TEST)
             gl.glDisable(gl.GL_CULL_FACE)
-            program = self._program("picture.vert", "picture.frag", *(["STUDIO"] if self._background is None else []))
+            program = self._program("image.vert", "image.frag", *(["STUDIO"] if self._background is None else []))
             gl.glUseProgram(program.number)
             if self._background is not None:
                 gl.glUniform3f(program.place("background"), *self._background)
@@ -169,29 +169,29 @@ class OffscreenRenderer:
             gl.glReadPixels(0, 0, width, height, gl.GL_RGB, gl.GL_UNSIGNED_BYTE, image)
         return image
 
-    def draw_depth(self, figure: GpuMesh, projection: np.ndarray) -> np.ndarray:
-        """Draw a figure under a (4, 4) projection of the world; return (H, W) depth, 0 near … 1 far, rows upwards."""
+    def draw_depth(self, mesh: GpuMesh, projection: np.ndarray) -> np.ndarray:
+        """Draw a mesh under a (4, 4) projection of the world; return (H, W) depth, 0 near … 1 far, rows upwards."""
         gl = self._gl
         with _reported():
             self._platform.make_current()
             gl.glBindFramebuffer(gl.GL_FRAMEBUFFER, self._map)
             gl.glViewport(0, 0, PIXELS, PIXELS)
-            self._draw(figure, self._program("face.vert", "depth.frag"), np.eye(4), projection)
+            self._draw(mesh, self._program("face.vert", "depth.frag"), np.eye(4), projection)
             depth = np.empty((PIXELS, PIXELS), np.float32)
             gl.glReadPixels(0, 0, PIXELS, PIXELS, gl.GL_DEPTH_COMPONENT, gl.GL_FLOAT, depth)
         return depth
 
-    def _draw(self, figure: GpuMesh, program: "_Program", to_camera: np.ndarray, projection: np.ndarray) -> None:
+    def _draw(self, mesh: GpuMesh, program: "_Program", to_camera: np.ndarray, projection: np.ndarray) -> None:
         gl = self._gl
         gl.glEnable(gl.GL_DEPTH_TEST)
         gl.glClearColor(0.0, 0.0, 0.0, 0.0)
         gl.glClear(gl.GL_COLOR_BUFFER_BIT | gl.GL_DEPTH_BUFFER_BIT)
-        both_sides = not figure.closed and "OPEN" in program.kinds
+        both_sides = not mesh.closed and "OPEN" in program.kinds
         (gl.glDisable if both_sides else gl.glEnable)(gl.GL_CULL_FACE)
         gl.glUseProgram(program.number)
         for name, matrix in (("V", to_camera), ("P", projection)):
             gl.glUniformMatrix4fv(program.place(name), 1, gl.GL_TRUE, np.asarray(matrix, np.float32))
-        figure.draw()
+        mesh.draw()
 
     def _program(self, vertex: str, fragment: str, *kinds: str) -> "_Program":
         key = (vertex, fragment, *kinds)
@@ -218,7 +218,7 @@ class OffscreenRenderer:
 
 
 class _Program:
-    """Two shaders, compiled, for one kind of figure or ground."""
+    """Two shaders, compiled, for one kind of mesh or ground."""
 
     def __init__(self, gl: Any, vertex: str, fragment: str, kinds: tuple[str, ...]) -> None:
         from OpenGL.GL import shaders
@@ -277,7 +277,7 @@ def _inverse(pose: np.ndarray) -> np.ndarray:
 
 
 def _lens(view: View, aspect: float) -> np.ndarray:
-    """Return (4, 4): the camera's space to OpenGL's cube, for a picture so many times as wide as high."""
+    """Return (4, 4): the camera's space to OpenGL's cube, for a image so many times as wide as high."""
     lens = np.zeros((4, 4))
     lens[1, 1] = 1 / np.tan(view.field_of_view / 2)
     lens[0, 0] = lens[1, 1] / aspect
@@ -291,7 +291,7 @@ def shader_header(*kinds: str) -> str:
     """Return the lines that shaders begin with, behind their dialect's.
 
     Args:
-        kinds: PICTURES: the figure has some; OPEN: it may be seen from behind; STUDIO: the ground.
+        kinds: TEXTURES: the mesh has some; OPEN: it may be seen from behind; STUDIO: the ground.
     """
     key = "vec3({}, {}, {})".format(*KEY_AT)
     return "".join(f"#define {line}\n" for line in (f"KEY_AT {key}", *kinds))
@@ -350,22 +350,22 @@ def _open(size: tuple[int, int]) -> tuple[Any, Any]:
     raise MachineError(_no_opengl(problem))
 
 
-def _upload_pictures(gl: Any, pictures: tuple[np.ndarray, ...]) -> int:
-    """Return the number of a texture array that holds (H, W, 4) sRGB pictures, all brought to the largest one's size."""
+def _upload_textures(gl: Any, textures: tuple[np.ndarray, ...]) -> int:
+    """Return the number of a texture array that holds (H, W, 4) sRGB textures, all brought to the largest one's size."""
     from PIL import Image
 
-    height, width = (min(max(picture.shape[axis] for picture in pictures), PICTURE_SIDE) for axis in (0, 1))
+    height, width = (min(max(texture.shape[axis] for texture in textures), TEXTURE_SIDE) for axis in (0, 1))
     # As the vertices' colours: the shader squares what it gets.
     encoding = np.round(255 * np.sqrt(srgb_to_linear(np.arange(256) / 255))).astype(np.uint8)
-    layers = np.empty((len(pictures), height, width, 4), np.uint8)
-    for layer, picture in zip(layers, pictures, strict=True):
-        layer[:] = np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS))
+    layers = np.empty((len(textures), height, width, 4), np.uint8)
+    for layer, texture in zip(layers, textures, strict=True):
+        layer[:] = np.asarray(Image.fromarray(texture).resize((width, height), Image.Resampling.LANCZOS))
         layer[..., :3] = encoding[layer[..., :3]]
     number = int(gl.glGenTextures(1))
     kind = gl.GL_TEXTURE_2D_ARRAY
     gl.glBindTexture(kind, number)
     gl.glPixelStorei(gl.GL_UNPACK_ALIGNMENT, 1)
-    gl.glTexImage3D(kind, 0, gl.GL_RGBA8, width, height, len(pictures), 0, gl.GL_RGBA, gl.GL_UNSIGNED_BYTE, layers)
+    gl.glTexImage3D(kind, 0, gl.GL_RGBA8, width, height, len(textures), 0, gl.GL_RGBA, gl.GL_UNSIGNED_BYTE, layers)
     gl.glTexParameteri(kind, gl.GL_TEXTURE_MIN_FILTER, gl.GL_LINEAR_MIPMAP_LINEAR)
     gl.glTexParameteri(kind, gl.GL_TEXTURE_MAG_FILTER, gl.GL_LINEAR)
     gl.glGenerateMipmap(kind)

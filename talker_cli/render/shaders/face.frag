@@ -7,9 +7,9 @@ in vec3 matt;
 in vec3 shine;  // how much of the key's broad lobe, of its fine one, of its window's mirror image
 out vec4 frag_color;
 
-#ifdef PICTURES
-in vec3 spot;
-uniform sampler2DArray pictures;
+#ifdef TEXTURES
+in vec3 uv;
+uniform sampler2DArray textures;
 #endif
 
 const vec3 KEY = vec3(1.25, 1.16, 1.06);
@@ -32,10 +32,10 @@ void main()
     float lit = step(0.0, dot(n, KEY_AT));
 
     vec3 base = matt;
-#ifdef PICTURES
-    vec4 picture = texture(pictures, spot);
-    if (picture.a < 0.5) discard;
-    base *= picture.rgb * picture.rgb;
+#ifdef TEXTURES
+    vec4 texel = texture(textures, uv);
+    if (texel.a < 0.5) discard;
+    base *= texel.rgb * texel.rgb;
 #endif
     vec3 color = base + KEY * (lit * (shine.x * x16 + shine.y * x64 + shine.z * inside.x * inside.y));
 #ifdef OPEN

@@ -9,16 +9,16 @@ layout(location = 1) in vec3 normal;
 layout(location = 2) in vec4 light_seen;  // sky seen, key seen, depth of light's way inside, sheen
 layout(location = 3) in vec4 color;  // rgb: square root of linear reflectance; a: gloss, 0 skin … 1 wet eye
 
-#ifdef PICTURES
-layout(location = 4) in vec3 place_on;  // place, and which picture
-out vec3 spot;
+#ifdef TEXTURES
+layout(location = 4) in vec3 place_on;  // place, and which texture
+out vec3 uv;
 #endif
 
 uniform mat4 V;
 uniform mat4 P;
 
 // Few values go on to the pixels: a software rasteriser pays for each once a triangle and once a pixel. With perspective:
-// Mesa's interpolates "noperspective" wrongly where the picture's edge clips a triangle.
+// Mesa's interpolates "noperspective" wrongly where the image's edge clips a triangle.
 out vec3 facing;
 out vec3 matt;
 out vec3 shine;  // how much of the key's broad lobe, of its fine one, of its window's mirror image
@@ -76,8 +76,8 @@ void main()
     float turned = clamp(1.0 + 3.0 * n.z, 0.0, 1.0);  // 0 on what is seen from behind
 
     matt = albedo * light + rim * (left * turned);
-#ifdef PICTURES
-    spot = place_on;
+#ifdef TEXTURES
+    uv = place_on;
 #endif
     gl_Position = P * place;
 }

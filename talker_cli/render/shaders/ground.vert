@@ -1,5 +1,5 @@
 #version 330 core
-// The backdrop: a square that fills the picture, behind everything.
+// The backdrop: a square that fills the image, behind everything.
 
 layout(location = 0) in vec3 position;
 

@@ -3,7 +3,7 @@
 const vec3 EDGE = vec3(0.115, 0.120, 0.132);
 const vec3 MIDDLE = vec3(0.400, 0.408, 0.420);
 
-vec3 studio(vec2 place)  // -1…1 across the picture and up
+vec3 studio(vec2 place)  // -1…1 across the image and up
 {
     vec2 away = place - vec2(0.06, 0.02);
     float light = 1.0 / (1.0 + 1.1 * dot(away, away));
