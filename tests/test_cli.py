@@ -93,7 +93,7 @@ def test_a_still_from_the_command_line(talker: Talker, motion: Path, tmp_path: P
         ffmpeg("-i", tmp_path / name, "-f", "rawvideo", "-pix_fmt", "rgb24", tmp_path / "raw")
         images.append(np.fromfile(tmp_path / "raw", np.uint8).reshape(96, 96, 3).astype(int))
     assert np.abs(images[0] - images[1]).max() > 60
-    assert talker("render", motion, "--at", "7", "-o", "late.png").mistake.endswith("choose another --at")
+    assert talker("render", motion, "--at", "7", "-o", "late.png").mistake.endswith("choose another (--at)")
 
 
 def test_identities(invoke: Talker, model: Path, head: RigFile) -> None:
