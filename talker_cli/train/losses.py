@@ -111,13 +111,15 @@ class Draw:
         """Draw for a batch; the generator is the CPU's, so that every device sees the same numbers."""
         size = batch.coefficients.shape
         spread = (torch.rand(1, generator=generator) + torch.arange(size[0]) / size[0]) % 1.0  # stratified: less variance
-        chance = torch.rand(3, size[0], generator=generator)
+        chance = torch.rand(4, size[0], generator=generator)
+        # Guidance starts from what the network makes of neither condition: apart alone, both would be dropped in 1 % of rows.
+        together = chance[3] < drop / 2
         device = batch.mel.device
         return cls(
             spread.clamp(min=1e-3).to(device),
             torch.randn(size, generator=generator).to(device),
-            (chance[0] < drop).to(device),
-            (chance[1] < drop).to(device),
+            ((chance[0] < drop) | together).to(device),
+            ((chance[1] < drop) | together).to(device),
             (chance[2] < 0.15).to(device) & batch.voice_matched,
         )
 
