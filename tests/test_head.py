@@ -4,11 +4,11 @@ from itertools import product
 
 import numpy as np
 import pytest
+from head_contact import speech_like, tooth_clearance
 
 from talker_cli.head import PEOPLE, STAND_INS, build_head
 from talker_cli.head.assemble import rest_head
 from talker_cli.head.build import PARTS, Layout
-from talker_cli.head.clearance import speech_like, tooth_clearance
 from talker_cli.head.field import Field
 from talker_cli.head.skin import EYE_SPOKES
 from talker_cli.head.surface import EYE_CENTER, EYE_RADIUS

@@ -1,4 +1,4 @@
-"""`talker head`: one's own head as a file, the lists, the sheets, and mistakes in one line."""
+"""`talker head`: one's own head as a file, the lists, the contact sheet of regions, and mistakes in one line."""
 
 import json
 import struct
@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 from conftest import Talker
+from head_sheets import VISEMES, posed, write_regions
 from PIL import Image
 
 from talker_cli.head import PEOPLE, build_head
 from talker_cli.head.shape import parameters
-from talker_cli.head.sheets import VISEMES, posed, write_regions
 from talker_cli.rig import ARKIT_NAMES, load_rig
 
 

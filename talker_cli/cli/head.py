@@ -1,26 +1,26 @@
-"""The command that makes heads. The work is imported inside, so that help is instant."""
+"""`talker head`: heads of one's own. The work is imported inside, so that help is instant."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from talker_cli.cli.options import guarded, note, progress, result
+from talker_cli.cli.options import guarded, note, result
 
 
 @guarded
 def head(
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The head to write, by suffix: .glb, .npz or .safetensors (a rig).")
+        Path | None, typer.Option("--output", "-o", help="Output: .glb, .npz or .safetensors (a rig).", show_default=False)
     ] = None,
-    person: Annotated[str | None, typer.Option(help="Whose head to begin with: a name, or the beginning of one.")] = None,
-    shape: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A shape parameter; give it as often as you like.")
+    person: Annotated[
+        str | None,
+        typer.Option(help="Person to start from: a name, or its beginning. [default: the template]", show_default=False),
     ] = None,
+    shape: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Shape parameter; repeatable.")] = None,
     list_: Annotated[bool, typer.Option("--list", help="List the people and the shape parameters.")] = False,
-    sheets: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Draw the head's contact sheets there.")] = None,
 ) -> None:
-    """Make a head of your own, with the 52 ARKit shapes: the same mesh for everybody.
+    """Make a head with the 52 ARKit shapes; every head has the same mesh.
 
     Example: talker head --person mei --shape nose_width=2 --shape age=0.6 -o my_head.glb
     """
@@ -28,25 +28,18 @@ def head(
     from talker_cli.formats.files import check_writable
     from talker_cli.head.custom import check_suffix, head_of, person_named, shaped, write_head
 
-    if not list_ and output is None and sheets is None:
-        raise InputError("nothing to do; expected -o FILE, --list or --sheets FOLDER; for example: talker head -o my_head.glb")
-    made = shaped(person_named(person), shape or [])
+    if not list_ and output is None:
+        raise InputError("nothing to do; expected -o FILE or --list; for example: talker head -o my_head.glb")
+    chosen = shaped(person_named(person), shape or [])
     if list_:
         _list()
     if output is not None:
         check_suffix(output)
         check_writable(output)
-        rig = head_of(made)
-        write_head(rig, made.name, output)
-        note(f"{made.name}: {len(rig.template)} vertices, {len(rig.faces)} triangles, {len(rig.names)} shapes")
+        rig = head_of(chosen)
+        write_head(rig, chosen.name, output)
+        note(f"{chosen.name}: {len(rig.template)} vertices, {len(rig.faces)} triangles, {len(rig.names)} shapes")
         result(output)
-    if sheets is not None:
-        from talker_cli.head.sheets import write_sheets
-
-        with progress("drawing", "sheets") as advance:
-            places = write_sheets(sheets, advance)
-        for place in places:
-            result(place)
 
 
 def _list() -> None:

@@ -1,4 +1,4 @@
-"""One's own head: a person's shape parameters changed by name, and the head written as a file."""
+"""Heads of one's own: a person's shape parameters changed by name, and the head written to a file."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,10 +19,10 @@ TEMPLATE = Person("template", "the template: proportions between a man's and a w
 
 
 def person_named(name: str | None) -> Person:
-    """Return a person by name or the beginning of it; the template for None.
+    """Return a person by name or its beginning; the template for None.
 
     Raises:
-        InputError: nobody's name fits, or several do.
+        InputError: no name fits, or several do.
     """
     if name is None:
         return TEMPLATE
@@ -30,7 +30,7 @@ def person_named(name: str | None) -> Person:
     if len(fitting) == 1:
         return fitting[0]
     known = ", ".join(person.name for person in fitting or PEOPLE)
-    raise InputError(f"found --person '{name}'; expected one of {known}, or the unique beginning of one")
+    raise InputError(f"found the person '{name}'; expected one of {known}, or the unique beginning of one", field="person")
 
 
 def shaped(person: Person, settings: Sequence[str]) -> Person:
@@ -44,38 +44,38 @@ def shaped(person: Person, settings: Sequence[str]) -> Person:
     for text in settings:
         name, equals, number = text.partition("=")
         if not equals or name not in known:
-            raise InputError(f"found --shape {text}; expected NAME=VALUE with NAME one of {', '.join(known)}")
+            raise InputError(f"found {text}; expected NAME=VALUE with NAME one of {', '.join(known)}", field="shape")
         low, high = known[name].metadata["low"], known[name].metadata["high"]
         try:
             value = float(number)
         except ValueError:
             value = float("nan")
         if not low <= value <= high:
-            raise InputError(f"found --shape {text}; expected a number from {low:g} to {high:g}; see talker head --list")
+            raise InputError(f"found {text}; expected a number from {low:g} to {high:g}; see talker head --list", field="shape")
         values[name] = value
     return replace(person, shape=replace(person.shape, **values)) if values else person
 
 
 def head_of(person: Person) -> Rig:
-    """Return the built-in head's rig as a person's: template, colours and the 52 shapes, of the same topology for all."""
+    """Return a person's rig: template, colours and the 52 shapes on the built-in head's mesh."""
     return build_head((person,)).rig_of(person.name)
 
 
 def check_suffix(output: Path) -> None:
-    """Refuse a place whose suffix says no format of a head.
+    """Refuse an output whose suffix is no format of a head.
 
     Raises:
-        OutputError: it does not.
+        OutputError: the suffix is unknown.
     """
     if output.suffix.lower() not in SUFFIXES:
-        raise OutputError(f"found the output {output}; expected a name that ends in {', '.join(SUFFIXES)}; choose one with -o")
+        raise OutputError(f"found the output {output}; expected a name that ends in {', '.join(SUFFIXES)}", field="output")
 
 
 def write_head(rig: Rig, name: str, output: Path) -> None:
     """Write a head with its shapes: `.glb` for other programs, `.npz` for NumPy, `.safetensors` as a rig of talker's.
 
     Raises:
-        OutputError: the place cannot be written to, or its suffix says nothing.
+        OutputError: the place cannot be written, or the suffix is unknown.
     """
     check_suffix(output)
     suffix = output.suffix.lower()

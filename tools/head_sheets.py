@@ -1,6 +1,12 @@
-"""Pictures of the built-in head: its 52 shapes, visemes, people, a turntable, and the rig's regions, as contact sheets."""
+"""Draw contact sheets of the built-in head: its 52 shapes, visemes, people, a turntable, and the rig's regions.
 
-from collections.abc import Callable, Iterator, Sequence
+    python tools/head_sheets.py examples/
+
+Look at every image after a change of the head.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,7 +14,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from talker_cli.errors import OutputError
 from talker_cli.formats.files import atomic_path
 from talker_cli.head.assemble import build_head
 from talker_cli.head.people import PEOPLE
@@ -16,12 +21,10 @@ from talker_cli.render.lettering import write
 from talker_cli.render.video import draw_frames
 from talker_cli.rig import ARKIT_NAMES, Rig
 
-OnSheet = Callable[[int, int], None]  # (sheets written, of how many)
-
 YAWS = (0.0, 40.0, 90.0)
 TURNS = 12
 QUALITY = 88  # of JPEG
-MOST_BYTES = 600_000  # a sheet stays below
+MOST_BYTES = 600_000  # of a contact sheet: they are in the repository
 LETTERS = 12  # pixels
 
 # A mouth's shapes as speech makes them, by the sounds that share them.
@@ -51,7 +54,7 @@ _GREY = (150, 148, 146)
 
 @dataclass(frozen=True)
 class Crop:
-    """The part of a square picture that a cell shows, shares of its side: left, top, right, bottom."""
+    """The part of a square image that a cell shows, in shares of its side."""
 
     left: float
     top: float
@@ -70,45 +73,20 @@ _BUST, _FACE = Crop(0.12, 0.0, 0.88, 1.0), Crop(0.22, 0.20, 0.78, 0.92)
 _MOUTHS = {0.0: Crop(0.33, 0.56, 0.67, 0.86), 40.0: Crop(0.18, 0.56, 0.52, 0.86), 90.0: Crop(0.04, 0.56, 0.38, 0.86)}  # by yaw
 
 
-def write_sheets(folder: Path, on_sheet: OnSheet | None = None) -> list[Path]:
-    """Draw the sheets into a folder and return their places.
-
-    Raises:
-        OutputError: the folder cannot be written to.
-        MachineError: no OpenGL.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {folder} ({error.strerror}); choose another one") from error
+def write_sheets(folder: Path) -> None:
+    """Draw the contact sheets into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
     content = build_head(PEOPLE)
-    jobs: dict[str, Callable[[], tuple[list[np.ndarray], int]]] = {
-        "head_shapes.jpg": lambda: (_shapes(content.rig), 13),
-        "head_visemes.jpg": lambda: (_visemes(content.rig_of(PEOPLE[1].name)), 12),
-        "head_people.jpg": lambda: ([cell for name in content.identities for cell in _person(content.rig_of(name), name)], 6),
-        "head_turntable.jpg": lambda: (_turntable(content.rig), 6),
-    }
-    written = []
-    for name, draw in jobs.items():
-        cells, columns = draw()
-        written.append(folder / name)
-        _write(written[-1], _tiled(cells, columns))
-        if on_sheet is not None:
-            on_sheet(len(written), len(jobs) + 1)
-    written.append(folder / "head_regions.jpg")
-    write_regions(content.rig, written[-1])
-    if on_sheet is not None:
-        on_sheet(len(written), len(written))
-    return written
+    _write(folder / "head_shapes.jpg", _tiled(_shapes(content.rig), 13))
+    _write(folder / "head_visemes.jpg", _tiled(_visemes(content.rig_of(PEOPLE[1].name)), 12))
+    people = [cell for name in content.identities for cell in _person(content.rig_of(name), name)]
+    _write(folder / "head_people.jpg", _tiled(people, 6))
+    _write(folder / "head_turntable.jpg", _tiled(_turntable(content.rig), 6))
+    write_regions(content.rig, folder / "head_regions.jpg")
 
 
 def write_regions(rig: Rig, path: Path) -> None:
-    """Draw the regions that metrics are measured on, and the lip pairs, as a JPEG.
-
-    Raises:
-        OutputError: the place cannot be written to.
-        MachineError: no OpenGL.
-    """
+    """Draw the regions that metrics are measured on, and the lip pairs, as a JPEG."""
     _write(path, _tiled(_regions(rig), 3))
 
 
@@ -162,7 +140,7 @@ def _turntable(rig: Rig) -> list[np.ndarray]:
 
 
 def _round(rig: Rig, yaws: Sequence[float], side: int) -> list[np.ndarray]:
-    """Return pictures of a head at rest from a camera that goes round it."""
+    """Return images of a head at rest from a camera that goes round it."""
     with closing(draw_frames((rig.template for _ in yaws), rig, size=(side, side), yaw=yaws)) as images:
         return [image.copy() for image in images]
 
@@ -203,3 +181,9 @@ def _write(path: Path, sheet: np.ndarray) -> None:
             Image.fromarray(sheet).save(temporary, quality=quality, optimize=True)
             if temporary.stat().st_size < MOST_BYTES:
                 break
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python tools/head_sheets.py FOLDER")
+    write_sheets(Path(sys.argv[1]))
