@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import IDENTITY, Talker, ffmpeg, sha256, spoken, streams
+from conftest import IDENTITY, Command, ffmpeg, sha256, spoken, streams
 
 from talker_cli import __version__
 from talker_cli.rig import RigFile
@@ -25,7 +25,7 @@ def names(folder: Path) -> set[str]:
 # What works
 
 
-def test_help_and_version(talker: Talker) -> None:
+def test_help_and_version(talker: Command) -> None:
     """Breaks if a command is missing from the help, or the help goes where results do not."""
     shown = talker("--help")
     assert shown.code == 0 and shown.err == ""
@@ -35,7 +35,7 @@ def test_help_and_version(talker: Talker) -> None:
 
 
 def test_a_model_that_predicts_zero_gives_the_template(
-    invoke: Talker, wav: Path, model: Path, head: RigFile, tmp_path: Path
+    invoke: Command, wav: Path, model: Path, head: RigFile, tmp_path: Path
 ) -> None:
     """Breaks if anything between recording and file moves the face, or frames are lost: the whole way with a fake model."""
     ran = invoke("animate", wav, "--identity", "FaceTalk_170725", "--model", model, "--device", "cpu")
@@ -53,7 +53,7 @@ def test_a_model_that_predicts_zero_gives_the_template(
     assert names(tmp_path) == {"speech.wav", "out.npy", "out.json", about["coefficients"]}
 
 
-def test_the_recording_is_never_written_over(talker: Talker, motion: Path, tmp_path: Path) -> None:
+def test_the_recording_is_never_written_over(invoke: Command, motion: Path, tmp_path: Path) -> None:
     """Breaks if a film lands on the film that was animated, because its sound comes from elsewhere."""
     about = json.loads(motion.with_suffix(".json").read_text())
     sound = Path(about["audio"]["path"])
@@ -61,42 +61,42 @@ def test_the_recording_is_never_written_over(talker: Talker, motion: Path, tmp_p
     own = sha256(tmp_path / "face.mp4")
     motion.with_suffix(".json").write_text(json.dumps({**about, "audio": {"path": "face.mp4", "sha256": own}}))
     for command in (("render", motion.name, "--audio", sound), ("export", motion.name, "--audio", sound, "-o", "face.mp4")):
-        assert "cannot write face.mp4" in talker(*command).mistake
+        assert "cannot write face.mp4" in invoke(*command).mistake
     assert sha256(tmp_path / "face.mp4") == own
 
 
-def test_what_has_no_sound_needs_no_recording(talker: Talker, motion: Path, tmp_path: Path) -> None:
+def test_what_has_no_sound_needs_no_recording(invoke: Command, motion: Path, tmp_path: Path) -> None:
     """Breaks if a GIF cannot be made of a motion whose recording is gone, or is said to be silent."""
     about = json.loads(motion.with_suffix(".json").read_text())
     motion.with_suffix(".json").write_text(json.dumps({**about, "audio": {"path": "gone.wav"}}))
     for output in ("face.gif", "frames"):
-        ran = talker("render", motion.name, "--size", "64x64", "-o", output)
+        ran = invoke("render", motion.name, "--size", "64x64", "-o", output)
         assert (ran.code, ran.err) == (0, ""), ran.err
-    assert "give it with --audio FILE" in talker("render", motion.name, "--size", "64x64").mistake
+    assert "give it with --audio FILE" in invoke("render", motion.name, "--size", "64x64").mistake
 
 
-def test_a_film_from_the_command_line(talker: Talker, motion: Path, tmp_path: Path) -> None:
+def test_a_film_from_the_command_line(invoke: Command, motion: Path, tmp_path: Path) -> None:
     """Breaks if the two commands' files do not fit each other, or the film has no sound."""
-    ran = talker("render", motion.name, "--size", "96x64")
+    ran = invoke("render", motion.name, "--size", "96x64")
     assert (ran.code, ran.out) == (0, "face.mp4\n"), ran.err
     said = streams(tmp_path / "face.mp4")
     assert "96x64" in said and "Audio: aac" in said and "30 fps" in said
 
 
-def test_a_still_from_the_command_line(talker: Talker, motion: Path, tmp_path: Path) -> None:
+def test_a_still_from_the_command_line(invoke: Command, motion: Path, tmp_path: Path) -> None:
     """Breaks if --at shows the first frame whatever it is given."""
-    assert talker("render", motion, "--at", "0", "--size", "96x96", "-o", "rest.png").code == 0
-    ran = talker("render", motion, "--at", "0.3", "--size", "96x96")
+    assert invoke("render", motion, "--at", "0", "--size", "96x96", "-o", "rest.png").code == 0
+    ran = invoke("render", motion, "--at", "0.3", "--size", "96x96")
     assert (ran.code, ran.out) == (0, f"{motion.with_suffix('.png')}\n"), ran.err
     images = []
     for name in ("rest.png", "face.png"):
         ffmpeg("-i", tmp_path / name, "-f", "rawvideo", "-pix_fmt", "rgb24", tmp_path / "raw")
         images.append(np.fromfile(tmp_path / "raw", np.uint8).reshape(96, 96, 3).astype(int))
     assert np.abs(images[0] - images[1]).max() > 60
-    assert talker("render", motion, "--at", "7", "-o", "late.png").mistake.endswith("choose another (--at)")
+    assert invoke("render", motion, "--at", "7", "-o", "late.png").mistake.endswith("choose another (--at)")
 
 
-def test_identities(invoke: Talker, model: Path, head: RigFile) -> None:
+def test_identities(invoke: Command, model: Path, head: RigFile) -> None:
     """Breaks if a name is missing, or the note that they are stand-ins."""
     ran = invoke("identities", "--model", model)
     assert ran.code == 0
@@ -128,7 +128,7 @@ def recording(kind: str, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind,words", [("missing", "no file"), ("empty", "is empty"), ("folder", "found no recording in")])
-def test_no_recording_at_all(talker: Talker, tmp_path: Path, kind: str, words: str) -> None:
+def test_no_recording_at_all(talker: Command, tmp_path: Path, kind: str, words: str) -> None:
     """Breaks if it takes a model to find out that there is nothing to animate."""
     path = recording(kind, tmp_path)
     before = names(tmp_path)
@@ -140,7 +140,7 @@ def test_no_recording_at_all(talker: Talker, tmp_path: Path, kind: str, words: s
     "kind,words",
     [("text", "not a recording"), ("nan", "NaN"), ("short", "0.050 s of sound"), ("silent-film", "no audio stream")],
 )
-def test_no_speech_in_it(invoke: Talker, tmp_path: Path, model: Path, kind: str, words: str) -> None:
+def test_no_speech_in_it(invoke: Command, tmp_path: Path, model: Path, kind: str, words: str) -> None:
     """Breaks if broken sound is animated."""
     path = recording(kind, tmp_path)
     before = names(tmp_path)
@@ -153,7 +153,7 @@ def test_no_speech_in_it(invoke: Talker, tmp_path: Path, model: Path, kind: str,
 
 @pytest.mark.parametrize("name,words", [("FaceTalk_1709", "fits"), ("Nobody", "no identity 'Nobody'"), ("", "no identity ''")])
 def test_identities_that_are_none_or_many(
-    invoke: Talker, wav: Path, model: Path, head: RigFile, name: str, words: str, tmp_path: Path
+    invoke: Command, wav: Path, model: Path, head: RigFile, name: str, words: str, tmp_path: Path
 ) -> None:
     """Breaks if a typing error animates somebody else, or the candidates are not listed."""
     line = invoke("animate", wav, "--identity", name, "--model", model, "--device", "cpu").mistake
@@ -163,7 +163,7 @@ def test_identities_that_are_none_or_many(
 
 
 @pytest.mark.parametrize("damage", ["cut", "foreign", "pickle", "empty", "missing", "teacher", "rig"])
-def test_weights_that_cannot_be_used(invoke: Talker, wav: Path, model: Path, tmp_path: Path, damage: str) -> None:
+def test_weights_that_cannot_be_used(invoke: Command, wav: Path, model: Path, tmp_path: Path, damage: str) -> None:
     """Breaks if damaged or foreign weights run, end in a traceback, or are unpickled."""
     from safetensors.numpy import save_file
 
@@ -190,12 +190,12 @@ def test_weights_that_cannot_be_used(invoke: Talker, wav: Path, model: Path, tmp
     assert names(tmp_path) == {"speech.wav", "weights"}
 
 
-def test_no_such_model(invoke: Talker, wav: Path) -> None:
+def test_no_such_model(invoke: Command, wav: Path) -> None:
     """Breaks if a wrong --model falls back to another."""
     assert "no model 'nowhere'" in invoke("animate", wav, "--model", "nowhere").mistake
 
 
-def test_no_gpu(invoke: Talker, wav: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_gpu(invoke: Command, wav: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Breaks if --device cuda silently runs on the CPU."""
     import torch
 
@@ -205,26 +205,26 @@ def test_no_gpu(invoke: Talker, wav: Path, model: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("option,value", [("--steps", "0"), ("--steps", "many"), ("--steps", "257"), ("-o", "out.mp5")])
-def test_options_out_of_range(invoke: Talker, wav: Path, model: Path, tmp_path: Path, option: str, value: str) -> None:
+def test_options_out_of_range(invoke: Command, wav: Path, model: Path, tmp_path: Path, option: str, value: str) -> None:
     """Breaks if a wrong value is rounded to a right one."""
     assert value in invoke("animate", wav, option, value, "--model", model, "--device", "cpu").mistake
     assert names(tmp_path) == {"speech.wav"}
 
 
-def test_a_device_nobody_has(talker: Talker, wav: Path) -> None:
+def test_a_device_nobody_has(invoke: Command, wav: Path) -> None:
     """Breaks if a typing error reaches torch."""
-    line = talker("animate", wav, "--device", "gpu").mistake
+    line = invoke("animate", wav, "--device", "gpu").mistake
     assert "'gpu'" in line and "'cuda'" in line
 
 
-def test_no_opengl_driver(talker: Talker, motion: Path, tmp_path: Path) -> None:
+def test_no_opengl_driver(talker: Command, motion: Path, tmp_path: Path) -> None:
     """Breaks if a machine without a driver gets a traceback, or a black film, instead of the line that installs one."""
     before = names(tmp_path)
     line = talker("render", motion, __EGL_VENDOR_LIBRARY_FILENAMES="/dev/null", __EGL_VENDOR_LIBRARY_DIRS="/nowhere").mistake
     assert "apt-get install libegl1" in line and names(tmp_path) == before
 
 
-def test_no_opengl_library(talker: Talker, motion: Path, tmp_path: Path) -> None:
+def test_no_opengl_library(talker: Command, motion: Path, tmp_path: Path) -> None:
     """Breaks if a missing library shows as PyOpenGL's own error."""
     site = tmp_path / "site"
     site.mkdir()
@@ -247,14 +247,14 @@ def test_no_opengl_library(talker: Talker, motion: Path, tmp_path: Path) -> None
 # Places
 
 
-def test_places_that_cannot_be_written(talker: Talker, wav: Path, motion: Path, tmp_path: Path) -> None:
+def test_places_that_cannot_be_written(invoke: Command, wav: Path, motion: Path, tmp_path: Path) -> None:
     """Breaks if work begins before it is known that its result can be kept."""
     (tmp_path / "file").write_text("")
     before = names(tmp_path)
     for place in ("missing/out.npy", "file/out.npy", "/proc/out.npy"):
-        assert f"cannot write {place}" in talker("animate", wav, "-o", place).mistake
-    assert "cannot write /proc/out.mp4" in talker("render", motion, "-o", "/proc/out.mp4").mistake
-    assert "it is not empty" in talker("render", motion, "-o", ".").mistake
+        assert f"cannot write {place}" in invoke("animate", wav, "-o", place).mistake
+    assert "cannot write /proc/out.mp4" in invoke("render", motion, "-o", "/proc/out.mp4").mistake
+    assert "it is not empty" in invoke("render", motion, "-o", ".").mistake
     assert names(tmp_path) == before
 
 
@@ -265,7 +265,7 @@ def limited(size: int) -> tuple[str, ...]:
     return (sys.executable, "-c", code)
 
 
-def test_a_full_disk(talker: Talker, wav: Path, model: Path, motion: Path, tmp_path: Path) -> None:
+def test_a_full_disk(talker: Command, wav: Path, model: Path, motion: Path, tmp_path: Path) -> None:
     """Breaks if half a motion or half a film stays on a full disk, or the words are the system's."""
     before = names(tmp_path)
     animate = ("animate", wav, "--model", model, "--device", "cpu")
@@ -280,25 +280,25 @@ def test_a_full_disk(talker: Talker, wav: Path, model: Path, motion: Path, tmp_p
 # Motions
 
 
-def test_render_needs_a_motion_and_what_belongs_to_it(talker: Talker, motion: Path, wav: Path, tmp_path: Path) -> None:
+def test_render_needs_a_motion_and_what_belongs_to_it(invoke: Command, motion: Path, wav: Path, tmp_path: Path) -> None:
     """Breaks if a film is drawn of the wrong thing, or without its sound."""
-    assert "no motion at nothing.npy" in talker("render", "nothing.npy").mistake
-    assert "is not a motion" in talker("render", wav).mistake
+    assert "no motion at nothing.npy" in invoke("render", "nothing.npy").mistake
+    assert "is not a motion" in invoke("render", wav).mistake
     sidecar = motion.with_suffix(".json")
     about = json.loads(sidecar.read_text())
 
     soundfile.write(wav, spoken(1.3), 16_000)
-    assert "has changed" in talker("render", motion).mistake
+    assert "has changed" in invoke("render", motion).mistake
     wav.rename(tmp_path / "moved.wav")
-    assert "--audio FILE" in talker("render", motion).mistake
-    ran = talker("render", motion, "--audio", "moved.wav", "--size", "64x64")
+    assert "--audio FILE" in invoke("render", motion).mistake
+    ran = invoke("render", motion, "--audio", "moved.wav", "--size", "64x64")
     assert ran.code == 0, ran.err
     (tmp_path / "face.mp4").unlink()
 
     before = names(tmp_path)
-    assert "not a recording" in talker("render", motion, "--audio", sidecar).mistake
-    assert "found 63x64" in talker("render", motion, "--size", "63x64").mistake
-    assert "'.avi'" in talker("render", motion, "--audio", "moved.wav", "-o", "face.avi").mistake
+    assert "not a recording" in invoke("render", motion, "--audio", sidecar).mistake
+    assert "found 63x64" in invoke("render", motion, "--size", "63x64").mistake
+    assert "'.avi'" in invoke("render", motion, "--audio", "moved.wav", "-o", "face.avi").mistake
     for change, words in (
         ({"rig": {"path": "gone"}}, "no rig at"),
         ({"rig": {**about["rig"], "sha256": "0"}}, "SHA-256"),
@@ -306,27 +306,27 @@ def test_render_needs_a_motion_and_what_belongs_to_it(talker: Talker, motion: Pa
         ({"identity": "Nobody"}, "names the identity Nobody"),
     ):
         sidecar.write_text(json.dumps({**about, **change}))
-        assert words in talker("render", motion).mistake
+        assert words in invoke("render", motion).mistake
     sidecar.write_text("{half")
-    assert "not readable JSON" in talker("render", motion).mistake
+    assert "is damaged" in invoke("render", motion).mistake
     assert names(tmp_path) == before
     sidecar.unlink()
-    assert f"no {sidecar}" in talker("render", motion).mistake
+    assert f"no {sidecar}" in invoke("render", motion).mistake
 
 
-def test_a_motion_of_another_mesh(talker: Talker, motion: Path) -> None:
+def test_a_motion_of_another_mesh(invoke: Command, motion: Path) -> None:
     """Breaks if the numbers found and expected are not said."""
     np.save(motion, np.load(motion)[:, :-1])
-    line = talker("render", motion).mistake
+    line = invoke("render", motion).mistake
     count = np.load(motion).shape[1]
     assert f"{count} vertices" in line and f"{count + 1}" in line
 
 
-def test_the_recording_is_not_overwritten(talker: Talker, motion: Path, tmp_path: Path) -> None:
+def test_the_recording_is_not_overwritten(invoke: Command, motion: Path, tmp_path: Path) -> None:
     """Breaks if rendering into the film that was animated destroys it."""
     ffmpeg("-f", "lavfi", "-i", "sine=duration=1", tmp_path / "talk.mp4")
     before = sha256(tmp_path / "talk.mp4")
-    assert "the recording itself" in talker("render", motion, "--audio", "talk.mp4", "-o", "talk.mp4").mistake
+    assert "the recording itself" in invoke("render", motion, "--audio", "talk.mp4", "-o", "talk.mp4").mistake
     assert sha256(tmp_path / "talk.mp4") == before
 
 
@@ -352,7 +352,7 @@ def test_ctrl_c(motion: Path, tmp_path: Path) -> None:
     assert names(tmp_path) == before
 
 
-def test_names_longer_than_files_have(invoke: Talker, wav: Path) -> None:
+def test_names_longer_than_files_have(invoke: Command, wav: Path) -> None:
     """Breaks if a name that the file system refuses ends in a traceback."""
     long = "x" * 300
     for command in (("animate", f"{long}.wav"), ("animate", wav, "-o", f"{long}.npy"), ("enroll", long)):

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import IDENTITY, Talker, ffmpeg, spoken
+from conftest import IDENTITY, Command, ffmpeg, spoken
 
 from talker_cli.animate.live import RAW, Listener, LiveLink, PcmFormat, parse_udp, read_header
 from talker_cli.errors import InputError, OutputError
@@ -34,7 +34,7 @@ def start(*arguments: str | Path, cwd: Path, **options: object) -> "subprocess.P
     )  # fmt: skip
 
 
-def test_odd_recordings_are_animated(invoke: Talker, model: Path, tmp_path: Path) -> None:
+def test_odd_recordings_are_animated(invoke: Command, model: Path, tmp_path: Path) -> None:
     """Breaks if a telephone's mu-law, six channels at 192 kHz, or a second sound track gets in the way."""
     (tmp_path / "in").mkdir()
     soundfile.write(tmp_path / "in" / "phone.wav", spoken(1, 8_000), 8_000, subtype="ULAW")
@@ -231,7 +231,7 @@ def test_an_address_out_of_reach_is_a_mistake() -> None:
         LiveLink("255.255.255.255", 11111, "face", 30.0).send(0, np.zeros(52, np.float32))
 
 
-def test_what_live_sound_cannot_have_is_refused(talker: Talker) -> None:
+def test_what_live_sound_cannot_have_is_refused(talker: Command) -> None:
     """Breaks if an option is taken and does nothing."""
     for option in (("--samples", 2), ("--guidance", 2), ("--expression", 0.5), ("--smooth", 1), ("--skip-existing",)):
         assert f"found {option[0]} with --stream" in talker("animate", "-", "--stream", *option).mistake

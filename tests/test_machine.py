@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import IDENTITY, Talker, sha256
+from conftest import IDENTITY, Command, sha256
 
 
-def test_doctor_finds_what_is_there_and_names_what_is_not(invoke: Talker, model: Path, tmp_path: Path) -> None:
+def test_doctor_reports_versions_and_fixes(invoke: Command, model: Path, tmp_path: Path) -> None:
     """Breaks if a sound machine is called ill, weights are told from others by nothing, or what is missing has no remedy."""
     ran = invoke("doctor", "--model", model, "--json")
     found = {row["part"]: row for row in json.loads(ran.out)}
@@ -35,7 +35,7 @@ def test_identities_are_completed() -> None:
     assert len(complete_identity("FaceTalk_")) == 8
 
 
-def test_the_benchs_teacher_is_the_teacher(invoke: Talker, wav: Path, model: Path, tmp_path: Path) -> None:
+def test_bench_times_the_teacher_and_not_the_student(invoke: Command, wav: Path, model: Path, tmp_path: Path) -> None:
     """Breaks if eight steps of the student pass for eight of the teacher's."""
     alone = shutil.copytree(model, tmp_path / "alone")
     (alone / "teacher.safetensors").unlink()
@@ -43,7 +43,7 @@ def test_the_benchs_teacher_is_the_teacher(invoke: Talker, wav: Path, model: Pat
     assert report["student"]["seconds"] > 0 and "no teacher" in report["teacher"]["error"]
 
 
-def test_bench_times_every_part(invoke: Talker, wav: Path, model: Path) -> None:
+def test_bench_times_every_part(invoke: Command, wav: Path, model: Path) -> None:
     """Breaks if a part is left out, or a number is not one."""
     from talker_cli.machine.bench import rows
 
@@ -55,7 +55,7 @@ def test_bench_times_every_part(invoke: Talker, wav: Path, model: Path) -> None:
     assert report["student"]["steps"] == 8 and report["teacher"]["steps"] == 2
     assert report["method"] == {"statistic": "median", "warm_up_runs": 1, "device_synchronised": True}
     shown = {part: cells for part, *cells in rows(report)}
-    assert shown["teacher"][0] == "samples to curves, 2 steps, encoding included"
+    assert shown["teacher"][0] == "samples to coefficients, 2 steps, encoding included"
     for part, (_, seconds, speed, runs) in shown.items():
         assert seconds == f"{report[part]['seconds']:.3f}" and runs == str(report[part]["runs"])
         assert speed == (f"{report[part]['times_real_time']:.1f}" if "times_real_time" in report[part] else "–")

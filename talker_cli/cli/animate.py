@@ -1,4 +1,4 @@
-"""The command that turns recordings into motion."""
+"""The command that animates recordings."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,34 +27,51 @@ if TYPE_CHECKING:
     from talker_cli.animate.talker import Animation
 
 DEFAULT_IDENTITY = "FaceTalk_170725"
-SOME_FAILED = 1  # exit code where the rest was done
+SOME_FAILED = 1  # exit code if some recordings failed and the others are done
 
 AudioArgument = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Recorded speech: wav, mp3, m4a, mp4, g722, …; several, folders, or 'patterns/*.wav'.", show_default=False
+        help="Recordings (wav, mp3, m4a, mp4, …), folders of recordings, or quoted patterns as 'talks/*.wav'.",
+        show_default=False,
     ),
 ]
 ManifestOption = Annotated[
     Path | None,
-    typer.Option(help="A CSV with the columns audio, identity, output, in place of recordings.", show_default=False),
+    typer.Option(help="CSV with the columns audio, identity, output, in place of recordings.", show_default=False),
 ]
-SkipOption = Annotated[bool, typer.Option("--skip-existing", help="Leave out what has been written already.")]
-StepsOption = Annotated[str, typer.Option(help="8, or as many as a kept student has: it. Else the teacher; full: its 256.")]
-GuidanceOption = Annotated[float | None, typer.Option(help="How strictly the teacher follows speech and style; 1 is off.")]
+SkipOption = Annotated[bool, typer.Option("--skip-existing", help="Skip recordings whose outputs exist.")]
+StepsOption = Annotated[
+    str,
+    typer.Option(
+        help="Denoising steps. 8 uses the distilled student, as does the number of any other student that the model has; "
+        "other numbers use the teacher with DDIM, and full its 256-step DDPM sampler."
+    ),
+]
+GuidanceOption = Annotated[
+    float | None,
+    typer.Option(help="Guidance scale of speech and style; 1 is off. For the teacher only.", show_default="the model's"),
+]
 StyleGuidanceOption = Annotated[
-    float | None, typer.Option(help="How strictly the teacher follows the style; as the speech otherwise.")
+    float | None, typer.Option(help="Guidance scale of the style. For the teacher only.", show_default="same as --guidance")
 ]
-SamplesOption = Annotated[int, typer.Option(min=1, max=1000, help="How many takes of each recording: out-1.npy, out-2.npy, …")]
-ScaleOption = Annotated[float, typer.Option(help="0: the average style; 1: the identity's; 2: twice as far from it.")]
-ExpressionOption = Annotated[float, typer.Option(help="How much the upper face expresses, 0 to 1; it blinks at 0 too.")]
-SmoothOption = Annotated[float, typer.Option(help="Milliseconds to smooth the curves over; lips close less firmly with it.")]
+SamplesOption = Annotated[
+    int, typer.Option(min=1, max=1000, help="Number of samples of each recording, written to out-1.npy, out-2.npy, …")
+]
+ScaleOption = Annotated[
+    float, typer.Option(help="Scale of the style: 0 is the average style, 1 the identity's, 2 twice as far from the average.")
+]
+ExpressionOption = Annotated[
+    float, typer.Option(help="Scale of the upper face's expression, 0 to 1. Blinks and gaze are not scaled.")
+]
+SmoothOption = Annotated[
+    float, typer.Option(help="Standard deviation of a smoothing over time, in ms. Lips close less firmly with it.")
+]
 StreamOption = Annotated[
-    bool, typer.Option("--stream", help="Live: sound on stdin, -o - (JSON lines) or udp://127.0.0.1:11111.")
+    bool,
+    typer.Option("--stream", help="Animate standard input live, to -o - (JSON lines) or to Live Link at -o udp://HOST:PORT."),
 ]
-LookAheadOption = Annotated[
-    float, typer.Option(help="With --stream, milliseconds of speech to wait for: more is better and later.")
-]
+LookAheadOption = Annotated[float, typer.Option(help="Look-ahead of --stream in ms: higher quality, higher latency.")]
 
 Make = Callable[["Job"], "Animation"]
 
@@ -85,7 +102,10 @@ def animate(
     device: DeviceOption = "auto",
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
-    """Turn recordings of speech into the motion of a face."""
+    """Animate a face from recordings of speech.
+
+    One CPU thread is used unless OMP_NUM_THREADS is set. Under torchrun, each process animates its share of the recordings.
+    """
     one_thread()
     if stream:
         from talker_cli.cli.live import animate_live
@@ -98,7 +118,7 @@ def animate(
         }  # fmt: skip
         for option, given in of_files.items():
             if given:
-                raise InputError(f"found {option} with --stream; it is for recordings alone; leave it out")
+                raise InputError(f"found {option} with --stream; it applies to recordings only; leave it out")
         animate_live(
             audio or [],
             output or [],

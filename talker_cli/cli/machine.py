@@ -1,25 +1,39 @@
-"""The commands about the machine: what it can do, and how fast."""
+"""The commands that check and time the machine."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from talker_cli.cli.options import DEFAULT_MODEL, DeviceOption, ModelOption, guarded, note, result
+from talker_cli.cli.options import (
+    DEFAULT_MODEL,
+    DeviceOption,
+    ModelOption,
+    cell,
+    examples,
+    guarded,
+    note,
+    one_thread,
+    result,
+    show_table,
+)
 
-UNFIT = 1  # exit code where something is wrong
+UNFIT = 1  # exit code if a check fails
 TABLE_WIDTH = 110
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Write it as JSON.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
+@examples("talker doctor")
 @guarded
 def doctor(model: ModelOption = DEFAULT_MODEL, json_output: JsonOption = False) -> None:
-    """Say what works on this machine, and for what does not, the line that mends it.
+    """Check this machine: libraries, ffmpeg, OpenGL, devices, weights; print a fix for each problem.
 
-    Example: talker doctor
+    The exit code is 1 if a check fails.
     """
+    one_thread()
     from talker_cli.machine.doctor import examine
 
     findings = []
@@ -27,31 +41,29 @@ def doctor(model: ModelOption = DEFAULT_MODEL, json_output: JsonOption = False) 
         findings.append(finding)
         if not json_output:
             result(f"{'ok  ' if finding.ok else 'BAD '} {finding.part}: {finding.found}")
-            if finding.mend:
-                result(f"     -> {finding.mend}")
+            if finding.fix:
+                result(f"     -> {finding.fix}")
     if json_output:
-        result(json.dumps([finding.row() for finding in findings], indent=2))
+        result(json.dumps([asdict(finding) for finding in findings], indent=2))
     if not all(finding.ok for finding in findings):
         raise typer.Exit(UNFIT)
 
 
+@examples("talker bench --json", "talker bench speech.wav --steps 32")
 @guarded
 def bench(
-    audio: Annotated[
-        Path | None, typer.Argument(help="A recording; ten seconds of sound of its own without one.", show_default=False)
-    ] = None,
-    steps: Annotated[str, typer.Option(help="The teacher's: a number, or full.")] = "full",
-    runs: Annotated[int, typer.Option(min=1, max=100, help="Counted runs of each part; one more warms up.")] = 5,
+    audio: Annotated[Path | None, typer.Argument(help="Recording to time.", show_default="10 s of generated sound")] = None,
+    steps: Annotated[str, typer.Option(help="Denoising steps of the teacher: a number with DDIM, or full.")] = "full",
+    runs: Annotated[int, typer.Option(min=1, max=100, help="Timed runs of each part, after one to warm up.")] = 5,
     json_output: JsonOption = False,
     device: DeviceOption = "auto",
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
-    """Time every part of the way from a recording to a film, and the memory it takes.
+    """Time each part of the way from a recording to a video, and measure peak memory.
 
-    Medians after a warm-up, with the GPU's work waited for. Cold start is a whole process that animates ten seconds.
-
-    Example: talker bench --json
+    Prints medians after a warm-up, with the device synchronised. Cold start is a whole process that animates 10 s.
     """
+    one_thread()
     from talker_cli.machine.bench import bench as measure
     from talker_cli.machine.bench import rows
 
@@ -61,18 +73,17 @@ def bench(
     if json_output:
         result(json.dumps(report, indent=2))
         return
-    from rich.console import Console
     from rich.table import Table
 
     about = report["recording"]
-    what = f"{about['seconds']:.1f} s of {'its own sound' if about['own'] else audio}"
-    result(f"{what}, {about['device']}, {about['threads']} threads; medians after a warm-up, with the device waited for")
-    table = Table("part", "what")
+    what = f"{about['seconds']:.1f} s of {'generated sound' if about['own'] else audio}"
+    result(f"{what}, {about['device']}, {about['threads']} threads; medians after a warm-up, device synchronised")
+    table = Table("part", "work")
     for heading in ("seconds", "times real time", "runs"):
         table.add_column(heading, justify="right")
     for row in rows(report):
-        table.add_row(*row)
-    Console(width=TABLE_WIDTH, highlight=False).print(table)
+        table.add_row(*map(cell, row))
+    show_table(table, TABLE_WIDTH)
     memory = report["memory"]
     gpu = f", {memory['gpu_peak_mb']:.0f} MB on the GPU" if "gpu_peak_mb" in memory else ""
-    result(f"peak memory of all of it: {memory['peak_mb']:.0f} MB{gpu}")
+    result(f"peak memory: {memory['peak_mb']:.0f} MB{gpu}")

@@ -1,8 +1,8 @@
-"""How fast this machine is: every part of the way from a recording to a film, timed after a warm-up, devices synchronised.
+"""Times of this machine: each part of the way from a recording to a video, after a warm-up, devices synchronised.
 
 Seconds are medians of several runs; the first run of each part is not counted. `times_real_time` is the recording's length
-over the seconds. Cold starts are whole processes, and have no warm-up but the file cache. The sampling of student and teacher
-includes the encoding. The peak memory is that of the process that did all of it, teacher and rendering too.
+over the seconds. Cold starts are whole processes, with no warm-up but the file cache. The sampling of student and teacher
+includes the encoding. The peak memory is that of the whole process, teacher and rendering included.
 """
 
 import statistics
@@ -19,7 +19,7 @@ import torch
 
 from talker_cli.animate.animator import Animator, parse_steps
 from talker_cli.animate.talker import DEFAULT_IDENTITY, Talker
-from talker_cli.errors import TalkerError
+from talker_cli.errors import MachineError, TalkerError
 from talker_cli.formats.audio import SAMPLE_RATE, load_speech
 from talker_cli.machine.memory import peak_memory
 from talker_cli.model.checkpoint import load_model
@@ -27,8 +27,8 @@ from talker_cli.model.device import choose_device
 from talker_cli.model.folder import model_folder
 from talker_cli.render import draw_frames
 
-PICTURE = (512, 512)
-PICTURES = 30  # drawn of the recording's frames
+SIZE = (512, 512)  # pixels
+RENDERED = 30  # frames of the recording
 
 OnPart = Callable[[str], None]
 Report = dict[str, dict[str, Any]]
@@ -36,17 +36,17 @@ METHOD = {"statistic": "median", "warm_up_runs": 1, "device_synchronised": True}
 PARTS = {
     "reading": "the file to 16 kHz samples",
     "encoding": "samples to speech features",
-    "student": "samples to curves, {steps} steps, encoding included",
-    "decoding": "curves to vertices",
-    "rendering": "{frames} pictures of {size}",
-    "teacher": "samples to curves, {steps} steps, encoding included",
-    "import torch": "a new process that does nothing else",
+    "student": "samples to coefficients, {steps} steps, encoding included",
+    "decoding": "coefficients to vertices",
+    "rendering": "{frames} frames of {size}",
+    "teacher": "samples to coefficients, {steps} steps, encoding included",
+    "import torch": "a new process",
     "cold start": "a new process: load, 10 s of speech to vertices",
-}  # in the order in which they are shown
+}  # in the order of the table
 
 
 def own_speech(seconds: float = 10.0) -> np.ndarray:
-    """Return (S,) sound that works a network as speech does: noise in syllables, the same every time."""
+    """Return (S,) noise in syllables, the same every time: the load of speech."""
     count = round(seconds * SAMPLE_RATE)
     syllables = np.clip(np.sin(8 * np.pi * np.arange(count) / SAMPLE_RATE), 0, None)
     return (0.1 * syllables * np.random.default_rng(0).normal(size=count)).astype(np.float32)
@@ -56,12 +56,12 @@ def bench(audio: Path | None, *, model: str, device: str, teacher_steps: str, ru
     """Time every part; return part -> {"seconds", "times_real_time", …}.
 
     Args:
-        audio: a recording, or None for ten seconds of the benchmark's own sound.
-        model: built-in name or folder.
+        audio: Recording, or None for ten seconds of generated sound.
+        model: Built-in name or folder.
         device: "auto", "cpu" or "cuda".
-        teacher_steps: a number or "full"; the teacher is left out where the model has none.
-        runs: that are counted.
-        on_part: called with each part's name before it is timed.
+        teacher_steps: Number of steps or "full"; a model without a teacher has none to time.
+        runs: Number of counted runs.
+        on_part: Callback with each part's name before it is timed.
 
     Raises:
         TalkerError: the recording or the model cannot be used.
@@ -92,21 +92,21 @@ def bench(audio: Path | None, *, model: str, device: str, teacher_steps: str, ru
         timed("reading", lambda: load_speech(audio))
     frames = int(length * network.config.fps)
     timed("encoding", lambda: talker.animator.speech_features(speech, frames))
-    manner = talker.who(talker.identities[0] if model != "talker-base" else DEFAULT_IDENTITY)
-    timed("student", lambda: talker.animator.coefficients(speech, manner.manner))
+    person = talker.who(talker.identities[0] if model != "talker-base" else DEFAULT_IDENTITY)
+    timed("student", lambda: talker.animator.coefficients(speech, person.manner))
     report["student"] |= {"steps": len(network.config.timesteps) or None}
-    coefficients = talker.animator.coefficients(speech, manner.manner)
+    coefficients = talker.animator.coefficients(speech, person.manner)
 
     def decode() -> None:
-        for start in range(0, frames, 64):  # none is kept: an hour of vertices is 11 GB
-            manner.rig.decode(coefficients[start : start + 64])
+        for start in range(0, frames, 64):  # in parts: an hour of vertices is 11 GB
+            person.rig.decode(coefficients[start : start + 64])
 
     timed("decoding", decode)
-    shown = manner.rig.decode(coefficients[:PICTURES])
+    shown = person.rig.decode(coefficients[:RENDERED])
 
     def draw() -> None:
-        with closing(draw_frames(shown, manner.rig, size=PICTURE)) as pictures:
-            for _ in pictures:
+        with closing(draw_frames(shown, person.rig, size=SIZE)) as images:
+            for _ in images:
                 pass
 
     try:
@@ -116,16 +116,16 @@ def bench(audio: Path | None, *, model: str, device: str, teacher_steps: str, ru
     except TalkerError as error:
         report["rendering"] = {"error": str(error)}
     try:
-        network = load_model(model_folder(model) / "teacher.safetensors", "teacher")  # --steps 8 would be the student's
+        network = load_model(model_folder(model) / "teacher.safetensors", "teacher")  # "8" would be the student
         teacher = Animator(network, parse_steps(teacher_steps), choose_device(device))
-        timed("teacher", lambda: teacher.coefficients(speech, manner.manner), 1)
+        timed("teacher", lambda: teacher.coefficients(speech, person.manner), 1)
         report["teacher"] |= {"steps": 256 if teacher.steps is None else teacher.steps}
     except TalkerError as error:
         report["teacher"] = {"error": str(error)}
     for part, code in (("import torch", "import torch"), ("cold start", _whole_process(model, device))):
         on_part(part)
-        seconds = [_process(code) for _ in range(3)]
-        report[part] = {"seconds": statistics.median(seconds), "runs": 3}
+        seconds = [_process(code) for _ in range(min(runs, 3))]
+        report[part] = {"seconds": statistics.median(seconds), "runs": len(seconds)}
     report["memory"] = {"peak_mb": peak_memory() / 1e6}
     if where.type == "cuda":
         report["memory"]["gpu_peak_mb"] = torch.cuda.max_memory_allocated() / 1e6
@@ -133,7 +133,7 @@ def bench(audio: Path | None, *, model: str, device: str, teacher_steps: str, ru
 
 
 def rows(report: Report) -> list[tuple[str, str, str, str, str]]:
-    """Return what a table shows of a report: part, what it is, seconds, times real time, runs; what failed says why."""
+    """Return the rows of a report's table: part, work or error, seconds, times real time, runs."""
     shown: list[tuple[str, str, str, str, str]] = []
     for part, what in PARTS.items():
         row = report.get(part)
@@ -154,12 +154,15 @@ def _whole_process(model: str, device: str) -> str:
 
 
 def animate_own(talker: Talker) -> None:
-    """Animate the benchmark's own sound and decode it."""
-    chosen = talker.who(talker.identities[0])
-    chosen.rig.decode(talker.animator.coefficients(own_speech(), chosen.manner))
+    """Animate the generated sound and decode the motion."""
+    person = talker.who(talker.identities[0])
+    person.rig.decode(talker.animator.coefficients(own_speech(), person.manner))
 
 
 def _process(code: str) -> float:
     started = time.perf_counter()
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise MachineError(f"a new process could not animate ({last[:200]}); expected it to; run talker doctor")
     return time.perf_counter() - started

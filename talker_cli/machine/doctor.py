@@ -1,15 +1,15 @@
-"""Whether this machine can do what talker does: each part that it needs, what was found, and the line that mends it."""
+"""Checks of this machine: each part that talker needs, its version or problem, and a command that fixes it."""
 
 import os
 import platform
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from talker_cli import __version__
 from talker_cli.errors import TalkerError
@@ -18,35 +18,34 @@ from talker_cli.formats.files import ArrayFile, file_hash
 from talker_cli.model.folder import model_folder
 from talker_cli.rig import load_rig
 
-LIBRARIES = ("torch", "numpy", "safetensors", "typer", "imageio-ffmpeg", "pyrender", "PyOpenGL", "trimesh", "soundfile")
+LIBRARIES = (
+    "torch", "torchaudio", "transformers", "accelerate", "numpy", "scipy", "safetensors", "pydantic", "typer", "rich",
+    "soundfile", "imageio-ffmpeg", "pyrender", "PyOpenGL", "trimesh", "pillow", "tomli-w",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One part.
+    """The result of one check.
 
     Args:
-        part: what it is.
-        ok: it works.
-        found: version, device, hash, or what is wrong.
-        mend: the line that mends it, empty if nothing is wrong.
+        part: Part of the installation.
+        ok: Whether it works.
+        found: Version, device or hash; or the problem.
+        fix: Command that fixes the problem, empty if there is none.
     """
 
     part: str
     ok: bool
     found: str
-    mend: str = ""
-
-    def row(self) -> dict[str, Any]:
-        """Return it as JSON-able values."""
-        return asdict(self)
+    fix: str = ""
 
 
 def examine(model: str) -> Iterator[Finding]:
     """Yield a finding for each part that talker needs, the quick ones first.
 
     Args:
-        model: built-in name or folder.
+        model: Built-in name or folder.
     """
     yield Finding("talker", True, f"{__version__}, Python {platform.python_version()}, {platform.platform()}")
     for library in LIBRARIES:
@@ -59,16 +58,16 @@ def examine(model: str) -> Iterator[Finding]:
     yield _examined("devices", _devices, "pip install --force-reinstall torch")
 
 
-def _examined(part: str, look: Callable[[], str], mend: str) -> Finding:
-    """Return what `look` finds; whatever goes wrong in it is the finding."""
+def _examined(part: str, check: Callable[[], str], fix: str) -> Finding:
+    """Return what `check` finds; any exception of it is the finding."""
     try:
-        return Finding(part, True, look())
+        return Finding(part, True, check())
     except metadata.PackageNotFoundError:
-        return Finding(part, False, "not installed", mend)
+        return Finding(part, False, "not installed", fix)
     except TalkerError as error:
-        return Finding(part, False, " ".join(str(error).split()), mend)
-    except Exception as error:  # a broken installation breaks in any way, and this is where it is told
-        return Finding(part, False, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}", mend)
+        return Finding(part, False, " ".join(str(error).split()), fix)
+    except Exception as error:  # a broken installation fails in any way, and this command reports it
+        return Finding(part, False, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}", fix)
 
 
 def _ffmpeg() -> str:
@@ -79,8 +78,9 @@ def _ffmpeg() -> str:
 def _writable() -> str:
     with tempfile.TemporaryFile(dir=".") as stream:
         stream.write(b"talker")
-    free = os.statvfs(".")
-    return f"{Path.cwd()}, {free.f_bavail * free.f_frsize / 1e9:.0f} GB free (an hour of vertices is 11 GB, of curves 22 MB)"
+    return (
+        f"{Path.cwd()}, {shutil.disk_usage('.').free / 1e9:.0f} GB free (an hour of vertices is 11 GB, of coefficients 22 MB)"
+    )
 
 
 def _weights(model: str, name: str) -> str:
@@ -99,10 +99,10 @@ def _opengl() -> str:
     from talker_cli.render import render_frame
 
     rig = load_rig(model_folder("talker-base") / "rig.safetensors").rig
-    picture = render_frame(rig.template, rig, size=(64, 64))
-    if picture.std() < 1:
-        raise TalkerError("the picture of a face came out empty")
-    return "draws off screen"
+    image = render_frame(rig.template, rig, size=(64, 64))
+    if image.std() < 1:
+        raise TalkerError("the image of a face is empty")
+    return "renders off screen"
 
 
 def _devices() -> str:

@@ -1,4 +1,4 @@
-"""How much memory a process has taken at most."""
+"""Peak memory of this process."""
 
 import resource
 import sys
@@ -7,5 +7,5 @@ MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes in one of getrusa
 
 
 def peak_memory() -> int:
-    """Return the bytes that this process has held at most."""
+    """Return the peak resident memory of this process, bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_UNIT
