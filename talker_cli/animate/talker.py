@@ -211,4 +211,4 @@ class Talker:
             "guidance_scale": scale,
             "style_guidance_scale": scale if style_guidance is None else style_guidance,
         }
-        return Animation(coefficients, identity.rig, config.fps, about, audio, time.perf_counter() - started)
+        return Animation(coefficients, identity.rig, config.fps, about, audio, seconds=time.perf_counter() - started)

@@ -24,7 +24,12 @@ def write_json_coefficients(clip: MotionClip, path: Path) -> None:
         for index, row in enumerate(clip.coefficients):
             values = ", ".join(f"{value:.9g}" for value in row.tolist())
             stream.write(f"    [{values}]{',' if index + 1 < len(clip.coefficients) else ''}\n")
-        stream.write("  ]\n}\n")
+        stream.write("  ]")
+        if clip.rotation is not None:
+            stream.write(
+                ',\n  "head_rotation": ' + json.dumps([[round(each, 6) for each in row] for row in clip.rotation.tolist()])
+            )
+        stream.write("\n}\n")
 
 
 def write_npz(clip: MotionClip, path: Path) -> None:
@@ -44,6 +49,8 @@ def write_npz(clip: MotionClip, path: Path) -> None:
         "lip_pairs": rig.lip_pairs,
         "about": np.array(json.dumps({**clip.origin(), "copyright": copyright_of(rig)})),
     }
+    if clip.rotation is not None:
+        arrays["head_rotation"] = clip.rotation
     if rig.colors is not None:
         arrays["colors"] = rig.colors
     with atomic_path(path) as temporary, temporary.open("wb") as stream:

@@ -1,10 +1,13 @@
 """Live Link Face's CSV: one row a frame, 52 ARKit coefficients and nine rotations, as Epic's app records and Unreal imports.
 
 A timecode is HH:MM:SS:FF.mmm with frames of a sixtieth of a second, whatever the rate: the app's clock ticks so, and Unreal's
-importer divides by 60. The nine rotations stay zero: the head does not turn, and the eyes have shapes of their own.
+importer divides by 60. Of the nine rotations, those of the eyes stay zero: they have shapes of their own. The head's are
+written where a clip has them.
 """
 
 from pathlib import Path
+
+import numpy as np
 
 from talker_cli.export.arkit import arkit_coefficients
 from talker_cli.export.motion_clip import MotionClip
@@ -36,9 +39,12 @@ def write_csv(clip: MotionClip, path: Path) -> None:
     """
     coefficients = arkit_coefficients(clip)
     order = [ARKIT_NAMES.index(name) for name in CURVES]
-    still = ",0" * len(ROTATIONS)
+    still = np.zeros((len(coefficients), len(ROTATIONS)))
+    if clip.rotation is not None:
+        still[:, :3] = clip.rotation[:, (1, 0, 2)]  # yaw, pitch, roll
     with atomic_path(path) as temporary, temporary.open("w", encoding="ascii", newline="\n") as stream:
         stream.write(f"Timecode,BlendShapeCount,{','.join(COLUMNS)}\n")
         for index, row in enumerate(coefficients):
             values = ",".join(f"{value:.8f}" for value in row[order].tolist())
-            stream.write(f"{timecode(index / clip.fps)},{len(COLUMNS)},{values}{still}\n")
+            turned = ",".join(f"{value:.6f}" if value else "0" for value in still[index].tolist())
+            stream.write(f"{timecode(index / clip.fps)},{len(COLUMNS)},{values},{turned}\n")

@@ -25,6 +25,7 @@ class MotionClip:
         fps: frames a second.
         about: the motion's sidecar: identity, rig, audio, model, sampler, seed …
         audio: the recording, if it is at hand.
+        rotation: (T, 3) float32 pitch, yaw and roll of the head in radians, or None: the head keeps still.
     """
 
     coefficients: np.ndarray
@@ -32,6 +33,7 @@ class MotionClip:
     fps: float
     about: dict[str, Any] = field(default_factory=dict)
     audio: Path | None = None
+    rotation: np.ndarray | None = None
 
     @property
     def identity(self) -> str:

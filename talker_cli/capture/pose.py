@@ -1,0 +1,74 @@
+"""The head's pose from points that keep still while a face speaks: landmarks (T, P, 3) without head and camera motion."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+ROUNDS = 3  # of aligning frames with their mean
+
+
+@dataclass(frozen=True)
+class Posed:
+    """Landmarks in the head's own space, and how the head was turned.
+
+    Args:
+        points: (T, P, 3) metres, +y up, +z out of the face, +x the subject's left.
+        rotation: (T, 3) pitch, yaw and roll of the head in radians about its own mean pose: +pitch looks down, +yaw to the
+            subject's left, +roll tilts towards the subject's left shoulder.
+    """
+
+    points: np.ndarray
+    rotation: np.ndarray
+
+
+def similarity(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return scales (T,), rotations (T, 3, 3) and shifts (T, 3) with `scale * rotation @ source + shift ~ target`.
+
+    The least-squares similarity of point sets, source (T, N, 3), target (N, 3) (Umeyama 1991).
+    """
+    source_mean, target_mean = source.mean(1), target.mean(0)
+    moved, goal = source - source_mean[:, None], target - target_mean
+    left, sizes, right = np.linalg.svd(np.einsum("ni,tnj->tij", goal, moved))
+    signs = np.ones_like(sizes)
+    signs[:, 2] = np.sign(np.linalg.det(left @ right))
+    rotation = (left * signs[:, None]) @ right
+    scale = (sizes * signs).sum(1) / np.square(moved).sum((1, 2))
+    return scale, rotation, target_mean - scale[:, None] * np.einsum("tij,tj->ti", rotation, source_mean)
+
+
+def remove_pose(landmarks: np.ndarray, seen: np.ndarray, still: Sequence[int], head: np.ndarray) -> Posed:
+    """Align every frame with the head by its still points.
+
+    Args:
+        landmarks: (T, P, 3) of any scale, +y up, +z towards the camera.
+        seen: (T,) bool; frames without a face keep the pose of their neighbours.
+        still: N indices of points in `landmarks` that keep still.
+        head: (N, 3) the same points of the head at rest, metres.
+    """
+    frames = np.flatnonzero(seen)
+    nearest = frames[np.abs(np.arange(len(seen))[:, None] - frames[None]).argmin(1)] if not seen.all() else np.arange(len(seen))
+    points = landmarks[nearest].astype(np.float64)
+    mean = points[0, still]
+    for _ in range(ROUNDS):
+        scale, rotation, shift = similarity(points[:, still], mean)
+        mean = _moved(points[:, still], scale, rotation, shift).mean(0)
+    scale, rotation, shift = (part[0] for part in similarity(mean[None], head))
+    person = scale * mean @ rotation.T + shift  # the person's own still points, in the head's place and size
+    scale, rotation, shift = similarity(points[:, still], person)
+    return Posed(_moved(points, scale, rotation, shift), _angles(np.swapaxes(rotation, 1, 2)))
+
+
+def _moved(points: np.ndarray, scale: np.ndarray, rotation: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    return np.asarray(scale[:, None, None] * np.einsum("tij,tnj->tni", rotation, points) + shift[:, None])
+
+
+def _angles(turned: np.ndarray) -> np.ndarray:
+    """Return (T, 3) pitch, yaw, roll of rotations (T, 3, 3) about their mean: `turned = mean @ Ry(yaw) Rx(pitch) Rz(roll)`."""
+    left, _, right = np.linalg.svd(turned.mean(0))
+    mean = left @ np.diag([1.0, 1.0, np.sign(np.linalg.det(left @ right))]) @ right
+    own = mean.T @ turned
+    pitch = np.arcsin(np.clip(-own[:, 1, 2], -1, 1))
+    yaw = np.arctan2(own[:, 0, 2], own[:, 2, 2])
+    roll = np.arctan2(own[:, 1, 0], own[:, 1, 1])
+    return np.stack([pitch, yaw, roll], 1)

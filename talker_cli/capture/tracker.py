@@ -1,0 +1,143 @@
+"""Face landmarks of a video, by MediaPipe (Lugaresi et al. 2019): the only module that imports it."""
+
+import os
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from talker_cli.capture.landmarks import EYE_CORNERS
+from talker_cli.capture.video import Video, read_frames
+from talker_cli.errors import InputError, MachineError
+
+COUNT = 478  # landmarks: the mesh's 468 and ten of the irises
+JUMP = 0.5  # of the distance between the eyes' corners, from one frame to the next: another shot
+
+
+@dataclass(frozen=True)
+class Track:
+    """One person's landmarks over a video.
+
+    Args:
+        landmarks: (T, 478, 3) pixels, +x right in the picture, +y up, +z towards the camera; zeros where no face was seen.
+        seen: (T,) bool.
+        several: (T,) bool; more than one face was seen, and the nearest to the one before was taken.
+        cuts: Frames where another shot begins.
+    """
+
+    landmarks: np.ndarray
+    seen: np.ndarray
+    several: np.ndarray
+    cuts: tuple[int, ...]
+
+
+def tracker_file(given: Path | None) -> Path:
+    """Return MediaPipe's `face_landmarker.task`: the given one, `$TALKER_TRACKER`, or the one in the user's data folder.
+
+    Raises:
+        MachineError: there is none.
+    """
+    from talker_cli.identity.library import data_folder
+
+    named = os.environ.get("TALKER_TRACKER")
+    places = [given] if given is not None else [Path(named)] if named else [data_folder() / "face_landmarker.task"]
+    for place in places:
+        if place.is_file():
+            return place
+    raise MachineError(
+        f"found no {places[0]}; expected MediaPipe's face_landmarker.task: download it from MediaPipe's page of models, "
+        "or run tools/fetch_tracker.sh",
+        field="tracker",
+    )
+
+
+def track(video: Video, model: Path, on_frame: Callable[[int], None] = lambda done: None) -> Track:
+    """Find one person's landmarks in every frame.
+
+    Args:
+        video: The video.
+        model: MediaPipe's `face_landmarker.task`.
+        on_frame: Callback with the number of frames done.
+
+    Raises:
+        InputError: no frame shows a face.
+        MachineError: MediaPipe is not installed, or its model cannot be loaded.
+    """
+    found: list[np.ndarray] = []
+    seen: list[bool] = []
+    several: list[bool] = []
+    cuts: list[int] = []
+    scale = np.array([video.width, -video.height, -video.width], np.float64)
+    before: np.ndarray | None = None
+    with _landmarker(model) as detect:
+        for number, frame in enumerate(read_frames(video)):
+            faces = [face * scale for face in detect(frame, round(number * 1000 / video.fps))]
+            seen.append(bool(faces))
+            several.append(len(faces) > 1)
+            if faces:
+                face = faces[0] if before is None else min(faces, key=lambda each: float(np.abs(each - before).mean()))
+                if before is not None and seen[-2] and _jump(before, face) > JUMP:
+                    cuts.append(number)
+                before = face
+            found.append(before if faces and before is not None else np.zeros((COUNT, 3)))
+            on_frame(number + 1)
+    if not any(seen):
+        raise InputError(f"{video.path} shows no face in {len(seen)} frames; expected a video of one talking person")
+    return Track(np.stack(found), np.array(seen), np.array(several), tuple(cuts))
+
+
+def _jump(one: np.ndarray, other: np.ndarray) -> float:
+    """Return how far a face moved between two frames, in distances between its eyes."""
+    eyes = float(np.linalg.norm(one[EYE_CORNERS[0], :2] - one[EYE_CORNERS[1], :2]))
+    return float(np.linalg.norm((other - one)[:, :2].mean(0))) / max(eyes, 1e-6)
+
+
+@contextmanager
+def _landmarker(model: Path) -> Any:
+    os.environ.setdefault("GLOG_minloglevel", "3")
+    try:
+        import mediapipe
+        from mediapipe.tasks.python import BaseOptions, vision
+    except ImportError as error:
+        raise MachineError("capture needs MediaPipe, which is not installed; run: pip install 'talker-cli[capture]'") from error
+    try:
+        options = vision.FaceLandmarkerOptions(
+            base_options=BaseOptions(model_asset_buffer=model.read_bytes()),
+            running_mode=vision.RunningMode.VIDEO,
+            num_faces=2,
+            min_face_detection_confidence=0.3,
+            min_face_presence_confidence=0.3,
+            min_tracking_confidence=0.3,
+        )
+        with _quiet():
+            landmarker = vision.FaceLandmarker.create_from_options(options)
+    except (RuntimeError, ValueError, OSError) as error:
+        raise MachineError(
+            f"{model} cannot be loaded ({str(error)[:80]}); expected MediaPipe's face_landmarker.task"
+        ) from error
+
+    def detect(frame: np.ndarray, milliseconds: int) -> list[np.ndarray]:
+        image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(frame))
+        result = landmarker.detect_for_video(image, milliseconds)
+        return [np.array([(point.x, point.y, point.z) for point in face]) for face in result.face_landmarks]
+
+    try:
+        yield detect
+    finally:
+        landmarker.close()
+
+
+@contextmanager
+def _quiet() -> Any:
+    """Keep the library's own log off stderr while it loads."""
+    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(null)
