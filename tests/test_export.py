@@ -40,10 +40,10 @@ def own() -> Rig:
 
 
 @pytest.fixture
-def take(tmp_path: Path, own: Rig, wav: Path) -> Path:
+def motion_path(tmp_path: Path, own: Rig, wav: Path) -> Path:
     """36 frames in which every shape moves, with the sidecar that leads to rig and recording."""
     phase = np.linspace(0, 6, FRAMES)[:, None] + np.arange(52)
-    curves = (0.5 + 0.5 * np.sin(phase)).astype(np.float32)
+    coefficients = (0.5 + 0.5 * np.sin(phase)).astype(np.float32)
     about = {
         "fps": own.fps,
         "identity": IDENTITY,
@@ -52,20 +52,20 @@ def take(tmp_path: Path, own: Rig, wav: Path) -> Path:
         "audio": {"path": str(wav), "sha256": sha256(wav)},
     }
     path = tmp_path / "take.npy"
-    write_motion(path, own.decode(curves), curves, about)
+    write_motion(path, own.decode(coefficients), coefficients, about)
     return path
 
 
-def curves_of(take: Path) -> np.ndarray:
-    return np.load(take.with_suffix(".coefficients.npy"))
+def coefficients_of(motion_path: Path) -> np.ndarray:
+    return np.load(motion_path.with_suffix(".coefficients.npy"))
 
 
-def exported(talker: Talker, take: Path, *names: str) -> list[Path]:
+def exported(talker: Talker, motion_path: Path, *names: str) -> list[Path]:
     """Export into files of these names and return their paths; the command says each of them, in order."""
     options = [word for name in names for word in ("-o", name)]
-    ran = talker("export", take.name, *options)
+    ran = talker("export", motion_path.name, *options)
     assert (ran.code, ran.out) == (0, "".join(f"{name}\n" for name in names)), ran.err
-    return [take.parent / name for name in names]
+    return [motion_path.parent / name for name in names]
 
 
 def left(folder: Path) -> set[str]:
@@ -75,10 +75,10 @@ def left(folder: Path) -> set[str]:
 # What is written
 
 
-def test_curves_come_back(talker: Talker, take: Path) -> None:
+def test_coefficients_come_back(talker: Talker, motion_path: Path) -> None:
     """Breaks if a column is another shape's, if a timecode is not Unreal's, or if numbers are rounded away."""
-    table, text, archive = exported(talker, take, "a.csv", "a.json", "a.npz")
-    curves, motion = curves_of(take), read_motion(take)
+    table, text, archive = exported(talker, motion_path, "a.csv", "a.json", "a.npz")
+    coefficients, motion = coefficients_of(motion_path), read_motion(motion_path)
 
     lines = [line.split(",") for line in table.read_text().splitlines()]
     header, rows = lines[0], lines[1:]
@@ -87,7 +87,7 @@ def test_curves_come_back(talker: Talker, take: Path) -> None:
     assert len(header) == 63 and len(set(header)) == 63 and len(rows) == FRAMES
     for k, name in enumerate(ARKIT_NAMES):
         column = header.index(name[0].upper() + name[1:])
-        assert np.abs(np.array([float(row[column]) for row in rows]) - curves[:, k]).max() < 1e-6
+        assert np.abs(np.array([float(row[column]) for row in rows]) - coefficients[:, k]).max() < 1e-6
     for index, row in enumerate(rows):
         assert len(row) == 63 and row[1] == "61" and all(float(value) == 0 for value in row[54:])
         assert re.fullmatch(r"\d\d:\d\d:\d\d:\d\d\.\d\d\d", row[0])
@@ -95,11 +95,11 @@ def test_curves_come_back(talker: Talker, take: Path) -> None:
         assert frames < 60 and abs(3600 * hours + 60 * minutes + seconds + frames / 60 - index / 30) < 1e-5
 
     seconds, again = read_csv(table)  # as training data
-    assert np.abs(seconds - np.arange(FRAMES) / 30).max() < 1e-5 and np.abs(again - curves).max() < 1e-6
+    assert np.abs(seconds - np.arange(FRAMES) / 30).max() < 1e-5 and np.abs(again - coefficients).max() < 1e-6
 
     read = json.loads(text.read_text())
     assert read["fps"] == 30 and read["names"] == list(ARKIT_NAMES) and read["identity"] == IDENTITY and read["seed"] == 3
-    assert (np.array(read["frames"], np.float32) == curves).all()
+    assert (np.array(read["frames"], np.float32) == coefficients).all()
 
     arrays = np.load(archive, allow_pickle=False)
     vertices = arrays["template"] + np.tensordot(arrays["coefficients"], arrays["basis"], 1)
@@ -115,14 +115,14 @@ def test_timecodes_carry_over() -> None:
     assert timecode(3600 + 60 + 1 + 31.25 / 60) == "01:01:01:31.250"
 
 
-def test_scenes_come_back(talker: Talker, take: Path, own: Rig) -> None:
+def test_scenes_come_back(talker: Talker, motion_path: Path, own: Rig) -> None:
     """Breaks if GLB or USD play other weights, or name no sound, shapes or owner."""
-    binary, text = exported(talker, take, "a.glb", "a.usda")
-    curves = curves_of(take)
+    binary, text = exported(talker, motion_path, "a.glb", "a.usda")
+    coefficients = coefficients_of(motion_path)
 
     glb = Glb(binary)
     sampler = glb.tree["animations"][0]["samplers"][0]
-    assert (glb.array(sampler["output"]).reshape(-1, 52) == curves).all()
+    assert (glb.array(sampler["output"]).reshape(-1, 52) == coefficients).all()
     assert glb.tree["asset"]["extras"] == {"identity": IDENTITY, "seed": 3, "fps": 30.0, "audio": "speech.wav"}
     assert glb.tree["asset"]["copyright"] == OWN_HEAD
 
@@ -132,7 +132,7 @@ def test_scenes_come_back(talker: Talker, take: Path, own: Rig) -> None:
         assert usd.count(opening) == usd.count(closing)
     samples = re.findall(r"^ +(\d+): \[(.+)\],$", usd, re.MULTILINE)
     assert [int(index) for index, _ in samples] == list(range(FRAMES))
-    assert (np.array([row.split(", ") for _, row in samples], np.float32) == curves).all()
+    assert (np.array([row.split(", ") for _, row in samples], np.float32) == coefficients).all()
     points = usd_vectors(usd, "point3f[] points")
     assert np.abs(points - own.template).max() < 1e-7
     for k, name in enumerate(ARKIT_NAMES):
@@ -142,7 +142,7 @@ def test_scenes_come_back(talker: Talker, take: Path, own: Rig) -> None:
         found[rows] = usd_vectors(block, "offsets")
         assert np.abs(found - own.basis[k]).max() < 1e-7
     sound = re.search("filePath = @@@(.+)@@@", usd)
-    assert sound is not None and (text.parent / sound[1]).resolve() == (take.parent / "speech.wav").resolve()
+    assert sound is not None and (text.parent / sound[1]).resolve() == (motion_path.parent / "speech.wav").resolve()
 
 
 def usd_vectors(text: str, name: str) -> np.ndarray:
@@ -170,9 +170,9 @@ class PageReader(html.parser.HTMLParser):
             self.texts[self._id] = self.texts.get(self._id, "") + data
 
 
-def test_the_page_holds_face_and_sound(talker: Talker, take: Path, tmp_path: Path, own: Rig) -> None:
+def test_the_page_holds_face_and_sound(talker: Talker, motion_path: Path, tmp_path: Path, own: Rig) -> None:
     """Breaks if the page asks the network for anything, if its numbers move the face elsewhere, or its sound is another."""
-    (path,) = exported(talker, take, "a.html")
+    (path,) = exported(talker, motion_path, "a.html")
     text = path.read_text(encoding="utf-8")
     page = PageReader(text)
     assert "{{" not in text and not re.search(r"https?:", text)
@@ -188,17 +188,17 @@ def test_the_page_holds_face_and_sound(talker: Talker, take: Path, tmp_path: Pat
     }
     assert all(offset % 4 == 0 for _, offset, _ in config["arrays"].values())
     assert (arrays["faces"].reshape(-1, 3) == surface_of(own).faces).all() and config["names"] == list(ARKIT_NAMES)
-    step, low = np.array(config["curves"]["step"]), np.array(config["curves"]["low"])
-    curves = arrays["curves"].reshape(52, FRAMES).T * step + low
-    assert np.abs(curves - curves_of(take)).max() < 1e-5
+    step, low = np.array(config["coefficients"]["step"]), np.array(config["coefficients"]["low"])
+    coefficients = arrays["coefficients"].reshape(52, FRAMES).T * step + low
+    assert np.abs(coefficients - coefficients_of(motion_path)).max() < 1e-5
     basis, start = np.zeros_like(own.basis), 0
     for k, (count, scale) in enumerate(zip(config["shapes"]["counts"], config["shapes"]["steps"], strict=True)):
         rows = arrays["shape_rows"][start : start + count]
         basis[k, rows] = scale * arrays["shape_values"].reshape(-1, 3)[start : start + count]
         start += count
     template = arrays["template"].reshape(-1, 3) * config["template"]["step"] + config["template"]["low"]
-    vertices = template + np.tensordot(curves, basis, 1)
-    assert np.abs(vertices - read_motion(take).vertices).max() < 3e-5  # metres: a third of a hair
+    vertices = template + np.tensordot(coefficients, basis, 1)
+    assert np.abs(vertices - read_motion(motion_path).vertices).max() < 3e-5  # metres: a third of a hair
 
     (tmp_path / "page.mp3").write_bytes(base64.b64decode(page.texts["speech"]))
     ffmpeg("-i", tmp_path / "page.mp3", "-ar", "16000", "-ac", "1", tmp_path / "page.wav")
@@ -208,11 +208,11 @@ def test_the_page_holds_face_and_sound(talker: Talker, take: Path, tmp_path: Pat
     assert np.corrcoef(heard[:length], said[:length])[0, 1] > 0.95  # in step, to the sample
 
 
-def test_the_page_s_shaders_compile(talker: Talker, take: Path) -> None:
+def test_the_page_s_shaders_compile(talker: Talker, motion_path: Path) -> None:
     """Breaks if the films' light no longer fits WebGL's dialect: the page's shaders, by a real driver, in that dialect."""
     from talker_cli.render.stage import OffscreenRenderer
 
-    (path,) = exported(talker, take, "a.html")
+    (path,) = exported(talker, motion_path, "a.html")
     light = json.loads(PageReader(path.read_text(encoding="utf-8")).texts["config"])["light"]
     with OffscreenRenderer((16, 16)):
         from OpenGL import GL as gl
@@ -286,24 +286,24 @@ def test_a_motion_that_is_not_finite_is_refused(own: Rig, tmp_path: Path, suffix
     assert not list(tmp_path.iterdir())
 
 
-def test_names_cannot_break_the_page(talker: Talker, take: Path, tmp_path: Path) -> None:
+def test_names_cannot_break_the_page(talker: Talker, motion_path: Path, tmp_path: Path) -> None:
     """Breaks if a recording's name becomes part of the page's code."""
     name = "</script><b>&.wav"
     soundfile.write(tmp_path / "x.wav", spoken(0.5), 16_000)
     (tmp_path / "x.wav").rename(tmp_path / name.replace("/", "∕"))
-    ran = talker("export", take.name, "--audio", name.replace("/", "∕"), "-o", "a.html")
+    ran = talker("export", motion_path.name, "--audio", name.replace("/", "∕"), "-o", "a.html")
     assert ran.code == 0, ran.err
     page = PageReader((tmp_path / "a.html").read_text(encoding="utf-8"))
     assert [tag for tag, _ in page.elements].count("script") == 4 and [tag for tag, _ in page.elements].count("b") == 1
 
 
-def test_meshes_come_back(talker: Talker, take: Path, own: Rig, tmp_path: Path) -> None:
+def test_meshes_come_back(talker: Talker, motion_path: Path, own: Rig, tmp_path: Path) -> None:
     """Breaks if a frame is missing, misnumbered, or another mesh."""
     (tmp_path / "ply").mkdir()
-    exported(talker, take, "obj/%03d.obj", "ply/f%d.ply")
+    exported(talker, motion_path, "obj/%03d.obj", "ply/f%d.ply")
     assert left(tmp_path / "obj") == {f"{index:03d}.obj" for index in range(FRAMES)}
     assert left(tmp_path / "ply") == {f"f{index}.ply" for index in range(FRAMES)}
-    vertices = read_motion(take).vertices
+    vertices = read_motion(motion_path).vertices
     assert own.colors is not None
     for index in (0, FRAMES - 1):
         lines = [line.split() for line in (tmp_path / "obj" / f"{index:03d}.obj").read_text().splitlines()]
@@ -328,10 +328,10 @@ def test_animate_writes_several_at_once(invoke: Talker, tmp_path: Path) -> None:
     places = ("a.npy", "a.csv", "a.glb", "a.mp4")
     ran = invoke("animate", wav, "--device", "cpu", *(word for place in places for word in ("-o", place)))
     assert (ran.code, ran.out.split()) == (0, list(places)), ran.err
-    curves = np.load(tmp_path / "a.coefficients.npy")
-    assert curves.shape == (13, 52) and curves.max() > 0.05
+    coefficients = np.load(tmp_path / "a.coefficients.npy")
+    assert coefficients.shape == (13, 52) and coefficients.max() > 0.05
     glb = Glb(tmp_path / "a.glb")
-    assert (glb.array(glb.tree["animations"][0]["samplers"][0]["output"]).reshape(-1, 52) == curves).all()
+    assert (glb.array(glb.tree["animations"][0]["samplers"][0]["output"]).reshape(-1, 52) == coefficients).all()
     assert len((tmp_path / "a.csv").read_text().splitlines()) == 14
     said = streams(tmp_path / "a.mp4")
     assert "h264" in said and "Audio: aac" in said and "30 fps" in said
@@ -340,36 +340,36 @@ def test_animate_writes_several_at_once(invoke: Talker, tmp_path: Path) -> None:
     assert again.code == 0 and sha256(tmp_path / "b.npy") == sha256(tmp_path / "a.npy")
 
 
-def test_a_recording_that_has_moved(invoke: Talker, take: Path, tmp_path: Path) -> None:
-    """Breaks if curves cannot be had without the sound, or a page falls silent without a word."""
+def test_a_recording_that_has_moved(invoke: Talker, motion_path: Path, tmp_path: Path) -> None:
+    """Breaks if coefficients cannot be had without the sound, or a page falls silent without a word."""
     (tmp_path / "speech.wav").rename(tmp_path / "moved.wav")
-    assert invoke("export", take.name, "-o", "a.csv", "-o", "a.glb").code == 0
+    assert invoke("export", motion_path.name, "-o", "a.csv", "-o", "a.glb").code == 0
     before = left(tmp_path)
-    assert "give it with --audio FILE" in invoke("export", take.name, "-o", "a.html").mistake
+    assert "give it with --audio FILE" in invoke("export", motion_path.name, "-o", "a.html").mistake
     assert left(tmp_path) == before
-    assert invoke("export", take.name, "-o", "a.html", "--audio", "moved.wav").code == 0
+    assert invoke("export", motion_path.name, "-o", "a.html", "--audio", "moved.wav").code == 0
     about = json.loads((tmp_path / "take.json").read_text())
     (tmp_path / "take.json").write_text(json.dumps({**about, "audio": None}))
-    ran = invoke("export", take.name, "-o", "a.usda")
+    ran = invoke("export", motion_path.name, "-o", "a.usda")
     assert ran.code == 0 and "names no recording" in ran.err and "SpatialAudio" not in (tmp_path / "a.usda").read_text()
 
 
-def test_another_recording_is_the_motions_from_then_on(invoke: Talker, take: Path, tmp_path: Path) -> None:
+def test_another_recording_is_the_motions_from_then_on(invoke: Talker, motion_path: Path, tmp_path: Path) -> None:
     """Breaks if a copy names the recording that is gone."""
     (tmp_path / "speech.wav").rename(tmp_path / "moved.wav")
-    assert invoke("export", take.name, "-o", "copy.npy", "--audio", "moved.wav").code == 0
+    assert invoke("export", motion_path.name, "-o", "copy.npy", "--audio", "moved.wav").code == 0
     about = json.loads((tmp_path / "copy.json").read_text())["audio"]
     assert about == {"path": str(tmp_path / "moved.wav"), "sha256": sha256(tmp_path / "moved.wav")}
     assert invoke("export", "copy.npy", "-o", "a.html").code == 0
 
 
 @pytest.mark.parametrize("rate", [None, 0, -5, float("nan"), "thirty"])
-def test_a_rate_that_is_none_is_refused(invoke: Talker, take: Path, tmp_path: Path, rate: object) -> None:
+def test_a_rate_that_is_none_is_refused(invoke: Talker, motion_path: Path, tmp_path: Path, rate: object) -> None:
     """Breaks if a file gets times that no program can read, or the line is a traceback."""
     about = json.loads((tmp_path / "take.json").read_text())
     (tmp_path / "take.json").write_text(json.dumps({**about, "fps": rate}))
     for name in ("a.csv", "a.glb", "a.usda"):
-        ran = invoke("export", take.name, "-o", name)
+        ran = invoke("export", motion_path.name, "-o", name)
         if rate is None:  # then it is the rig's
             assert ran.code == 0
         else:
@@ -402,13 +402,13 @@ def test_a_rate_that_is_none_is_refused(invoke: Talker, take: Path, tmp_path: Pa
         ((), "found no -o"),
     ],
 )
-def test_outputs_that_cannot_be(invoke: Talker, take: Path, tmp_path: Path, places: tuple[str, ...], words: str) -> None:
+def test_outputs_that_cannot_be(invoke: Talker, motion_path: Path, tmp_path: Path, places: tuple[str, ...], words: str) -> None:
     """Breaks if work begins, or a file appears, before it is known that all results can be kept."""
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "note.txt").write_text("keep me")
     before = left(tmp_path)
     options = [word for place in places for word in ("-o", place)]
-    assert words in invoke("export", take.name, *options).mistake
+    assert words in invoke("export", motion_path.name, *options).mistake
     assert left(tmp_path) == before
     if places and places[0] not in ("take.npy", "take.json"):
         assert words in invoke("animate", "speech.wav", *options).mistake
@@ -424,23 +424,23 @@ def test_the_recording_is_never_overwritten(invoke: Talker, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("damage,words", [("gone", "no coefficients at"), ("nan", "finite"), ("short", "(35, 52)")])
-def test_coefficients_that_do_not_fit(invoke: Talker, take: Path, tmp_path: Path, damage: str, words: str) -> None:
-    """Breaks if curves of another motion are exported."""
-    place = take.with_suffix(".coefficients.npy")
-    curves = curves_of(take)
+def test_coefficients_that_do_not_fit(invoke: Talker, motion_path: Path, tmp_path: Path, damage: str, words: str) -> None:
+    """Breaks if coefficients of another motion are exported."""
+    place = motion_path.with_suffix(".coefficients.npy")
+    coefficients = coefficients_of(motion_path)
     if damage == "gone":
         place.unlink()
     elif damage == "nan":
-        curves[3, 3] = np.nan
-        np.save(place, curves)
+        coefficients[3, 3] = np.nan
+        np.save(place, coefficients)
     else:
-        np.save(place, curves[:-1])
+        np.save(place, coefficients[:-1])
     before = left(tmp_path)
-    assert words in invoke("export", take.name, "-o", "a.csv").mistake
+    assert words in invoke("export", motion_path.name, "-o", "a.csv").mistake
     assert left(tmp_path) == before
 
 
-# ARKit curves of motions that have others
+# ARKit's coefficients of motions that have others
 
 
 def test_least_squares_against_every_active_set() -> None:
@@ -471,18 +471,18 @@ def naive(shapes: np.ndarray, target: np.ndarray) -> float:
     return best
 
 
-def test_arkit_curves_are_solved_on_our_mesh(own: Rig) -> None:
+def test_arkit_coefficients_are_solved_on_our_mesh(own: Rig) -> None:
     """Breaks if a motion in other coefficients of the head's mesh becomes another motion in ARKit's."""
     rng = np.random.default_rng(1)
-    curves = np.clip(rng.normal(0.1, 0.3, (12, 52)), 0, 1).astype(np.float32)
+    coefficients = np.clip(rng.normal(0.1, 0.3, (12, 52)), 0, 1).astype(np.float32)
     mix = np.linalg.qr(rng.normal(size=(52, 52)))[0].astype(np.float32)
     rig = replace(own, names=tuple(f"pca_{k:03d}" for k in range(52)), basis=np.tensordot(mix.T, own.basis, 1))
-    solved = arkit_coefficients(MotionClip(curves @ mix, rig, 30.0))
-    assert solved.shape == curves.shape and solved.min() >= 0 and solved.max() <= 1
-    assert np.linalg.norm(own.decode(solved) - own.decode(curves), axis=2).max() < 1e-5
+    solved = arkit_coefficients(MotionClip(coefficients @ mix, rig, 30.0))
+    assert solved.shape == coefficients.shape and solved.min() >= 0 and solved.max() <= 1
+    assert np.linalg.norm(own.decode(solved) - own.decode(coefficients), axis=2).max() < 1e-5
 
 
-def test_arkit_curves_of_another_mesh_are_refused(own: Rig) -> None:
+def test_arkit_coefficients_of_another_mesh_are_refused(own: Rig) -> None:
     """Breaks if numbers are made up for a mesh that has no ARKit shapes, or its owner is."""
     rig = replace(own, names=tuple(f"pca_{k:03d}" for k in range(52)), faces=own.faces[::-1])
     with pytest.raises(InputError, match=r"choose another format than \.csv"):

@@ -62,16 +62,16 @@ def values_of(tree: dict, binary: bytes, number: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def curves(rig: Rig) -> np.ndarray:
+def coefficients(rig: Rig) -> np.ndarray:
     return np.random.default_rng(3).uniform(0, 1, (7, len(rig.names))).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
-def data(rig: Rig, curves: np.ndarray) -> bytes:
-    return head_glb(rig, name="Ada", coefficients=curves, fps=FPS, extras={"audio": "speech.wav"})
+def data(rig: Rig, coefficients: np.ndarray) -> bytes:
+    return head_glb(rig, name="Ada", coefficients=coefficients, fps=FPS, extras={"audio": "speech.wav"})
 
 
-def test_the_head_comes_back(data: bytes, rig: Rig, curves: np.ndarray) -> None:
+def test_the_head_comes_back(data: bytes, rig: Rig, coefficients: np.ndarray) -> None:
     """Breaks if a vertex, a triangle, a shape, a colour or a weight is not the rig's, or the file breaks a rule of glTF."""
     tree, binary = opened(data)
     assert tree["asset"]["generator"] == f"talker {__version__}"
@@ -79,7 +79,7 @@ def test_the_head_comes_back(data: bytes, rig: Rig, curves: np.ndarray) -> None:
     (mesh,) = tree["meshes"]
     assert mesh["extras"]["targetNames"] == list(ARKIT_NAMES)
     assert [material["name"] for material in tree["materials"]] == ["eyes", "teeth", "mouth", "lips", "hair", "skin"]
-    moved = rig.decode(curves)
+    moved = rig.decode(coefficients)
     triangles = []
     for primitive, (_, faces) in zip(mesh["primitives"], material_faces(rig), strict=True):
         used = np.unique(rig.faces[faces])
@@ -97,13 +97,13 @@ def test_the_head_comes_back(data: bytes, rig: Rig, curves: np.ndarray) -> None:
         triangles.append(used[indices].reshape(-1, 3))
         assert len(primitive["targets"]) == len(ARKIT_NAMES)
         offsets = np.stack([values_of(tree, binary, target["POSITION"]) for target in primitive["targets"]])
-        assert np.allclose(get["POSITION"] + np.tensordot(curves, offsets, 1), moved[:, used], atol=1e-6)
+        assert np.allclose(get["POSITION"] + np.tensordot(coefficients, offsets, 1), moved[:, used], atol=1e-6)
     assert sorted(map(tuple, np.concatenate(triangles))) == sorted(map(tuple, rig.faces))
     (animation,) = tree["animations"]
     (channel,), (sampler,) = animation["channels"], animation["samplers"]
     assert channel["target"] == {"node": 0, "path": "weights"}
-    assert (values_of(tree, binary, sampler["output"]).reshape(curves.shape) == curves).all()
-    assert np.allclose(values_of(tree, binary, sampler["input"])[:, 0], np.arange(len(curves)) / FPS)
+    assert (values_of(tree, binary, sampler["output"]).reshape(coefficients.shape) == coefficients).all()
+    assert np.allclose(values_of(tree, binary, sampler["input"])[:, 0], np.arange(len(coefficients)) / FPS)
 
 
 def test_normals_turn_with_the_jaw(data: bytes, rig: Rig) -> None:

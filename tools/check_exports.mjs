@@ -73,7 +73,7 @@ async function open(address, size, watched) {
   return page;
 }
 
-const shot = (page, name) => page.screenshot({ timeout: PATIENCE, path: join(asked.pictures, `${name}.png`) });
+const shot = (page, name) => page.screenshot({ timeout: PATIENCE, path: join(asked.images, `${name}.png`) });
 const different = (one, other) => Number(Buffer.compare(one, other) !== 0);
 const settled = (page) => page.waitForTimeout(1500);
 const seconds = async (page) => {

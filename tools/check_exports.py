@@ -3,9 +3,9 @@
     talker animate examples/speech.wav
     npm install --prefix /tmp/node gltf-validator three playwright-core     # and a Chromium: apt-get install chromium
     python3 -m venv /tmp/usd && /tmp/usd/bin/pip install usd-core
-    python tools/check_exports.py out.npy --node /tmp/node --usd /tmp/usd/bin/python --pictures /tmp/pictures
+    python tools/check_exports.py out.npy --node /tmp/node --usd /tmp/usd/bin/python --images /tmp/images
 
-Prints a line for each check and ends with 1 if one failed. The pictures are there to be looked at.
+Prints a line for each check and ends with 1 if one failed. Look at the images.
 """
 
 import argparse
@@ -27,8 +27,8 @@ USD = """
 import json, sys
 import numpy as np
 from pxr import Usd, UsdGeom, UsdSkel, UsdShade, UsdValidation, Vt
-stage = Usd.OffscreenRenderer.Open(sys.argv[1])
-curves, vertices = np.load(sys.argv[2]), np.load(sys.argv[3], mmap_mode="r")
+stage = Usd.Stage.Open(sys.argv[1])
+coefficients, vertices = np.load(sys.argv[2]), np.load(sys.argv[3], mmap_mode="r")
 root, cache = UsdSkel.Root(stage.GetDefaultPrim()), UsdSkel.Cache()
 cache.Populate(root, Usd.PrimDefaultPredicate)
 motion = cache.GetSkelQuery(UsdSkel.Skeleton(stage.GetPrimAtPath("/Face/Skeleton"))).GetAnimQuery()
@@ -43,7 +43,7 @@ for t in range(0, len(weights), 20):
     furthest = max(furthest, float(np.abs(np.array(points) - vertices[t]).max()))
 every = UsdValidation.ValidationRegistry().GetOrLoadAllValidators()
 print(json.dumps({
-    "weights": bool(np.array_equal(weights, curves)), "names": list(motion.GetBlendShapeOrder()), "furthest": furthest,
+    "weights": bool(np.array_equal(weights, coefficients)), "names": list(motion.GetBlendShapeOrder()), "furthest": furthest,
     "said": [error.GetMessage() for error in UsdValidation.ValidationContext(every).Validate(stage)],
     "materials": bool(UsdGeom.Subset.ValidateFamily(UsdGeom.Mesh(mesh), "face", "materialBind")[0]),
 }))
@@ -70,9 +70,9 @@ def main() -> None:
     parser.add_argument("--node", type=Path, required=True, help="folder with node_modules")
     parser.add_argument("--usd", type=Path, required=True, help="a Python with usd-core")
     parser.add_argument("--chromium", type=Path, default=Path("/usr/bin/chromium"))
-    parser.add_argument("--pictures", type=Path, required=True, help="folder for the screenshots")
+    parser.add_argument("--images", type=Path, required=True, help="folder for the screenshots")
     options = parser.parse_args()
-    options.pictures.mkdir(parents=True, exist_ok=True)
+    options.images.mkdir(parents=True, exist_ok=True)
     clip = read_motion_clip(options.motion)
     opened, closed = instants(clip)
     failed = False
@@ -92,12 +92,12 @@ def main() -> None:
         )  # fmt: skip
         script = Path(__file__).with_suffix(".mjs")
         asked = {key: str(places[key]) for key in ("glb", "html")} | {"chromium": str(options.chromium)}
-        asked |= {"node": str(options.node.resolve()), "pictures": str(options.pictures.resolve())}
+        asked |= {"node": str(options.node.resolve()), "images": str(options.images.resolve())}
         ran = subprocess.run(["node", script, json.dumps({**asked, "instants": [opened, closed]})],
                              check=True, stdout=subprocess.PIPE, text=True)  # fmt: skip
         browser = json.loads(ran.stdout)
-        curves = options.motion.with_suffix(".coefficients.npy")
-        asking = [options.usd, "-c", USD, places["usda"], curves, options.motion]
+        coefficients = options.motion.with_suffix(".coefficients.npy")
+        asking = [options.usd, "-c", USD, places["usda"], coefficients, options.motion]
         ran = subprocess.run(asking, check=True, stdout=subprocess.PIPE, text=True)
         usd = json.loads(ran.stdout)
 
@@ -112,7 +112,7 @@ def main() -> None:
     check("usda: weights equal the motion", usd["weights"] and tuple(usd["names"]) == clip.rig.names)
     check("usda: vertices equal the motion's, m", usd["furthest"] < 1e-6, f"{usd['furthest']:.1e}")
     check("usda: OpenUSD's validators", not usd["said"] and usd["materials"], usd["said"][:3])
-    print(f"look at {options.pictures}/page-{{open,closed,phone,side}}.png and three-{{open,closed}}.png")
+    print(f"look at {options.images}/page-{{open,closed,phone,side}}.png and three-{{open,closed}}.png")
     sys.exit(failed)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from talker_cli.errors import InputError, OutputError
 from talker_cli.export.arkit import arkit_shapes_for
-from talker_cli.export.curves import write_json_coefficients, write_npz
+from talker_cli.export.coefficients import write_json_coefficients, write_npz
 from talker_cli.export.glb import head_glb
 from talker_cli.export.livelink import write_csv
 from talker_cli.export.meshes import OnFrame, check_pattern, write_meshes

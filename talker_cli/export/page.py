@@ -82,8 +82,8 @@ def _packed(clip: MotionClip) -> tuple[bytes, dict[str, Any]]:
         rows.append(moved)
         values.append(np.round(offsets[moved] / largest * 32767).astype(np.int16))
         steps.append(largest / 32767)
-    curve_low = clip.coefficients.min(axis=0).astype(np.float64)
-    curve_step = np.maximum(clip.coefficients.max(axis=0) - curve_low, 1e-9) / 65535
+    lowest = clip.coefficients.min(axis=0).astype(np.float64)
+    resolution = np.maximum(clip.coefficients.max(axis=0) - lowest, 1e-9) / 65535
     surface = surface_of(rig)
     # The shader squares its input: a gamma of 2, close to the screen's and far cheaper.
     paint = np.concatenate([np.sqrt(srgb_to_linear(surface.colors)), surface.gloss[:, None]], axis=1)
@@ -95,7 +95,7 @@ def _packed(clip: MotionClip) -> tuple[bytes, dict[str, Any]]:
         "skin": np.round(255 * np.clip(skin, 0, 1)).astype(np.uint8),
         "shape_rows": np.concatenate(rows).astype(wide),
         "shape_values": np.concatenate(values),
-        "curves": np.round((clip.coefficients - curve_low) / curve_step).astype(np.uint16).T,  # (K, T) packs better
+        "coefficients": np.round((clip.coefficients - lowest) / resolution).astype(np.uint16).T,  # (K, T) packs better
     }
     packed, places = bytearray(), {}
     for name, array in arrays.items():
@@ -103,8 +103,8 @@ def _packed(clip: MotionClip) -> tuple[bytes, dict[str, Any]]:
         places[name] = [KINDS[array.dtype.name], len(packed), array.size]
         packed += np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<")).tobytes()
     shapes = {"counts": [len(each) for each in rows], "steps": steps}
-    curves = {"low": curve_low.tolist(), "step": curve_step.tolist()}
-    config = {"arrays": places, "template": {"low": low.tolist(), "step": step}, "shapes": shapes, "curves": curves}
+    coefficients = {"low": lowest.tolist(), "step": resolution.tolist()}
+    config = {"arrays": places, "template": {"low": low.tolist(), "step": step}, "shapes": shapes, "coefficients": coefficients}
     return bytes(packed), {**config, "closed": surface.closed}
 
 

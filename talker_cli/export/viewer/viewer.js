@@ -21,12 +21,12 @@
     arrays[name] = new KINDS[kind](buffer, offset, length);
   }
   const count = arrays.template.length / 3;
-  const { faces, shape_rows: rows, shape_values: values, curves } = arrays;
+  const { faces, shape_rows: rows, shape_values: values, coefficients } = arrays;
   const template = Float32Array.from(arrays.template, (value, i) => config.template.low[i % 3] + config.template.step * value);
   const starts = [0];
   for (const length of config.shapes.counts) starts.push(starts[starts.length - 1] + length);
   const shapes = config.names.length;
-  const frames = curves.length / shapes;
+  const frames = coefficients.length / shapes;
   const duration = frames / config.fps;
 
   // Motion: vertices = template + sum of weights times shapes
@@ -39,8 +39,8 @@
     const at = Math.min(Math.max(seconds * config.fps, 0), frames - 1);
     const one = Math.floor(at), other = Math.min(one + 1, frames - 1), share = at - one;
     for (let k = 0; k < shapes; k++) {
-      const value = (1 - share) * curves[k * frames + one] + share * curves[k * frames + other];
-      weights[k] = config.curves.low[k] + config.curves.step[k] * value;
+      const value = (1 - share) * coefficients[k * frames + one] + share * coefficients[k * frames + other];
+      weights[k] = config.coefficients.low[k] + config.coefficients.step[k] * value;
     }
   }
 
