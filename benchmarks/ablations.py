@@ -14,7 +14,7 @@ from pathlib import Path
 
 from model_card import evaluate, table
 
-CLIPS = "--split test --limit 160 --takes 2"
+CLIPS = "--split test --limit 160 --samples 2"
 RUNS = {
     "whole": ("everything", ["--guidance", "1.25"]),
     "contrastive": ("no contrastive loss", ["--guidance", "1.25", "--set", "loss.contrastive=0.0"]),

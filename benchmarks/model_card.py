@@ -34,9 +34,9 @@ FULL = {
         "--split test_voice --voice fillets_cs_statue",
     ),
     "slt": ("A synthetic voice never heard (flite slt)", "--split test_voice --voice flite_slt --limit 30"),
-    "samplers": ("Samplers, two takes", f"{ENGLISH} --takes 2 --no-identities --systems "),
+    "samplers": ("Samplers, two takes", f"{ENGLISH} --samples 2 --no-identities --systems "),
 }
-QUICK = "--systems student,loudness --no-identities --takes 2"
+QUICK = "--systems student,loudness --no-identities --samples 2"
 SPEECH = Path(__file__).parents[1] / "examples" / "speech.wav"
 ELSEWHERE = {
     "Italian, all of Carlo Flora's recordings": "--split test_voice --voice carlo_it",
@@ -112,8 +112,8 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
     "closed": closed,
     "open": lambda row: number(row, "vowels_open"),
     "silent": lambda row: number(row, "silences_closed"),
-    "AUC": lambda row: number(row, "ordering"),
-    "others closed": lambda row: number(row, "false_closure_rate"),
+    "AUC": lambda row: number(row, "auc"),
+    "false closures": lambda row: number(row, "false_closure_rate"),
     "s for 10 s": lambda row: number(row, "seconds"),
 }
 
@@ -177,7 +177,7 @@ def main() -> None:
             row, loud = found["scores"]
             cells = [str(found["clips"]), str(loud["bilabials"])]  # of one take
             cells += [COLUMNS[name](row) for name in names]
-            cells.append(f"{number(loud, 'bilabials_closed')} / {number(loud, 'ordering')}")
+            cells.append(f"{number(loud, 'bilabials_closed')} / {number(loud, 'auc')}")
             say(f"| {title}, `{options}` | " + " | ".join(cells) + " |")
 
 

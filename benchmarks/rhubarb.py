@@ -39,7 +39,7 @@ SETS: dict[str, dict[str, Any]] = {
     "held-out Dutch, acted": {"split": "test", "human_only": True, "language": "nl", "limit": 60},
     "unheard synthetic voice (flite slt)": {"split": "test_voice", "voice": "flite_slt", "limit": 30},
 }
-COLUMNS = ("bilabials_closed", "vowels_open", "silences_closed", "ordering", "false_closure_rate")
+COLUMNS = ("bilabials_closed", "vowels_open", "silences_closed", "auc", "false_closure_rate")
 
 
 def gap_of(cues: list[tuple[float, float, str]], frames: int, fps: float) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""The field's numbers for motion (T, V, 3) in metres, and what the lips do at the sounds that show.
+"""Metrics of motion (T, V, 3) in metres, and of the lips at bilabials, open vowels and silences.
 
-Formulas as published code computes them; each function says whose. Frames beyond the shorter of truth and prediction are cut.
+Formulas as published code computes them; each function names it. Frames beyond the shorter of truth and prediction are cut.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,13 +14,13 @@ Phones = Sequence[tuple[str, float, float]]
 BILABIALS = frozenset({"P", "B", "M"})
 OPEN_VOWELS = frozenset({"AA", "AE", "AO", "AW", "AY"})
 SILENCE = "SIL"
-CLOSING = BILABIALS | {SILENCE, "W", "F", "V"}  # what brings the lips together, or may
+CLOSING = BILABIALS | {SILENCE, "W", "F", "V"}  # phones that bring the lips together, or may
 PARTING = frozenset({"T", "D", "N", "NG", "K", "G", "L", "S", "Z", "SH", "ZH", "CH", "JH", "TH", "DH", "R", "Y", "HH"})
 CLOSURE_WINDOW = 0.05  # seconds on either side of a bilabial in which the lips may meet
 CLOSED_SHARE = 0.10  # of the clip's 95th percentile of the gap
 OPEN_SHARE = 0.25  # likewise
 LONG_SILENCE = 0.3  # seconds
-LEAST_OPENING = 0.0005  # metres: a clip whose gap stays under this has a closed mouth, and no shares of it are taken
+MIN_OPENING = 0.0005  # metres: a clip whose gap stays under this has a closed mouth, and shares of it mean nothing
 
 
 def lve_per_frame(truth: np.ndarray, prediction: np.ndarray, lips: np.ndarray) -> np.ndarray:
@@ -37,17 +37,6 @@ def lve_per_frame(truth: np.ndarray, prediction: np.ndarray, lips: np.ndarray) -
 def lve(pairs: Iterable[tuple[np.ndarray, np.ndarray]], lips: np.ndarray) -> float:
     """Return the lip vertex error, square metres, over all frames of all (truth, prediction) pairs together (CodeTalker)."""
     return float(np.concatenate([lve_per_frame(truth, prediction, lips) for truth, prediction in pairs]).mean())
-
-
-def lve_by_sequence(pairs: Iterable[tuple[np.ndarray, np.ndarray]], lips: np.ndarray) -> float:
-    """Return the lip vertex error, square metres: the mean over each sequence's frames, then over sequences (DiffSpeaker)."""
-    return float(np.mean([lve_per_frame(truth, prediction, lips).mean() for truth, prediction in pairs]))
-
-
-def lve_in_mm(pairs: Iterable[tuple[np.ndarray, np.ndarray]], lips: np.ndarray) -> float:
-    """Return the lip vertex error, millimetres: largest distance over the lips, mean over frames, then sequences (Imitator)."""
-    roots = (np.sqrt(lve_per_frame(truth, prediction, lips)) for truth, prediction in pairs)
-    return float(np.mean([root.mean() * 1000 for root in roots]))
 
 
 def mve(truth: np.ndarray, prediction: np.ndarray) -> float:
@@ -78,7 +67,7 @@ def diversity(outputs: Sequence[np.ndarray]) -> float:
     """Return the mean over pairs of outputs for one speech of their mean vertex distance, metres (FaceDiffuser).
 
     Args:
-        outputs: two or more of (T, V, 3): under different conditions, or different takes.
+        outputs: two or more of (T, V, 3): under different conditions, or different seeds.
     """
     return float(np.mean([mve(one, other) for one, other in combinations(outputs, 2)]))
 
@@ -118,34 +107,39 @@ def blinks_a_minute(lid: np.ndarray, fps: float) -> float:
     return 60.0 * fps * int((closed[1:] & ~closed[:-1]).sum()) / len(lid)
 
 
-def lip_gap(vertices: np.ndarray, lip_pairs: np.ndarray) -> np.ndarray:
-    """Return the mouth gap (T,), metres: mean over the pairs of the vertical opening, not less than 0 at any pair.
+def lip_gap(vertices: np.ndarray, template: np.ndarray, lip_pairs: np.ndarray) -> np.ndarray:
+    """Return the mouth gap (T,), metres: how much wider than at rest the lip pairs are open, mean over the pairs.
+
+    A pair that is as close as at rest, or closer, counts 0: scanned lips that touch at rest have pairs some millimetres apart.
+    `train.losses.lip_gap_of` computes the same from coefficients.
 
     Args:
         vertices: (T, V, 3), metres, +y up.
+        template: (V, 3) neutral face.
         lip_pairs: (P, 2) upper and lower inner-lip vertices that meet when the mouth closes.
     """
-    opening = vertices[:, lip_pairs[:, 0], 1] - vertices[:, lip_pairs[:, 1], 1]
+    upper, lower = lip_pairs.T
+    opening = _difference(vertices[:, upper, 1], template[upper, 1]) - _difference(vertices[:, lower, 1], template[lower, 1])
     return np.asarray(np.maximum(opening, 0.0).mean(-1))
 
 
 @dataclass
 class Articulation:
-    """Counts of what the lips do at the sounds that show; add clips, then read the shares.
+    """Counts of what the lips do at the sounds that show; add clips, then call `summary`.
 
-    A bilabial is met if the gap falls under 10 % of its clip's 95th percentile within 50 ms of the phone; an open vowel if
-    the gap passes 25 % inside it; a silence of more than 0.3 s if the median gap in its inner part is under 10 %. `shut` is the
-    other side of `closed`: amid consonants that part the lips, with no closing sound beside them, is the gap under 10 %?
-    `ordering` is the probability (AUC) that the gap in the middle of an open vowel exceeds that in the middle of a bilabial,
-    gaps as shares of the clip's 95th percentile.
+    A bilabial is closed if the gap falls under 10 % of its clip's 95th percentile within 50 ms of the phone; an open vowel is
+    open if the gap passes 25 % inside it; a silence of more than 0.3 s is closed if the median gap in its inner part is under
+    10 %. A false closure is a gap under 10 % in the middle of a consonant that parts the lips, with no closing sound beside it.
+    The AUC is the probability that the gap in the middle of an open vowel exceeds that in the middle of a bilabial, gaps as
+    shares of the clip's 95th percentile.
     """
 
-    closed: list[bool]
-    opened: list[bool]
-    silent: list[bool]
+    bilabials_closed: list[bool]
+    vowels_open: list[bool]
+    silences_closed: list[bool]
+    false_closures: list[bool]
     vowel_gaps: list[float]
     bilabial_gaps: list[float]
-    shut: list[bool]
 
     @classmethod
     def empty(cls) -> "Articulation":
@@ -155,7 +149,7 @@ class Articulation:
     def add(self, gap: np.ndarray, phones: Phones, fps: float) -> None:
         """Count one clip: its mouth gap (T,) in metres, its phones with times in seconds."""
         reference = float(np.percentile(gap, 95))
-        if reference < LEAST_OPENING:
+        if reference < MIN_OPENING:
             reference = float("inf")  # a mouth that never opens has closed lips and no open vowel
         share = gap / reference
 
@@ -172,48 +166,43 @@ class Articulation:
                 continue
             middle = between((start + end) / 2, (start + end) / 2)[0]
             if symbol in BILABIALS:
-                self.closed.append(bool(between(start - CLOSURE_WINDOW, end + CLOSURE_WINDOW).min() < CLOSED_SHARE))
+                self.bilabials_closed.append(bool(between(start - CLOSURE_WINDOW, end + CLOSURE_WINDOW).min() < CLOSED_SHARE))
                 self.bilabial_gaps.append(float(middle))
             elif symbol in OPEN_VOWELS:
-                self.opened.append(bool(between(start, end).max() > OPEN_SHARE))
+                self.vowels_open.append(bool(between(start, end).max() > OPEN_SHARE))
                 self.vowel_gaps.append(float(middle))
             elif symbol in PARTING and not {before, after} & CLOSING:
-                self.shut.append(bool(middle < CLOSED_SHARE))
+                self.false_closures.append(bool(middle < CLOSED_SHARE))
             elif symbol == SILENCE and end - start > LONG_SILENCE:
                 # The mouth takes 0.1 s to come to rest and opens before the sound begins.
-                self.silent.append(bool(np.median(between(start + 0.1, end - 0.1)) < CLOSED_SHARE))
+                self.silences_closed.append(bool(np.median(between(start + 0.1, end - 0.1)) < CLOSED_SHARE))
 
     @classmethod
     def joined(cls, parts: "Iterable[Articulation]") -> "Articulation":
         """Return the counts of all parts together."""
         whole = cls.empty()
         for part in parts:
-            whole.closed += part.closed
-            whole.opened += part.opened
-            whole.silent += part.silent
-            whole.shut += part.shut
-            whole.vowel_gaps += part.vowel_gaps
-            whole.bilabial_gaps += part.bilabial_gaps
+            for name, values in vars(part).items():
+                getattr(whole, name).extend(values)
         return whole
 
     def summary(self) -> dict[str, float]:
         """Return the shares and how many sounds they are of; NaN where there was none."""
         vowels, bilabials = np.array(self.vowel_gaps), np.array(self.bilabial_gaps)
-        ordering = float("nan")
+        auc = float("nan")
         if len(vowels) and len(bilabials):
-            above = (vowels[:, None] > bilabials).mean() + 0.5 * (vowels[:, None] == bilabials).mean()
-            ordering = float(above)
+            auc = float((vowels[:, None] > bilabials).mean() + 0.5 * (vowels[:, None] == bilabials).mean())
 
         def share(values: list[bool]) -> float:
             return float(np.mean(values)) if values else float("nan")
 
         return {
-            "bilabials_closed": share(self.closed),
-            "vowels_open": share(self.opened),
-            "silences_closed": share(self.silent),
-            "false_closure_rate": share(self.shut),
-            "ordering": ordering,
-            "bilabials": len(self.closed),
-            "vowels": len(self.opened),
-            "silences": len(self.silent),
+            "bilabials_closed": share(self.bilabials_closed),
+            "vowels_open": share(self.vowels_open),
+            "silences_closed": share(self.silences_closed),
+            "false_closure_rate": share(self.false_closures),
+            "auc": auc,
+            "bilabials": len(self.bilabials_closed),
+            "vowels": len(self.vowels_open),
+            "silences": len(self.silences_closed),
         }

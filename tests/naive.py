@@ -15,7 +15,7 @@ def mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values)
 
 
-def deviation(values: Sequence[float]) -> float:
+def std(values: Sequence[float]) -> float:
     middle = mean(values)
     return math.sqrt(mean([(value - middle) ** 2 for value in values]))
 
@@ -26,7 +26,7 @@ def worst_lip(truth: Frames, prediction: Frames, lips: Sequence[int]) -> list[fl
 
 
 def movement(vertices: Frames, template: Frame, upper_face: Sequence[int]) -> float:
-    return mean([deviation([distance(frame[v], template[v]) ** 2 for frame in vertices]) for v in upper_face])
+    return mean([std([distance(frame[v], template[v]) ** 2 for frame in vertices]) for v in upper_face])
 
 
 def mean_distance(one: Frames, other: Frames) -> list[float]:
@@ -34,5 +34,7 @@ def mean_distance(one: Frames, other: Frames) -> list[float]:
     return [mean([distance(a, b) for a, b in zip(*pair, strict=True)]) for pair in zip(one, other, strict=False)]
 
 
-def mouth_gap(frame: Frame, pairs: Sequence[tuple[int, int]]) -> float:
-    return mean([max(frame[upper][1] - frame[lower][1], 0.0) for upper, lower in pairs])
+def mouth_gap(frame: Frame, template: Frame, pairs: Sequence[tuple[int, int]]) -> float:
+    """Return how much wider than at rest the pairs are open, no pair less than 0."""
+    rest = [template[upper][1] - template[lower][1] for upper, lower in pairs]
+    return mean([max(frame[u][1] - frame[low][1] - closed, 0.0) for (u, low), closed in zip(pairs, rest, strict=True)])

@@ -1,13 +1,16 @@
 """Metrics of motions whose numbers are known by construction, worked out by hand, or taken by loops over every number."""
 
 import math
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 import pytest
-from naive import deviation, distance, mean, mean_distance, mouth_gap, movement, worst_lip
+import torch
+from naive import distance, mean, mean_distance, mouth_gap, movement, std, worst_lip
 
-from talker_cli.evaluate.report import SURFACE_METRICS, Output, estimates
+from talker_cli.data.clip_chart import mouth_gap as chart_gap
+from talker_cli.evaluate.report import SURFACE_METRICS, Output, SurfaceErrors, estimates, measure_surface
 from talker_cli.metrics import (
     Articulation,
     blendshape_error,
@@ -18,11 +21,11 @@ from talker_cli.metrics import (
     lip_gap,
     lip_gap_error,
     lve,
-    lve_by_sequence,
-    lve_in_mm,
     lve_per_frame,
     mve,
 )
+from talker_cli.rig import Rig
+from talker_cli.train.losses import lip_gap_of
 
 LIPS = np.arange(20) < 6
 UPPER = np.arange(20) > 13
@@ -80,11 +83,18 @@ def same(value: float, expected: float) -> None:
 
 def test_each_lve_equals_its_naive_form(pairs: list[tuple[np.ndarray, np.ndarray]]) -> None:
     """Breaks if any published variant is averaged in another order, rooted where it is squared, or over other vertices."""
+    template = np.zeros((20, 3))
     errors = [worst_lip(truth, prediction, range(6)) for truth, prediction in pairs]
     assert [len(each) for each in errors] == [5, 4, 12]
     same(lve(pairs, LIPS), mean([error**2 for each in errors for error in each]))
-    same(lve_by_sequence(pairs, LIPS), mean([mean([error**2 for error in each]) for each in errors]))
-    same(lve_in_mm(pairs, LIPS), mean([mean(each) for each in errors]) * 1000)
+    outputs = [
+        Output("s", str(number), "i", "", 0, len(each), measure_surface(*pair, SurfaceErrors(template, LIPS, UPPER)))
+        for number, (pair, each) in enumerate(zip(pairs, errors, strict=True))
+    ]
+    values = {key: estimate.value for key, estimate in estimates(outputs, SURFACE_METRICS).items()}
+    same(values["lve_codetalker"], lve(pairs, LIPS))
+    same(values["lve_diffspeaker"], mean([mean([error**2 for error in each]) for each in errors]))
+    same(values["lve_imitator"], mean([mean(each) for each in errors]) * 1000)
 
 
 def test_the_other_metrics_equal_their_naive_forms(pairs: list[tuple[np.ndarray, np.ndarray]]) -> None:
@@ -96,15 +106,15 @@ def test_the_other_metrics_equal_their_naive_forms(pairs: list[tuple[np.ndarray,
         same(mve(truth, prediction), mean(mean_distance(truth, prediction)))
         moved = [movement(each, template, UPPER_VERTICES) for each in cut]
         same(fdd(truth, prediction, template, UPPER), moved[0] - moved[1])
-        opened = [[mouth_gap(frame, gaps) for frame in each] for each in cut]
+        opened = [[mouth_gap(frame, template, gaps) for frame in each] for each in cut]
         same(
-            lip_gap_error(lip_gap(truth, gaps), lip_gap(prediction, gaps)),
+            lip_gap_error(lip_gap(truth, template, gaps), lip_gap(prediction, template, gaps)),
             mean([abs(one - other) for one, other in zip(*opened, strict=True)]),
         )
         coefficients, made = truth[:, :, 0], prediction[:, :, 0]
         same(blendshape_error(coefficients, made), mean([distance(coefficients[t], made[t]) for t in range(frames)]))
         sums = [[math.fsum(value**2 for value in frame) for frame in each[:frames]] for each in (coefficients, made)]
-        same(blendshape_fdd(coefficients, made), deviation(sums[0]) - deviation(sums[1]))
+        same(blendshape_fdd(coefficients, made), std(sums[0]) - std(sums[1]))
 
 
 def test_diversity_equals_its_naive_form() -> None:
@@ -124,17 +134,15 @@ def test_values_worked_out_by_hand() -> None:
     everything = np.array([True])
     pairs = [(still, long), (still[:1], short)]
     same(lve(pairs, everything), 1e-6 * (9 + 16 + 25 + 1) / 4)
-    same(lve_by_sequence(pairs, everything), 1e-6 * ((9 + 16 + 25) / 3 + 1) / 2)
-    same(lve_in_mm(pairs, everything), ((3 + 4 + 5) / 3 + 1) / 2)
     same(mve(still, long), 0.004)
-    # Squared offsets of 9, 16 and 25 mm2: mean 50/3, deviation sqrt(((-23/3)**2 + (-2/3)**2 + (25/3)**2) / 3) = sqrt(386)/3.
+    # Squared offsets of 9, 16 and 25 mm2: mean 50/3, std sqrt(((-23/3)**2 + (-2/3)**2 + (25/3)**2) / 3) = sqrt(386)/3.
     same(fdd(long, still, still[0], everything), 1e-6 * math.sqrt(386) / 3)
     same(fdd(still, long, still[0], everything), -1e-6 * math.sqrt(386) / 3)
     # Pairs at distances of 4 (still, long), 8 (still, twice) and 4 (long, twice) millimetres.
     same(diversity([still, long, 2 * long]), 0.016 / 3)
     same(lip_gap_error(np.array([0.001, 0.004]), np.array([0.003, 0.003, 9.0])), 0.0015)
     assert blendshape_error(np.zeros((2, 2)), np.array([[0.3, 0.4], [0.0, 1.0]])) == pytest.approx(0.75, rel=1e-12)
-    # Sums of squares of 0.25 and 1: deviation 0.375.
+    # Sums of squares of 0.25 and 1: standard deviation 0.375.
     assert blendshape_fdd(np.array([[0.3, 0.4], [0.0, 1.0]]), np.zeros((2, 2))) == pytest.approx(0.375, rel=1e-12)
 
 
@@ -162,7 +170,25 @@ def test_float32_is_measured_in_float64() -> None:
 def test_lip_gap_counts_openings_not_overlaps() -> None:
     vertices = np.zeros((1, 4, 3))
     vertices[0, 0, 1], vertices[0, 2, 1] = 0.004, -0.004
-    assert lip_gap(vertices, np.array([[0, 1], [2, 3]]))[0] == pytest.approx(0.002)
+    pairs = np.array([[0, 1], [2, 3]])
+    assert lip_gap(vertices, np.zeros((4, 3)), pairs)[0] == pytest.approx(0.002)
+    assert lip_gap(vertices, vertices[0], pairs)[0] == 0  # pairs of a scan that are apart at rest
+    shut = np.zeros((4, 3))
+    shut[0, 1] = 0.003
+    assert lip_gap(vertices, shut, pairs)[0] == pytest.approx(0.0005)
+
+
+def test_the_loss_and_the_metric_mean_one_gap(rig: Rig) -> None:
+    """Breaks if lips that touch at rest, with pairs some millimetres apart, are closed for the loss and open for the metric."""
+    rng = np.random.default_rng(0)
+    template = rig.template.copy()
+    template[rig.lip_pairs[:, 0], 1] += rng.uniform(0, 0.008, len(rig.lip_pairs)).astype(np.float32)
+    scan = replace(rig, template=template)
+    coefficients = rng.uniform(0, 1, (20, len(rig.names))).astype(np.float32)
+    by_loss = lip_gap_of(torch.from_numpy(coefficients)[None], torch.from_numpy(scan.lip_gap_rows()).float())[0].numpy()
+    by_metric = lip_gap(scan.decode(coefficients), scan.template, scan.lip_pairs)
+    assert by_metric.max() > 0.005 and np.abs(by_loss - by_metric).max() < 1e-6
+    assert np.abs(chart_gap(scan, coefficients) - by_metric).max() < 1e-6
 
 
 def test_articulation_of_a_known_mouth() -> None:
@@ -174,10 +200,10 @@ def test_articulation_of_a_known_mouth() -> None:
     right.add(gap, phones, 30)
     wrong.add(0.01 - gap + 1e-9, phones, 30)
     summary = right.summary()
-    assert summary["bilabials_closed"] == summary["vowels_open"] == summary["silences_closed"] == summary["ordering"] == 1
+    assert summary["bilabials_closed"] == summary["vowels_open"] == summary["silences_closed"] == summary["auc"] == 1
     assert (summary["bilabials"], summary["vowels"], summary["silences"]) == (2, 2, 1)
     summary = wrong.summary()
-    assert summary["ordering"] == 0 and summary["silences_closed"] == 0
+    assert summary["auc"] == 0 and summary["silences_closed"] == 0
     assert summary["bilabials_closed"] == 1  # the 50 ms around the phone reach the neighbours, as the definition says
 
 
@@ -188,7 +214,7 @@ def test_lips_that_meet_at_other_consonants_are_counted() -> None:
     for closed_from, expected in ((0.4, 1.0), (1.0, 0.0)):
         counts = Articulation.empty()
         counts.add(np.where((time >= closed_from) & (time < closed_from + 0.2), 0.0, 0.01), phones, 30)
-        assert counts.shut == [bool(expected)] and counts.summary()["false_closure_rate"] == expected
+        assert counts.false_closures == [bool(expected)] and counts.summary()["false_closure_rate"] == expected
 
 
 def test_a_mouth_that_never_opens_has_closed_lips_and_no_vowel() -> None:
@@ -196,7 +222,7 @@ def test_a_mouth_that_never_opens_has_closed_lips_and_no_vowel() -> None:
     still.add(np.zeros(60), [("P", 0.1, 0.2), ("AA", 0.5, 0.8)], 30)
     assert still.summary()["bilabials_closed"] == 1
     assert still.summary()["vowels_open"] == 0
-    assert still.summary()["ordering"] == 0.5
+    assert still.summary()["auc"] == 0.5
 
 
 def test_a_blink_counts_once_however_long_the_lid_stays_down() -> None:

@@ -56,7 +56,7 @@ def test_every_identity_closes_and_opens_where_the_speech_does(gaps: dict[str, n
             summary = articulation(gap)
             assert summary["bilabials"] == 9 and summary["vowels"] == 8
             assert summary["bilabials_closed"] >= 0.6 and summary["vowels_open"] >= 0.85, (name, summary)
-            assert summary["ordering"] >= 0.9, (name, summary)
+            assert summary["auc"] >= 0.9, (name, summary)
     mean = np.mean([articulation(gap)["bilabials_closed"] for name, gap in gaps.items() if name != "loudness"])
     assert mean > articulation(gaps["loudness"])["bilabials_closed"]
 

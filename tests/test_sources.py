@@ -145,7 +145,7 @@ def test_the_lips_of_an_unknown_mesh(head_motion: tuple[np.ndarray, np.ndarray, 
     basis = (rows * values[:, None] / np.sqrt(len(vertices))).reshape(len(values), -1, 3)
     pairs = find_lip_pairs(template, faces, basis)
     assert {tuple(pair) for pair in pairs.tolist()} >= {tuple(pair) for pair in true_pairs[4:-4].tolist()}
-    truth, found = lip_gap(vertices, true_pairs), lip_gap(vertices, pairs)
+    truth, found = lip_gap(vertices, template, true_pairs), lip_gap(vertices, template, pairs)
     assert np.corrcoef(truth, found)[0, 1] > 0.999 and found.min() < 0.0005
 
 

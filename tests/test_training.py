@@ -232,10 +232,10 @@ def test_evaluation_of_the_truth_is_perfect_and_of_the_mean_face_is_not(model: P
     report = evaluate(model, dataset, "test", device="cpu").as_json()
     rows = {row["system"]: row for row in report["scores"]}
     assert rows["truth"]["lve"] == rows["truth"]["mve"] == rows["truth"]["abs_fdd"] == 0
-    assert rows["truth"]["bilabials_closed"] == rows["truth"]["vowels_open"] == rows["truth"]["ordering"] == 1
-    assert rows["mean face"]["ordering"] == 0.5
+    assert rows["truth"]["bilabials_closed"] == rows["truth"]["vowels_open"] == rows["truth"]["auc"] == 1
+    assert rows["mean face"]["auc"] == 0.5
     assert rows["mean face"]["lve"] > 0 and rows["student, 8 steps"]["lve"] > 0
-    assert rows["loudness"]["ordering"] == 1  # in this dataset loudness is all there is
+    assert rows["loudness"]["auc"] == 1  # in this dataset loudness is all there is
     assert report["retrieval"]["chance"] == 1 / len(IDENTITIES)
     json.dumps(report)
 

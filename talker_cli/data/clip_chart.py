@@ -31,9 +31,7 @@ def choose_clips(dataset: Dataset, count: int, seed: int) -> list[Clip]:
 
 def mouth_gap(rig: Rig, coefficients: np.ndarray) -> np.ndarray:
     """Return the mouth gap (T,), metres, of coefficients (T, K), as metrics.lip_gap of the vertices."""
-    upper, lower = rig.lip_pairs.T
-    rest = rig.template[upper, 1] - rig.template[lower, 1]
-    return np.asarray(np.maximum(rest + coefficients @ rig.lip_gap_rows().T, 0.0).mean(-1))
+    return np.asarray(np.maximum(coefficients @ rig.lip_gap_rows().T, 0.0).mean(-1))
 
 
 def draw_clips(dataset: Dataset, path: Path, *, count: int, seed: int) -> list[str]:

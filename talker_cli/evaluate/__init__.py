@@ -1,1 +1,1 @@
-"""What measuring is made of: rows and their means, names of other systems' files, regions, sounds, the picture."""
+"""Evaluation: a model on a prepared dataset (model.py), any system's motions against the truth (compare.py)."""

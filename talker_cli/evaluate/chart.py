@@ -34,7 +34,7 @@ def draw_report(report: EvaluationReport, path: Path) -> None:
     Raises:
         OutputError: the place cannot be written.
     """
-    rows = report.rows()
+    rows = report.rows
     single = rows[0].get("identities") if len(rows) == 1 else None
     lines = [(name, row) for name, row in single.items()] if single else [(row["system"], row) for row in rows]
     keys = [key for key in SHOWN if any(key in row for _, row in lines)]
@@ -59,7 +59,7 @@ def draw_report(report: EvaluationReport, path: Path) -> None:
 def _panel(
     report: EvaluationReport, key: str, lines: Sequence[tuple[str, dict[str, Any]]], *, by_identity: bool
 ) -> tuple[str, list[Line]]:
-    shown = report.shown(key, [row.get(key) for _, row in lines])
+    shown = report.display(key, [row.get(key) for _, row in lines])
     entries = []
     for name, row in lines:
         if row.get(key) is None:
@@ -132,7 +132,7 @@ def _measured(matrix: dict[str, Any]) -> list[tuple[str, list[float | None]]]:
 def _draw_matrix(canvas: Canvas, top: float, matrix: dict[str, Any], report: EvaluationReport) -> None:
     """Draw LVE by true identity and identity asked for; darker is worse."""
     lines = _measured(matrix)
-    shown = report.shown("lve_codetalker", [value for _, values in lines for value in values])
+    shown = report.display("lve_codetalker", [value for _, values in lines for value in values])
     greatest = max(value for _, values in lines for value in values if value is not None) or 1.0
     left = MARGIN + LABELS + 10
     heading = f"{shown.heading} by identity: whose clips they are (lines), who was asked for (columns)"

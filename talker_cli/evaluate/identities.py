@@ -1,25 +1,23 @@
-"""What a model makes of identities: each clip under every name, and the name that its speech is nearest to."""
+"""A model across identities: each clip animated with every identity, and the identity nearest to its speech."""
 
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
 import numpy as np
-import torch
 
-from talker_cli.animate.animator import Animator
-from talker_cli.data.dataset import SAMPLE_RATE
+from talker_cli.errors import InputError
 from talker_cli.evaluate.measured_rig import MeasuredRig
 from talker_cli.evaluate.system import Item, System
+from talker_cli.identity.style import style_from_speech
 from talker_cli.metrics import lve_per_frame
-from talker_cli.model.audio_encoder import log_mel
 
 
 class IdentityCheck:
-    """What one model does under every identity's name: its LVE against the truth, and how much its motions differ.
+    """LVE of one model with every identity, how much its motions differ, and identity retrieval from speech.
 
     Args:
-        system: one with a network.
+        system: One with a network.
     """
 
     def __init__(self, system: System) -> None:
@@ -28,20 +26,19 @@ class IdentityCheck:
         self._diversity: list[float] = []
         self._hits: list[bool] = []
 
-    def add(self, face: MeasuredRig, item: Item, made: dict[str, np.ndarray]) -> None:
-        """Take in a clip, its identity's face, and the motion (T, K) that was made as each identity."""
+    def add(self, face: MeasuredRig, item: Item, motions: dict[str, np.ndarray]) -> None:
+        """Add a clip: its identity's face, and the motion (T, K) made with each identity."""
         truth, lips = face.lips.decode(item.truth), face.lips.regions["lips"]
-        for name, coefficients in made.items():
+        for name, coefficients in motions.items():
             errors = lve_per_frame(truth, face.lips.decode(coefficients), lips)
             self._errors.setdefault((item.clip.identity, name), []).append(errors)
-        self._diversity.append(float(np.mean([face.distance(*pair) for pair in combinations(made.values(), 2)])))
-        if self.system.animator:
-            self._hits.append(nearest_identity(self.system.animator, item.speech, self.names) == item.clip.identity)
+        self._diversity.append(float(np.mean([face.distance(*pair) for pair in combinations(motions.values(), 2)])))
+        self._hits.append(nearest_identity(self.system, item.speech) == item.clip.identity)
 
     def findings(self) -> dict[str, Any]:
-        """Return `retrieval`, `wrong_identity`, `lve_matrix` (a row each true identity, a column each asked for), …
+        """Return `retrieval`, `wrong_identity`, `lve_matrix` (a row a true identity, a column an identity asked for), …
 
-        `wrong_identity` takes every clip with the next identity in the table, then the one after, and so on: mean and least.
+        `wrong_identity`: each clip with the next identity in the table, then the one after, and so on; mean and lowest LVE.
         """
         shifted = []
         for shift in range(1, len(self.names)):
@@ -54,7 +51,7 @@ class IdentityCheck:
         return {
             "identities_by": self.system.title,
             "retrieval": {"top1": float(np.mean(self._hits)), "chance": 1 / len(self.names)},
-            "wrong_identity": {"lve_mean": float(np.mean(shifted)), "lve_least": float(np.min(shifted))},
+            "wrong_identity": {"lve_mean": float(np.mean(shifted)), "lve_lowest": float(np.min(shifted))},
             "lve_matrix": {"identities": list(self.names), "lve": matrix},
             "identity_diversity": float(np.mean(self._diversity)),
         }
@@ -63,11 +60,12 @@ class IdentityCheck:
         return float(np.concatenate([errors for pair in pairs for errors in self._errors[pair]]).mean())
 
 
-def nearest_identity(animator: Animator, speech: np.ndarray, known: Sequence[str]) -> str:
-    """Return which of the known identities has the style nearest to what the personalizer reads off speech (S,)."""
-    network = animator.network
-    frames = max(1, int(len(speech) * network.config.fps / SAMPLE_RATE))
-    with torch.inference_mode():
-        mel = log_mel(torch.from_numpy(speech)[None].to(animator.device), frames, network.config)
-        similarity = network.personalizer.similarity(network.personalizer.read(mel))[0]
-    return max(known, key=lambda name: float(similarity[network.config.identities.index(name)]))
+def nearest_identity(system: System, speech: np.ndarray) -> str | None:
+    """Return the identity that `animate --identity auto` takes for speech (S,), or None where it finds no speech."""
+    if system.animator is None or system.space is None:
+        return None
+    try:
+        style = style_from_speech(system.animator.network, speech, system.animator.device)
+    except InputError:
+        return None
+    return system.space.nearest(style)[0][0]

@@ -1,14 +1,15 @@
 """Measure a model on a prepared dataset's held-out clips: surface error, articulation, identity."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
 from talker_cli.animate.animator import Animator, load_animator
-from talker_cli.data.dataset import SAMPLE_RATE, SPLITS, Clip, Dataset
-from talker_cli.errors import InputError
+from talker_cli.data.dataset import SPLITS, Clip, Dataset
+from talker_cli.errors import InputError, ModelError
 from talker_cli.evaluate.conditions import SOUNDS, faster_motion
 from talker_cli.evaluate.identities import IdentityCheck
 from talker_cli.evaluate.measured_rig import MeasuredRig, rigs_in_unit
@@ -23,15 +24,18 @@ from talker_cli.evaluate.report import (
     measure_surface,
 )
 from talker_cli.evaluate.system import Generate, Item, System
+from talker_cli.formats.audio import SAMPLE_RATE
+from talker_cli.identity.resolve import style_space
 from talker_cli.metrics import Articulation, blendshape_error, blinks_a_minute, lip_gap
-from talker_cli.model.checkpoint import load_model
-from talker_cli.model.config import MAX_TIMESTEP
+from talker_cli.model.checkpoint import read_config
+from talker_cli.model.config import MAX_TIMESTEP, ModelConfig
 from talker_cli.model.diffusion import noise_seed
+from talker_cli.model.folder import main_weights
 from talker_cli.rig import ARKIT_NAMES, load_rig
 
 SYSTEMS = ("truth", "mean", "loudness", "student", "teacher-8", "teacher-256")
 DDIM_FULL = f"teacher-ddim-{MAX_TIMESTEP}"
-OnClip = Callable[[str, int, int], None]  # (system, motions made, of how many)
+OnMotion = Callable[[int, int], None]  # (motions done, motions)
 
 
 def loudness_coefficients(speech: np.ndarray, frames: int, fps: float, names: tuple[str, ...]) -> np.ndarray:
@@ -51,17 +55,17 @@ def loudness_coefficients(speech: np.ndarray, frames: int, fps: float, names: tu
 
 
 class Evaluation:
-    """The clips that are measured on, as they sound under one condition.
+    """The clips to measure on, under one acoustic condition.
 
     Args:
-        dataset: the prepared dataset.
-        split: one of SPLITS; not used with a protocol, which names its clips.
-        human_only: leave synthetic voices out.
-        language: of the recordings, ISO 639-1.
-        voice: of the recordings, as `dataset.json` names it.
-        limit: so many clips, evenly spaced, so that a part of the split stands for all of it.
-        sound: a name of SOUNDS.
-        protocol: measure on the sequences of a published protocol.
+        dataset: Prepared dataset.
+        split: One of SPLITS; ignored with a protocol, which names its clips.
+        human_only: Leave synthetic voices out.
+        language: Language of the recordings, ISO 639-1, or None for all.
+        voice: Voice of the recordings, as `dataset.json` names it, or None for all.
+        limit: Number of clips, evenly spaced in the split, or None for all.
+        sound: Acoustic condition, a name of SOUNDS.
+        protocol: Published protocol that names the sequences, or None.
 
     Raises:
         InputError: there is no such clip.
@@ -82,15 +86,16 @@ class Evaluation:
         if not chosen and protocol:
             raise InputError(
                 f"found none of the {len(protocol.sequences)} clips of {protocol.name} in {dataset.folder}; "
-                f"expected names like {protocol.sequences[0]}; prepare that dataset, or choose a --split instead"
+                f"expected names like {protocol.sequences[0]}; prepare that dataset, or choose a split instead"
             )
         if not chosen:
             raise InputError(
                 f"found no such clip in the '{split}' split of {dataset.folder}; expected some to measure on; "
-                f"choose another --split ({', '.join(SPLITS)}), --voice or --language"
+                f"choose another split ({', '.join(SPLITS)}), voice or language",
+                field="voice" if voice else "language" if language else "split",
             )
-        there = {clip.name for clip in chosen}
-        self.missing = tuple(name for name in (protocol.sequences if protocol else ()) if name not in there)
+        names = {clip.name for clip in chosen}
+        self.missing = tuple(name for name in (protocol.sequences if protocol else ()) if name not in names)
         count = min(limit or len(chosen), len(chosen))
         self.clips = [chosen[index * len(chosen) // count] for index in range(count)]
         rigs = rigs_in_unit(dataset, protocol)
@@ -123,28 +128,30 @@ class Evaluation:
         means = {identity: mean(identity) for identity in self.faces}
         return lambda item, identity, seed: np.repeat(means[item.clip.identity], len(item.truth), 0)
 
-    def output(self, system: str, item: Item, made: np.ndarray, about: tuple[str, int], blendshapes: bool) -> Output:
-        """Measure coefficients (T, K) that a system made for an item, `about` = (identity asked for, take)."""
+    def output(self, system: str, item: Item, motion: np.ndarray, asked: tuple[str, int], blendshapes: bool) -> Output:
+        """Measure coefficients (T, K) of a system for an item; `asked` is (identity asked for, sample)."""
         face = self.faces[item.clip.identity]
-        frames = min(len(made), len(item.truth))
-        made_vertices = face.part.decode(made)
+        frames = min(len(motion), len(item.truth))
+        vertices = face.part.decode(motion)
         if blendshapes:
-            values = measure_blendshapes(item.truth, made, face.rig.names)
+            values = measure_blendshapes(item.truth, motion, face.rig.names)
         else:
-            values = measure_surface(face.part.decode(item.truth), made_vertices, face.surface)
-            values["mve"] = face.distance(item.truth, made)
+            values = measure_surface(face.part.decode(item.truth), vertices, face.surface)
+            values["mve"] = face.distance(item.truth, motion)
         if "eyeBlinkLeft" in face.rig.names:
-            values["blinks_a_minute"] = blinks_a_minute(made[:frames, face.rig.names.index("eyeBlinkLeft")], self.fps)
+            values["blinks_a_minute"] = blinks_a_minute(motion[:frames, face.rig.names.index("eyeBlinkLeft")], self.fps)
         articulation = Articulation.empty()
         if len(face.part.lip_pairs):
-            articulation.add(lip_gap(made_vertices, face.part.lip_pairs), item.phones, self.fps)
-        return Output(system, item.clip.name, item.clip.identity, *about, frames, values, articulation)
+            articulation.add(lip_gap(vertices, face.part.template, face.part.lip_pairs), item.phones, self.fps)
+        return Output(system, item.clip.name, item.clip.identity, *asked, frames, values, articulation)
 
 
-def load_systems(wanted: Sequence[str], model: Path, evaluation: Evaluation, device: str) -> list[System]:
-    """Return the systems that names stand for: see SYSTEMS; `student-N` is a kept student of N steps.
+def load_systems(
+    names: Sequence[str], model: Path, evaluation: Evaluation, device: str, temperature: float | None = None
+) -> list[System]:
+    """Return systems by name: see SYSTEMS; `student-N` is a kept student of N steps, `teacher-N` DDIM of N steps.
 
-    `teacher-N` is DDIM of N steps, teacher-256 the full sampler.
+    `teacher-256` is the full sampler. All samplers use one temperature: the given one, or that stored with the main weights.
 
     Raises:
         InputError: there is no such system, or the model was made for other coefficients than the dataset's.
@@ -152,7 +159,11 @@ def load_systems(wanted: Sequence[str], model: Path, evaluation: Evaluation, dev
     """
     rig = evaluation.dataset.rig.rig
     systems, teacher = [], None
-    for name in wanted:
+
+    def load(steps: str) -> System:
+        return _system(load_animator(model, steps, device), evaluation, model, temperature)
+
+    for name in names:
         steps = name.removeprefix("teacher-")
         if name == "truth":
             systems.append(System("truth", lambda item, identity, seed: item.truth))
@@ -161,31 +172,50 @@ def load_systems(wanted: Sequence[str], model: Path, evaluation: Evaluation, dev
         elif name == "loudness" and "jawOpen" in rig.names:
             systems.append(System("loudness", evaluation.loudness))
         elif name == "loudness":
-            raise InputError("found the system loudness on a dataset without jawOpen; leave it out of --systems")
+            raise InputError("found the system loudness on a dataset without jawOpen; leave it out", field="systems")
         elif name == "student":
-            trained = len(load_model(model / "student.safetensors", "student").config.timesteps)
-            systems.append(_system(load_animator(model, str(trained), device), evaluation, model))
+            systems.append(load(str(len(read_config(model / "student.safetensors", "student").timesteps))))
         elif name.startswith("student-") and (model / f"{name}.safetensors").is_file():
-            systems.append(_system(load_animator(model, name.removeprefix("student-"), device), evaluation, model))
+            systems.append(load(name.removeprefix("student-")))
         elif name == DDIM_FULL or (steps != name and steps.isascii() and steps.isdigit() and 1 <= int(steps) <= MAX_TIMESTEP):
             teacher = teacher or load_animator(model, "full", device)
             ddim = None if steps == str(MAX_TIMESTEP) else int(steps.removeprefix("ddim-"))
-            systems.append(_system(Animator(teacher.network, ddim, teacher.device), evaluation, model))
+            systems.append(_system(Animator(teacher.network, ddim, teacher.device), evaluation, model, temperature))
         else:
             expected = f"{', '.join(SYSTEMS)}, {DDIM_FULL}, teacher-N or a kept student-N"
-            raise InputError(f"found the system '{name}'; expected {expected}, N from 1 to {MAX_TIMESTEP}; mend --systems")
-
+            raise InputError(f"found the system '{name}'; expected {expected}, N from 1 to {MAX_TIMESTEP}", field="systems")
     return systems
 
 
-def _system(animator: Animator, evaluation: Evaluation, model: Path) -> System:
-    config = animator.network.config
+def at_temperature(config: ModelConfig, stored: ModelConfig, temperature: float | None) -> ModelConfig:
+    """Return a config that samples at a temperature, or at the one stored in another config if that is None."""
+    if temperature is not None:
+        return replace(config, noise_scale=temperature, upper_noise_scale=temperature)
+    return replace(
+        config,
+        noise_scale=stored.noise_scale,
+        upper_noise_scale=stored.upper_noise_scale,
+        upper_face=stored.upper_face,
+    )
+
+
+def _system(animator: Animator, evaluation: Evaluation, model: Path, temperature: float | None) -> System:
+    weights = main_weights(model)
+    config = at_temperature(animator.network.config, read_config(weights, weights.stem), temperature)
+    animator.network.config = config
     evaluation.dataset.check_model(config.names, config.fps, load_rig(model / "rig.safetensors").rig.basis)
 
     def generate(item: Item, identity: str, seed: int) -> np.ndarray:
-        return animator.coefficients(item.speech, identity, seed=seed)
+        motion = animator.coefficients(item.speech, identity, seed=seed)
+        if (bad := np.flatnonzero(~np.isfinite(motion).all(1))).size:
+            raise ModelError(
+                f"{animator.sampler} made NaN or infinity for {item.clip.name} as {identity}, first in frame {bad[0]}; "
+                "expected finite motion; train the model again"
+            )
+        return motion
 
-    return System(animator.sampler, generate, animator, config.identities)
+    used = f"{config.noise_scale:g}" + (f", upper face {config.upper_noise_scale:g}" if config.upper_face else "")
+    return System(animator.sampler, generate, animator, config.identities, style_space(weights), used)
 
 
 def evaluate(
@@ -199,7 +229,8 @@ def evaluate(
     limit: int | None = None,
     systems: Sequence[str] | None = None,
     identities: bool = True,
-    takes: int = 1,
+    samples: int = 1,
+    temperature: float | None = None,
     relative_to: str | None = None,
     sound: str = "clean",
     protocol: str | None = None,
@@ -207,39 +238,40 @@ def evaluate(
     lve: str = LVE_VARIANTS[0],
     device: str = "auto",
     seed: int = 0,
-    on_clip: OnClip | None = None,
+    on_motion: OnMotion | None = None,
 ) -> EvaluationReport:
     """Measure a model folder against the baselines and its own teacher.
 
-    Each clip is made with its own identity; with every identity of the model, and the numbers averaged, where the protocol
-    says so or the model never learned the clip's.
+    Each clip is animated with its own identity. Where the protocol says so, or the model never learned the clip's identity, it
+    is animated with every identity of the model, and the values are averaged.
 
     Args:
-        model: folder with teacher and student.
-        dataset_folder: a prepared dataset of the same coefficients.
-        split: one of SPLITS.
-        human_only: leave synthetic voices out.
-        language: ISO 639-1 code of the recordings to measure on.
-        voice: measure on this voice's recordings alone.
-        limit: measure on so many clips, evenly spaced.
-        systems: names as `load_systems` knows them; None for SYSTEMS.
-        identities: also make every clip as every identity, by the first system with a network, and read it off the speech.
-        takes: so many samples of each clip, with the seeds `seed`, `seed + 1`, …; more than one tell the diversity.
-        relative_to: one of the systems, which the others are also told as multiples of.
-        sound: a name of SOUNDS.
-        protocol: a name of PROTOCOLS, in place of the split.
-        blendshapes: measure coefficients, not vertices.
-        lve: one of LVE_VARIANTS.
+        model: Folder with teacher and student.
+        dataset_folder: Prepared dataset of the same coefficients.
+        split: One of SPLITS.
+        human_only: Leave synthetic voices out.
+        language: Language of the recordings, ISO 639-1, or None for all.
+        voice: Voice of the recordings, or None for all.
+        limit: Number of clips, evenly spaced, or None for all.
+        systems: Names as `load_systems` knows them; None for SYSTEMS.
+        identities: Whether the first system with a network also animates every clip with every identity.
+        samples: Number of samples of each clip, with the seeds `seed`, `seed + 1`, …; two or more give the diversity.
+        temperature: Temperature of all samplers; None takes that stored with the model's main weights.
+        relative_to: System whose values the others are divided by, or None.
+        sound: Acoustic condition, a name of SOUNDS.
+        protocol: Name of PROTOCOLS, in place of the split, or None.
+        blendshapes: Whether coefficients are measured, not vertices.
+        lve: One of LVE_VARIANTS.
         device: "auto", "cpu" or "cuda".
-        seed: of the noise, of which every recording has its own.
-        on_clip: called after each motion with (system, motions done, of how many).
+        seed: Seed of the noise; each recording has its own derived from it.
+        on_motion: Callback after each motion, (motions done, motions).
 
     Returns:
-        A row a system, and, where `identities` are asked for and the model knows the clips' own, findings: `retrieval` (top-1
+        A row a system, and, where `identities` is set and the model knows the clips' identities, findings: `retrieval` (top-1
         and chance), `wrong_identity`, `lve_matrix`, `identity_diversity`.
 
     Raises:
-        TalkerError: the model or the dataset cannot be used.
+        TalkerError: the model or the dataset cannot be used, or a motion is not finite.
     """
     dataset = Dataset(dataset_folder)
     rule = PROTOCOLS[protocol] if protocol else None
@@ -248,52 +280,52 @@ def evaluate(
     )
     names = dataset.rig.rig.names
     if blendshapes and names != ARKIT_NAMES:
-        raise InputError("found --blendshapes on a dataset without ARKit coefficients; measure its vertices instead")
+        raise InputError("found a dataset without ARKit coefficients; measure its vertices instead", field="blendshapes")
     if systems is None:
         systems = [name for name in SYSTEMS if name != "loudness" or "jawOpen" in names]
     if relative_to is not None and relative_to not in systems:
         raise InputError(
-            f"found --relative-to {relative_to}; expected one of the systems that are measured: {', '.join(systems)}"
+            f"found {relative_to}; expected one of the systems that are measured: {', '.join(systems)}", field="relative_to"
         )
-    made_by = load_systems(systems, model, evaluation, device)
+    loaded = load_systems(systems, model, evaluation, device, temperature)
     report = EvaluationReport(BLENDSHAPE_METRICS if blendshapes else SURFACE_METRICS, lve, rule.unit if rule else "m")
     if relative_to is not None:
-        report.relative_to = made_by[list(systems).index(relative_to)].title
-    check = _identity_check(made_by, evaluation) if identities else None
-    total = len(evaluation.clips) * (len(made_by) + (len(check.names) - 1 if check else 0))
+        report.relative_to = loaded[list(systems).index(relative_to)].title
+    check = _identity_check(loaded, evaluation) if identities else None
+    total = len(evaluation.clips) * (len(loaded) + (len(check.names) - 1 if check else 0))
     done = 0
 
-    def count(title: str) -> None:
+    def count() -> None:
         nonlocal done
         done += 1
-        if on_clip:
-            on_clip(title, done, total)
+        if on_motion:
+            on_motion(done, total)
 
     seconds = 0.0
     for clip in evaluation.clips:
         item, face = evaluation.item(clip), evaluation.faces[clip.identity]
         seconds += len(item.truth) / evaluation.fps
-        for system in made_by:
-            samples = range(takes if system.known else 1)
-            asked = [(identity, take) for identity in _asked(system, clip, rule) for take in samples]
-            seeds = [noise_seed(seed + take, clip.recording) for _, take in asked]
-            made = {of: system.generate(item, of[0], each) for of, each in zip(asked, seeds, strict=True)}
-            outputs = [evaluation.output(system.title, item, each, about, blendshapes) for about, each in made.items()]
-            if len(made) > 1:
+        for system in loaded:
+            numbers = range(samples if system.known else 1)
+            asked = [(identity, sample) for identity in _asked(system, clip, rule) for sample in numbers]
+            motions = {of: system.generate(item, of[0], noise_seed(seed + of[1], clip.recording)) for of in asked}
+            outputs = [evaluation.output(system.title, item, motion, of, blendshapes) for of, motion in motions.items()]
+            if len(motions) > 1:
                 distance = blendshape_error if blendshapes else face.distance
-                outputs[0].values["diversity"] = float(np.mean([distance(*pair) for pair in combinations(made.values(), 2)]))
+                outputs[0].values["diversity"] = float(np.mean([distance(*pair) for pair in combinations(motions.values(), 2)]))
             report.outputs += outputs
-            count(system.title)
+            count()
             if check and system is check.system:
-                others = [identity for identity in check.names if (identity, 0) not in made]
-                for identity in others:
-                    made[identity, 0] = system.generate(item, identity, noise_seed(seed, clip.recording))
-                    count(f"{system.title}, every identity")
-                check.add(face, item, {identity: made[identity, 0] for identity in check.names})
+                for identity in check.names:
+                    if (identity, 0) not in motions:
+                        motions[identity, 0] = system.generate(item, identity, noise_seed(seed, clip.recording))
+                        count()
+                check.add(face, item, {identity: motions[identity, 0] for identity in check.names})
     report.about = {
         "model": str(model), "dataset": str(dataset_folder), "split": None if rule else split, "protocol": protocol,
         "human_only": human_only, "language": language, "voice": voice, "condition": sound, "clips": len(evaluation.clips),
-        "seconds": seconds, "fps": evaluation.fps, "takes": takes, "seed": seed,
+        "seconds": seconds, "fps": evaluation.fps, "samples": samples, "seed": seed,
+        "temperature": {system.title: system.temperature for system in loaded if system.temperature},
     }  # fmt: skip
     report.findings = check.findings() if check else {}
     if rule and evaluation.missing:

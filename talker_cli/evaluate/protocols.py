@@ -1,7 +1,7 @@
-"""Names: what other systems call their files, and the protocols that papers report.
+"""Names of other systems' files, and the protocols of papers.
 
 FaceFormer, CodeTalker and their followers write `SUBJECT_SENTENCE_condition_IDENTITY.npy`, FaceDiffuser also
-`..._condition_IDENTITY_TAKE.npy`, some with the model's name in front; systems without identities `SUBJECT_SENTENCE.npy`.
+`..._condition_IDENTITY_SAMPLE.npy`, some with the model's name in front; systems without identities `SUBJECT_SENTENCE.npy`.
 """
 
 import re
@@ -12,7 +12,7 @@ from talker_cli.data import biwi, vocaset
 
 NAMED = 5  # names in a line
 CONDITION = "_condition_"
-TAKE = re.compile(r"(FaceTalk_\d+_\d+_TA|[FM]\d+)_(\d+)")
+SAMPLED = re.compile(r"(FaceTalk_\d+_\d+_TA|[FM]\d+)_(\d+)")
 
 
 @dataclass(frozen=True)
@@ -21,21 +21,21 @@ class Prediction:
 
     sequence: str
     condition: str
-    take: int
+    sample: int
 
 
 def parse_prediction(stem: str, truths: Collection[str]) -> Prediction | None:
     """Return what a prediction's name means, or None if no truth belongs to it."""
     name, _, condition = stem.partition(CONDITION)
-    take = 0
-    if match := TAKE.fullmatch(condition):
-        condition, take = match[1], int(match[2])
+    sample = 0
+    if match := SAMPLED.fullmatch(condition):
+        condition, sample = match[1], int(match[2])
     if name not in truths:
         known = [truth for truth in truths if name.endswith(f"_{truth}")]  # the model's name stands in front
         if not known:
             return None
         name = max(known, key=len)
-    return Prediction(name, condition, take)
+    return Prediction(name, condition, sample)
 
 
 def subject_of(sequence: str, subjects: Collection[str] = ()) -> str:
@@ -49,11 +49,11 @@ class Protocol:
     """The sequences that a paper measures on, and the identities that it gives to the model.
 
     Args:
-        name: for `--protocol`.
-        sequences: their names; some may be missing from a copy of the data.
-        conditions: identities whose outputs are averaged; empty where each sequence is made with its own.
-        unit: of the vertices.
-        about: one line.
+        name: Short name.
+        sequences: Names of the sequences; some may be missing from a copy of the data.
+        conditions: Identities whose outputs are averaged; empty where each sequence has its own.
+        unit: Unit of the vertices.
+        about: Description, one line.
     """
 
     name: str
@@ -92,11 +92,11 @@ PROTOCOLS = {
 
 
 def without_truth(protocol: str) -> str:
-    """Return what to call a protocol's sequences that there is no truth of."""
+    """Return the label of a protocol's sequences that have no truth."""
     return f"sequences of {protocol} without a truth"
 
 
 def unmeasured(what: str, names: Sequence[str]) -> str:
-    """Return the line about sequences that the numbers do not hold."""
+    """Return a note that names sequences that were not measured."""
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return f"{what}, left out ({len(names)}): {', '.join(names[:NAMED])}{more}"

@@ -1,12 +1,13 @@
-"""Measurements of outputs, one row each, and what is said of many: means, confidence intervals, tables.
+"""Measurements of motions, one row each, and their means, confidence intervals and tables.
 
-An output is one motion made for one sequence, under one condition (the identity it was asked for), in one take.
-Every number over many outputs is a ratio of two sums over them, so that one bootstrap serves all of them.
+An output is one motion for one sequence, under one condition (the identity asked for), one of several samples.
+Every mean over outputs is a ratio of two sums over them, so that one bootstrap serves all metrics.
 """
 
 import csv
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,10 @@ Terms = tuple[float, float]  # numerator, denominator
 
 @dataclass(frozen=True)
 class SurfaceErrors:
-    """What a face is measured on.
+    """The parts of a face that metrics need.
 
     Args:
-        template: (V, 3), neutral face.
+        template: (V, 3) neutral face.
         lips, upper_face: (V,) bool.
         lip_pairs: (P, 2) inner-lip vertices that meet, or None if unknown.
     """
@@ -43,21 +44,21 @@ class Output:
     """One motion that was measured.
 
     Args:
-        system: what made it.
-        sequence: which speech, by the truth's name.
-        identity: whose truth.
-        condition: the identity that the system was asked for; empty if it knows none.
-        take: which of several samples.
-        frames: how many were compared.
-        values: what was measured: see SURFACE_METRICS and BLENDSHAPE_METRICS.
-        articulation: what the lips did at the sounds that show, where the sounds are known.
+        system: Name of the system that made it.
+        sequence: Name of the truth.
+        identity: Identity of the truth.
+        condition: Identity that the system was asked for; empty if it knows none.
+        sample: Number of the sample, from 0.
+        frames: Number of frames compared.
+        values: Measured values, see SURFACE_METRICS and BLENDSHAPE_METRICS.
+        articulation: Counts at the sounds that show, where the phones are known.
     """
 
     system: str
     sequence: str
     identity: str
     condition: str
-    take: int
+    sample: int
     frames: int
     values: dict[str, float]
     articulation: Articulation = field(default_factory=Articulation.empty)
@@ -72,7 +73,7 @@ def measure_surface(truth: np.ndarray, prediction: np.ndarray, surface: SurfaceE
         "fdd": fdd(truth, prediction, surface.template, surface.upper_face),
     }
     if surface.lip_pairs is not None:
-        gaps = (lip_gap(vertices, surface.lip_pairs) for vertices in (truth, prediction))
+        gaps = (lip_gap(vertices, surface.template, surface.lip_pairs) for vertices in (truth, prediction))
         values["gap_error"] = lip_gap_error(*gaps)
     return values
 
@@ -90,14 +91,14 @@ def measure_blendshapes(truth: np.ndarray, prediction: np.ndarray, names: Sequen
 
 @dataclass(frozen=True)
 class Metric:
-    """A number over many outputs.
+    """A metric over many outputs.
 
     Args:
-        key: its name in JSON.
-        title: its name for people.
+        key: Name in JSON.
+        title: Name in tables.
         unit: "length", "length^2", "mm" or "" for a plain number.
-        formula: in words.
-        terms: an output's share in numerator and denominator; (0, 0) if it says nothing.
+        formula: The formula in words.
+        terms: Function from an output to its part of numerator and denominator; (0, 0) if it lacks the value.
     """
 
     key: str
@@ -132,7 +133,7 @@ DIVERSITY = Metric(
 )  # fmt: skip
 
 BLINKS = Metric(
-    "blinks", "blinks/min", "", "times a minute that eyeBlinkLeft rises over 0.5, over all frames together",
+    "blinks", "blinks/min", "", "how often a minute eyeBlinkLeft rises over 0.5, over all frames together",
     _of("blinks_a_minute", by_frames=True),
 )  # fmt: skip
 
@@ -183,10 +184,10 @@ BLENDSHAPE_METRICS = (
 )  # fmt: skip
 
 ARTICULATION_METRICS = (
-    Metric("bilabials_closed", "/p b m/ closed", "", "", _share("closed")),
-    Metric("vowels_open", "vowels open", "", "", _share("opened")),
-    Metric("silences_closed", "silences closed", "", "", _share("silent")),
-    Metric("false_closure_rate", "others closed", "", "", _share("shut")),
+    Metric("bilabials_closed", "/p b m/ closed", "", "", _share("bilabials_closed")),
+    Metric("vowels_open", "vowels open", "", "", _share("vowels_open")),
+    Metric("silences_closed", "silences closed", "", "", _share("silences_closed")),
+    Metric("false_closure_rate", "false closures", "", "", _share("false_closures")),
 )
 
 
@@ -200,45 +201,46 @@ class Estimate:
 
 
 def estimates(outputs: Sequence[Output], metrics: Iterable[Metric]) -> dict[str, Estimate]:
-    """Return each metric that the outputs say something of, with a 95 % interval by bootstrap over sequences.
+    """Return each metric that the outputs have, with a 95 % interval by bootstrap over sequences.
 
     A resample draws as many sequences as there are, with replacement, each with all its outputs; the interval is the
     middle 95 % of 2,000 resamples (Efron & Tibshirani 1993, chapter 13). The draws are the same for every metric and system.
     """
     names = _sequences(outputs)
-    found = {}
+    result = {}
     for metric in metrics:
         numerator, denominator = _sums(outputs, metric, names)
         if denominator.sum() == 0:
             continue
         value = float(numerator.sum() / denominator.sum())
-        spoken = np.count_nonzero(denominator) > 1
-        found[metric.key] = _estimate(value, _resampled(numerator, denominator) if spoken else None)
-    return found
+        several = np.count_nonzero(denominator) > 1
+        result[metric.key] = _estimate(value, _resampled(numerator, denominator) if several else None)
+    return result
 
 
-def ratios(outputs: Sequence[Output], others: Sequence[Output], metrics: Iterable[Metric]) -> dict[str, Estimate]:
-    """Return each metric of the outputs as a multiple of the others', with a 95 % interval by bootstrap over sequences.
+def ratios(outputs: Sequence[Output], reference: Sequence[Output], metrics: Iterable[Metric]) -> dict[str, Estimate]:
+    """Return each metric of the outputs as a multiple of the reference's, with a 95 % interval by bootstrap over sequences.
 
     Each resample draws the same sequences of both, so that what makes a sequence hard for both cancels. A metric that is 0
-    for the others, or that is nothing to be a multiple of (FDD with its sign), is left out.
+    for the reference, and FDD with its sign, are left out.
 
     Args:
-        outputs, others: of the same sequences.
-        metrics: of the outputs.
+        outputs: Outputs of one system.
+        reference: Outputs of another for the same sequences.
+        metrics: Metrics of the outputs.
     """
-    names = _sequences(others)
-    found = {}
+    names = _sequences(reference)
+    result = {}
     for metric in metrics:
-        (numerator, denominator), (other, other_denominator) = (_sums(each, metric, names) for each in (outputs, others))
+        (numerator, denominator), (other, other_denominator) = (_sums(each, metric, names) for each in (outputs, reference))
         if metric.key == "fdd" or not denominator.sum() or not other.sum():
             continue
         value = float(numerator.sum() / denominator.sum() / (other.sum() / other_denominator.sum()))
-        spoken = np.count_nonzero(other) > 1
+        several = np.count_nonzero(other) > 1
         with np.errstate(invalid="ignore", divide="ignore"):
             resampled = _resampled(numerator, denominator) / _resampled(other, other_denominator)
-        found[metric.key] = _estimate(value, resampled if spoken else None)
-    return found
+        result[metric.key] = _estimate(value, resampled if several else None)
+    return result
 
 
 def _sequences(outputs: Sequence[Output]) -> list[str]:
@@ -247,16 +249,22 @@ def _sequences(outputs: Sequence[Output]) -> list[str]:
 
 def _sums(outputs: Sequence[Output], metric: Metric, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Return a metric's numerator and denominator, summed over the outputs of each sequence: (sequences,) each."""
-    index = np.array([names.index(output.sequence) for output in outputs])
+    place = {name: index for index, name in enumerate(names)}
+    index = np.array([place[output.sequence] for output in outputs])
     terms = np.array([metric.terms(output) for output in outputs], dtype=np.float64)  # (outputs, 2)
     numerator, denominator = (np.bincount(index, column, len(names)) for column in terms.T)
     return numerator, denominator
 
 
+@lru_cache(maxsize=64)
+def _draws(count: int) -> np.ndarray:
+    """Return (RESAMPLES, count): how often each resample draws each of so many sequences."""
+    return np.random.default_rng(BOOTSTRAP_SEED).multinomial(count, np.full(count, 1 / count), RESAMPLES)
+
+
 def _resampled(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """Return the ratio in each resample, NaN where none of the sequences that say something was drawn."""
-    count = len(numerator)
-    draws = np.random.default_rng(BOOTSTRAP_SEED).multinomial(count, np.full(count, 1 / count), RESAMPLES)
+    """Return the ratio in each resample, NaN where its sequences lack the value."""
+    draws = _draws(len(numerator))
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray((draws @ numerator) / (draws @ denominator))
 
@@ -270,17 +278,17 @@ def _estimate(value: float, resampled: np.ndarray | None) -> Estimate:
 
 @dataclass
 class EvaluationReport:
-    """The outputs of all systems, what they were measured by, and what else is to be said.
+    """The outputs of all systems, and how they were measured. Add all outputs before `rows` is read.
 
     Args:
-        metrics: those of the space that was measured in.
-        lve: the variant that counts as LVE, of LVE_VARIANTS.
-        unit: of the vertices: "m", or "unit" where the mesh is normalised.
-        outputs: every motion that was measured.
-        about: what was measured: the files, the split, the seed, …
-        findings: what is no mean over outputs.
-        remarks: what the user should know of the numbers.
-        relative_to: the system that the others are also told as multiples of.
+        metrics: Metrics of vertices or of coefficients.
+        lve: The variant reported as LVE, one of LVE_VARIANTS.
+        unit: Unit of the vertices: "m", or "unit" where the mesh is normalised.
+        outputs: Every motion that was measured.
+        about: Settings: the files, the split, the seed, …
+        findings: Results that are no means over outputs.
+        remarks: Notes that the user should read.
+        relative_to: System whose values the others are divided by, or None.
     """
 
     metrics: tuple[Metric, ...]
@@ -294,7 +302,7 @@ class EvaluationReport:
 
     def as_json(self) -> dict[str, Any]:
         """Return everything but the single outputs, ready for JSON."""
-        rows = self.rows()
+        rows = self.rows
         keys = [key for key in ("lve", *(metric.key for metric in self.metrics)) if any(key in row for row in rows)]
         return {
             **self.about,
@@ -308,30 +316,31 @@ class EvaluationReport:
             **self.findings,
         }
 
+    @cached_property
     def rows(self) -> list[dict[str, Any]]:
-        """Return a row a system: each metric's value, `intervals`, the articulation's shares, `identities`, and `relative`."""
+        """A row a system: each metric's value, `intervals`, the articulation's shares, `identities`, and `relative`."""
         systems: dict[str, list[Output]] = {}
         for output in self.outputs:
             systems.setdefault(output.system, []).append(output)
         rows = [self._row(system, outputs) for system, outputs in systems.items()]
         for row in rows if self.relative_to else []:
             if row["system"] != self.relative_to:
-                found = self._chosen(ratios(systems[row["system"]], systems[str(self.relative_to)], self.metrics))
-                row["relative"] = {key: [each.value, each.low, each.high] for key, each in found.items()}
+                multiples = self._with_lve(ratios(systems[row["system"]], systems[str(self.relative_to)], self.metrics))
+                row["relative"] = {key: [each.value, each.low, each.high] for key, each in multiples.items()}
         return rows
 
-    def _chosen(self, found: dict[str, Estimate]) -> dict[str, Estimate]:
-        """Return what was found with the variant that counts as LVE under that name."""
+    def _with_lve(self, values: dict[str, Estimate]) -> dict[str, Estimate]:
+        """Return the values, with the chosen LVE variant under "lve" too."""
         chosen = f"lve_{self.lve}"
-        return {"lve": found[chosen], **found} if chosen in found else found
+        return {"lve": values[chosen], **values} if chosen in values else values
 
     def _row(self, system: str, outputs: list[Output]) -> dict[str, Any]:
-        found = self._chosen(estimates(outputs, (*self.metrics, *ARTICULATION_METRICS)))
-        row: dict[str, Any] = {"system": system, **{key: estimate.value for key, estimate in found.items()}}
+        values = self._with_lve(estimates(outputs, (*self.metrics, *ARTICULATION_METRICS)))
+        row: dict[str, Any] = {"system": system, **{key: estimate.value for key, estimate in values.items()}}
         summary = Articulation.joined(output.articulation for output in outputs).summary()
         if summary["bilabials"] + summary["vowels"] + summary["silences"]:
             row |= {key: None if np.isnan(value) else value for key, value in summary.items()}
-        row["intervals"] = {key: [estimate.low, estimate.high] for key, estimate in found.items()}
+        row["intervals"] = {key: [estimate.low, estimate.high] for key, estimate in values.items()}
         people = list(dict.fromkeys(output.identity for output in outputs))
         if len(people) > 1:
             row["identities"] = {
@@ -340,12 +349,12 @@ class EvaluationReport:
         return row
 
     def columns(self) -> tuple[str, ...]:
-        """Return the keys of a row that a table shows: one LVE, and the rest."""
+        """Return the keys of a row that a table has: one LVE, and the rest."""
         plain = [metric.key for metric in self.metrics if not metric.key.startswith("lve")]
         return ("lve", *plain, *(metric.key for metric in ARTICULATION_METRICS))
 
     def summary(self) -> list[str]:
-        """Return the lines under a table: what the intervals are, what identities did, what was measured."""
+        """Return the lines under a table: the kind of intervals, the results on identities, the settings."""
         count = len({output.sequence for output in self.outputs})
         lines = []
         if count > 1:
@@ -356,23 +365,23 @@ class EvaluationReport:
             retrieval, wrong = self.findings["retrieval"], self.findings["wrong_identity"]
             made_by, diversity = self.findings["identities_by"], self.findings["identity_diversity"]
             lines += [
-                f"identity read off the speech: top-1 {retrieval['top1']:.3f}, chance {retrieval['chance']:.3f}",
+                f"identity from the speech: top-1 {retrieval['top1']:.3f}, chance {retrieval['chance']:.3f}",
                 f"LVE with the wrong identity ({made_by}): {wrong['lve_mean']:.3e} {self.unit}^2, mean of the others; "
                 f"diversity over identities: {diversity:.3e} {self.unit}",
             ]
-        for row in self.rows() if self.relative_to else []:
-            told = [
+        for row in self.rows if self.relative_to else []:
+            multiples = [
                 f"{self.metric(key).title} {value:.3f}" + ("" if low is None else f" ({low:.3f}…{high:.3f})")
                 for key, (value, low, high) in row.get("relative", {}).items()
                 if key in ("lve", "mve", "abs_fdd", "diversity")
             ]
-            if told:
-                lines.append(f"{row['system']}, as multiples of {self.relative_to}: {', '.join(told)}")
-        shown = {
-            key: value for key, value in self.about.items() if value not in (None, False, []) and not isinstance(value, list)
+            if multiples:
+                lines.append(f"{row['system']}, as multiples of {self.relative_to}: {', '.join(multiples)}")
+        about = {
+            key: value for key, value in self.about.items() if value not in (None, False) and not isinstance(value, list | dict)
         }
-        shown |= {key: round(value, 3) for key, value in shown.items() if isinstance(value, float)}
-        return [*lines, ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in shown.items())]
+        about |= {key: round(value, 3) for key, value in about.items() if isinstance(value, float)}
+        return [*lines, ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in about.items())]
 
     def metric(self, key: str) -> Metric:
         """Return the metric of a key of a row."""
@@ -386,19 +395,19 @@ class EvaluationReport:
             return "mm" if self.unit == "m" else f"{self.unit}/1000"
         return unit.replace("length", self.unit)
 
-    def shown(self, key: str, values: Iterable[float | None]) -> "Shown":
-        """Say how a row's values are shown: metres as millimetres, areas with their power of ten in the heading."""
+    def display(self, key: str, values: Iterable[float | None]) -> "DisplayFormat":
+        """Return how to print a row's values: metres as millimetres, areas with their power of ten in the heading."""
         metric, unit = self.metric(key), self.metric_unit(key)
         if unit == "m":
-            return Shown(metric.title, "mm", 1000.0, 3)
+            return DisplayFormat(metric.title, "mm", 1000.0, 3)
         if unit in ("", "mm", "unit/1000"):
-            return Shown(metric.title, unit, 1.0, 3)
+            return DisplayFormat(metric.title, unit, 1.0, 3)
         sizes = [abs(value) for value in values if value]
         power = int(np.floor(np.log10(np.median(sizes)))) if sizes else 0
-        return Shown(metric.title, f"1e{power} {unit}", 10.0**-power, 2)
+        return DisplayFormat(metric.title, f"1e{power} {unit}", 10.0**-power, 2)
 
     def write_csv(self, path: Path) -> None:
-        """Write a line an output: what it is, and its values in metres (or the mesh's unit).
+        """Write a line for each output: system, sequence, and values in metres (or the mesh's unit).
 
         Raises:
             OutputError: the place cannot be written.
@@ -406,15 +415,15 @@ class EvaluationReport:
         names = list(dict.fromkeys(name for output in self.outputs for name in output.values))
         with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
             writer = csv.writer(stream, lineterminator="\n")
-            writer.writerow(["system", "sequence", "identity", "condition", "take", "frames", *names])
+            writer.writerow(["system", "sequence", "identity", "condition", "sample", "frames", *names])
             for output in self.outputs:
-                about = (output.system, output.sequence, output.identity, output.condition, output.take, output.frames)
+                about = (output.system, output.sequence, output.identity, output.condition, output.sample, output.frames)
                 writer.writerow([*about, *(repr(output.values[name]) if name in output.values else "" for name in names)])
 
 
 @dataclass(frozen=True)
-class Shown:
-    """How a number appears: title, unit, the factor from the value to it, and its decimals."""
+class DisplayFormat:
+    """How a number is printed: title, unit, factor from the value, and decimals."""
 
     title: str
     unit: str

@@ -1,4 +1,4 @@
-"""What predictions are measured on: a template for each subject (V, 3), and the lips and the upper face (V,) bool."""
+"""Faces to measure predictions on: a template for each subject (V, 3), lips and upper face (V,) bool, lip pairs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,9 @@ from talker_cli.data.unpickle import load_pickle
 from talker_cli.errors import InputError
 from talker_cli.evaluate.protocols import subject_of
 from talker_cli.evaluate.report import SurfaceErrors
+from talker_cli.formats.files import ArrayFile
 from talker_cli.formats.mesh import read_mesh
+from talker_cli.identity.file import load_identity
 from talker_cli.rig import load_rig
 
 
@@ -19,8 +21,9 @@ class Faces:
     """The faces that sequences are measured on.
 
     Args:
-        templates: subject -> (V, 3); under the empty name, the one that stands for everybody else.
-        lips, upper_face: (V,) bool.
+        templates: Templates (V, 3) by subject; under the empty name, that of all other subjects.
+        lips: (V,) bool.
+        upper_face: (V,) bool.
         lip_pairs: (P, 2), or None if unknown.
     """
 
@@ -30,11 +33,11 @@ class Faces:
     lip_pairs: np.ndarray | None
 
     def subject(self, sequence: str) -> str:
-        """Return whose sequence it is."""
+        """Return the subject of a sequence."""
         return subject_of(sequence, [name for name in self.templates if name])
 
     def surface(self, sequence: str) -> SurfaceErrors:
-        """Return what a sequence is measured on.
+        """Return the parts of the face of a sequence's subject.
 
         Raises:
             InputError: there is no template for it.
@@ -47,9 +50,9 @@ class Faces:
 
 
 def read_faces(template: Path, regions: str | None, lip_pairs: Path | None) -> Faces:
-    """Read `--template` (a mesh, a templates.pkl of subject -> (V, 3), or a rig), `--regions` and `--lip-pairs`.
+    """Read a template (a mesh, a templates.pkl of subject -> (V, 3), a rig or an identity file), regions and lip pairs.
 
-    A rig brings regions and lip pairs along; without pairs there is no mouth gap.
+    A rig has regions and lip pairs of its own; without pairs there is no mouth gap.
 
     Raises:
         InputError: a file is missing or damaged, the regions are not given, or do not fit the template.
@@ -57,9 +60,7 @@ def read_faces(template: Path, regions: str | None, lip_pairs: Path | None) -> F
     pairs = None
     masks: dict[str, np.ndarray] = {}
     if template.suffix == ".safetensors":
-        content = load_rig(template)
-        templates = {"": content.rig.template, **{name: person.template for name, person in content.identities.items()}}
-        masks, pairs = content.rig.regions, content.rig.lip_pairs
+        templates, masks, pairs = _of_rig(template)
     elif template.suffix == ".pkl":
         templates = _templates(template)
     else:
@@ -69,9 +70,24 @@ def read_faces(template: Path, regions: str | None, lip_pairs: Path | None) -> F
         masks = read_regions(parse_region_option(regions), count)
     if lip_pairs is not None:
         pairs = read_lip_pairs(lip_pairs, count)
-    if not masks:
-        raise InputError(f"found no regions with {template}; expected --regions FLAME_masks.pkl, or lve.txt,fdd.txt")
+    if not {"lips", "upper_face"} <= masks.keys():
+        raise InputError(f"found no regions with {template}; expected FLAME_masks.pkl, or lve.txt,fdd.txt", field="regions")
     return Faces(templates, masks["lips"], masks["upper_face"], pairs if pairs is not None and len(pairs) else None)
+
+
+def _of_rig(path: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray | None]:
+    """Return the templates, regions and lip pairs of a rig file, or of an identity file with a face of its own."""
+    header = ArrayFile(path, "rig file").metadata
+    if isinstance(header, dict) and header.get("kind") == "identity":
+        face = load_identity(path).face
+        if face is None:
+            raise InputError(f"{path} has no face of its own; expected a neutral face; use the model's rig", field="template")
+        if face.rig is None:
+            return {"": face.template}, {}, None
+        return {"": face.template}, face.rig.regions, face.rig.lip_pairs
+    content = load_rig(path)
+    templates = {"": content.rig.template, **{name: person.template for name, person in content.identities.items()}}
+    return templates, content.rig.regions, content.rig.lip_pairs
 
 
 def _templates(path: Path) -> dict[str, np.ndarray]:

@@ -49,7 +49,7 @@ CLOSED_GAP = 0.001  # metres: a gap of this size counts half as much more
 
 
 def lip_gap_of(coefficients: Tensor, gap_rows: Tensor) -> Tensor:
-    """Return the mouth gap (B, T), metres, of coefficients (B, T, K) through a rig's `lip_gap_rows` (P, K)."""
+    """Return `metrics.lip_gap` (B, T), metres, of coefficients (B, T, K) and a rig's `lip_gap_rows` (P, K)."""
     return (coefficients.float() @ gap_rows.T).clamp(min=0.0).mean(-1)
 
 

@@ -1,4 +1,4 @@
-"""Measure any system's predictions against the truth: two folders of motions (T, V, 3) or (T, V*3), paired by name."""
+"""Compare any system's predictions with the truth: two folders of motions (T, V, 3) or (T, V*3), paired by name."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +32,7 @@ from talker_cli.evaluate.report import (
 )
 from talker_cli.evaluate.templates import read_faces
 from talker_cli.formats.motion import read_motion
+from talker_cli.formats.schema import reading
 from talker_cli.metrics import blendshape_error, mve
 from talker_cli.rig import ARKIT_NAMES
 
@@ -43,15 +44,15 @@ OnSequence = Callable[[int, int], None]  # (sequences done, of how many)
 
 @dataclass(frozen=True)
 class Truths:
-    """The true motions by name, each read when it is asked for.
+    """The true motions by name, each read on demand.
 
     Args:
-        where: the folder.
-        read: name -> (T, V, 3), or (T, K) where coefficients are measured.
-        names: all of them.
-        identity: name -> whose it is.
-        surface: name -> what its vertices are measured on; None where coefficients are measured.
-        one_template: the template is the same for every subject.
+        where: The folder.
+        read: Function from a name to (T, V, 3), or (T, K) where coefficients are measured.
+        names: All names.
+        identity: Function from a name to its identity.
+        surface: Function from a name to the parts of its face; None where coefficients are measured.
+        one_template: Whether all subjects share a template.
     """
 
     where: Path
@@ -64,15 +65,15 @@ class Truths:
 
 @dataclass
 class Pairs:
-    """Predictions by the truth's name, and what is left over.
+    """Predictions by the truth's name, and what has no counterpart.
 
     Args:
-        found: truth's name -> its predictions and their files.
-        unpaired: names of predictions that no truth belongs to.
-        missing: names of truths without a prediction.
+        matched: Predictions and their files by the truth's name.
+        unpaired: Names of predictions without a truth.
+        missing: Names of truths without a prediction.
     """
 
-    found: dict[str, list[tuple[Prediction, Path]]] = field(default_factory=dict)
+    matched: dict[str, list[tuple[Prediction, Path]]] = field(default_factory=dict)
     unpaired: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
@@ -95,37 +96,38 @@ def compare(
     """Measure a folder of predictions.
 
     Args:
-        predictions: `.npy` or `.npz` files, named like the truth, or as other systems name theirs.
-        truth: a folder of such files, or a prepared dataset.
-        template: a mesh, a templates.pkl or a rig; a prepared dataset brings its own.
-        regions: `FLAME_masks.pkl` or `lve.txt,fdd.txt`; a rig and a prepared dataset bring their own.
-        lip_pairs: a text of upper and lower inner-lip vertices, for the mouth gap; a rig and a dataset bring their own.
-        split: of a prepared dataset; None for "test", or for all of it under a protocol.
-        protocol: a name of PROTOCOLS: measure its sequences under its conditions, all of which must be there.
-        fps, truth_fps: frames a second; a truth of twice the rate is read at every second frame. None where they are equal.
-        blendshapes: the files hold ARKit coefficients (T, 52), or (T, 51) without the tongue.
-        lve: one of LVE_VARIANTS.
-        on_sequence: called after each sequence.
+        predictions: Folder of `.npy` or `.npz` files, named like the truth, or as other systems name theirs.
+        truth: Folder of such files, or a prepared dataset.
+        template: Mesh, templates.pkl, rig or identity file; None with a prepared dataset, which has its own.
+        regions: `FLAME_masks.pkl` or `lve.txt,fdd.txt`; None with a rig or a prepared dataset.
+        lip_pairs: Text file of upper and lower inner-lip vertices, for the mouth gap; None with a rig or a prepared dataset.
+        split: Split of a prepared dataset; None for "test", or for all of it under a protocol.
+        protocol: Name of PROTOCOLS: its sequences under its conditions, all of which must be there.
+        fps: Frame rate of the predictions; None if it is the truth's.
+        truth_fps: Frame rate of the truth; of twice the predictions' rate, every second frame is read.
+        blendshapes: Whether the files hold ARKit coefficients (T, 52), or (T, 51) without the tongue.
+        lve: One of LVE_VARIANTS.
+        on_sequence: Callback after each sequence, (sequences done, sequences).
 
     Raises:
-        TalkerError: a file cannot be used, nothing fits together, or the protocol's predictions are not all there.
+        TalkerError: a file cannot be used, nothing fits together, or predictions of the protocol are missing.
     """
     rule = PROTOCOLS[protocol] if protocol else None
     files = motion_files(predictions, blendshapes)
     if not files:
-        raise InputError(f"found neither motions ({', '.join(SUFFIXES)}) nor a model in {predictions}; check the path")
+        raise InputError(f"found no motions ({', '.join(SUFFIXES)}) in {predictions}; check the path")
     if (truth / "dataset.json").is_file():
         if template:
-            raise InputError(f"found --template {template} with a prepared dataset, which has its own; leave it out")
+            raise InputError(f"found {template} with a prepared dataset, which has its own; leave it out", field="template")
         split = None if rule else split or "test"
         truths = _prepared(Dataset(truth), rule, split, blendshapes, regions, lip_pairs)
     else:
         if split:
-            raise InputError(f"found --split {split} and {truth}, which is no prepared dataset; leave it out")
+            raise InputError(f"found {split} and {truth}, which is no prepared dataset; leave it out", field="split")
         truths = _motions(truth, blendshapes, template, regions, lip_pairs)
     stride = _stride(fps, truth_fps)
     pairs = pair(files, truths.names, rule)
-    if not pairs.found:
+    if not pairs.matched:
         raise InputError(
             f"found no prediction in {predictions} for a motion in {truth}: names like {next(iter(files))} and "
             f"{next(iter(truths.names), 'none')}; expected the same names, with _condition_IDENTITY where there are several"
@@ -133,27 +135,27 @@ def compare(
     report = EvaluationReport(BLENDSHAPE_METRICS if blendshapes else SURFACE_METRICS, lve, rule.unit if rule else "m")
     frames = cut = 0
     ratios: list[float] = []
-    for done, (sequence, made) in enumerate(pairs.found.items()):
+    for done, (sequence, predicted) in enumerate(pairs.matched.items()):
         true = truths.read(sequence)[::stride]
-        motions = [_read_like(path, true, truth) for _, path in made]
+        motions = [_read_like(path, true, truth) for _, path in predicted]
         surface = truths.surface(sequence) if truths.surface else None
         outputs = []
-        for (prediction, _), motion in zip(made, motions, strict=True):
+        for (prediction, _), motion in zip(predicted, motions, strict=True):
             compared = min(len(true), len(motion))
             frames, cut = frames + compared, cut + len(motion) - compared
             ratios.append(len(motion) / len(true))
-            about = (truths.identity(sequence), prediction.condition, prediction.take, compared)
+            about = (truths.identity(sequence), prediction.condition, prediction.sample, compared)
             outputs.append(Output(predictions.resolve().name, sequence, *about, _values(true, motion, surface)))
         if len(motions) > 1:
             distance = _distance if surface else blendshape_error
             outputs[0].values["diversity"] = float(np.mean([distance(*pair) for pair in combinations(motions, 2)]))
         report.outputs += outputs
         if on_sequence:
-            on_sequence(done + 1, len(pairs.found))
+            on_sequence(done + 1, len(pairs.matched))
     report.about = {
         "predictions": str(predictions), "truth": str(truth), "template": str(template) if template else None,
         "regions": regions, "protocol": protocol, "split": split, "fps": fps, "truth_fps": truth_fps,
-        "sequences": len(pairs.found), "outputs": len(report.outputs), "frames": frames, "frames_left_over": cut,
+        "sequences": len(pairs.matched), "outputs": len(report.outputs), "frames": frames, "frames_left_over": cut,
         "length_ratio": float(np.median(ratios)), "unpaired_predictions": pairs.unpaired, "unpaired_truths": pairs.missing,
     }  # fmt: skip
     report.remarks = _remarks(report, truths, pairs)
@@ -169,7 +171,7 @@ def _remarks(report: EvaluationReport, truths: Truths, pairs: Pairs) -> list[str
         if names:
             remarks.append(unmeasured(what, names))
     if not 0.8 < (ratio := report.about["length_ratio"]) < 1.25:
-        remarks.append(f"predictions last {ratio:.2f} times as many frames as the truth: see --fps and --truth-fps")
+        remarks.append(f"predictions last {ratio:.2f} times as many frames as the truth: give the frame rates of both")
     if truths.one_template and len({output.identity for output in report.outputs}) > 1:
         remarks.append("one template for several subjects: FDD counts their shapes as motion; give templates.pkl for it")
     return remarks
@@ -214,23 +216,23 @@ def pair(files: dict[str, Path], truths: Sequence[str], protocol: Protocol | Non
         meant[prediction] = path
         wanted = (prediction.condition,) if protocol is None else ("", *protocol.wanted(prediction.sequence))
         if prediction.condition in wanted:
-            pairs.found.setdefault(prediction.sequence, []).append((prediction, path))
+            pairs.matched.setdefault(prediction.sequence, []).append((prediction, path))
         else:
             pairs.unpaired.append(stem)
     if protocol:
         for sequence in sorted(known):
-            there = {prediction.condition for prediction, _ in pairs.found.get(sequence, [])}
+            there = {prediction.condition for prediction, _ in pairs.matched.get(sequence, [])}
             wanted = protocol.wanted(sequence)
             if there == {""}:  # of a system that knows no identities, one output stands for all
                 continue
             if lacking := [condition for condition in wanted if condition not in there]:
                 raise InputError(
                     f"found no prediction {sequence}_condition_{lacking[0]} ({len(wanted) - len(lacking)} of {len(wanted)} "
-                    f"conditions); expected all that {protocol.name} averages over; make the rest, or leave --protocol out"
+                    f"conditions); expected all that {protocol.name} averages over; make the rest"
                 )
         pairs.missing = [sequence for sequence in protocol.sequences if sequence not in known]
     else:
-        pairs.missing = [name for name in truths if name not in pairs.found]
+        pairs.missing = [name for name in truths if name not in pairs.matched]
     return pairs
 
 
@@ -242,7 +244,7 @@ def _motions(folder: Path, blendshapes: bool, template: Path | None, regions: st
     if blendshapes:
         return Truths(folder, lambda name: read_coefficients(files[name]), tuple(files), subject_of)
     if template is None:
-        raise InputError("found no --template; expected the neutral face: a mesh, templates.pkl, or a rig.safetensors")
+        raise InputError("found no neutral face; expected a mesh, templates.pkl, or a rig.safetensors", field="template")
     faces = read_faces(template, regions, lip_pairs)
     count = len(faces.lips)
 
@@ -263,7 +265,7 @@ def _prepared(
     """Return the truths of a prepared dataset, each with its identity's own template."""
     clips = {clip.name: clip for clip in (dataset.clips(split) if split else dataset.info.clips)}
     if not clips:
-        raise InputError(f"found no clip in the '{split}' split of {dataset.folder}; choose another --split")
+        raise InputError(f"found no clip in the '{split}' split of {dataset.folder}; choose another", field="split")
     rigs, count = rigs_in_unit(dataset, protocol), len(dataset.rig.rig.template)
 
     def identity(name: str) -> str:
@@ -271,7 +273,7 @@ def _prepared(
 
     if blendshapes:
         if rigs.rig.names != ARKIT_NAMES:
-            raise InputError("found --blendshapes and a dataset without ARKit coefficients; measure its vertices instead")
+            raise InputError("found a dataset without ARKit coefficients; measure its vertices instead", field="blendshapes")
         return Truths(dataset.folder, dataset.coefficients, tuple(clips), identity)
     masks = read_regions(parse_region_option(regions), count) if regions else rigs.rig.regions
     pairs = read_lip_pairs(lip_pairs, count) if lip_pairs else rigs.rig.lip_pairs
@@ -304,10 +306,8 @@ def read_coefficients(path: Path) -> np.ndarray:
     Raises:
         InputError: it cannot be read, is of another shape, or holds NaN or infinity.
     """
-    try:
+    with reading(path, "coefficients (T, 52) in a .npy file"):
         array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path} cannot be read ({error}); expected coefficients (T, 52) in a .npy file") from error
     if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or array.ndim != 2 or array.shape[1] not in (51, 52):
         found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
         raise InputError(f"{path} holds {found}; expected ARKit coefficients (T, 52), or (T, 51) without tongueOut")
@@ -319,13 +319,13 @@ def read_coefficients(path: Path) -> np.ndarray:
 
 
 def _read_like(path: Path, true: np.ndarray, truth: Path) -> np.ndarray:
-    """Read a prediction of the truth's form: (T, V, 3), or (T, K) coefficients."""
+    """Read a prediction in the truth's form: (T, V, 3), or (T, K) coefficients."""
     if true.ndim == 3:
         return read_vertices(path, true.shape[1], truth)
-    found = read_coefficients(path)
-    if found.shape[1] != true.shape[1]:
-        raise InputError(f"{path} has {found.shape[1]} coefficients; expected {true.shape[1]}, as {truth} has")
-    return found
+    coefficients = read_coefficients(path)
+    if coefficients.shape[1] != true.shape[1]:
+        raise InputError(f"{path} has {coefficients.shape[1]} coefficients; expected {true.shape[1]}, as {truth} has")
+    return coefficients
 
 
 def _values(true: np.ndarray, motion: np.ndarray, surface: SurfaceErrors | None) -> dict[str, float]:
@@ -351,10 +351,12 @@ def _stride(fps: float | None, truth_fps: float | None) -> int:
     if fps is None and truth_fps is None:
         return 1
     if fps is None or truth_fps is None:
-        raise InputError("found one of --fps and --truth-fps; expected both or none, as frames a second")
+        raise InputError("found one frame rate; expected those of predictions and truth, or none", field="truth_fps")
     ratio = truth_fps / fps
     if ratio < 1 or abs(ratio - round(ratio)) > 1e-6:
         raise InputError(
-            f"found --fps {fps:g} and --truth-fps {truth_fps:g}; expected the second to be a multiple of the first"
+            f"found {fps:g} fps of predictions and {truth_fps:g} of the truth; expected the second to be a multiple of the "
+            "first",
+            field="truth_fps",
         )
     return round(ratio)
