@@ -72,7 +72,7 @@ def test_a_models_numbers_are_those_of_its_motion(invoke: Talker, tiny: tuple[Pa
     ]
     expected = {
         "lve": lve(pairs, lips), "lve_codetalker": lve(pairs, lips), "lve_diffspeaker": lve(pairs, lips),
-        "lve_imitator": 1000 * np.mean([np.sqrt(lve_per_frame(*pair, lips)) for pair in pairs]), 
+        "lve_imitator": 1000 * np.mean([np.sqrt(lve_per_frame(*pair, lips)) for pair in pairs]),
         "mve": np.mean([mve(*pair) for pair in pairs]), "fdd": np.mean(dynamics),
         "abs_fdd": np.mean(np.abs(dynamics)), "gap_error": np.mean(gaps), "diversity": diversity(made),
     }  # fmt: skip
