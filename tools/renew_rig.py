@@ -1,9 +1,9 @@
-"""Make a model folder's rig again from the head of this code, and tell its weights of the new file.
+"""Build a model folder's rig again from this code's head, and write the new file's hash into its weights.
 
     python tools/renew_rig.py weights/talker-base
 
-The weights' values stay: they are trained on coefficients, and the shapes keep their names and meaning. Their config names
-the rig file by its hash, which is rewritten. Run it whenever the built-in head has changed.
+The weights' values stay: they are trained on coefficients, and the shapes keep their names and meaning. Their config holds the
+hash of the rig file, which is rewritten. Run it after every change of the built-in head.
 """
 
 import sys
@@ -15,7 +15,7 @@ from talker_cli.rig import save_rig
 
 
 def renew(folder: Path) -> None:
-    """Write `rig.safetensors` and the hash of it into every weights file of a folder."""
+    """Write `rig.safetensors`, and its hash into every weights file of a folder."""
     content = build_head()
     paths = [path for path in sorted(folder.glob("*.safetensors")) if path.name != "rig.safetensors"]
     files = [(path, ArrayFile(path, "model")) for path in paths]

@@ -20,7 +20,7 @@ from talker_cli.rig import ARKIT_NAMES, Identity, Rig, RigFile
 FPS = 30.0
 _MILLIMETRE = 1e-3
 TEMPLATE_HAIR = Hair(front=70, temple=13, volume=11, sides=4.5, locks=2.8, quiff=7)
-_NOISE = 2e-3  # mm; offsets below are dropped, so that shapes are local
+_NOISE = 2e-3  # mm; smaller offsets are dropped, so that shapes are local
 
 
 def _layout() -> tuple[Layout, np.ndarray, np.ndarray]:
@@ -112,7 +112,7 @@ def _person(field: Field, hair: np.ndarray, basis: np.ndarray, person: Person) -
 
 
 def _with_hair(field: Field, rest: np.ndarray) -> Field:
-    """Return the field with positions of another haircut, for warping the hair with the head."""
+    """Return the field with another haircut's positions, to warp the hair with the head."""
     return replace(field, x=np.abs(rest[:, 0]), y=rest[:, 1], z=rest[:, 2])
 
 

@@ -1,4 +1,4 @@
-"""Half meshes: vertices of the side x >= 0 with labels, quads and triangles, and their mirroring into whole meshes."""
+"""Half meshes (x >= 0) of labelled vertices, quads and triangles, and their mirroring into whole meshes."""
 
 from dataclasses import dataclass, field
 
@@ -13,7 +13,7 @@ PARTS: tuple[str, ...] = (
 class HalfMesh:
     """The left half (x >= 0) of a mirror symmetric mesh, millimetres.
 
-    `ring`, `spoke` and `role` are labels that parts give to their vertices (-99 where a part gives none).
+    `ring` and `spoke` are labels that parts give to their vertices (-99 where a part gives none).
     """
 
     points: list[np.ndarray] = field(default_factory=list)
@@ -33,7 +33,15 @@ class HalfMesh:
         ring: np.ndarray | int = -99,
         spoke: np.ndarray | int = -99,
     ) -> np.ndarray:
-        """Append (..., 3) points of a part and return their indices in the same leading shape."""
+        """Append (..., 3) points of a part and return their indices in the same leading shape.
+
+        Args:
+            points: (..., 3), millimetres.
+            part: A name in `PARTS`.
+            seam: (...) bool, the points on the mirror plane, which both halves share; None for none.
+            ring: (...) label, or one for all.
+            spoke: (...) label, or one for all.
+        """
         shape = points.shape[:-1]
         size = int(np.prod(shape))
         self.points.append(points.reshape(-1, 3).astype(float))
@@ -55,7 +63,7 @@ class HalfMesh:
             self.triangles.append(np.array([list(dict.fromkeys(row))]))
 
     def sheet(self, grid: np.ndarray, flip: bool = False) -> None:
-        """Append the quads of an index grid (rows, columns); outside is where rows x columns turns counter-clockwise."""
+        """Append the quads of an index grid (rows, columns), counter-clockwise from outside, or with `flip` from inside."""
         a, b, c, d = grid[:-1, :-1], grid[:-1, 1:], grid[1:, 1:], grid[1:, :-1]
         if flip:
             a, b, c, d = a, d, c, b
@@ -64,15 +72,15 @@ class HalfMesh:
 
 @dataclass(frozen=True)
 class Layout:
-    """A whole symmetric mesh, millimetres, and the labels its shapes and colours are made from.
+    """A whole symmetric mesh, millimetres, and the labels that its shapes and colours are computed from.
 
     Args:
         points: (V, 3) rest positions.
         faces: (F, 3) triangles.
-        mirror: (V,) index of each vertex' mirror image.
+        mirror: (V,) index of each vertex's mirror image.
         part, ring, spoke: (V,) labels, see `HalfMesh`.
         side: (V,) +1 on the left half, -1 on its mirror image, 0 on the seam.
-        half: (H,) first H vertices are the left half, so `half` is just their count.
+        half: Number of vertices of the left half and the seam, which come first.
     """
 
     points: np.ndarray

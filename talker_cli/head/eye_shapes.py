@@ -25,7 +25,7 @@ def _look(field: Field, axis: int, degrees: float) -> np.ndarray:
 def _overlap(field: Field) -> np.ndarray:
     """Return offsets that bring the lower lid's margin nearer to the eyeball and the upper's away from it, mirror symmetric.
 
-    Lids that are squeezed beyond where they meet slide over each other so, the upper one outside.
+    Lids that are squeezed beyond the point where they meet then slide over each other, the upper one outside.
     """
     f = field
     spoke, ring = f.layout.spoke, f.lid_ring

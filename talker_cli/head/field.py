@@ -1,4 +1,4 @@
-"""Where each vertex of the rest head lies with respect to mouth, jaw and eyes: what the shapes are functions of."""
+"""Coordinates of the rest head's vertices relative to mouth, jaw and eyes, of which the shapes are functions."""
 
 from dataclasses import dataclass
 
@@ -8,9 +8,9 @@ from talker_cli.head.build import Layout
 from talker_cli.head.skin import EYE_SPOKES, MOUTH_SPOKES, canthus_offset, mouth_line
 from talker_cli.head.surface import EYE_CENTER, MOUTH_HALF_WIDTH, bump, smoothstep
 
-# How far the mouth bag's rings -6 … -1 follow the lips.
+# Share of the lips' motion that the mouth bag's rings -6 … -1 follow: all at the lips, none at the throat.
 _BAG_FOLLOWS = np.array([0.0, 0.06, 0.22, 0.5, 0.86, 0.97])
-# How far the lids' rings -2 … 8 turn with the margin.
+# Share of the lid margin's turn that the lids' rings -2 … 8 follow: all on the eyeball, none on the socket's rim.
 _LID_FOLLOWS = np.array([0.8, 1.0, 1.0, 1.0, 0.79, 0.54, 0.26, 0.12, 0.04, 0.0, 0.0])
 
 
@@ -59,7 +59,7 @@ class Field:
 
     @property
     def furrows(self) -> np.ndarray:
-        """1 in the lines that age draws, following the layout's rows and rings: on the forehead, at the eyes' outer corners."""
+        """1 in the wrinkles of the forehead and of the eyes' outer corners, along the layout's rows and rings."""
         row = self.layout.spoke
         on_grid = self.layout.of("skin") & (self.layout.ring == -99)
         brow = (row % 2 == 0) * smoothstep(26.0, 32.0, self.y) * smoothstep(60.0, 52.0, self.y) * smoothstep(46.0, 30.0, self.x)
@@ -99,7 +99,7 @@ class Field:
         return np.stack([self.sign * (x + zero), y + zero, z + zero], -1)
 
     def slide(self, outwards: np.ndarray) -> np.ndarray:
-        """Return the (V,) change of depth of skin that slides outwards along the dental arch."""
+        """Return the (V,) change of depth, mm, of skin that slides outwards along the dental arch."""
         slope = np.clip(0.034 * (self.x + 0.5 * outwards), 0.0, 1.25)
         return np.asarray(-slope * outwards)
 
@@ -169,7 +169,7 @@ def make_field(layout: Layout) -> Field:
     height = np.where(line, np.where(below, -1e-9, 1e-9), relative)
     flat = np.where(line, np.minimum(x, MOUTH_HALF_WIDTH), x)
     angle = np.imag(np.arccosh((flat + 1j * height) / MOUTH_HALF_WIDTH))
-    # the bag takes its angle from the lip line, spoke by spoke
+    # The bag's vertices have the angle of the lip line's vertex on their spoke.
     table = np.zeros(MOUTH_SPOKES + 1)
     at_line = mouth_ring & (layout.ring == 0)
     table[layout.spoke[at_line]] = angle[at_line]

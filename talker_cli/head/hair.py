@@ -18,23 +18,23 @@ _LOCKS = 26  # round the head
 
 @dataclass(frozen=True)
 class Hair:
-    """How hair is cut.
+    """Parameters of a haircut.
 
     Args:
-        front: height of the hairline over the pupils in the middle of the forehead, mm.
-        temple: how far the hairline draws back at the temples, mm.
-        volume: thickness over the crown, mm.
-        sides: thickness at the sides, mm.
-        length: how far hair hangs below the pupils at the sides and back, mm (0 for short hair).
-        nape: height of short hair's border at the nape, mm over the pupils.
-        part: depth of a parting, mm.
-        part_at: where it lies, degrees to the subject's left.
-        sweep: how far locks turn away from the parting on their way to the hairline, radians.
-        locks: depth of the grooves between locks, mm.
-        curl: depth of curls, mm.
-        wave: depth of waves in hanging hair, mm.
-        quiff: height of the hair over the forehead, mm.
-        bald: 1 draws the whole shell under the skin.
+        front: Height of the hairline over the pupils in the middle of the forehead, mm.
+        temple: Recession of the hairline at the temples, mm.
+        volume: Thickness over the crown, mm.
+        sides: Thickness at the sides, mm.
+        length: Length below the pupils at the sides and back, mm (0 for short hair).
+        nape: Height of short hair's border at the nape, mm over the pupils.
+        part: Depth of a parting, mm.
+        part_at: Direction of the parting, degrees to the subject's left.
+        sweep: Turn of the locks away from the parting on their way to the hairline, radians.
+        locks: Depth of the grooves between locks, mm.
+        curl: Depth of curls, mm.
+        wave: Depth of waves in hanging hair, mm.
+        quiff: Height of the hair over the forehead, mm.
+        bald: 1 hides the whole shell under the skin.
     """
 
     front: float = 68.0

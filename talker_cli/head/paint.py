@@ -17,13 +17,13 @@ class Look:
     """Colours of a person, sRGB 0 … 255.
 
     Args:
-        skin, lips, hair, brows, iris: base colours.
-        blush: share of red on cheeks, nose and ears, 0 … 1.
-        beard: share of beard shadow, 0 … 1.
-        stubble: colour of the beard's shadow.
-        shirt: colour of the collar.
-        lashes: how dark the lid's border and how long the lashes are, 0 … 1.
-        lines: shade in the folds of an older face, 0 … 1.
+        skin, lips, hair, brows, iris: Base colours.
+        blush: Share of red on cheeks, nose and ears, 0 … 1.
+        beard: Share of beard shadow, 0 … 1.
+        stubble: Colour of the beard's shadow.
+        shirt: Colour of the collar.
+        lashes: Darkness of the lid's border and length of the lashes, 0 … 1.
+        lines: Shade in the folds of an older face, 0 … 1.
     """
 
     skin: Color = (222, 178, 152)
@@ -55,7 +55,7 @@ def paint(field: Field, look: Look, hair: Hair) -> np.ndarray:
     tip = bump(np.hypot(f.x / 12.0, (f.y + 37.0) / 9.0), 1.0) * smoothstep(90.0, 104.0, f.z)
     colors = _mix(colors, red, 0.55 * look.blush * (cheek + 0.8 * tip + 0.6 * layout.of("ear")))
     colors = _mix(colors, skin * [1.0, 0.985, 0.93] + [6, 5, 2], 0.5 * smoothstep(14.0, 50.0, f.y))
-    # thin skin round the eyes, the nostrils' inside, the shade under the lower lip and the jaw
+    # Darker: thin skin round the eyes, the inside of the nostrils, the shade under the lower lip and the jaw.
     near_eye = bump(np.hypot((f.x - 30.0) / 19.0, (f.y + 4.0) / 11.0), 1.0) * f.front
     colors = _mix(colors, skin * [0.90, 0.80, 0.79], 0.55 * near_eye)
     nostril = np.interp(layout.ring, NOSTRIL_RING + np.arange(-1, 5), [0, 0.5, 1, 1, 1, 0]) * layout.of("skin")
@@ -69,7 +69,7 @@ def paint(field: Field, look: Look, hair: Hair) -> np.ndarray:
     beard_area *= 1 - 0.75 * bump(np.hypot((f.x - 34.0) / 12, (f.y + 56) / 11), 1.0)
     colors = _mix(colors, look.stubble, look.beard * beard_area * on_skin)
     over = f.y - hairline(hair, np.arctan2(layout.points[:, 0], f.z + 6.0))
-    # short hair thins out over forehead and temples; the nape's wide faces would smear it
+    # Short hair thins out over forehead and temples; at the nape the faces are too wide for it.
     scalp = (
         np.where(f.z > 0, smoothstep(-9.0, 7.0, over), smoothstep(3.0, 19.0, over))
         * (1.0 - 0.72 * hair.bald)

@@ -1,4 +1,4 @@
-"""What the skin does not cover: eyeballs, lashes, brows, teeth, tongue and ears, as half meshes in millimetres."""
+"""Eyeballs, lashes, brows, teeth, tongue and ears, as half meshes in millimetres."""
 
 import numpy as np
 
@@ -72,7 +72,7 @@ def brow_points(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     y = y + width * rows
     shape = x.shape
     z = front_depth(x.ravel(), y.ravel()).reshape(shape)
-    # thin, and nowhere under the skin: its border fades, and must not be cut
+    # 0.28 to 0.40 mm above the skin: the border fades out in colour and must not sink into the skin.
     return np.stack([x, y, z + 0.40 - 0.12 * rows**2], -1)
 
 
@@ -168,7 +168,7 @@ def add_tongue(mesh: HalfMesh) -> None:
 
 
 _EAR_COLUMNS = 36
-# Shares of the outline's radius: the front in rings, and the last three on the ear's back.
+# Rings in shares of the outline's radius: the ear's front, and the last three on its back.
 _EAR_SHARES = (0.14, 0.27, 0.38, 0.47, 0.55, 0.62, 0.69, 0.76, 0.83, 0.89, 0.95, 1.0, 0.99, 0.90, 0.62)
 _EAR_BACK = {12: -1.6, 13: -3.2, 14: -8.0}  # mm under the outline's rim, by ring
 

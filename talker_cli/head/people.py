@@ -1,4 +1,4 @@
-"""People made of one head: the eight stand-ins that the model animates, and others; shape, colours and hair of each."""
+"""People: shape, colours and hair of the eight stand-ins that the model animates, and of others."""
 
 from dataclasses import dataclass, field
 
@@ -9,7 +9,7 @@ from talker_cli.head.shape import Shape
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody: a name, one line that says who it is, and the head's shape, colours and hair."""
+    """A person: a name, a description of one line, and the head's shape, colours and hair."""
 
     name: str
     about: str

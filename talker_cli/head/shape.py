@@ -11,14 +11,14 @@ from talker_cli.head.surface import EYE_CENTER, bump, smoothstep
 
 
 def _parameter(default: float, low: float, high: float, about: str) -> float:
-    """Return a field of `Shape` that knows its range and its meaning."""
+    """Return a field of `Shape` with its range and its meaning."""
     value: float = field(default=default, metadata={"low": low, "high": high, "about": about})
     return value
 
 
 @dataclass(frozen=True)
 class Shape:
-    """How a person's head differs from the template; each parameter's meaning and range are its field's metadata."""
+    """A person's differences from the template; each parameter's meaning and range are its field's metadata."""
 
     size: float = _parameter(1.0, 0.85, 1.12, "scale of the whole head")
     face_width: float = _parameter(0.0, -5, 6, "breadth added at the cheekbones, mm on each side")
@@ -121,7 +121,7 @@ def warp(f: Field, s: Shape) -> np.ndarray:
         s.lips * relative * np.where(f.lip_ring < 20, ring, 0.0),
         9.0 * s.lips * ring * np.abs(np.sin(f.angle)) * (f.lip_ring <= 5),
     )
-    # what sits inside the face moves as a whole
+    # The inside of the mouth moves as a whole.
     at_mouth = -s.face_length * float(smoothstep(-46.0, -112.0, np.array(-66.5)))
     for part in ("mouth", "upper_teeth", "lower_teeth", "tongue"):
         mask = layout.of(part)

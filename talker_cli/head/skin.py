@@ -217,8 +217,8 @@ def _nostril() -> np.ndarray:
 def _relax(points: np.ndarray, quads: np.ndarray, free: np.ndarray, seam: np.ndarray, rounds: int) -> np.ndarray:
     edges = np.concatenate([quads[:, [0, 1]], quads[:, [1, 2]], quads[:, [2, 3]], quads[:, [3, 0]]])
     edges = np.concatenate([edges, edges[:, ::-1]])
-    twin = seam[edges[:, 0]] & ~seam[edges[:, 1]]  # a seam vertex has its neighbour's mirror image as neighbour too
-    weight = np.where(twin, 2.0, 1.0)
+    mirrored = seam[edges[:, 0]] & ~seam[edges[:, 1]]  # a seam vertex has its neighbour's mirror image as neighbour too
+    weight = np.where(mirrored, 2.0, 1.0)
     total = np.bincount(edges[:, 0], weight, len(points))
     free = free & (total > 0)
     p = points.copy()
