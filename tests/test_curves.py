@@ -1,16 +1,25 @@
 """ARKit curves of BEAT and of Live Link Face: columns by name, rows by their time."""
 
+import contextlib
 import json
+import tempfile
+import warnings
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from captured import write_wav
 from conftest import Talker
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from talker_cli.data.beat import read_coefficients
 from talker_cli.data.dataset import Dataset
-from talker_cli.data.livelink import even_curves
-from talker_cli.errors import InputError
+from talker_cli.data.livelink import even_coefficients
+from talker_cli.data.timecode import Clock, Labels, find_clock, parse_labels, times
+from talker_cli.errors import InputError, TalkerError
 from talker_cli.rig import ARKIT_NAMES
 
 JAW = ARKIT_NAMES.index("jawOpen")
@@ -59,10 +68,13 @@ def test_beat_takes_the_order_from_the_file(invoke: Talker, tmp_path: Path) -> N
         (lambda content: content.update(names=[*content["names"][:-1], "earWiggle"]), "names the shape 'earWiggle'"),
         (lambda content: content.update(names=content["names"][:-1] + content["names"][:1]), "names 50 shapes"),
         (lambda content: content["frames"][7].update(weights=[0.5] * 50), "frame 7 has 50 weights; expected 51"),
-        (lambda content: content["frames"][7]["weights"].__setitem__(3, "x"), "frame 7 holds something else than numbers"),
+        (
+            lambda content: content["frames"][7]["weights"].__setitem__(3, "x"),
+            "frame 7 holds something else than finite numbers",
+        ),
         (
             lambda content: content["frames"][8]["weights"].__setitem__(3, float("nan")),
-            "holds NaN or infinity, first in frame 8",
+            "frame 8 holds something else than finite numbers",
         ),
         (lambda content: content["frames"][8]["weights"].__setitem__(3, 75.0), "at 75; expected curves from 0 to 1"),
         (lambda content: content.pop("frames"), "lacks names or frames"),
@@ -77,7 +89,7 @@ def test_broken_beat(invoke: Talker, tmp_path: Path, change: object, words: str)
     path.write_text(json.dumps(content))
     assert words in invoke("preprocess", "beat", tmp_path / "beat", "-o", "out").mistake
     path.write_text(path.read_text()[:-30])
-    assert "not readable JSON" in invoke("preprocess", "beat", tmp_path / "beat", "-o", "out").mistake
+    assert "is damaged" in invoke("preprocess", "beat", tmp_path / "beat", "-o", "out").mistake
     assert not (tmp_path / "out").exists()
 
 
@@ -109,13 +121,140 @@ def test_rows_lie_where_their_timecode_says(tmp_path: Path, fps: float, start: f
     kept = np.random.default_rng(0).random(len(whole)) > 0.2  # a fifth of the frames were dropped
     kept[[0, -1]] = True
     write_livelink(tmp_path / "a.csv", whole[kept], at[kept], fps=fps, start=start)
-    even = even_curves(tmp_path / "a.csv")
+    even = even_coefficients(tmp_path / "a.csv")
     assert len(even) == int(at[-1] * 60 + 1e-6) + 1
     exact = curves(len(even), 60.0, 5)
     assert np.abs(even - exact).max() < (0.15 if fps < 60 else 0.06)
     assert np.sqrt(np.square(even - exact).mean()) < (0.03 if fps < 60 else 0.01)
-    every = even_curves(tmp_path / "a.csv", source_fps=fps)
+    every = even_coefficients(tmp_path / "a.csv", source_fps=fps)
     assert (every == even).all()
+
+
+def label_of(number: int, count: int, dropped: int, mark: str = ":") -> str:
+    """Return the timecode of the frame with this number since midnight, drop-frame by SMPTE's own formula."""
+    if dropped:
+        tens, rest = divmod(number, count * 600 - 9 * dropped)
+        number += 9 * dropped * tens + (max(0, (rest - dropped) // (count * 60 - dropped)) * dropped if rest >= dropped else 0)
+    seconds, frame = divmod(number, count)
+    minutes, second = divmod(seconds, 60)
+    return f"{minutes // 60 % 24:02}:{minutes % 60:02}:{second:02}{mark}{frame:02}.000"
+
+
+RATES = [
+    *((count, float(count), 0, ":") for count in (12, 15, 20, 24, 25, 27, 28, 29, 30, 40, 48, 50, 60)),
+    (30, 30000 / 1001, 2, ";"), (30, 30000 / 1001, 2, ":"), (60, 60000 / 1001, 4, ";"),
+]  # fmt: skip
+
+
+def labels_from(first: int, frames: int, count: int, dropped: int, mark: str) -> Labels:
+    codes = [(row + 2, label_of(first + row, count, dropped, mark)) for row in range(frames)]
+    return parse_labels(Path("a.csv"), codes)
+
+
+@pytest.mark.parametrize(("count", "fps", "dropped", "mark"), RATES)
+def test_labels_tell_what_they_count(count: int, fps: float, dropped: int, mark: str) -> None:
+    """Breaks if a rate is guessed: 27 frames a second read as 60, or drop-frame labels that drift by 3.6 s in an hour."""
+    minute = count * 60 - dropped  # within the minute that begins at 0:01, over the end of which drop-frame labels jump
+    labels = labels_from(2 * minute - 3 * count, 8 * count, count, dropped, mark)
+    clock = find_clock(labels)
+    assert clock == Clock(count, pytest.approx(fps), dropped)
+    assert np.abs(times(labels, clock) - np.arange(8 * count) / fps).max() < 1e-6
+    with pytest.raises(InputError, match="has timecodes that count") as caught:
+        find_clock(labels, 2.0 * count)
+    assert caught.value.field == "source_fps"
+
+
+@pytest.mark.parametrize(("fps", "count", "dropped", "mark"), [
+    (29.97, 30, 0, ":"), (23.976, 24, 0, ":"), (59.94, 60, 0, ":"), (29.97, 30, 2, ";"), (59.94, 60, 4, ";"),
+])  # fmt: skip
+def test_ten_minutes_of_labels_do_not_drift(fps: float, count: int, dropped: int, mark: str) -> None:
+    """Breaks if whole seconds of labels are taken for seconds: at 29.97 they are a thousandth longer."""
+    frames = round(600 * fps)
+    labels = labels_from(86_398 * count - dropped * (1440 - 144), frames, count, dropped, mark)  # over midnight
+    clock = find_clock(labels, fps)
+    assert clock is not None and clock.fps == fps
+    assert np.abs(times(labels, clock) - np.arange(frames) / fps).max() < 1e-6
+
+
+def test_labels_that_do_not_tell_are_asked_for(invoke: Talker, tmp_path: Path) -> None:
+    """Breaks if a recording within one second is taken for 60 frames a second, or its neighbour's rate is not used."""
+    folder = tmp_path / "t"
+    at = np.arange(20) / 30
+    write_livelink(folder / "Eve_1.csv", curves(20, 30, 1), at, fps=30.0)
+    write_wav(folder / "Eve_1.wav", 0.7, 16_000)
+    for number in (2, 3):
+        write_wav(folder / f"Eve_{number}.wav", 2.0, 16_000)
+    mistake = invoke("preprocess", "livelink", folder, "-o", "out").mistake
+    assert "do not tell how many frames a second" in mistake and "--source-fps" in mistake
+    for number in (2, 3):
+        write_livelink(folder / f"Eve_{number}.csv", curves(60, 30, number), np.arange(60) / 30, fps=30.0)
+    assert invoke("preprocess", "livelink", folder, "-o", "out").code == 0
+    made = Dataset(tmp_path / "out").coefficients("Eve_1")
+    assert made.shape == (20, 52) and np.abs(made - curves(20, 30, 1)).max() < 2e-3
+    (folder / "Eve_1.csv").write_text(
+        "\n".join(line.partition(",")[2] for line in (folder / "Eve_1.csv").read_text().splitlines())
+    )
+    assert "no column Timecode" in invoke("preprocess", "livelink", folder, "-o", "no").mistake
+
+
+def test_beat_rows_lie_at_their_times(invoke: Talker, tmp_path: Path) -> None:
+    """Breaks if frames behind a gap come early, or a gap is passed over without a word."""
+    write_beat(tmp_path / "beat" / "1", "1_ada_0_1_1", curves(120, 60, 1), 2)
+    path = tmp_path / "beat" / "1" / "1_ada_0_1_1.json"
+    content = json.loads(path.read_text())
+    del content["frames"][40:70]
+    path.write_text(json.dumps(content))
+    ran = invoke("preprocess", "beat", tmp_path / "beat", "-o", "out")
+    assert ran.code == 0 and "gaps between the times of frames, bridged: clips 1, seconds 0.5" in ran.err, ran.err
+    made, truth = Dataset(tmp_path / "out").coefficients("1_ada_0_1_1"), curves(120, 60, 1)[::2]
+    truth[:, ARKIT_NAMES.index("tongueOut")] = 0
+    assert len(made) == 60 and np.abs(made - truth)[np.r_[0:20, 35:60]].max() < 1e-3
+    for time, words in ((-1.0, "jumps to"), (99.0, "jumps to"), ("1", "no number as its time"), (10**400, "no number as its")):
+        content["frames"][7]["time"] = time
+        path.write_text(json.dumps(content))
+        assert (
+            "frame 7" in (mistake := invoke("preprocess", "beat", tmp_path / "beat", "-o", "no").mistake) and words in mistake
+        )
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_mutated_files_are_refused_or_finite(tmp_path: Path, data: st.DataObject) -> None:
+    """Breaks if damage ends in a traceback, or in numbers that are not finite."""
+    reader, text = data.draw(st.sampled_from(list(small_files().items())))
+    raw = bytearray(text)
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(raw) - 1))
+        raw[place : place + data.draw(st.integers(0, 9))] = data.draw(
+            st.sampled_from([b"", b"nan", b"1e999", b"9" * 5000, b"\0", b"[" * 3000, b'"' * 3, b"-", b",", b":"])
+            | st.binary(max_size=5)
+        )
+    path = tmp_path / "file"
+    path.write_bytes(raw)
+    with contextlib.suppress(TalkerError), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isfinite(reader(path)).all()
+
+
+@cache
+def small_files() -> dict[Callable[[Path], np.ndarray], bytes]:
+    """Return readers and a whole file for each."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_livelink(Path(folder) / "a.csv", curves(40, 30, 1), np.arange(40) / 30, fps=30.0)
+        write_beat(Path(folder), "a", curves(6, 60, 1), 1)
+        return {
+            even_coefficients: (Path(folder) / "a.csv").read_bytes(), read_coefficients: (Path(folder) / "a.json").read_bytes()
+        }  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(count=st.sampled_from([12, 15, 24, 25, 28, 30, 50, 60]), first=st.integers(0, 5_000_000), lost=st.floats(0, 0.2))
+def test_lost_frames_do_not_change_the_count(count: int, first: int, lost: float) -> None:
+    """Breaks if frames that were lost make another rate of it: the labels tell the right one, or nothing."""
+    kept = np.random.default_rng(first).random(8 * count) >= lost
+    codes = [(row + 2, label_of(first + row, count, 0)) for row in np.flatnonzero(kept).tolist()]
+    clock = find_clock(parse_labels(Path("a.csv"), codes))
+    assert clock is None or clock.count == count
 
 
 def test_livelink_from_the_command_line(invoke: Talker, tmp_path: Path) -> None:
@@ -142,7 +281,7 @@ def test_livelink_from_the_command_line(invoke: Talker, tmp_path: Path) -> None:
         (lambda text: text[:-300], "the last line has"),
         (lambda text: text.replace("\n11:56:41:", "\n11:56:41,", 1), "line 62 has"),
         (lambda text: text.replace("\n11:56:41:", "\nnoon ", 1), "line 62 has the timecode 'noon"),
-        (lambda text: text.replace("\n11:56:41:", "\n09:56:41:", 1), "line 62 jumps from"),
+        (lambda text: text.replace("\n11:56:41:", "\n09:56:41:", 1), "line 62 jumps by -7199.00 s"),
         (lambda text: text.split("\n")[0] + "\n", "holds no frames"),
         (lambda text: "", "lacks 51 columns"),
     ],
@@ -153,7 +292,7 @@ def test_broken_livelink(tmp_path: Path, change: object, words: str) -> None:
     write_livelink(path, curves(120, 60, 1), np.arange(120) / 60, start=43_000.0)
     path.write_text(change(path.read_text()))  # type: ignore[operator]
     with pytest.raises(InputError) as caught:
-        even_curves(path)
+        even_coefficients(path)
     assert words in str(caught.value)
 
 
@@ -169,8 +308,8 @@ def test_livelink_mistakes_write_nothing(invoke: Talker, tmp_path: Path) -> None
     lines = path.read_text().splitlines()
     lines[9] = lines[9].replace(lines[9].split(",")[5], "high")
     path.write_text("\n".join(lines))
-    assert "line 10 holds 'high'" in invoke("preprocess", "livelink", folder, "-o", "out").mistake
+    assert "line 10, column cheekSquintRight, holds 'high'" in invoke("preprocess", "livelink", folder, "-o", "out").mistake
     lines[9] = lines[9].replace("high", "nan")
     path.write_text("\n".join(lines))
-    assert "holds NaN" in invoke("preprocess", "livelink", folder, "-o", "out").mistake
+    assert "line 10, column cheekSquintRight, holds 'nan'" in invoke("preprocess", "livelink", folder, "-o", "out").mistake
     assert not (tmp_path / "out").exists()

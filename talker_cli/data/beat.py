@@ -1,48 +1,68 @@
-"""BEAT (Liu et al. 2022): `SPEAKER/NAME.json` beside `NAME.wav`, ARKit curves at 60 frames a second.
+"""BEAT (Liu et al. 2022): `SPEAKER/NAME.json` beside `NAME.wav`, ARKit coefficients at 60 frames a second.
 
-Each file says the order of its own curves in `names`; it differs from file to file, and is never assumed.
+Each file states the order of its own shapes in `names`; it differs from file to file, and is never assumed. A frame may state
+its `time` in the recording, and is placed by it.
 """
 
 import re
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from pydantic import Field
 
 from talker_cli.data.folders import find_pairs, identities_of
-from talker_cli.data.sequences import CaptureSequence, Source
+from talker_cli.data.sequences import CaptureSequence, Source, resample_rows
 from talker_cli.errors import InputError
 from talker_cli.formats.audio import load_intact_speech
 from talker_cli.formats.files import read_json
+from talker_cli.formats.schema import Schema, parse, reading
 from talker_cli.rig import ARKIT_NAMES
 
 FPS = 60.0
+LONGEST_PAUSE = 2.0  # seconds between two frames; a longer one means damaged times
+ROUNDING = 0.25  # frames by which a time may miss its place and still count as rounded
 LICENCE = "BEAT: research only (https://pantomatrix.github.io/BEAT); whatever is learned from it inherits that"
 SPEAKER = re.compile(r"\d+_([^_\d][^_]*)_")  # 1_wayne_0_1_1 -> wayne
 
 
+class _Content(Schema):
+    """The structure of a file; frames are checked one by one, for a message that names the frame."""
+
+    names: tuple[str, ...] = Field(min_length=1)
+    frames: tuple[dict[str, Any], ...] = Field(min_length=1)
+
+
 def open_beat(folder: Path, *, source_fps: float | None, table: Path | None, identity: str | None) -> Source:
-    """Return a folder of BEAT's curves.
+    """Return a folder of BEAT's coefficients.
 
     Args:
-        source_fps: frames a second of the files, if not 60.
-        table: `--clips`, or None.
-        identity: who speaks in all of them; None takes it from the file's name, `1_wayne_0_1_1`, or its folder's.
+        folder: Folder of JSON files with their sound beside them.
+        source_fps: Frame rate of files whose frames state no times, None for 60.
+        table: CSV of names, identities and splits, or None.
+        identity: Person who speaks in all of them; None takes it from the file's name, `1_wayne_0_1_1`, or its folder's.
 
     Raises:
-        InputError: a file is broken, or nothing is there.
+        InputError: a file is damaged, or nothing is there.
     """
-    found, notes = find_pairs(folder, ".json", table=table, identity=identity, who=speaker)
-    takes = []
-    for take in found:
-        frames = len(read_curves(take.motion))
-        motion = partial(_rows, take.motion)
-        row = take.row
-        speech = partial(load_intact_speech, take.sound)
-        files = (take.motion, take.sound)
+    pairs, found = find_pairs(folder, ".json", table=table, identity=identity, who=speaker)
+    notes: dict[str, Any] = dict(found)
+    sequences, gaps = [], []
+    for pair in pairs:
+        coefficients, rows = _read(pair.motion, source_fps)
+        frames = len(coefficients)
+        if frames > rows:
+            gaps.append((frames - rows) / (source_fps or FPS))
+        motion = partial(_rows, pair.motion, source_fps)
+        row = pair.row
+        speech = partial(load_intact_speech, pair.sound)
+        files = (pair.motion, pair.sound)
         language = "en" if row.language == "und" else row.language
-        takes.append(CaptureSequence(take.name, row.identity, row.split, frames, speech, motion, files, row.text, language))
-    return Source("BEAT", LICENCE, source_fps or FPS, tuple(takes), identities_of(found), dict(notes))
+        sequences.append(CaptureSequence(pair.name, row.identity, row.split, frames, speech, motion, files, row.text, language))
+    if gaps:
+        notes["gaps between the times of frames, bridged"] = {"clips": len(gaps), "seconds": round(sum(gaps), 2)}
+    return Source("BEAT", LICENCE, source_fps or FPS, tuple(sequences), identities_of(pairs), notes)
 
 
 def speaker(motion: Path) -> str:
@@ -51,37 +71,79 @@ def speaker(motion: Path) -> str:
     return match[1] if match else motion.parent.name
 
 
-def _rows(path: Path, rows: np.ndarray) -> np.ndarray:
-    return read_curves(path)[rows]
+def _rows(path: Path, source_fps: float | None, rows: np.ndarray) -> np.ndarray:
+    return read_coefficients(path, source_fps)[rows]
 
 
-def read_curves(path: Path) -> np.ndarray:
-    """Return the curves (T, 52) float32 of a file, in the order of ARKIT_NAMES; shapes that it lacks stay 0.
+def read_coefficients(path: Path, source_fps: float | None = None) -> np.ndarray:
+    """Return the coefficients (T, 52) float32 of a file, evenly spaced, in the order of ARKIT_NAMES.
+
+    Shapes that the file lacks stay 0. Frames whose times say that others were lost are placed by their times.
+
+    Args:
+        path: The JSON file.
+        source_fps: Frame rate of the rows, None for 60.
 
     Raises:
-        InputError: the file is no such JSON, names a shape that ARKit has not, or a frame is torn.
+        InputError: the file is no such JSON, names a shape that ARKit has not, or a frame is damaged.
     """
-    content = read_json(path)
-    names = content.get("names") if isinstance(content, dict) else None
-    frames = content.get("frames") if isinstance(content, dict) else None
-    if not isinstance(names, list) or not isinstance(frames, list) or not frames:
+    return _read(path, source_fps)[0]
+
+
+def _read(path: Path, source_fps: float | None) -> tuple[np.ndarray, int]:
+    """Return the coefficients (T, 52) float32, evenly spaced, and how many frames the file has."""
+    with reading(path, "BEAT's blendshapes as JSON"):
+        content = read_json(path)
+    if not isinstance(content, dict) or not content.get("names") or not content.get("frames"):
         raise InputError(f"{path} lacks names or frames; expected BEAT's blendshapes; get the original file")
-    place = {name.lower(): index for index, name in enumerate(ARKIT_NAMES)}
-    columns = [place.get(str(name).lower(), -1) for name in names]
+    checked = parse(_Content, {"names": content["names"], "frames": content["frames"]}, str(path))
+    order = {name.lower(): index for index, name in enumerate(ARKIT_NAMES)}
+    columns = [order.get(name.lower(), -1) for name in checked.names]
     if -1 in columns:
-        raise InputError(f"{path} names the shape '{names[columns.index(-1)]}'; expected ARKit's; get the original file")
+        raise InputError(
+            f"{path} names the shape '{checked.names[columns.index(-1)]}'; expected ARKit's; get the original file"
+        )
     if len(set(columns)) != len(columns) or len(columns) < len(ARKIT_NAMES) - 1:
         raise InputError(f"{path} names {len(set(columns))} shapes; expected 51 or 52, each once; get the original file")
-    curves = np.zeros((len(frames), len(ARKIT_NAMES)), np.float32)
-    for number, frame in enumerate(frames):
-        weights = frame.get("weights") if isinstance(frame, dict) else None
-        if not isinstance(weights, list) or len(weights) != len(names):
+    coefficients = np.zeros((len(checked.frames), len(ARKIT_NAMES)), np.float32)
+    for number, frame in enumerate(checked.frames):
+        weights = frame.get("weights")
+        if not isinstance(weights, list) or len(weights) != len(columns):
             count = len(weights) if isinstance(weights, list) else 0
             raise InputError(
-                f"{path} frame {number} has {count} weights; expected {len(names)}, one for each name; mend the file"
+                f"{path} frame {number} has {count} weights; expected {len(columns)}, one for each name; fix the file"
             )
-        try:
-            curves[number, columns] = weights
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{path} frame {number} holds something else than numbers; mend the file") from error
-    return curves
+        if not all(_is_number(weight) for weight in weights):
+            raise InputError(f"{path} frame {number} holds something else than finite numbers; fix the file")
+        coefficients[number, columns] = weights
+    fps = source_fps or FPS
+    times = _times(path, checked.frames, fps)
+    if times is None:
+        return coefficients, len(coefficients)
+    count = int(np.floor(times[-1] * fps + ROUNDING)) + 1
+    return resample_rows(times, coefficients, np.arange(count) / fps), len(coefficients)
+
+
+def _times(path: Path, frames: tuple[dict[str, Any], ...], fps: float) -> np.ndarray | None:
+    """Return the times (T,) of frames, seconds, or None where each lies in its place anyway or none states one."""
+    stated = [frame.get("time") for frame in frames]
+    if all(time is None for time in stated):
+        return None
+    wrong = next((number for number, time in enumerate(stated) if not _is_number(time)), None)
+    if wrong is not None:
+        raise InputError(f"{path} frame {wrong} has no number as its time; expected seconds in each frame; fix the file")
+    times = np.array(stated, np.float64)
+    steps = np.diff(times, prepend=0.0)
+    if (steps < 0).any() or (steps > LONGEST_PAUSE).any():
+        number = int(np.argmax((steps < 0) | (steps > LONGEST_PAUSE)))
+        raise InputError(
+            f"{path} frame {number} jumps to {times[number]:.6g} s; expected rising times in seconds, from the start of the "
+            "recording on; fix the file"
+        )
+    if np.abs(times * fps - np.arange(len(times))).max() < ROUNDING:
+        return None
+    return times
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= float(np.finfo(np.float32).max)

@@ -1,83 +1,103 @@
-"""Live Link Face: a CSV of ARKit curves and head angles beside a recording or a film, columns matched by their names.
+"""Live Link Face: a CSV of ARKit coefficients and head angles beside a recording or a video, columns matched by their names.
 
-The timecode, `HH:MM:SS:FF.mmm`, says when each row was taken; phones drop frames, so rows are not evenly spaced.
+The timecode says when each row was recorded; phones drop frames, so rows are not evenly spaced.
 """
 
 import csv
-import re
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from talker_cli.data.folders import find_pairs, identities_of
-from talker_cli.data.sequences import NOT_STATED, CaptureSequence, Source
+from talker_cli.data.sequences import NOT_STATED, CaptureSequence, Source, resample_rows
+from talker_cli.data.timecode import Clock, Labels, agreed_clock, find_clock, parse_labels, times
 from talker_cli.errors import InputError
 from talker_cli.formats.audio import load_intact_speech
+from talker_cli.formats.schema import reading
 from talker_cli.rig import ARKIT_NAMES
 
-FPS = 60.0  # of the takes after their rows are brought into even time, and of rows without a timecode
-TIMECODE = re.compile(r"(\d+):(\d+):(\d+)[:;](\d+)(\.\d+)?")
-RATES = (24.0, 25.0, 30.0, 48.0, 50.0, 60.0, 100.0, 120.0)  # that a timecode may count frames at
-DAY = 86_400.0  # seconds
-LONGEST_PAUSE = 2.0  # seconds between two rows; beyond that it is two recordings in one file
+FPS = 60.0  # of the sequences after their rows are resampled to even spacing
 OPTIONAL = "tongueout"  # the one shape that older versions do not write
+LARGEST = float(np.finfo(np.float32).max)
 
 
 def open_livelink(
     folder: Path, *, source_fps: float | None, table: Path | None, identity: str | None, licence: str | None
 ) -> Source:
-    """Return a folder of Live Link Face takes.
+    """Return a folder of Live Link Face recordings.
 
     Args:
-        source_fps: what the timecodes count frames at, and the rate of rows without one; None infers it.
-        table: `--clips`, or None.
-        identity: who speaks in all of them; None takes it from the file's name.
-        licence: of the takes, None if it is not stated.
+        folder: Folder of CSV files with their sound beside them.
+        source_fps: Frame rate of the recordings; None reads it off their timecodes.
+        table: CSV of names, identities and splits, or None.
+        identity: Person who speaks in all of them; None takes it from the file's name.
+        licence: Licence of the recordings, None if it is not stated.
 
     Raises:
-        InputError: a file is broken, or nothing is there.
+        InputError: a file is damaged, nothing is there, or nothing tells a file's frame rate.
     """
-    found, notes = find_pairs(folder, ".csv", table=table, identity=identity)
-    takes = []
-    for take in found:
-        curves = even_curves(take.motion, source_fps)
-        row = take.row
-        speech = partial(load_intact_speech, take.sound)
-        motion = partial(_rows, take.motion, source_fps)
-        files = (take.motion, take.sound)
-        takes.append(
-            CaptureSequence(take.name, row.identity, row.split, len(curves), speech, motion, files, row.text, row.language)
+    pairs, notes = find_pairs(folder, ".csv", table=table, identity=identity)
+    labels = [_read(pair.motion)[0] for pair in pairs]
+    clocks = [None if each is None else find_clock(each, source_fps) for each in labels]
+    shared = agreed_clock(clocks)
+    clocks = [clock or shared for clock in clocks]
+    sequences = []
+    for pair, stamps, clock in zip(pairs, labels, clocks, strict=True):
+        row = pair.row
+        frames = _even_length(times(stamps, clock) if stamps else read_csv(pair.motion, source_fps)[0])
+        speech = partial(load_intact_speech, pair.sound)
+        motion = partial(_rows, pair.motion, source_fps, clock)
+        files = (pair.motion, pair.sound)
+        sequences.append(
+            CaptureSequence(pair.name, row.identity, row.split, frames, speech, motion, files, row.text, row.language)
         )
-    return Source("Live Link Face", licence or NOT_STATED, FPS, tuple(takes), identities_of(found), dict(notes))
+    counts = Counter(f"{clock.fps:g} frames a second" for clock in clocks if clock is not None)
+    about = {"timecodes": dict(sorted(counts.items()))} if counts else {}
+    return Source("Live Link Face", licence or NOT_STATED, FPS, tuple(sequences), identities_of(pairs), {**about, **notes})
 
 
-def even_curves(path: Path, source_fps: float | None = None) -> np.ndarray:
-    """Return the curves (T, 52) float32 of a CSV at 60 frames a second from its first row on.
+def even_coefficients(path: Path, source_fps: float | None = None, clock: Clock | None = None) -> np.ndarray:
+    """Return the coefficients (T, 52) float32 of a CSV at 60 frames a second from its first row on.
 
-    Raises:
-        InputError: the file cannot be read, lacks a shape, or a line is torn.
-    """
-    seconds, curves = read_csv(path, source_fps)
-    instants = np.arange(int(np.floor((seconds[-1] - seconds[0]) * FPS + 1e-6)) + 1) / FPS + seconds[0]
-    below = np.clip(np.searchsorted(seconds, instants + 1e-9, "right") - 1, 0, max(len(seconds) - 2, 0))
-    above = np.minimum(below + 1, len(seconds) - 1)
-    width = np.maximum(seconds[above] - seconds[below], 1e-9)
-    share = np.clip((instants - seconds[below]) / width, 0.0, 1.0)[:, None].astype(np.float32)
-    return np.asarray(curves[below] * (1 - share) + curves[above] * share, np.float32)
-
-
-def read_csv(path: Path, source_fps: float | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows of a CSV: their times (T,), seconds, and their curves (T, 52) in the order of ARKIT_NAMES.
+    Args:
+        path: The CSV.
+        source_fps: Frame rate of the recording; None reads it off the timecodes.
+        clock: What the timecodes count, if it is known already.
 
     Raises:
-        InputError: the file cannot be read, lacks a shape, or a line is torn.
+        InputError: the file cannot be read, lacks a shape, a line is damaged, or nothing tells its frame rate.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            lines = list(csv.reader(stream))
-    except (OSError, ValueError, csv.Error) as error:
-        raise InputError(f"cannot read {path} ({error}); expected a CSV of Live Link Face; export it again") from error
+    seconds, coefficients = read_csv(path, source_fps, clock)
+    return resample_rows(seconds, coefficients, np.arange(_even_length(seconds)) / FPS)
+
+
+def read_csv(path: Path, source_fps: float | None = None, clock: Clock | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of a CSV: their times (T,), seconds, and their coefficients (T, 52) in the order of ARKIT_NAMES.
+
+    Args:
+        path: The CSV.
+        source_fps: Frame rate of the recording; None reads it off the timecodes.
+        clock: What the timecodes count, if it is known already.
+
+    Raises:
+        InputError: the file cannot be read, lacks a shape, a line is damaged, or nothing tells its frame rate.
+    """
+    labels, coefficients = _read(path)
+    if labels is not None:
+        return times(labels, clock or find_clock(labels, source_fps)), coefficients
+    if source_fps is None:
+        raise InputError(
+            f"{path} has no column Timecode; expected one, or the frame rate of its rows; give the rate", field="source_fps"
+        )
+    return np.arange(len(coefficients)) / source_fps, coefficients
+
+
+def _read(path: Path) -> tuple[Labels | None, np.ndarray]:
+    """Return a CSV's timecodes, None if it has none, and its coefficients (T, 52) float32."""
+    with reading(path, "a CSV of Live Link Face"), path.open(encoding="utf-8-sig", newline="") as stream:
+        lines = list(csv.reader(stream))
     header = [cell.strip().lower() for cell in lines[0]] if lines else []
     columns = {name.lower(): header.index(name.lower()) for name in ARKIT_NAMES if name.lower() in header}
     missing = [name for name in ARKIT_NAMES if name.lower() not in columns and name.lower() != OPTIONAL]
@@ -89,50 +109,37 @@ def read_csv(path: Path, source_fps: float | None = None) -> tuple[np.ndarray, n
         if len(cells) != len(header):
             where = "the last line" if number == rows[-1][0] else f"line {number}"
             raise InputError(
-                f"{path}: {where} has {len(cells)} fields; expected {len(header)}; the file is torn: remove the line, "
+                f"{path}: {where} has {len(cells)} fields; expected {len(header)}; the file is damaged: remove the line, "
                 "or export it again"
             )
     if not rows:
         raise InputError(f"{path} holds no frames; expected a row for each; export it again")
-    curves = np.zeros((len(rows), len(ARKIT_NAMES)), np.float32)
-    for place, (number, cells) in enumerate(rows):
+    coefficients = np.zeros((len(rows), len(ARKIT_NAMES)), np.float32)
+    for row, (number, cells) in enumerate(rows):
         for index, name in enumerate(ARKIT_NAMES):
             if name.lower() in columns:
-                curves[place, index] = _number(path, number, cells[columns[name.lower()]])
+                coefficients[row, index] = _number(path, number, name, cells[columns[name.lower()]])
     if "timecode" not in header:
-        return np.arange(len(rows)) / (source_fps or FPS), curves
-    return _seconds(path, [(number, cells[header.index("timecode")]) for number, cells in rows], source_fps), curves
+        return None, coefficients
+    return parse_labels(path, [(number, cells[header.index("timecode")]) for number, cells in rows]), coefficients
 
 
-def _seconds(path: Path, codes: list[tuple[int, str]], source_fps: float | None) -> np.ndarray:
-    """Return the times of timecodes, from 0, across midnight too."""
-    parts = []
-    for number, text in codes:
-        match = TIMECODE.fullmatch(text.strip())
-        if match is None:
-            raise InputError(f"{path} line {number} has the timecode '{text[:30]}'; expected HH:MM:SS:FF.mmm; mend the line")
-        parts.append([float(match[1]) * 3600 + float(match[2]) * 60 + float(match[3]), float(match[4]) + float(match[5] or 0)])
-    whole, frame = np.array(parts).T
-    # A take that shows a whole second counts up to the rate; a shorter one may not, and is taken for the usual 60.
-    counted = frame.max() if whole.max() - whole.min() >= 2 else FPS - 1
-    seconds = whole + frame / (source_fps or next((rate for rate in RATES if rate > counted >= rate - 2), FPS))
-    seconds += DAY * np.concatenate([[0], np.cumsum(np.diff(seconds) < -DAY / 2)])
-    steps = np.diff(seconds)
-    if (steps < -1e-6).any() or (steps > LONGEST_PAUSE).any():
-        place = int(np.argmax((steps < -1e-6) | (steps > LONGEST_PAUSE))) + 1
-        raise InputError(
-            f"{path} line {codes[place][0]} jumps from {codes[place - 1][1]} to {codes[place][1]}; expected one recording, "
-            "rising times; split the file, or say what the timecodes count frames at with --source-fps"
-        )
-    return np.asarray(np.maximum.accumulate(seconds) - seconds[0])
-
-
-def _number(path: Path, line: int, text: str) -> float:
+def _number(path: Path, line: int, column: str, text: str) -> float:
     try:
-        return float(text)
-    except ValueError as error:
-        raise InputError(f"{path} line {line} holds '{text[:20]}'; expected a number; mend the line") from error
+        value = float(text)
+    except ValueError:
+        value = np.nan
+    if not abs(value) <= LARGEST:
+        raise InputError(
+            f"{path} line {line}, column {column}, holds {text[:20]!r}; expected a finite number; fix or remove the line"
+        )
+    return value
 
 
-def _rows(path: Path, source_fps: float | None, rows: np.ndarray) -> np.ndarray:
-    return even_curves(path, source_fps)[rows]
+def _even_length(seconds: np.ndarray) -> int:
+    """Return how many frames at 60 a second lie between the first and the last of the times (T,)."""
+    return int(np.floor(seconds[-1] * FPS + 1e-6)) + 1
+
+
+def _rows(path: Path, source_fps: float | None, clock: Clock | None, rows: np.ndarray) -> np.ndarray:
+    return even_coefficients(path, source_fps, clock)[rows]

@@ -101,6 +101,15 @@ class Timeline:
         return np.asarray(rows * (1 - share) + _finite(take, above) * share)
 
 
+def resample_rows(times: np.ndarray, rows: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Return rows (N, K) float32 at the times `at` (N,): linear between rows (T, K) at the rising times (T,), held beyond."""
+    below = np.clip(np.searchsorted(times, at + 1e-9, "right") - 1, 0, max(len(times) - 2, 0))
+    above = np.minimum(below + 1, len(times) - 1)
+    width = np.maximum(times[above] - times[below], 1e-9)
+    weight = np.clip((at - times[below]) / width, 0.0, 1.0)[:, None].astype(np.float32)
+    return np.asarray(rows[below] * (1 - weight) + rows[above] * weight, np.float32)
+
+
 def _finite(take: CaptureSequence, rows: np.ndarray) -> np.ndarray:
     values = take.motion(rows)
     flat = values.reshape(len(values), -1)
