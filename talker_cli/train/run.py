@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from talker_cli.errors import InputError
+from talker_cli.formats import plot
 from talker_cli.formats.files import ArrayFile, atomic_path, write_arrays, write_bytes
 from talker_cli.train.curve import draw_curve
 from talker_cli.train.settings import format_toml, read_settings
@@ -109,7 +110,8 @@ class RunFolder:
             writer = csv.DictWriter(stream, list(dict.fromkeys(name for each in rows for name in each)))
             writer.writeheader()
             writer.writerows(rows)
-        draw_curve(rows, path.with_suffix(".png"))
+        if plot.available():
+            draw_curve(rows, path.with_suffix(".png"))
 
 
 def _flat(content: dict[str, Any]) -> dict[str, Any]:

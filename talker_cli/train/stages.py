@@ -14,7 +14,7 @@ import torch
 
 from talker_cli.animate.animator import Animator
 from talker_cli.data.dataset import Clip, Dataset
-from talker_cli.formats.canvas import FONT, QUIET, Canvas
+from talker_cli.formats import plot
 from talker_cli.formats.files import write_bytes
 from talker_cli.metrics import diversity, fdd, lve, mve
 from talker_cli.model.config import MAX_TIMESTEP, SAMPLE_RATE
@@ -23,7 +23,6 @@ from talker_cli.model.network import FaceDiffusion
 
 TAKES = 2  # the fewest that have a diversity
 LONGEST = 10.0  # seconds of a clip that are measured
-PANEL, LABELS, LINE, MARGIN = 340, 60, 22, 24  # pixels
 
 
 @dataclass(frozen=True)
@@ -144,23 +143,13 @@ class StageTable:
         lines = [",".join(field.name for field in fields(StageRow))]
         lines += [",".join(f"{value:.6g}" for value in asdict(each).values()) for each in rows]
         write_bytes(self.path, ("\n".join(lines) + "\n").encode())
-        draw_rows(rows, self.path.with_suffix(".png"))
+        if plot.available():
+            draw_rows(rows, self.path.with_suffix(".png"))
 
 
 def draw_rows(rows: Sequence[StageRow], path: Path) -> None:
-    """Draw a panel a number with a bar a row, and write a PNG."""
+    """Draw a panel for each number with a bar for each row, and write a PNG."""
     keys = [field.name for field in fields(StageRow)[1:]]
-    height = LINE * (len(rows) + 1) + MARGIN
-    canvas = Canvas(2 * (PANEL + LABELS + 3 * MARGIN), MARGIN + (len(keys) + 1) // 2 * height)
-    for place, key in enumerate(keys):
-        left = MARGIN + LABELS + place % 2 * (PANEL + LABELS + 3 * MARGIN)
-        top = MARGIN + place // 2 * height
-        greatest = max(getattr(row, key) for row in rows) or 1.0
-        canvas.text(left, top, HEADINGS[key], size=FONT + 1)
-        for line, row in enumerate(rows):
-            y = top + LINE * (line + 1)
-            value = getattr(row, key)
-            canvas.text(left - 8, y, str(row.steps), anchor="rm", color=QUIET)
-            canvas.box(left, y - 7, left + max(1.0, value / greatest * (PANEL - 40)), y + 7, "#1f5fa8")
-            canvas.text(left + value / greatest * (PANEL - 40) + 6, y, f"{value:.3g}", size=FONT - 1)
-    canvas.save(path)
+    with plot.chart(path, 9.0, 0.3 + (len(keys) + 1) // 2 * (0.7 + 0.25 * len(rows))) as figure:
+        for axes, key in zip(plot.panels(figure, len(keys)), keys, strict=True):
+            plot.draw_bars(axes, HEADINGS[key], [str(row.steps) for row in rows], [getattr(row, key) for row in rows])
