@@ -22,7 +22,9 @@ def draw_curve(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         OutputError: the file cannot be written.
     """
     steps = _steps(rows)
-    names = dict.fromkeys(name for row in rows for name in row if name not in ("stage", "step") and not name.startswith(VALIDATION))
+    names = dict.fromkeys(
+        name for row in rows for name in row if name not in ("stage", "step") and not name.startswith(VALIDATION)
+    )
     with plot.chart(path, 9.0, 0.3 + 2.5 * max(1, -(-len(names) // 2))) as figure:
         for axes, name in zip(plot.panels(figure, len(names)), names, strict=True):
             validation = VALIDATION if name == "diffusion" else f"{VALIDATION}_{name}"
