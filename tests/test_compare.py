@@ -1,6 +1,7 @@
 """`talker compare PREDICTED TRUTH` through the real command line: other systems' files, protocols, regions, mistakes."""
 
 import csv
+import io
 import json
 import pickle
 from collections.abc import Callable
@@ -10,12 +11,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Talker
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from naive import mean, mean_distance, mouth_gap, movement, worst_lip
 from tiny import tiny_dataset
 
 from talker_cli.data.dataset import Dataset
 from talker_cli.data.vocaset import TRAIN as VOCASET_TRAIN
+from talker_cli.errors import TalkerError
+from talker_cli.evaluate.compare import read_coefficients
 from talker_cli.evaluate.protocols import PROTOCOLS, Prediction, parse_prediction, subject_of
+from talker_cli.evaluate.report import SurfaceErrors, measure_surface
+from talker_cli.identity.file import Enrolled, IdentityFace, save_identity
+from talker_cli.rig import Rig
 
 V = 18
 LIPS, FOREHEAD, EYES = (1, 4, 5, 9), (11, 12), (12, 15, 17)
@@ -262,3 +270,76 @@ def test_what_is_needed_is_asked_for(invoke: Talker, voca: tuple[str, ...]) -> N
     assert "found no neutral face; expected a mesh" in invoke(*voca[:3]).mistake
     assert "found no regions with templates.pkl; expected FLAME_masks.pkl" in invoke(*voca[:5]).mistake
     assert "leave one out" in invoke(*voca, "--split", "test", "--protocol", "biwi-a").mistake
+
+
+def test_an_identity_file_is_a_template(invoke: Talker, tmp_path: Path) -> None:
+    """Breaks if an identity with a face of its own, which is rig enough, ends in a traceback."""
+    dataset = Dataset(tiny_dataset(tmp_path / "prepared"))
+    rig, clip = dataset.rig.rig, dataset.clips("test")[0]
+    (tmp_path / "made").mkdir()
+    np.save(tmp_path / "made" / "a_1.npy", rig.decode(dataset.coefficients(clip.name)))
+    style = np.ones(4, np.float32)
+    faces = {"whole": IdentityFace(rig.template, rig=rig), "mesh": IdentityFace(rig.template), "none": None}
+    for name, face in faces.items():
+        save_identity(tmp_path / f"{name}.safetensors", Enrolled(name, style, "key", "Ada", face))
+    (row,) = report_of(invoke, "compare", "made", "made", "--template", "whole.safetensors")["scores"]
+    assert row["lve"] == row["mve"] == row["gap_error"] == 0
+    line = invoke("compare", "made", "made", "--template", "mesh.safetensors").mistake
+    assert "found no regions" in line and line.endswith("(--regions)")
+    assert "no face of its own" in invoke("compare", "made", "made", "--template", "none.safetensors").mistake
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damaged_coefficients_are_refused_or_finite(data: st.DataObject, tmp_path: Path) -> None:
+    """Breaks if a damaged .npy raises anything but an error of ours, or NaN goes through."""
+    whole = io.BytesIO()
+    np.save(whole, random(0, 3, 52).astype(data.draw(st.sampled_from(["<f4", "<f8", "<f2", "<i4", "<c8", "<U3", "|b1"]))))
+    content = bytearray(whole.getvalue())
+    for _ in range(data.draw(st.integers(0, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    if data.draw(st.booleans()):
+        content = content[: data.draw(st.integers(0, len(content)))]
+    path = tmp_path / "a.npy"
+    path.write_bytes(bytes(content))
+    try:
+        array = read_coefficients(path)
+    except TalkerError as error:
+        assert "a.npy" in str(error) and "\n" not in str(error)
+    else:
+        assert array.ndim == 2 and array.shape[1] in (51, 52) and np.isfinite(array).all()
+
+
+SUBJECTS = st.builds("FaceTalk_{:06}_{:05}_TA".format, st.integers(0, 999_999), st.integers(0, 99_999)) | st.builds(
+    "{}{}".format, st.sampled_from("FM"), st.integers(1, 14)
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    subject=SUBJECTS, number=st.integers(1, 40), condition=SUBJECTS, sample=st.integers(0, 99),
+    prefix=st.sampled_from(["", "CodeTalker_", "my_model_"]),
+)  # fmt: skip
+def test_a_name_that_is_written_is_read(subject: str, number: int, condition: str, sample: int, prefix: str) -> None:
+    """Breaks if any subject, condition, sample or model's name in front is read as another."""
+    truth = f"{subject}_sentence{number:02}"
+    assert parse_prediction(f"{prefix}{truth}", {truth}) == Prediction(truth, "", 0)
+    name = f"{prefix}{truth}_condition_{condition}"
+    assert parse_prediction(name, {truth}) == Prediction(truth, condition, 0)
+    assert parse_prediction(f"{name}_{sample}", {truth}) == Prediction(truth, condition, sample)
+    assert subject_of(truth) == subject
+
+
+def test_no_number_of_a_truth_against_itself_but_zero(rig: Rig) -> None:
+    """Breaks if any metric has an offset: the truth's own error is 0, of a shift by 1 mm what geometry says."""
+    rng = np.random.default_rng(1)
+    truth = rig.decode(rng.uniform(0, 0.5, (8, len(rig.names))).astype(np.float32)).astype(np.float64)
+    surface = SurfaceErrors(rig.template, rig.regions["lips"], rig.regions["upper_face"], rig.lip_pairs)
+    assert set(measure_surface(truth, truth, surface).values()) == {0.0}
+    shifted = measure_surface(truth, truth + np.array([0.001, 0.0, 0.0]), surface)
+    assert shifted["lve_squared"] == pytest.approx(1e-6, rel=1e-9) and shifted["lve_distance"] == pytest.approx(1e-3, rel=1e-9)
+    assert shifted["gap_error"] == pytest.approx(0, abs=1e-12)
+    opened = truth.copy()
+    opened[:, np.unique(rig.lip_pairs[:, 1]), 1] -= 0.02
+    gap = measure_surface(truth, opened, surface)["gap_error"]
+    assert 0.015 < gap <= 0.02 + 1e-9

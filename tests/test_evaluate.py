@@ -3,6 +3,8 @@
 import csv
 import itertools
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +17,19 @@ from tiny import IDENTITIES, tiny_dataset, tiny_rig
 from talker_cli.animate.animator import load_animator
 from talker_cli.data.dataset import SAMPLE_RATE, Clip, Dataset, DatasetInfo, Recording, write_dataset
 from talker_cli.evaluate.conditions import faster_20, faster_motion, noise_10db, telephone
-from talker_cli.evaluate.model import Evaluation, load_systems
-from talker_cli.evaluate.report import SURFACE_METRICS, Output, estimates, ratios
+from talker_cli.evaluate.identities import nearest_identity
+from talker_cli.evaluate.model import Evaluation, at_temperature, load_systems
+from talker_cli.evaluate.report import SURFACE_METRICS, EvaluationReport, Output, estimates, ratios
+from talker_cli.formats.audio import load_speech
 from talker_cli.formats.files import file_hash
+from talker_cli.identity.resolve import IdentityResolver
+from talker_cli.identity.style import style_from_speech
 from talker_cli.metrics import diversity, fdd, lip_gap, lip_gap_error, lve, lve_per_frame, mve
-from talker_cli.model.checkpoint import save_model
+from talker_cli.model.checkpoint import load_model, save_model
 from talker_cli.model.config import ModelConfig
 from talker_cli.model.diffusion import noise_seed
 from talker_cli.model.network import FaceDiffusion
-from talker_cli.rig import ARKIT_NAMES, Identity, RigFile, save_rig
+from talker_cli.rig import ARKIT_NAMES, Identity, RigFile, load_rig, save_rig
 
 
 @pytest.fixture(scope="module")
@@ -328,3 +334,70 @@ def test_biwis_protocol_measures_in_its_unit(invoke: Talker, biwi: Path) -> None
     assert row["lve"] < 1e-12 and row["mve"] < 1e-6
     refused = invoke("evaluate", "model", "biwi", "--systems", "student", "--protocol", "biwi-b")
     assert "found no identity 'F4' in the model; expected the 6 that biwi-b asks for" in refused.mistake
+
+
+def test_one_temperature_for_all_systems(invoke: Talker, tiny: tuple[Path, Path]) -> None:
+    """Breaks if teacher and student are compared at different temperatures, or the table does not say which."""
+    options = ("--systems", "student,teacher-2", "--no-identities")
+    report = measured(invoke, tiny, *options, "--temperature", 0)
+    assert report["temperature"] == {"student, 2 steps": "0", "teacher, DDIM 2 steps": "0"}
+    again = measured(invoke, tiny, *options, "--temperature", 0, "--seed", 9)
+    assert [row["mve"] for row in again["scores"]] == [row["mve"] for row in report["scores"]]  # no noise is left
+    warm = measured(invoke, tiny, *options, "--temperature", 1)
+    assert all(one["mve"] != other["mve"] for one, other in zip(warm["scores"], report["scores"], strict=True))
+    shown = invoke("evaluate", tiny[1], tiny[0], "--device", "cpu", *options, "--temperature", 0.5).out
+    assert "temperature of student, 2 steps: 0.5\ntemperature of teacher, DDIM 2 steps: 0.5\n" in shown
+
+
+def test_the_stored_temperature_of_the_student_is_the_teachers_too() -> None:
+    """Breaks if a table flatters the student by a temperature that its teacher does not have."""
+    base = ModelConfig("student", "", ARKIT_NAMES, IDENTITIES, fps=30.0, timesteps=(256,))
+    stored = replace(base, noise_scale=0.85, upper_noise_scale=1.05, upper_face=("browInnerUp",))
+    teacher = at_temperature(replace(base, kind="teacher", timesteps=()), stored, None)
+    assert (teacher.noise_scale, teacher.upper_noise_scale, teacher.upper_face) == (0.85, 1.05, ("browInnerUp",))
+    given = at_temperature(stored, stored, 0.7)
+    assert (given.noise_scale, given.upper_noise_scale) == (0.7, 0.7)
+
+
+def test_the_nearest_identity_is_what_auto_takes(tiny: tuple[Path, Path]) -> None:
+    """Breaks if retrieval is measured by another route than `animate --identity auto` goes: speech only, in windows."""
+    speech = load_speech(Path(__file__).parents[1] / "examples" / "speech.wav")
+    music = 0.1 * np.sign(np.sin(2 * np.pi * 131 * np.arange(10 * SAMPLE_RATE) / SAMPLE_RATE)).astype(np.float32)
+    (system,) = load_systems(["student"], tiny[1], Evaluation(Dataset(tiny[0]), "test"), "cpu")
+    assert system.animator and system.space
+    for sound in (speech, np.concatenate([music, speech, 0 * music])):
+        style = style_from_speech(system.animator.network, sound, system.animator.device)
+        resolver = IdentityResolver(load_rig(tiny[1] / "rig.safetensors"), system.space, read=lambda style=style: style)
+        assert nearest_identity(system, sound) == resolver.resolve("auto").name
+    assert nearest_identity(system, music) is None and nearest_identity(system, 0 * music) is None
+
+
+def test_motion_that_is_not_finite_is_refused(tiny: tuple[Path, Path], tmp_path: Path, invoke: Talker) -> None:
+    """Breaks if weights that diverged are measured: a table of NaN, or of what clipping made of it."""
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny[1], broken)
+    network = load_model(broken / "student.safetensors", "student")
+    with torch.no_grad():
+        for parameter in network.denoiser.parameters():
+            parameter.mul_(1e30)
+    save_model(broken / "student.safetensors", network)
+    line = invoke("evaluate", broken, tiny[0], "--systems", "student", "--device", "cpu").mistake
+    assert "expected finite" in line
+
+
+def test_the_bootstrap_of_a_report_is_drawn_once(tiny: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks if the table, its summary and the chart each work out all intervals again."""
+    outputs = [Output(system, name, "i", "", 0, 10, {"mve": 1.0}) for system in ("a", "b") for name in "xyz"]
+    report = EvaluationReport(SURFACE_METRICS, outputs=outputs, relative_to="a")
+    rows = report.rows
+    monkeypatch.setattr("talker_cli.evaluate.report._resampled", None)
+    assert report.rows is rows and report.as_json()["scores"] is rows and report.summary()
+
+
+def test_evaluate_of_motions_names_compare(invoke: Talker, tmp_path: Path) -> None:
+    """Breaks if somebody with two folders of motions is not told which command measures them."""
+    for name in ("made", "truth"):
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "a.npy", np.zeros((2, 9), np.float32))
+    assert "for motions use talker compare" in invoke("evaluate", "made", "truth").mistake
+    assert "for motions use talker compare" in invoke("evaluate", "nowhere", "truth").mistake
