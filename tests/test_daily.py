@@ -1,13 +1,9 @@
-"""What happens on a bad day, and live: odd recordings, interrupted runs, two runs at once, pipes. The real command line."""
+"""What happens on a bad day: odd recordings, interrupted runs, two runs at once. The real command line."""
 
 import hashlib
-import io
 import json
 import os
-import re
 import signal
-import socket
-import struct
 import subprocess
 import sys
 import time
@@ -18,8 +14,6 @@ import pytest
 import soundfile
 from conftest import IDENTITY, Command, ffmpeg, spoken
 
-from talker_cli.animate.live import RAW, Listener, LiveLink, PcmFormat, parse_udp, read_header
-from talker_cli.errors import InputError, OutputError
 from talker_cli.rig import RigFile
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
@@ -104,134 +98,3 @@ def test_a_recording_that_grows_or_goes_away_while_it_is_read(model: Path, wav: 
         assert any("changed while it was read; its first 1.2 s were animated" in line for line in notes)
         assert made.about["audio"]["sha256"] == hashlib.sha256(whole).hexdigest()
         wav.write_bytes(whole)
-
-
-def test_sound_from_a_pipe_becomes_lines_of_json(model: Path, tmp_path: Path) -> None:
-    """Breaks if raw samples and a WAV of them are not the same, frames are lost, or a reader that leaves is a traceback."""
-    sound = (32767 * spoken(0.9)).astype("<i2")
-    wave = io.BytesIO()
-    soundfile.write(wave, sound, 16_000, format="WAV", subtype="PCM_16")
-    said = []
-    for data in (sound.tobytes(), wave.getvalue()):
-        process = start("animate", "-", "--stream", "--model", model, cwd=tmp_path, stdin=subprocess.PIPE)
-        out, err = process.communicate(data, timeout=120)
-        assert process.returncode == 0, err
-        said.append([json.loads(line) for line in out.splitlines()])
-        assert b"27 frames" in err and b"look-ahead 300 ms" in err
-    head, *frames = said[0]
-    assert said[1] == said[0] and head["identity"] == IDENTITY and len(head["names"]) == 52
-    assert [frame["frame"] for frame in frames] == list(range(27))
-    assert all(len(frame["coefficients"]) == 52 for frame in frames) and frames[-1]["time"] == pytest.approx(26 / 30, abs=1e-4)
-
-    process = start("animate", "-", "--stream", "--model", model, cwd=tmp_path, stdin=subprocess.PIPE)
-    assert process.stdout is not None
-    process.stdout.close()
-    _, err = process.communicate(sound.tobytes(), timeout=120)
-    assert b"Traceback" not in err and process.returncode not in (0, 130)
-
-
-def test_a_header_says_how_samples_lie() -> None:
-    """Breaks if music files are heard as noise, or chunks before the samples as sound."""
-    for subtype, rate, channels, codec in (
-        ("PCM_24", 48_000, 2, "s24le"),
-        ("FLOAT", 44_100, 6, "f32le"),
-        ("PCM_16", 8000, 1, "s16le"),
-    ):
-        wave = io.BytesIO()
-        soundfile.write(wave, np.zeros((10, channels)), rate, format="WAV", subtype=subtype)
-        wave.seek(0)
-        size = 10 * channels * int(re.findall(r"\d+", codec)[0]) // 8
-        assert read_header(wave.read) == (PcmFormat(codec, rate, channels), b"", size)
-        unknown = wave.getvalue().replace(b"data" + size.to_bytes(4, "little"), b"data\xff\xff\xff\xff")
-        assert read_header(io.BytesIO(unknown).read)[2] is None
-    assert read_header(io.BytesIO(b"\x01\x00" * 20).read) == (RAW, b"\x01\x00" * 6, None)
-    for data, words in (
-        (b"", "found nothing"),
-        (b"OggS" + bytes(20), "of another format"),
-        (b"RF64" + bytes(20), "of another format"),
-        (b"RIFF\0\0\0\0WAVE", "without sound"),
-    ):
-        with pytest.raises(InputError, match=words):
-            read_header(io.BytesIO(data).read)
-
-
-def test_packets_are_live_link_faces() -> None:
-    """Breaks if Unreal would read other numbers: decoded here field by field, as published readers of the protocol do."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.settimeout(10)
-        address = parse_udp(f"udp://127.0.0.1:{listener.getsockname()[1]}")
-        assert address is not None
-        LiveLink(*address, "Zoë", 30.0).send(7, np.linspace(0, 1, 52, dtype=np.float32))
-        data = listener.recv(2048)
-    assert struct.unpack("<i", data[:4]) == (6,) and data[4:5] == b"$" and len(data[4:41].decode()) == 37
-    assert struct.unpack("!i", data[41:45]) == (4,) and data[45:49].decode() == "Zoë"
-    assert struct.unpack("!if2ib", data[49:66]) == (7, 0.0, 30, 1, 61)
-    values = np.array(struct.unpack("!61f", data[66:]))
-    assert np.allclose(values[:52], np.linspace(0, 1, 52), atol=1e-6) and not values[52:].any()
-    assert parse_udp("udp:/localhost:11111") == ("localhost", 11111) and parse_udp("out.npy") is None
-
-
-def test_a_pipe_that_is_none_is_a_mistake(tmp_path: Path) -> None:
-    """Breaks if a folder in place of a pipe, or no standard input at all, ends in a traceback."""
-    descriptor = os.open(tmp_path, os.O_RDONLY)
-    try:
-        with pytest.raises(InputError, match="cannot read stdin"):
-            next(Listener(descriptor).parts())
-    finally:
-        os.close(descriptor)
-    command = f'exec "{sys.executable}" -m talker_cli animate - --stream <&-'
-    ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
-    assert ran.returncode == 2 and "without sound on stdin" in ran.stderr, ran.stderr
-
-
-def piped(data: bytes) -> np.ndarray:
-    """Return what a listener hears of a pipe with these bytes."""
-    read, write = os.pipe()
-    os.write(write, data)
-    os.close(write)
-    try:
-        return np.concatenate(list(Listener(read).parts()))
-    finally:
-        os.close(read)
-
-
-@pytest.mark.parametrize(("rate", "channels"), [(16_000, 1), (16_000, 2)])
-def test_what_lies_behind_a_waves_sound_is_not_heard(rate: int, channels: int) -> None:
-    """Breaks if a title or a cover behind the samples becomes noise."""
-    wave = io.BytesIO()
-    soundfile.write(wave, np.zeros((4000, channels)), rate, format="WAV", subtype="PCM_16")
-    heard = piped(wave.getvalue() + b"LIST" + (4000).to_bytes(4, "little") + np.random.default_rng(0).bytes(4000))
-    assert len(heard) == 4000 and not heard.any()
-
-
-def test_packets_keep_their_pace_after_a_pause() -> None:
-    """Breaks if all that is said after a pause is sent at once."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    listener.bind(("127.0.0.1", 0))
-    link = LiveLink("127.0.0.1", listener.getsockname()[1], "face", 30.0)
-    link.send(0, np.zeros(52, np.float32))
-    time.sleep(0.6)
-    began = time.monotonic()
-    for frame in range(1, 11):
-        link.send(frame, np.zeros(52, np.float32))
-    assert time.monotonic() - began >= 9 / 30 - 0.01
-    listener.close()
-
-
-def test_an_address_that_is_none_is_a_mistake() -> None:
-    """Breaks if a mistyped address ends in a traceback."""
-    with pytest.raises(OutputError, match=r"found no host 192\.168\.\.1"):
-        LiveLink("192.168..1", 11111, "face", 30.0)
-
-
-def test_an_address_out_of_reach_is_a_mistake() -> None:
-    """Breaks if packets that cannot be sent end in a traceback: the broadcast address needs a right that we do not ask for."""
-    with pytest.raises(OutputError, match=r"cannot send to 255\.255\.255\.255:11111"):
-        LiveLink("255.255.255.255", 11111, "face", 30.0).send(0, np.zeros(52, np.float32))
-
-
-def test_what_live_sound_cannot_have_is_refused(talker: Command) -> None:
-    """Breaks if an option is taken and does nothing."""
-    for option in (("--samples", 2), ("--guidance", 2), ("--expression", 0.5), ("--smooth", 1), ("--skip-existing",)):
-        assert f"found {option[0]} with --stream" in talker("animate", "-", "--stream", *option).mistake

@@ -1,4 +1,4 @@
-"""Live: sound from a pipe, each frame of motion out as soon as it is final, as JSON lines or as Live Link Face packets."""
+"""Live animation: sound from a pipe, each frame out as soon as it is final, as JSON lines or as Live Link Face packets."""
 
 import json
 import os
@@ -6,217 +6,221 @@ import queue
 import re
 import socket
 import struct
-import subprocess
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import IO, Protocol
 
 import numpy as np
 
 from talker_cli.animate.animator import Animator
 from talker_cli.errors import InputError, OutputError
-from talker_cli.formats import ffmpeg
-from talker_cli.formats.audio import SAMPLE_RATE
+from talker_cli.formats.audio import SAMPLE_RATE, Level, Report, decode, decode_wav
+from talker_cli.formats.wav import SIGNATURE, ByteSource, is_wav
 from talker_cli.identity.resolve import StyleCondition
 from talker_cli.model.config import COMPACT
 from talker_cli.rig import ARKIT_NAMES
 
-READ = 1 << 16  # bytes at a time, at most: a pipe gives what it has
-LIVE_CHUNK = 2  # frames that are made at a time
-WAV_CODECS = {(1, 8): "u8", (1, 16): "s16le", (1, 24): "s24le", (1, 32): "s32le", (3, 32): "f32le", (3, 64): "f64le"}
-ENDLESS = 0x7FFFFF00  # bytes of sound, or more, that programs write where they do not know
-EXTENSIBLE = 0xFFFE  # the codec's number then stands further behind
-FOREIGN = (
-    b"RF64",
-    b"RIFX",
-    b"ID3",
-    b"OggS",
-    b"fLaC",
-    b"\xff\xfb",
-    b"\x1aE\xdf\xa3",
-    b"FORM",
-    b".snd",
-)  # files that are no raw samples
+LIVE_CHUNK = 2  # frames made at a time
+SNIFFED = 4096  # bytes looked at before they may pass for raw samples: 128 ms
+# What other formats begin with: (offset, bytes, ffmpeg's demuxer, or None where it has to seek).
+FORMATS: tuple[tuple[int, bytes, str | None], ...] = (
+    (0, b"OggS", "ogg"), (0, b"fLaC", "flac"), (0, b"ID3", "mp3"), (0, b"\x1aE\xdf\xa3", "matroska"), (0, b"FORM", "aiff"),
+    (0, b".snd", "au"), (0, b"#!AMR", "amr"), (0, b"caff", "caf"), (0, b"ADIF", "aac"), (0, b"FLV", "flv"),
+    (4, b"ftyp", None), (4, b"moov", None), (4, b"mdat", None), (0, b"RIF", None), (0, b"0&\xb2u", None), (0, b"riff", None),
+)  # fmt: skip
+# Bit rates (kbit/s) of MPEG-1 and MPEG-2 layer III by their number.
+MP3_RATES = (
+    (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+)
+MP3_SAMPLE_RATES = (44_100, 48_000, 32_000)
+# Raw samples of speech are neither this loud (RMS) nor this unlike their neighbours (correlation): compressed bytes are both.
+NOISE_LEVEL, NOISE_CORRELATION = 0.35, 0.3
 PAUSE = 0.25  # seconds that a frame is late when its sound is taken to have paused: the pace starts anew from it
-ROTATIONS = 9  # of head and eyes, which follow the 52 curves: they stay zero
+ROTATIONS = 9  # of head and eyes, which follow the 52 coefficients: they stay zero
 PACKET_VERSION = 6
 
 
-@dataclass(frozen=True)
-class PcmFormat:
-    """How samples lie in a pipe: ffmpeg's name of them, rate in hertz, channels."""
-
-    codec: str
-    sample_rate: int
-    channels: int
-
-    @property
-    def width(self) -> int:
-        """Bytes of one instant: a sample of each channel."""
-        return int(re.findall(r"\d+", self.codec)[0]) // 8 * self.channels
-
-
-RAW = PcmFormat("s16le", SAMPLE_RATE, 1)
-
-
-def read_header(read: Callable[[int], bytes]) -> tuple[PcmFormat, bytes, int | None]:
-    """Return how the sound of a pipe lies in it, the bytes that were read to find out and are sound, and how many more are.
-
-    How many is None where the header does not say, or says as much as it can: who writes to a pipe does not know beforehand.
-
-    A WAV header tells; without one it is raw 16-bit samples, mono, 16 kHz.
-
-    Args:
-        read: returns exactly as many bytes, fewer only at the end.
+def format_of(start: bytes) -> str | None:
+    """Return ffmpeg's demuxer for a stream that begins with `start`, or None for raw 16-bit samples, mono, 16 kHz.
 
     Raises:
-        InputError: the pipe is empty, a WAV of an unknown kind, or a file of another format.
+        InputError: it begins with nothing, a format that cannot be decoded from a pipe, text, or what cannot be raw samples.
     """
-    start = read(12)
     if not start:
-        raise InputError("found nothing on stdin; expected sound: arecord -f S16_LE -r 16000 | talker animate - --stream -o -")
-    if start.startswith(FOREIGN) or start[4:8] == b"ftyp":
+        raise InputError("found nothing on stdin; expected sound; pipe a recorder into it, such as arecord -f S16_LE -r 16000")
+    for offset, magic, demuxer in FORMATS:
+        if start[offset:].startswith(magic):
+            if demuxer is None:
+                raise InputError(
+                    "found a format on stdin that has to be a file; expected WAV, MP3, Ogg, FLAC or raw samples; "
+                    "put ffmpeg -i FILE -f wav - before the pipe"
+                )
+            return demuxer
+    for demuxer, length in (("mp3", _mp3_frame(start)), ("aac", _adts_frame(start))):
+        following = start[length : length + 2] if length else b""
+        if len(following) == 2 and following[0] == 0xFF and following[1] & 0xFE == start[1] & 0xFE:
+            return demuxer
+    problem = None
+    if len(start) >= 16 and all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in start):
+        problem = "text: " + " ".join(start[:60].decode("ascii").split())
+    else:
+        samples = np.frombuffer(start, "<i2", len(start) // 2) / 32768.0
+        if len(samples) >= 256 and samples.std() > NOISE_LEVEL and _correlation(samples) < NOISE_CORRELATION:
+            problem = "bytes that are no 16-bit samples of speech"
+    if problem:
         raise InputError(
-            "found a file of another format on stdin; expected WAV or raw samples; put ffmpeg -i FILE -f wav - before the pipe"
+            f"found {problem} on stdin; expected WAV, MP3, Ogg, FLAC or raw samples (16-bit, 16 kHz, mono); "
+            "put ffmpeg -i FILE -f wav - before the pipe"
         )
-    if start[:4] != b"RIFF" or start[8:12] != b"WAVE":
-        return RAW, start, None
-    found: PcmFormat | None = None
-    while len(head := read(8)) == 8:
-        name, size = head[:4], int.from_bytes(head[4:], "little")
-        if name == b"data" and found:
-            return found, b"", size if 0 < size < ENDLESS else None
-        body = read(size + size % 2)
-        if name == b"fmt " and len(body) >= 16:
-            codec, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", body)
-            if codec == EXTENSIBLE and len(body) >= 26:
-                codec = int.from_bytes(body[24:26], "little")
-            if (codec, bits) not in WAV_CODECS or not channels or not rate:
-                raise InputError(f"found WAV of kind {codec} with {bits} bits on stdin; expected PCM; use arecord -f S16_LE")
-            found = PcmFormat(WAV_CODECS[codec, bits], rate, channels)
-    raise InputError("found a WAV header without sound on stdin; expected its samples; check what writes to the pipe")
+    return None
 
 
-@dataclass
-class Listener:
+def _mp3_frame(start: bytes) -> int:
+    """Return the length in bytes of the MPEG layer III frame that `start` begins with, 0 if there is none."""
+    if len(start) < 4 or start[0] != 0xFF or start[1] & 0xE6 != 0xE2 or start[1] & 0x18 == 0x08:
+        return 0
+    version, rate, sample_rate = start[1] >> 3 & 3, start[2] >> 4, start[2] >> 2 & 3  # version 3, 2, 0: MPEG-1, -2, -2.5
+    if rate in (0, 15) or sample_rate == 3:
+        return 0
+    hertz = MP3_SAMPLE_RATES[sample_rate] // {3: 1, 2: 2, 0: 4}[version]
+    per_frame = 144_000 if version == 3 else 72_000
+    return per_frame * MP3_RATES[version != 3][rate - 1] // hertz + (start[2] >> 1 & 1)
+
+
+def _adts_frame(start: bytes) -> int:
+    """Return the length in bytes of the ADTS (AAC) frame that `start` begins with, 0 if there is none."""
+    if len(start) < 7 or start[0] != 0xFF or start[1] & 0xF6 != 0xF0:
+        return 0
+    return (start[3] & 3) << 11 | start[4] << 3 | start[5] >> 5
+
+
+def _correlation(samples: np.ndarray) -> float:
+    """Return how alike a sample and one of the next are, 0…1; at odd distances, which halves of 32-bit samples do not share."""
+    centred = samples - samples.mean()
+    return float(max(abs((centred[lag:] * centred[:-lag]).mean()) for lag in (1, 3, 5)) / np.square(centred).mean())
+
+
+class SpeechPipe:
     """Reads a pipe in a thread of its own, so that nothing is lost while frames are made, and notes when what arrived.
 
     Args:
-        descriptor: of the pipe.
+        descriptor: Descriptor of the pipe.
+        on_note: Called at the end with a line for each thing about the sound that the user should know.
     """
 
-    descriptor: int
-    arrivals: list[tuple[int, float]] = field(default_factory=list)  # (samples until then, seconds of the clock)
+    def __init__(self, descriptor: int, on_note: Callable[[str], None] = lambda line: None) -> None:
+        self._descriptor = descriptor
+        self._report = Report("the sound on stdin", on_note, on_note)
+        self._arrivals: deque[tuple[int, float]] = deque()  # (samples until then, seconds of the clock)
 
     def parts(self) -> Iterator[np.ndarray]:
         """Yield (S,) float32, 16 kHz, mono, in the parts in which it comes.
 
         Raises:
-            InputError: it is no sound.
+            InputError: it is no sound, breaks off, or has samples that are not finite.
             MachineError: ffmpeg is needed and missing.
         """
-        pcm, rest, size = read_header(self._exactly)
-        if pcm == RAW:
-            left = size  # what is behind the sound of a WAV tells of its author, and would be noise
-
-            def read() -> bytes:
-                nonlocal left
-                data = os.read(self.descriptor, READ if left is None else min(READ, left))
-                left = None if left is None else left - len(data)
-                return data
-
-            yield from self._queued(read, rest, "<i2", 1, 32768.0)
-            return
-        # ffmpeg goes on reading the pipe behind the header; raw samples make it pass on what it has.
-        arguments = ["-f", pcm.codec, "-ar", str(pcm.sample_rate), "-ac", str(pcm.channels)]
-        arguments += [] if size is None else ["-t", f"{size // pcm.width / pcm.sample_rate:.6f}"]
-        arguments += ["-i", "pipe:0"]
-        arguments += ["-af", f"aresample={SAMPLE_RATE}:filter_size=128:cutoff=0.97", "-c:a", "pcm_f32le", "-f", "f32le"]
-        process = ffmpeg.start(
-            ["-fflags", "nobuffer", *arguments, "-flush_packets", "1", "pipe:1"],
-            stdin=self.descriptor,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        assert process.stdout is not None
-        output = process.stdout.fileno()
-        try:
-            yield from self._queued(lambda: os.read(output, READ), b"", "<f4", pcm.channels, 1.0)
-        finally:
-            process.kill()
-            process.wait()
-
-    def _exactly(self, count: int) -> bytes:
-        data = b""
-        try:
-            while len(data) < count and (more := os.read(self.descriptor, count - len(data))):
-                data += more
-        except OSError as error:
-            raise InputError(
-                f"cannot read stdin ({error.strerror}); expected a pipe with sound; check what is before it"
-            ) from error
-        return data
-
-    def _queued(self, read: Callable[[], bytes], rest: bytes, dtype: str, channels: int, scale: float) -> Iterator[np.ndarray]:
-        arrived: queue.SimpleQueue[tuple[bytes, float]] = queue.SimpleQueue()
-        if rest:
-            arrived.put((rest, time.monotonic()))
-
-        failed: list[OSError] = []
+        arrived: queue.SimpleQueue[tuple[np.ndarray | None, float]] = queue.SimpleQueue()
+        failed: list[BaseException] = []
 
         def listen() -> None:
             try:
-                while data := read():
-                    arrived.put((data, time.monotonic()))
-            except OSError as error:
+                for block in self._decoded():
+                    arrived.put((block, time.monotonic()))
+            except BaseException as error:
                 failed.append(error)
-            arrived.put((b"", time.monotonic()))
+            arrived.put((None, time.monotonic()))
 
         threading.Thread(target=listen, daemon=True).start()
-        left, samples, over = b"", 0, False
-        width = np.dtype(dtype).itemsize * channels
+        samples, over, level = 0, False, Level()
         while not over:
+            blocks: list[np.ndarray] = []
             while True:  # all that has come meanwhile
-                data, when = arrived.get()
-                over = not data
-                left += data
-                self.arrivals.append((samples + len(left) // width, when))
+                block, when = arrived.get()
+                over = block is None
+                if block is not None:
+                    blocks.append(block)
+                    samples += len(block)
+                self._arrivals.append((samples, when))
                 if over or arrived.empty():
                     break
-            whole = len(left) // width
-            block = np.frombuffer(left, dtype, whole * channels).reshape(whole, channels).mean(1, dtype=np.float32) / scale
-            left = left[whole * width :]
-            samples += whole
-            yield np.clip(np.nan_to_num(block), -1.0, 1.0).astype(np.float32)
+            if blocks:
+                part = np.concatenate(blocks)
+                if not np.isfinite(part).all():
+                    raise InputError("found NaN or infinity in the sound on stdin; expected finite samples; check its source")
+                level.add(part)
+                yield np.clip(part, -1.0, 1.0)
         if failed:
-            raise InputError(f"the sound on stdin broke off ({failed[0].strerror}); what came before it is out")
+            raise failed[0]
+        if (decibels := level.quiet()) is not None:
+            self._report.notes.append(f"is quiet: its level is {decibels:.0f} dB; the mouth hardly moves; record it louder")
+        self._report.emit()
 
-    def heard_at(self, seconds: float) -> float:
+    def arrival(self, seconds: float) -> float:
         """Return when (seconds of the clock) the sound of an instant had arrived, and forget what lies before it."""
         sample = seconds * SAMPLE_RATE
-        while len(self.arrivals) > 1 and self.arrivals[0][0] < sample:
-            self.arrivals.pop(0)
-        return self.arrivals[0][1]
+        while len(self._arrivals) > 1 and self._arrivals[0][0] < sample:
+            self._arrivals.popleft()
+        return self._arrivals[0][1]
+
+    def _decoded(self) -> Iterator[np.ndarray]:
+        """Yield blocks (S,) at 16 kHz as they come, unchecked."""
+        source = ByteSource(self._read)
+        start = source.exactly(SIGNATURE)
+        if not is_wav(start):
+            start += source.exactly(SNIFFED - SIGNATURE)
+        source.back(start)
+        if is_wav(start):
+            yield from decode_wav(source, self._report)
+        elif demuxer := format_of(start):
+            arguments = [
+                "-analyzeduration",
+                "0",
+                "-probesize",
+                str(SNIFFED),
+                "-protocol_whitelist",
+                "pipe",
+                "-f",
+                demuxer,
+                "-i",
+                "pipe:0",
+            ]
+            yield from decode(arguments, self._report, iter(source.some, b""))
+        else:
+            rest = b""
+            while data := source.some():
+                data = rest + data
+                rest = data[len(data) // 2 * 2 :]
+                yield (np.frombuffer(data, "<i2", len(data) // 2) / 32768.0).astype(np.float32)
+
+    def _read(self, most: int) -> bytes:
+        try:
+            return os.read(self._descriptor, most)
+        except OSError as error:
+            raise InputError(
+                f"cannot read stdin ({error.strerror}); expected a pipe with sound; check the program before it"
+            ) from error
 
 
 class Sink(Protocol):
-    """Where frames go."""
+    """Receiver of frames."""
 
     def send(self, frame: int, values: np.ndarray) -> None:
         """Send one frame's (K,) coefficients."""
 
 
 class JsonLines:
-    """A line of JSON a frame; the first one names what the numbers are.
+    """JSON lines, one a frame; the first one names the coefficients.
 
     Args:
-        stream: to write to, as text.
-        names: of the K coefficients.
-        fps: frames a second.
-        about: what else the first line tells.
+        stream: Text stream to write to.
+        names: Names of the K coefficients.
+        fps: Frames a second.
+        about: Further entries of the first line.
     """
 
     def __init__(self, stream: IO[str], names: tuple[str, ...], fps: float, about: dict[str, object]) -> None:
@@ -237,9 +241,10 @@ class LiveLink:
     """Packets of Epic's Live Link Face app over UDP, at the motion's pace.
 
     Args:
-        host, port: who listens; Unreal does on 11111.
-        name: the subject's, as Unreal lists it.
-        fps: frames a second.
+        host: Receiver's name or IPv4 address.
+        port: Receiver's port; Unreal's is 11111.
+        name: Subject's name, as Unreal lists it.
+        fps: Frames a second.
     """
 
     def __init__(self, host: str, port: int, name: str, fps: float) -> None:
@@ -250,7 +255,9 @@ class LiveLink:
             self._address = socket.getaddrinfo(host, port, socket.AF_INET, socket.SOCK_DGRAM)[0][4]
         except (OSError, UnicodeError) as error:
             why = getattr(error, "strerror", None) or "no name of a host"
-            raise OutputError(f"found no host {host} ({why}); expected udp:ADDRESS:PORT, as udp:127.0.0.1:11111") from error
+            raise OutputError(
+                f"found no host {host} ({why}); expected udp://ADDRESS:PORT, such as udp://127.0.0.1:11111"
+            ) from error
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._start: float | None = None
 
@@ -264,17 +271,19 @@ class LiveLink:
             self._socket.sendto(self.packet(frame, values), self._address)
         except OSError as error:
             where = ":".join(map(str, self._address))
-            raise OutputError(f"cannot send to {where} ({error.strerror}); expected an address in reach; change -o") from error
+            raise OutputError(
+                f"cannot send to {where} ({error.strerror}); expected an address that can be reached; give another one"
+            ) from error
 
     def packet(self, frame: int, values: np.ndarray) -> bytes:
-        """Return a packet: version, device, subject, timecode, 52 curves in the order of Apple's list, nine rotations."""
+        """Return a packet: version, device, subject, timecode, 52 coefficients in Apple's order, nine rotations."""
         head = struct.pack("<i", PACKET_VERSION) + self._device + struct.pack("!i", len(self._name)) + self._name
         numbers = [*values.tolist(), *([0.0] * ROTATIONS)]
         return head + struct.pack(f"!ifiiB{len(numbers)}f", frame, 0.0, round(self._fps), 1, len(numbers), *numbers)
 
 
 def parse_udp(place: str) -> tuple[str, int] | None:
-    """Return host and port of `udp://127.0.0.1:11111`, slashes or none; None if it is no such place."""
+    """Return host and port of `udp://127.0.0.1:11111`, with or without slashes; None if it is no such address."""
     found = re.fullmatch(r"udp:/{0,2}([^/:]+):(\d{1,5})", place)
     return (found[1], int(found[2])) if found and int(found[2]) < 1 << 16 else None
 
@@ -282,39 +291,39 @@ def parse_udp(place: str) -> tuple[str, int] | None:
 def run_live(
     animator: Animator,
     identity: StyleCondition,
-    listener: Listener,
+    pipe: SpeechPipe,
     sink: Sink,
     *,
     look_ahead: int,
     seed: int,
     on_latency: Callable[[float], None],
 ) -> int:
-    """Animate what a pipe says until it ends; return how many frames there were.
+    """Animate the sound of a pipe until it ends; return the number of frames.
 
     Args:
-        animator: model and sampler.
-        identity: who speaks.
-        listener: the pipe.
-        sink: where the frames go.
-        look_ahead: frames of speech beyond a frame that are waited for.
-        seed: of the noise.
-        on_latency: called with the seconds from a frame's sound to the frame, for each.
+        animator: Model and sampler.
+        identity: Style and offset of the speaker.
+        pipe: Source of the sound.
+        sink: Receiver of the frames.
+        look_ahead: Frames of speech waited for beyond a frame.
+        seed: Seed of the noise.
+        on_latency: Called for each frame with the seconds from its sound to it.
     """
     stream = animator.stream(identity, seed=seed, look_ahead=look_ahead, chunk=LIVE_CHUNK)
     fps = animator.network.config.fps
-    done = 0
+    frame = 0
 
-    def send(made: np.ndarray) -> None:
-        nonlocal done
-        for values in animator.dressed(made, identity):
-            sink.send(done, values)
-            on_latency(time.monotonic() - listener.heard_at(done / fps))
-            done += 1
+    def send(coefficients: np.ndarray) -> None:
+        nonlocal frame
+        for values in animator.dressed(coefficients, identity):
+            sink.send(frame, values)
+            on_latency(time.monotonic() - pipe.arrival(frame / fps))
+            frame += 1
 
-    for part in listener.parts():
+    for part in pipe.parts():
         send(stream.push(part))
     send(stream.finish())
-    return done
+    return frame
 
 
 def check_live(animator: Animator) -> None:
@@ -326,8 +335,9 @@ def check_live(animator: Animator) -> None:
     config = animator.network.config
     if config.audio_encoder != COMPACT:
         raise InputError(
-            f"found --stream with a {config.kind} that hears by {config.audio_encoder}, which has to know seconds of what "
-            "follows; expected a student; distil one (talker distill), and leave --steps out"
+            f"found a {config.kind} with the audio encoder {config.audio_encoder}, which needs seconds of the sound to come; "
+            "live animation expects a student (talker distill) at its own number of steps",
+            field="stream",
         )
 
 
@@ -335,7 +345,10 @@ def check_live_link(animator: Animator) -> None:
     """Refuse a model whose coefficients Live Link Face has no place for.
 
     Raises:
-        InputError: they are not the 52 ARKit curves.
+        InputError: they are not the 52 ARKit coefficients.
     """
     if animator.network.config.names != ARKIT_NAMES:
-        raise InputError("found a model without ARKit's curves; expected them for Live Link packets; use -o - for JSON lines")
+        raise InputError(
+            "found a model without ARKit's 52 coefficients; Live Link packets hold those; write JSON lines to - instead",
+            field="output",
+        )

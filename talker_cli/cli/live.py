@@ -1,4 +1,4 @@
-"""What `animate --stream` does: sound from a pipe, frames to another or to Unreal."""
+"""The worker of `animate --stream`: sound from standard input, frames to standard output or to Unreal."""
 
 import sys
 from collections import deque
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from talker_cli.cli.options import note
 
-KEPT = 108_000  # latencies, of an hour at 30 frames a second: it may run for days
+KEPT = 108_000  # latencies that the summary covers: an hour at 30 frames a second
 
 
 def animate_live(
@@ -26,9 +26,19 @@ def animate_live(
     """Animate standard input until it ends.
 
     Args:
-        sources: has to be `-` alone.
-        outputs: `-` or `udp://ADDRESS:PORT`.
-        look_ahead: milliseconds.
+        sources: Recordings as given; `-` alone is allowed.
+        outputs: Outputs as given: at most one, `-` or `udp://ADDRESS:PORT`.
+        identity: Name, mix or file.
+        style_scale: Strength of the identity's style, 1 = as it is.
+        library: Folder of enrolled identities, None for the user's own.
+        seed: Seed of the noise.
+        look_ahead: Look-ahead in milliseconds.
+        steps: Denoising steps.
+        device: "auto", "cpu" or "cuda".
+        model: Built-in name or folder.
+
+    Raises:
+        TalkerError: an option, the model, the identity or the sound cannot be used.
     """
     from talker_cli.errors import InputError, OutputError
 
@@ -36,19 +46,20 @@ def animate_live(
         raise InputError(
             "found --stream without sound on stdin; expected it: arecord -f S16_LE -r 16000 | talker animate - --stream"
         )
-    place = str(outputs[0]) if outputs else "-"
-    from talker_cli.animate.live import JsonLines, Listener, LiveLink, Sink, check_live, check_live_link, parse_udp, run_live
+    output = str(outputs[0]) if outputs else "-"
+    from talker_cli.animate.live import JsonLines, LiveLink, Sink, SpeechPipe, check_live, check_live_link, parse_udp, run_live
     from talker_cli.animate.talker import Talker
 
-    address = parse_udp(place)
-    if len(outputs) > 1 or (place != "-" and address is None):
-        raise OutputError(f"found -o {place} with --stream; expected one: - for JSON lines, or udp://127.0.0.1:11111")
+    address = parse_udp(output)
+    if len(outputs) > 1 or (output != "-" and address is None):
+        raise OutputError(f"found -o {output} with --stream; expected one: - for JSON lines, or udp://127.0.0.1:11111")
     if not 0 <= look_ahead <= 60_000:
         raise InputError(f"found --look-ahead {look_ahead:g}; expected 0 to 60000 milliseconds")
     talker = Talker.load(model, steps=steps, device=device)
-    check_live(talker.animator)
-    chosen, animator = talker.who(identity, style_scale=style_scale, library=library), talker.animator
-    name = chosen.name
+    animator = talker.animator
+    check_live(animator)
+    resolved = talker.who(identity, style_scale=style_scale, library=library)
+    name = resolved.name
     fps = animator.network.config.fps
     frames = round(look_ahead / 1000 * fps)
     sink: Sink
@@ -63,8 +74,8 @@ def animate_live(
     try:
         run_live(
             animator,
-            chosen.manner,
-            Listener(sys.stdin.fileno()),
+            resolved.manner,
+            SpeechPipe(sys.stdin.fileno(), note),
             sink,
             look_ahead=frames,
             seed=seed,
@@ -72,6 +83,6 @@ def animate_live(
         )
     finally:
         if latencies:
-            late = sorted(1000 * each for each in latencies)
-            middle, most = late[len(late) // 2], late[int(0.95 * len(late))]
-            note(f"the last {len(late)} frames, {middle:.0f} ms after their sound (median; 95 % within {most:.0f} ms)")
+            ordered = sorted(1000 * each for each in latencies)
+            median, high = ordered[len(ordered) // 2], ordered[int(0.95 * len(ordered))]
+            note(f"the last {len(ordered)} frames: {median:.0f} ms after their sound (median), 95 % within {high:.0f} ms")

@@ -1,16 +1,21 @@
-"""Recordings of any format as speech: (S,) float32 in -1…1, 16 kHz, mono.
+"""Recordings of any format as speech: (S,) float32 in -1…1, 16 kHz, mono, the mean of the channels, on the container's clock.
 
-ffmpeg decodes, and resamples, every format: one way for all of them behaves alike for all of them, keeps torch and its
-seconds of start-up out, and streams, so that an hour of six channels never lies in memory. The channels are averaged
-here, because ffmpeg's own downmix drops the bass channel and raises a mono voice in a stereo file by 3 dB.
+WAV is walked by `wav.py` and decoded by libsndfile; ffmpeg decodes everything else, FLAC and Ogg too: libsndfile 1.2 stops at
+damage, and after the first part of a chained Ogg. ffmpeg resamples all of them and streams, so that an hour of six channels
+never lies in memory. It writes each packet's time to a second file: where the times leave a gap, there is silence, whether the
+sound starts after the picture, a recorder paused, or packets are lost. Channels are averaged here, because ffmpeg's downmix
+drops the bass channel and raises a mono voice in a stereo file by 3 dB.
 """
 
 import errno
+import itertools
 import os
-import struct
-import subprocess
+import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -18,70 +23,88 @@ import numpy as np
 
 from talker_cli.errors import InputError
 from talker_cli.formats import ffmpeg
+from talker_cli.formats.wav import SAMPLE_RATES, SIGNATURE, ByteSource, NotPcm, is_wav, read_wav
 
 SAMPLE_RATE = 16_000  # hertz
 SHORTEST = 0.1  # seconds
 LOUDEST = 4.0  # a float file beyond this holds something else than samples in -1…1
-CHUNK_FRAMES = 1 << 16  # read at a time
+PART = 1 << 16  # samples yielded at a time
 
-OnDamage = Callable[[str], None]
+# The filter is four times longer than ffmpeg's default: at a rate above 16 kHz, what lies over 8 kHz must not fold back into
+# the voice.
+RESAMPLE = f"aresample={SAMPLE_RATE}:filter_size=128:cutoff=0.97"
 
-AU_HEADER = struct.Struct(">4s5I")  # magic, offset of the data, its size, encoding, sample rate, channels
+GAP = 0.1  # seconds between two packets' times that count as a gap; less is jitter
+LONGEST_SILENCE = 3600.0  # seconds that gaps may add up to
+MOST_HOURS = 24  # that a header can say; more is nonsense
+TAIL = 0.25  # seconds that a recording may end before its header says
+
+BLOCK = 640  # samples, 40 ms: the level is measured over one
+QUIET = 10 ** (-50 / 20)  # RMS of a block: a recording without LOUD_BLOCKS beyond is amplified
+LOUD_BLOCKS = 5
+SILENT = 10 ** (-80 / 20)  # RMS under which there is nothing to amplify
+SPEECH_LEVEL = 10 ** (-26 / 20)  # RMS that the loudest blocks (95th percentile) are amplified to
+DYNAMICS = 2.0  # times that the loudest blocks of speech exceed the softest fifth; steady noise is not amplified
+KEPT_PARTS = 15  # a minute, kept while the level is measured; a longer beginning is read twice
+LOST_IN_MIX = 10.0  # decibels that the mean of the channels may lie under the loudest one
+
+OnNote = Callable[[str], None]
 
 
-def load_speech(path: Path, on_damage: OnDamage = lambda line: None) -> np.ndarray:
+def _ignore(line: str) -> None:
+    """Drop a note."""
+
+
+def load_speech(path: Path, on_note: OnNote = _ignore) -> np.ndarray:
     """Read the first audio stream of a file as speech, the mean of its channels.
 
     Args:
-        path: the recording.
-        on_damage: told, in a line, that parts of it could not be decoded.
+        path: The recording.
+        on_note: Called with a line for each thing about the recording that the user should know.
 
     Returns:
         (S,) float32 in -1…1 at 16 kHz.
 
     Raises:
-        InputError: no such file, nothing to hear in it, broken samples, or shorter than 0.1 s.
+        InputError: no such file, no sound in it, broken samples, or shorter than 0.1 s.
         MachineError: ffmpeg is missing.
     """
-    return np.concatenate(list(read_speech(path, on_damage)))
+    return np.concatenate(list(read_speech(path, on_note)))
 
 
 def load_intact_speech(path: Path) -> np.ndarray:
-    """Read a recording as `load_speech` does, and refuse a damaged one: what moves up would fit no motion and no text.
+    """Read a recording as `load_speech` does, and refuse a damaged one: it would not fit its motion or its text.
 
     Raises:
-        InputError: as `load_speech`, and where parts cannot be decoded.
+        InputError: as `load_speech`, and where a part is lost.
         MachineError: ffmpeg is missing.
     """
 
     def refuse(line: str) -> None:
         raise InputError(f"{line}; expected an intact recording; export it again")
 
-    return load_speech(path, refuse)
+    return np.concatenate(list(read_speech(path, on_damage=refuse)))
 
 
-def read_speech(path: Path, on_damage: OnDamage = lambda line: None) -> Iterator[np.ndarray]:
+def read_speech(path: Path, on_note: OnNote = _ignore, on_damage: OnNote | None = None) -> Iterator[np.ndarray]:
     """Yield what `load_speech` returns in parts (S,), so that hours need not lie in memory.
 
+    Speech whose loudest parts stay under -50 dB is amplified by a constant factor.
+
     Args:
-        path: the recording.
-        on_damage: told, in a line, that parts of it could not be decoded.
+        path: The recording.
+        on_note: Called with a line for each thing about the recording that the user should know.
+        on_damage: Called with a line that says how much of the sound is lost; None is `on_note`.
 
     Raises:
-        InputError: no such file, nothing to hear in it, broken samples, or, at the end, shorter than 0.1 s.
+        InputError: no such file, no sound in it, broken samples, or, at the end, shorter than 0.1 s.
         MachineError: ffmpeg is missing.
     """
     path = Path(path)
     check_file(path)
+    report = Report(str(path), on_note, on_damage or on_note)
     count = 0
-    for part in _decode(path, on_damage):
-        broken = np.flatnonzero(~np.isfinite(part))
-        if broken.size:
-            at = (count + broken[0]) / SAMPLE_RATE
-            raise InputError(f"{path} holds NaN or infinity, first at {at:.3f} s; expected finite samples; export it again")
-        peak = float(np.abs(part).max(initial=0.0))
-        if peak > LOUDEST:
-            raise InputError(f"{path} holds samples up to {peak:.4g}; expected -1…1; scale it and save it again")
+    for part in _levelled(partial(_checked, path), report):
         count += len(part)
         yield np.clip(part, -1.0, 1.0)
     if count < SHORTEST * SAMPLE_RATE:
@@ -100,7 +123,7 @@ def check_file(path: Path) -> None:
         raise InputError(f"{path} is a folder; expected a recording (wav, flac, mp3, m4a, …); give one file")
     # It could be read once, and a recording is read twice: as sound, and for its hash.
     if os.path.exists(path) and not os.path.isfile(path):
-        raise InputError(f"{path} is a pipe or a device; expected a file; save it first, or animate it live with --stream")
+        raise InputError(f"{path} is a pipe or a device; expected a file; save it first, or animate standard input live")
     try:
         with path.open("rb") as stream:
             empty = not stream.read(1)
@@ -114,47 +137,346 @@ def check_file(path: Path) -> None:
         raise InputError(f"{path} is empty (0 bytes); expected a recording; record or copy it again")
 
 
-def _decode(path: Path, on_damage: OnDamage) -> Iterator[np.ndarray]:
-    """Yield parts (S,) float32, the mean of all channels at 16 kHz, unchecked."""
-    # An AU stream is the plainest that still says how many channels it has. The filter is four times longer than
-    # ffmpeg's default: at a rate above 16 kHz, what lies over 8 kHz must not fold back into the voice.
-    arguments = [*ffmpeg.input_arguments(path), "-map", "0:a:0", "-vn", "-sn", "-dn"]
-    arguments += ["-af", f"aresample={SAMPLE_RATE}:filter_size=128:cutoff=0.97", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
-    with tempfile.TemporaryFile() as log:
-        process = ffmpeg.start(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log.fileno())
+@dataclass
+class Report:
+    """Collects what is odd about a recording and says it once, in a line each, when it has been read.
+
+    Args:
+        name: The recording, as the lines call it.
+        on_note: Called with each line.
+        on_damage: Called with a line about lost sound.
+    """
+
+    name: str
+    on_note: OnNote = _ignore
+    on_damage: OnNote = _ignore
+    notes: list[str] = field(default_factory=list)
+    damage: list[str] = field(default_factory=list)
+    energy: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (C,) of the channels, summed
+    mixed: float = 0.0  # energy of their mean, summed
+
+    def mix(self, samples: np.ndarray) -> np.ndarray:
+        """Return the mean (S,) of the channels (S, C), and note their energy."""
+        mean = samples.mean(axis=1, dtype=np.float32)
+        if samples.shape[1] > 1:
+            energy = np.square(samples, dtype=np.float64).sum(0)
+            same = len(energy) == len(self.energy)
+            self.energy = self.energy + energy if same else energy
+            self.mixed = (self.mixed if same else 0.0) + float(np.square(mean, dtype=np.float64).sum())
+        return mean
+
+    def emit(self) -> None:
+        """Say all of it."""
+        for line in self.damage:
+            self.on_damage(f"{self.name} {line}")
+        if len(self.energy) and self.energy.max() > self.mixed * 10 ** (LOST_IN_MIX / 10):
+            lost = 10 * np.log10(self.energy.max() / max(self.mixed, 1e-12 * self.energy.max()))
+            self.notes.append(
+                f"has {len(self.energy)} channels whose mean is {lost:.0f} dB softer than the loudest of them; "
+                "give that one alone as mono, if it holds the voice"
+            )
+        for line in self.notes:
+            self.on_note(f"{self.name} {line}")
+
+
+def _levelled(read: Callable[[Report], Iterator[np.ndarray]], report: Report) -> Iterator[np.ndarray]:
+    """Yield the parts (S,) of a recording, amplified by a constant if all of it is quiet speech."""
+    parts, kept = read(report), []
+    level = Level()
+    for part in parts:  # one or two, where the level is usual
+        kept.append(part)
+        level.add(part)
+        if level.is_loud or len(kept) > KEPT_PARTS:
+            break
+    if len(kept) > KEPT_PARTS and not level.is_loud:
+        level = Level()
+        for part in read(Report(report.name)):
+            level.add(part)
+            if level.is_loud:
+                break
+    gain = level.gain(report)
+    for part in itertools.chain(kept, parts):
+        yield part if gain == 1.0 else part * gain
+    report.emit()
+
+
+class Level:
+    """Loudness of a recording, measured over blocks of 40 ms."""
+
+    def __init__(self) -> None:
+        self._blocks: list[np.ndarray] = []  # RMS
+        self._rest = np.zeros(0, np.float32)
+        self._loud = 0
+
+    def add(self, part: np.ndarray) -> None:
+        """Measure (S,) more."""
+        if self.is_loud:
+            return
+        part = np.concatenate([self._rest, part])
+        whole = len(part) // BLOCK * BLOCK
+        self._rest = part[whole:]
+        self._blocks.append(np.sqrt(np.square(part[:whole].reshape(-1, BLOCK)).mean(1)))
+        self._loud += int((self._blocks[-1] > QUIET).sum())
+
+    @property
+    def is_loud(self) -> bool:
+        """Whether there is sound of a usual level."""
+        return self._loud >= LOUD_BLOCKS
+
+    def quiet(self) -> float | None:
+        """Return the level of the loudest blocks (95th percentile) in decibels if there is no loud sound, else None."""
+        loud = self._percentile(95)
+        return None if self.is_loud or loud > QUIET else 20 * np.log10(max(loud, 1e-6))
+
+    def gain(self, report: Report) -> np.float32:
+        """Return the factor that brings quiet speech to a usual level; 1 for anything else."""
+        decibels = self.quiet()
+        if decibels is None:
+            return np.float32(1.0)
+        soft, loud = self._percentile(20), self._percentile(95)
+        if loud < SILENT or loud < DYNAMICS * soft:
+            report.notes.append(f"holds no speech that could be amplified: its level is {decibels:.0f} dB; record it louder")
+            return np.float32(1.0)
+        report.notes.append(f"is quiet ({decibels:.0f} dB) and is amplified by {20 * np.log10(SPEECH_LEVEL / loud):.0f} dB")
+        return np.float32(SPEECH_LEVEL / loud)
+
+    def _percentile(self, share: float) -> float:
+        """Return the level that a share of the blocks stay under, those of silence left out unless all are silent."""
+        blocks = np.concatenate(self._blocks) if self._blocks else np.zeros(0)
+        sounding = blocks[blocks > SILENT]
+        if not len(sounding):
+            return float(blocks.max()) if len(blocks) else LOUDEST
+        return float(np.percentile(sounding, share))
+
+
+def _checked(path: Path, report: Report) -> Iterator[np.ndarray]:
+    """Yield parts (PART,), the last one shorter; refuse what is not finite or of another scale."""
+    count = 0
+    for part in _in_parts(_decoded(path, report)):
+        broken = np.flatnonzero(~np.isfinite(part))
+        if broken.size:
+            at = (count + broken[0]) / SAMPLE_RATE
+            raise InputError(f"{path} holds NaN or infinity, first at {at:.3f} s; expected finite samples; export it again")
+        peak = float(np.abs(part).max(initial=0.0))
+        if peak > LOUDEST:
+            raise InputError(f"{path} holds samples up to {peak:.4g}; expected -1…1; scale it and save it again")
+        count += len(part)
+        yield part
+
+
+def _in_parts(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield blocks (S,) of any sizes as parts of PART samples."""
+    waiting: list[np.ndarray] = []
+    count = 0
+    for block in blocks:
+        waiting.append(block)
+        count += len(block)
+        if count >= PART:
+            joined = np.concatenate(waiting)
+            whole = count // PART * PART
+            yield from joined[:whole].reshape(-1, PART)
+            waiting, count = [joined[whole:]], count - whole
+    if count:
+        yield np.concatenate(waiting)
+
+
+def _decoded(path: Path, report: Report) -> Iterator[np.ndarray]:
+    """Yield blocks (S,) at 16 kHz, unchecked."""
+    try:
+        with path.open("rb") as stream:
+            source = ByteSource(stream.read)
+            start = source.exactly(SIGNATURE)
+            if is_wav(start):
+                source.back(start)
+                yield from decode_wav(source, report)
+                return
+    except NotPcm:
+        pass  # compressed, or damaged where ffmpeg may be more patient
+    yield from decode(ffmpeg.input_arguments(path), report)
+
+
+def decode_wav(source: ByteSource, report: Report) -> Iterator[np.ndarray]:
+    """Yield blocks (S,) at 16 kHz of the WAVs of a file or a pipe, as soon as they can be read.
+
+    Raises:
+        NotPcm: it is compressed, or not understood; raised before anything is yielded.
+        InputError: there are no samples.
+    """
+    blocks = read_wav(source, report.notes.append, report.damage.append)
+    try:
+        for rate, group in itertools.groupby(blocks, key=lambda each: each[0]):
+            mixed = (report.mix(samples) for _, samples in group)
+            yield from mixed if rate == SAMPLE_RATE else _resampled(mixed, rate)
+    except InputError as error:
+        raise type(error)(f"{report.name} {error}") from error
+
+
+def _resampled(blocks: Iterator[np.ndarray], sample_rate: int) -> Iterator[np.ndarray]:
+    """Yield blocks (S,) float32 of another sample rate as blocks (S,) at 16 kHz."""
+    arguments = ["-f", "f32le", "-ar", str(sample_rate), "-ac", "1", "-i", "pipe:0", "-af", RESAMPLE]
+    arguments += ["-c:a", "pcm_f32le", "-f", "f32le", "-flush_packets", "1", "pipe:1"]
+    feed = (block.astype("<f4").tobytes() for block in blocks)
+    with tempfile.TemporaryFile() as log, ffmpeg.running(arguments, feed, log) as process:
         assert process.stdout is not None
-        with process.stdout as stream:
-            try:
-                header = stream.read(AU_HEADER.size)
-                if len(header) == AU_HEADER.size:
-                    yield from _read_au(header, stream)
-                    code = process.wait()
-            finally:
-                process.kill()
-                process.wait()
-        if len(header) < AU_HEADER.size:
-            log.seek(0)
-            said = log.read()
-            if b"matches no streams" in said:
-                raise InputError(f"{path} has no audio stream; expected a recording with sound; give another file")
-            words = ffmpeg.last_words(said)
-            raise InputError(f"{path} is not a recording that can be read ({words}); expected wav, flac, mp3, m4a, …")
+        rest = b""
+        while data := os.read(process.stdout.fileno(), PART):
+            data = rest + data
+            rest = data[len(data) // 4 * 4 :]
+            yield np.frombuffer(data, "<f4", len(data) // 4).astype(np.float32)
+        if process.wait():
+            raise InputError(f"was not resampled to its end (code {process.returncode}); try again")
+
+
+def decode(source: list[str], report: Report, feed: Iterable[bytes] | None = None) -> Iterator[np.ndarray]:
+    """Yield blocks (S,) at 16 kHz of what ffmpeg decodes, with silence where the packets' times leave gaps.
+
+    Args:
+        source: Arguments that name the input.
+        report: Notes and damage go there.
+        feed: Bytes of the input if it is `pipe:0`.
+
+    Raises:
+        InputError: it is no recording, has no sound, or the decoder died.
+        MachineError: ffmpeg is missing.
+    """
+    with tempfile.TemporaryFile() as log, tempfile.TemporaryFile() as times:
+        arguments = [
+            "-loglevel",
+            "level+info",
+            *source,
+            "-map",
+            "0:a:0",
+            "-vn",
+            "-sn",
+            "-dn",
+            "-af",
+            RESAMPLE,
+            "-c:a",
+            "pcm_f32le",
+        ]
+        places = f"[f=framecrc:flush_packets=1]pipe:{times.fileno()}|[f=f32le:flush_packets=1]pipe:1"
+        started = False
+        with ffmpeg.running([*arguments, "-f", "tee", places], feed, log, (times.fileno(),)) as process:
+            assert process.stdout is not None
+            packets = _Packets(process.stdout, times, report)
+            for block in packets.blocks():
+                if not started:
+                    _check_rate(_read_log(log), report.name)
+                    started = True
+                yield block
+            code = process.wait()
+        said = _read_log(log)
+    if not started and (code or not packets.samples):
+        if b"matches no streams" in said:
+            raise InputError(f"{report.name} has no audio stream; expected a recording with sound; give another file")
         if code:
-            raise InputError(
-                f"the decoder of {path} ended before the recording did (code {code}); try again, or convert it to wav"
-            )
-        log.seek(0)
-        if said := log.read():
-            on_damage(
-                f"{path} is damaged ({ffmpeg.last_words(said)}): what could not be decoded is left out, and the rest moves up"
-            )
+            words = ffmpeg.last_words(_errors(said).split(b"\n")[0])
+            raise InputError(f"{report.name} is not a recording that can be read ({words}); expected wav, flac, mp3, m4a, …")
+    if code:
+        raise InputError(
+            f"the decoder of {report.name} ended before the recording did (code {code}); try again, or convert it to wav"
+        )
+    packets.summarise(said)
 
 
-def _read_au(header: bytes, stream: IO[bytes]) -> Iterator[np.ndarray]:
-    """Yield parts (S,) float32, the mean of an AU stream's channels."""
-    _, offset, _, _, _, channels = AU_HEADER.unpack(header)
-    stream.read(offset - AU_HEADER.size)
-    while data := stream.read(CHUNK_FRAMES * channels * 4):
-        whole = len(data) // (4 * channels) * channels
-        samples = np.frombuffer(data, dtype=">f4", count=whole).reshape(-1, channels)
-        yield samples.mean(axis=1, dtype=np.float32)
+class _Packets:
+    """Decoded packets on the container's clock: the times are in one file, the samples in another."""
+
+    def __init__(self, stream: IO[bytes], times: IO[bytes], report: Report) -> None:
+        self._stream, self._times, self._report = stream, times, report
+        self._at = 0  # bytes of the times that have been read
+        self._rows: deque[tuple[int, int, int]] = deque()  # (time, duration, bytes); 16 kHz
+        self._line = b""
+        self.samples = 0  # decoded
+        self._jumped = False  # over a time that makes no sense
+        self._late = 0  # samples of silence before the first packet
+        self._gaps: list[tuple[int, int]] = []  # (position, samples of silence)
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Yield the mean of the channels, (S,), and the silence between."""
+        position = offset = 0
+        silence = 0
+        while row := self._next():
+            time, duration, size = row
+            data = self._stream.read(size)
+            samples = np.frombuffer(data, "<f4", len(data) // 4).astype(np.float32)
+            channels = max(1, size // 4 // max(1, duration))
+            late = time + offset - position
+            if late < -GAP * SAMPLE_RATE or silence + late > LONGEST_SILENCE * SAMPLE_RATE:
+                if late > 0:
+                    self._jumped = True
+                    self._report.notes.append(f"has times that jump by {late / SAMPLE_RATE:.0f} s; the jump is left out")
+                offset = position - time  # another clock begins, as where files are joined
+            elif late >= GAP * SAMPLE_RATE:
+                if position == 0:
+                    self._late = late
+                else:
+                    self._gaps.append((position, late))
+                silence += late
+                position += late
+                for start in range(0, late, PART):
+                    yield np.zeros(min(PART, late - start), np.float32)
+            mean = self._report.mix(samples[: len(samples) // channels * channels].reshape(-1, channels))
+            position += len(mean)
+            self.samples += len(mean)
+            yield mean
+
+    def summarise(self, log: bytes) -> None:
+        """Add to the report how much sound is missing, and where."""
+        gap = sum(length for _, length in self._gaps) / SAMPLE_RATE
+        errors = _errors(log)
+        if self._late:
+            self._report.notes.append(f"has sound that starts at {self._late / SAMPLE_RATE:.2f} s; before it there is silence")
+        if self._gaps:
+            first = self._gaps[0][0] / SAMPLE_RATE
+            if errors:
+                self._report.damage.append(
+                    f"is damaged ({ffmpeg.last_words(errors)}): {gap:.2f} s of its sound are lost, "
+                    f"the first at {first:.2f} s; they are silent"
+                )
+            else:
+                self._report.notes.append(
+                    f"has no sound for {gap:.2f} s in {len(self._gaps)} gaps, the first at {first:.2f} s; they are silent"
+                )
+        missing = _declared(log) - self._late / SAMPLE_RATE - gap - self.samples / SAMPLE_RATE
+        if missing > TAIL and not self._jumped:
+            why = f" ({ffmpeg.last_words(errors)})" if errors else ""
+            self._report.damage.append(f"is damaged{why}: it ends {missing:.2f} s before its header says")
+
+    def _next(self) -> tuple[int, int, int] | None:
+        """Return the next packet's time, duration and size; None at the end."""
+        if not self._rows and self._stream.peek(1):  # type: ignore[attr-defined]
+            # The time is written before the samples are. The offset is shared with ffmpeg: hence pread.
+            while data := os.pread(self._times.fileno(), PART, self._at):
+                self._at += len(data)
+                *lines, self._line = (self._line + data).split(b"\n")
+                rows = (line.split(b",") for line in lines if line and not line.startswith(b"#"))
+                self._rows.extend((int(row[2]), int(row[3]), int(row[4])) for row in rows)
+        return self._rows.popleft() if self._rows else None
+
+
+def _read_log(log: IO[bytes]) -> bytes:
+    """Return what ffmpeg has said, the middle of very much left out."""
+    size = os.fstat(log.fileno()).st_size
+    return os.pread(log.fileno(), PART, 0) + (os.pread(log.fileno(), PART, max(PART, size - PART)) if size > PART else b"")
+
+
+def _errors(log: bytes) -> bytes:
+    return b"\n".join(line for line in log.splitlines() if b"[error]" in line or b"[fatal]" in line)
+
+
+def _check_rate(log: bytes, name: str) -> None:
+    """Refuse a sample rate that makes hours of a few bytes."""
+    low, high = SAMPLE_RATES
+    if (found := re.search(rb"Audio: [^\n]*?(\d+) Hz", log)) and not low <= int(found[1]) <= high:
+        raise InputError(f"{name} has a sample rate of {int(found[1])} Hz; expected {low}…{high}; export it again")
+
+
+def _declared(log: bytes) -> float:
+    """Return how long (seconds) the header of a file with sound alone says it is; 0 where that is unknown or an estimate."""
+    duration = re.search(rb"Duration: (\d+):(\d+):(\d+\.\d+)", log)
+    inputs = log.split(b"Stream mapping:")[0].count(b"  Stream #0:")
+    if duration is None or inputs != 1 or b"Estimating duration from bitrate" in log:
+        return 0.0
+    hours, minutes, seconds = map(float, duration.groups())
+    return 3600 * hours + 60 * minutes + seconds if hours < MOST_HOURS else 0.0
