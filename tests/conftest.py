@@ -22,6 +22,15 @@ from talker_cli.rig import Rig, RigFile, save_rig
 IDENTITY = "FaceTalk_170725_00137_TA"
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip the tests marked `gpu` on a machine without one."""
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("no CUDA device")
+
+
 def spoken(seconds: float, sample_rate: int = 16_000) -> np.ndarray:
     """Return (S,) syllables of a buzzing voice, four a second, in -0.5…0.5."""
     t = np.arange(round(seconds * sample_rate)) / sample_rate

@@ -69,6 +69,7 @@ def test_a_manifest_says_who_speaks_and_where_it_goes(invoke: Command, clips: Pa
         assert words in invoke("animate", "--manifest", "clips/list.csv", "--model", model).mistake
 
 
+@pytest.mark.slow
 def test_each_process_of_torchrun_does_its_share_whatever_fails_in_another(model: Path, tmp_path: Path) -> None:
     """Breaks if two processes do the same recording, none does it, or a failure in one ends the others before their time."""
     (tmp_path / "0.wav").write_bytes(b"no sound")  # the first process has no others: it is done at once

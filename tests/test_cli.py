@@ -265,6 +265,7 @@ def limited(size: int) -> tuple[str, ...]:
     return (sys.executable, "-c", code)
 
 
+@pytest.mark.slow
 def test_a_full_disk(talker: Command, wav: Path, model: Path, motion: Path, tmp_path: Path) -> None:
     """Breaks if half a motion or half a film stays on a full disk, or the words are the system's."""
     before = names(tmp_path)

@@ -54,6 +54,7 @@ def test_odd_recordings_are_animated(invoke: Command, model: Path, tmp_path: Pat
     assert frames == [30, 30, 30]  # the first track's second, not the other's three
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number,code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_run_leaves_nothing(model: Path, tmp_path: Path, number: signal.Signals, code: int) -> None:
     """Breaks if Ctrl-C, or the end of a job, leaves gigabytes under a hidden name, or half a motion under the real one."""
@@ -69,6 +70,7 @@ def test_a_stopped_run_leaves_nothing(model: Path, tmp_path: Path, number: signa
     assert [path.name for path in tmp_path.iterdir()] == ["long.wav"]
 
 
+@pytest.mark.slow
 def test_two_runs_with_one_output_leave_one_motion(model: Path, head: RigFile, wav: Path, tmp_path: Path) -> None:
     """Breaks if vertices of one run lie beside the sidecar of the other."""
     people = [IDENTITY, "FaceTalk_170915_00223_TA"]

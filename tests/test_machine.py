@@ -35,6 +35,7 @@ def test_identities_are_completed() -> None:
     assert len(complete_identity("FaceTalk_")) == 8
 
 
+@pytest.mark.slow
 def test_bench_times_the_teacher_and_not_the_student(invoke: Command, wav: Path, model: Path, tmp_path: Path) -> None:
     """Breaks if eight steps of the student pass for eight of the teacher's."""
     alone = shutil.copytree(model, tmp_path / "alone")
@@ -43,6 +44,7 @@ def test_bench_times_the_teacher_and_not_the_student(invoke: Command, wav: Path,
     assert report["student"]["seconds"] > 0 and "no teacher" in report["teacher"]["error"]
 
 
+@pytest.mark.slow
 def test_bench_times_every_part(invoke: Command, wav: Path, model: Path) -> None:
     """Breaks if a part is left out, or a number is not one."""
     from talker_cli.machine.bench import rows

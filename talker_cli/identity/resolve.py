@@ -239,8 +239,8 @@ def _parts(text: str) -> list[tuple[str, float]]:
         name, colon, weight = piece.strip().rpartition(":")
         if not colon:
             name, weight = weight, "1"
-        if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", weight) or not float(weight) > 0:
-            raise IdentityError(f"found '{piece}' in --identity {text}; expected NAME:SHARE, as anna:0.7,bert:0.3")
+        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{0,9})?|\.[0-9]{1,9}", weight) or not float(weight) > 0:
+            raise IdentityError(f"found '{piece}' in {text}; expected NAME:SHARE, as anna:0.7,bert:0.3", field="identity")
         parts.append((name, float(weight)))
     total = sum(weight for _, weight in parts)
     return [(name, weight / total) for name, weight in parts]
