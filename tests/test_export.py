@@ -419,7 +419,7 @@ def test_the_recording_is_never_overwritten(invoke: Talker, tmp_path: Path) -> N
     """Breaks if animating a film into a film of the same name destroys it."""
     ffmpeg("-f", "lavfi", "-i", "sine=duration=1", tmp_path / "talk.mp4")
     before = sha256(tmp_path / "talk.mp4")
-    assert "is what is read" in invoke("animate", "talk.mp4", "-o", "talk.mp4").mistake
+    assert "that is read" in invoke("animate", "talk.mp4", "-o", "talk.mp4").mistake
     assert sha256(tmp_path / "talk.mp4") == before
 
 

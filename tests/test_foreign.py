@@ -263,4 +263,4 @@ def test_a_comparison_from_the_command_line(talker: Talker, motion: Path, tmp_pa
     assert " 192x64" in streams(tmp_path / "c.mp4") and "Audio: aac" in streams(tmp_path / "c.mp4")
     assert "--heatmap alone" in talker("render", motion, "--heatmap").mistake
     assert "--at and --every" in talker("render", motion, "--at", "0", "--every", "1").mistake
-    assert "--background mud" in talker("render", motion, "--background", "mud").mistake
+    assert "mud; expected a colour" in talker("render", motion, "--background", "mud").mistake

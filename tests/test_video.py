@@ -142,7 +142,7 @@ def test_any_number_of_channels_sounds(tmp_path: Path, ball: Rig, channels: int,
 
 
 def test_a_folder_of_pictures(tmp_path: Path, ball: Rig) -> None:
-    """Breaks if a image is lost, counted from one, or changed on its way: PNGs keep every bit."""
+    """Breaks if an image is lost, counted from one, or changed on its way: PNGs keep every bit."""
     track = swing(ball, 3)
     render_video([track], tmp_path / "100%d", RenderOptions((64, 64)))
     names = sorted(path.name for path in (tmp_path / "100%d").iterdir())
@@ -177,7 +177,7 @@ def test_a_turntable_goes_once_round(tmp_path: Path, ball: Rig) -> None:
 
 
 def test_a_contact_sheet(tmp_path: Path, ball: Rig) -> None:
-    """Breaks if a image is missing from the sheet, stands in another's place, or shows another instant."""
+    """Breaks if an image is missing from the sheet, stands in another's place, or shows another instant."""
     track = swing(ball, 30)
     render_contact_sheet([track], tmp_path / "s.png", RenderOptions((64, 48)), every=0.2)
     sheet = pixels(tmp_path / "s.png")

@@ -1,4 +1,4 @@
-"""How much light the mouth's opening lets in: little through rounded lips, all of it through a wide open mouth."""
+"""Light that enters the mouth: little through rounded lips, all of it through a wide open mouth."""
 
 from dataclasses import dataclass
 
@@ -6,9 +6,9 @@ import numpy as np
 
 from talker_cli.rig import Rig
 
-INSIDE = ("teeth", "gums", "tongue")  # regions that get their light through the lips
-WIDE = 0.12  # area of an opening that lets all of it in, squares of the closed mouth's line: about that of "ee"
-LEAST = 0.25  # of it is left in a mouth that is about to close
+INSIDE = ("teeth", "gums", "tongue")  # regions lit through the lips
+WIDE = 0.12  # area of an opening that lets all light in, in squares of the closed mouth's width: about that of "ee"
+LEAST = 0.25  # share of the light in a mouth that is about to close
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,8 @@ class Aperture:
 
     Args:
         pairs: (P, 2) vertices of the inner lips, upper and lower, from corner to corner.
-        inside: (V,) bool, what gets its light through it.
-        width: of the mouth at rest along its line, in the mesh's unit.
+        inside: (V,) bool, the vertices lit through the opening.
+        width: Length of the mouth's line at rest, in the mesh's unit.
     """
 
     pairs: np.ndarray
@@ -37,7 +37,7 @@ class Aperture:
 
 
 def aperture_of(rig: Rig) -> Aperture | None:
-    """Return the opening of a rig's mouth, None if it has no inside or no lips are known."""
+    """Return the opening of a rig's mouth; None if the rig has no inside of the mouth or no lip pairs."""
     inside = np.zeros(len(rig.template), dtype=bool)
     for region in INSIDE:
         if region in rig.regions:

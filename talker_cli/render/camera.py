@@ -1,17 +1,16 @@
-"""Where the camera stands: a portrait lens, framed once from the bounds of the first frame."""
+"""The camera: a portrait lens, framed once by the bounds of the first frame."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-FIELD_OF_VIEW = np.radians(18.0)  # of the image's height: about an 110 mm lens, which does not swell the nose
-MARGIN = 1.10  # the image's extent over the mesh's
-BELOW_THE_LIPS = 0.50  # how far a portrait reaches below them, in heights from lips to crown
+FIELD_OF_VIEW = np.radians(18.0)  # vertical, radians: about a 110 mm lens, which does not enlarge the nose
+MARGIN = 1.10  # extent of the image over that of the mesh
+BELOW_THE_LIPS = 0.50  # lower edge of a portrait, in heights from lips to crown
 
 YAWS = {"front": 0.0, "three-quarter": 35.0, "side": 90.0}  # degrees; positive: the camera at the subject's left
 TURNTABLE = "turntable"
-VIEWS = (*YAWS, TURNTABLE)
-TURN_SECONDS = 8.0  # of one turn of the turntable, about: whole turns fill the video
+TURN_SECONDS = 8.0  # of one turn, about: whole turns fill the video
 
 
 @dataclass(frozen=True)
@@ -20,9 +19,9 @@ class View:
 
     Args:
         pose: (4, 4), camera to world.
-        field_of_view: of the image's height, radians.
-        near: of the clipping planes, metres.
-        far: the other.
+        field_of_view: Vertical field of view, radians.
+        near: Distance of the near clipping plane, in the mesh's unit.
+        far: Distance of the far clipping plane.
     """
 
     pose: np.ndarray
@@ -32,13 +31,13 @@ class View:
 
 
 class Framing:
-    """The place of the image round a mesh of any scale, wherever the camera goes.
+    """The framing of a mesh of any scale, from any direction.
 
-    With the lips known, it is a portrait: from over the crown to the neck, shoulders running out of the image.
+    With known lips it is a portrait, from above the crown to the neck; the shoulders may be cut.
 
     Args:
-        vertices: (V, 3).
-        size: width and height, pixels.
+        vertices: (V, 3), whose bounds are framed.
+        size: Width and height of the image, pixels.
         lips: (V,) bool, the lips' vertices.
     """
 
@@ -63,11 +62,11 @@ class Framing:
         self.center = center
         self._offset = shown - center
         self._radius = max(float(np.linalg.norm(high - low)) / 2, 1e-9)
-        # What is seen, as a ball: nothing of the mesh above the portrait's lower edge lies outside.
+        # Radius of a ball that holds the mesh above the portrait's lower edge.
         self.radius = max(float(np.linalg.norm(self._offset, axis=1).max()), 1e-9)
 
     def distance(self, yaw: float) -> float:
-        """Return how far back the camera must stand to hold the subject, seen from a side."""
+        """Return the distance at which the camera holds the subject, seen from a yaw in degrees."""
         right, up, back = _axes(yaw)
         across, along, towards = self._offset @ right, self._offset @ up, self._offset @ back
         # Move back until every vertex lies inside both pairs of the image's edges; shoulders may leave it at the sides.
@@ -77,11 +76,11 @@ class Framing:
         return max(float((np.maximum(sideways, upwards) * MARGIN + towards).max()), 1e-9)
 
     def all_round(self) -> float:
-        """Return how far back the camera must stand to hold the subject from every side."""
+        """Return the distance at which the camera holds the subject from every side."""
         return max(self.distance(yaw) for yaw in range(0, 360, 15))
 
     def view(self, yaw: float, distance: float | None = None) -> View:
-        """Return the camera that looks from a side, yaw in degrees; as near as that side allows if no distance is given."""
+        """Return the camera at a yaw in degrees and a distance; as near as that side allows if none is given."""
         distance = self.distance(yaw) if distance is None else distance
         right, up, back = _axes(yaw)
         pose = np.eye(4)
@@ -92,7 +91,7 @@ class Framing:
 
 
 def turntable_yaw(share: float, seconds: float) -> float:
-    """Return the degrees that a turntable has turned after a share, 0…1, of a video: whole turns of about `TURN_SECONDS`."""
+    """Return the yaw, degrees, after a share, 0…1, of a turntable's video: whole turns of about `TURN_SECONDS`."""
     return 360.0 * max(1, round(seconds / TURN_SECONDS)) * share
 
 

@@ -1,4 +1,4 @@
-"""Frames into a file, through ffmpeg: H.264 or VP9 with sound, an animated GIF, a PNG or a folder of them: the name decides."""
+"""Encoding of frames by ffmpeg: H.264 or VP9 with sound, an animated GIF, a PNG or a folder of PNGs, by the file's name."""
 
 import re
 import signal
@@ -14,21 +14,23 @@ from talker_cli.errors import OutputError, TalkerError
 from talker_cli.formats import ffmpeg
 from talker_cli.formats.files import atomic_folder, atomic_path, check_new_folder, check_writable
 
-PATIENCE = 300.0  # seconds for the encoder to finish its last frames and to rewrite the file for streaming
+FINISH_SECONDS = 300.0  # for the encoder's last frames, and to rewrite the file for streaming
 
-# yuv420p at High profile and an index at the front: what every browser plays, and starts before all of it has arrived.
-# The colours are named, or players guess a matrix by the image's size and skin turns greenish.
+# yuv420p at High profile with the index at the front: every browser plays it, and starts before all of it has arrived.
+# The colour matrix is named, because players guess it by the image's size, and skin turns greenish.
 YUV = ["-vf", "scale=out_color_matrix=bt709:out_range=tv", "-pix_fmt", "yuv420p", "-colorspace", "bt709",
        "-color_primaries", "bt709", "-color_trc", "bt709"]  # fmt: skip
 H264 = [*YUV, "-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-movflags", "+faststart"]
 VP9 = [*YUV, "-c:v", "libvpx-vp9", "-crf", "24", "-b:v", "0", "-deadline", "realtime", "-cpu-used", "5", "-row-mt", "1"]
 SOUND = {".mp4": ["-c:a", "aac", "-b:a", "160k", "-ar", "48000"], ".webm": ["-c:a", "libopus", "-b:a", "128k", "-ar", "48000"]}
-# One palette for the whole video, which all its frames have to be kept for; a long one has a palette for every frame.
+# A short GIF has one palette, for which ffmpeg keeps all frames; a long one has a palette for every frame.
 PALETTES = {True: ("diff", ""), False: ("single", ":new=1")}
-SHORT = 1200  # frames of a GIF, of 512x512 about 1 MB each
-FASTEST_GIF = 50.0  # frames a second: delays are whole hundredths, and players take one of them for ten
-LAYOUTS = "aformat=channel_layouts=mono|stereo|5.1|7.1"  # what both encode; others are mixed to the nearest
-FOLDER = ""  # no suffix: a image a frame
+SHORT = 1200  # frames; of 512x512 each takes about 1 MB of memory
+FASTEST_GIF = 50.0  # frames a second: delays are whole hundredths, and players read one hundredth as ten
+LAYOUTS = (
+    "aformat=channel_layouts=mono|stereo|5.1|7.1"  # channels that AAC and Opus both encode; others are mixed to the nearest
+)
+FOLDER = ""  # no suffix: a PNG a frame
 OUTPUTS: dict[str, list[str]] = {
     ".mp4": H264, ".webm": VP9, ".gif": ["-loop", "0"], ".png": ["-frames:v", "1", "-update", "1"],
     FOLDER: ["-start_number", "0"],
@@ -37,7 +39,7 @@ NUMBERED = "%06d.png"
 
 
 class Encoder:
-    """A running ffmpeg that takes frames. Made by `encode`."""
+    """A running ffmpeg that frames are written to. Made by `encode`."""
 
     def __init__(self, process: subprocess.Popen[bytes], size: tuple[int, int]) -> None:
         self._process = process
@@ -57,11 +59,15 @@ class Encoder:
 def encode(output: Path, size: tuple[int, int], fps: float, frames: int, audio: Path | None = None) -> Iterator[Encoder]:
     """Yield an encoder for `frames` frames; the file appears whole when the block ends well, and not at all otherwise.
 
-    The sound starts with the first frame. It is heard to its end if it outlasts the image by less than a frame, as a
-    recording does that was cut into whole frames, and ends with the image if it is longer; a shorter one leaves silence.
+    The sound starts with the first frame. It plays to its end if it outlasts the frames by less than one, as the recording of
+    a motion may, and ends with them if it is longer; a shorter one leaves silence.
 
     Args:
-        size: width and height, pixels, both even for a video.
+        output: The file or folder.
+        size: Width and height, pixels, both even for a video.
+        fps: Frame rate.
+        frames: Number of frames.
+        audio: Any recording, or None.
 
     Raises:
         OutputError: the suffix is unknown, the place cannot be written to, or the encoder failed.
@@ -84,22 +90,22 @@ def encode(output: Path, size: tuple[int, int], fps: float, frames: int, audio: 
     ):
         place = f"{str(temporary).replace('%', '%%')}/{NUMBERED}" if kind == FOLDER else str(temporary)
         command = [*arguments, "-y", f"file:{place}"]
-        # Ctrl-C waits until the encoder can be stopped: one that starts unowned writes its file after ours is gone.
-        heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        # Ctrl-C waits until the encoder can be stopped: otherwise it would write its file after this process has ended.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         try:
             process = ffmpeg.start(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log.fileno())
         except BaseException:
-            signal.pthread_sigmask(signal.SIG_SETMASK, heard)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             raise
         assert process.stdin is not None
         broken: Exception | None = None
         try:
-            signal.pthread_sigmask(signal.SIG_SETMASK, heard)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             encoder = Encoder(process, size)
             try:
                 yield encoder
                 process.stdin.close()
-                process.wait(timeout=PATIENCE)
+                process.wait(timeout=FINISH_SECONDS)
             except (BrokenPipeError, subprocess.TimeoutExpired) as error:
                 broken = error
         finally:
@@ -122,31 +128,33 @@ def _gif_filter(fps: float, frames: int) -> str:
 def _encoder_problem(output: Path, log: bytes, code: int, frames: int) -> TalkerError:
     too_large = code == -signal.SIGXFSZ  # a limit on the size of files
     if too_large or b"No space left on device" in log or b"File too large" in log:
-        return OutputError(f"cannot write {output}: the disk is full; free some space or choose another -o")
+        return OutputError(f"cannot write {output}: the disk is full; free some space or choose another place", field="output")
     words = ffmpeg.last_words(log)
     return OutputError(f"cannot write {output}: the encoder stopped at frame {frames} with code {code} ({words})")
 
 
 def kind_of(output: Path) -> str:
-    """Return the suffix that decides what is written; an empty one means a folder.
+    """Return the suffix that selects the encoder; an empty one means a folder.
 
     Raises:
-        OutputError: nobody knows the suffix.
+        OutputError: the suffix is unknown.
     """
     kind = output.suffix.lower()
     if kind not in OUTPUTS:
         known = ", ".join(suffix for suffix in OUTPUTS if suffix)
-        raise OutputError(f"cannot write {output}: the suffix is '{kind}'; expected {known}, or none for a folder; choose -o")
+        raise OutputError(
+            f"cannot write {output}: the suffix is '{kind}'; expected {known}, or none for a folder", field="output"
+        )
     return kind
 
 
 def is_numbered(name: str) -> bool:
-    """Say whether a file name is that of a image in a folder, so that a new folder may replace it."""
+    """Say whether a file name is that of an image in a folder, so that a new folder may replace it."""
     return re.fullmatch(r"\d{6,}\.png", name) is not None
 
 
 def check_place(output: Path) -> None:
-    """Refuse a place that cannot be written to before any work goes into what should be written there.
+    """Refuse an output that cannot be written, before any work.
 
     Raises:
         OutputError: the suffix is unknown, the folder to write into does not exist or cannot be written, or is not empty.

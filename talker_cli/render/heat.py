@@ -1,4 +1,4 @@
-"""Distances between two motions of one mesh, as colours on the face with a scale beside it."""
+"""Heat maps: distances between two motions of one mesh as colours on the face, with a scale."""
 
 from dataclasses import dataclass
 
@@ -6,15 +6,15 @@ import numpy as np
 
 from talker_cli.render.lettering import letter_height, write
 
-# From no distance to the scale's end: slate, blue, green, yellow, red; darker to brighter for those who see no colours.
+# From zero to the scale's end: slate, blue, green, yellow, red; from dark to bright, for readers who do not see colours.
 RAMP = np.array(
     [(0.23, 0.25, 0.31), (0.16, 0.40, 0.66), (0.13, 0.62, 0.58), (0.55, 0.76, 0.28), (0.96, 0.77, 0.20), (0.93, 0.36, 0.16),
      (0.78, 0.07, 0.15)], dtype=np.float32,
 )  # fmt: skip
 STEPS = 256
 TABLE = np.stack([np.interp(np.linspace(0, 1, STEPS), np.linspace(0, 1, len(RAMP)), RAMP[:, i]) for i in range(3)], 1)
-SHARE = 99.0  # percent of a frame's vertices that the scale must reach: single stray vertices do not stretch it
-ROUND = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)  # what a scale may end with, times a power of ten
+PERCENTILE = 99.0  # of a frame's distances that the scale reaches: single stray vertices do not stretch it
+ROUND = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)  # ends of a scale, times a power of ten
 
 METRE_SPAN = (0.05, 0.7)  # a face's or a bust's largest extent, metres
 UNIT_AREA_MILLIMETRES = 187.0  # BIWI's unit, the root of a scan's surface: 174 to 201 mm by subject
@@ -22,16 +22,16 @@ UNIT_AREA_MILLIMETRES = 187.0  # BIWI's unit, the root of a scan's surface: 174 
 
 @dataclass(frozen=True)
 class Unit:
-    """A motion's unit: how many millimetres it has, and how to write of them."""
+    """A motion's unit: its length in millimetres, and the name of what is shown."""
 
     millimetres: float
     name: str = "mm"
 
 
 def unit_of(vertices: np.ndarray) -> Unit:
-    """Return the unit of a face's (V, 3) vertices, told by its size: metres, centimetres, millimetres, or BIWI's root of area.
+    """Return the unit of a face's (V, 3) vertices by its size: metres, centimetres, millimetres, or BIWI's root of area.
 
-    Other sizes keep their own unit, under the name of `units`.
+    Other sizes keep their own unit, named `units`.
     """
     span = float((vertices.max(axis=0) - vertices.min(axis=0)).max())
     for scale in (1000.0, 10.0, 1.0):
@@ -57,8 +57,8 @@ def distances(one: np.ndarray, other: np.ndarray, unit: Unit) -> np.ndarray:
 
 
 def reach(values: np.ndarray) -> float:
-    """Return what the scale must hold of a frame's (V,) distances."""
-    return float(np.percentile(values, SHARE))
+    """Return the length of scale that a frame's (V,) distances need."""
+    return float(np.percentile(values, PERCENTILE))
 
 
 def heat_colors(values: np.ndarray, end: float) -> np.ndarray:
@@ -68,7 +68,7 @@ def heat_colors(values: np.ndarray, end: float) -> np.ndarray:
 
 
 def draw_scale(image: np.ndarray, end: float, unit: Unit) -> None:
-    """Draw the scale into the right side of (H, W, 3) uint8, with its ends, its middle and its unit."""
+    """Draw a scale into the right side of an (H, W, 3) uint8 image, with its ends, its middle and its unit."""
     rows, columns = image.shape[:2]
     letters = letter_height((columns, rows))
     top, bottom = round(0.30 * rows), round(0.86 * rows)

@@ -1,11 +1,11 @@
-"""Words on images: names of what stands side by side, times on a contact sheet, numbers on a scale."""
+"""Text on images: labels of motions, times on a contact sheet, numbers on a scale."""
 
 from functools import lru_cache
 
 import numpy as np
 
 INK = (242, 242, 240)
-SHADE = 0.55  # how much a letter's surroundings are darkened, so that it can be read on any ground
+SHADE = 0.55  # darkening round a letter, so that it can be read on any background
 
 
 @lru_cache(maxsize=256)
@@ -22,7 +22,9 @@ def lettered(text: str, height: int) -> np.ndarray:
 
 
 def write(image: np.ndarray, text: str, row: int, column: int, height: int) -> None:
-    """Write a line into (H, W, 3) uint8, its upper left corner at a row and a column; what does not fit is cut."""
+    """Write a line into an (H, W, 3) uint8 image, its upper left corner at a row and a column; what does not fit is cut."""
+    from scipy.ndimage import maximum_filter
+
     letters = lettered(text, height)
     row, column = max(row, 0), max(column, 0)
     rows, columns = min(letters.shape[0], image.shape[0] - row), min(letters.shape[1], image.shape[1] - column)
@@ -30,20 +32,11 @@ def write(image: np.ndarray, text: str, row: int, column: int, height: int) -> N
         return
     cover = letters[:rows, :columns, None]
     place = image[row : row + rows, column : column + columns]
-    around = _spread(cover)
+    around = maximum_filter(letters, 3, mode="constant")[:rows, :columns, None]  # a pixel wider on every side
     shaded = place * (1 - SHADE * around)
     place[:] = np.round(shaded + cover * (np.array(INK) - shaded)).astype(np.uint8)
 
 
 def letter_height(size: tuple[int, int]) -> int:
-    """Return the height, pixels, of letters that suit a image of a width and a height."""
+    """Return the height, pixels, of letters that suit an image of a width and a height."""
     return max(9, round(0.042 * min(size)))
-
-
-def _spread(cover: np.ndarray) -> np.ndarray:
-    """Return the letters a pixel wider on every side: their shade."""
-    padded = np.pad(cover[..., 0], 1)
-    wide = padded.copy()
-    for axis in (0, 1):
-        wide = np.maximum(wide, np.maximum(np.roll(wide, 1, axis), np.roll(wide, -1, axis)))
-    return np.asarray(wide[1:-1, 1:-1, None])

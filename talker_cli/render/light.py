@@ -1,3 +1,3 @@
-"""Where the lights stand, in the camera's space: +x right, +y up, +z towards the camera."""
+"""Directions of the lights in the camera's space: +x right, +y up, +z towards the camera."""
 
-KEY_AT = (-0.486, 0.534, 0.692)  # a large warm one, at the photographer's left shoulder and above
+KEY_AT = (-0.486, 0.534, 0.692)  # a large warm light, above the photographer's left shoulder

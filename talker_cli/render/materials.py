@@ -1,4 +1,4 @@
-"""What a mesh is made of, as far as light cares: colour, gloss, softness and sheen at each vertex."""
+"""Surface of a mesh: colour, gloss, softness and sheen at each vertex."""
 
 from dataclasses import dataclass
 
@@ -7,30 +7,30 @@ import numpy as np
 from talker_cli.render.aperture import Aperture, aperture_of
 from talker_cli.rig import ARKIT_NAMES, Rig
 
-DEFAULT_COLOR = (0.80, 0.63, 0.55)  # sRGB, of a mesh that brings no colours
+DEFAULT_COLOR = (0.80, 0.63, 0.55)  # sRGB, of a mesh without colours
 GLOSS = {"lips": 0.42, "gums": 0.40, "tongue": 0.45, "teeth": 0.65, "eyes": 1.0}  # by region; skin is 0
 SOFT = {"gums": 0.8, "tongue": 0.9, "teeth": 0.8, "eyes": 0.25, "hair": 0.15}  # by region; skin is 1
 SHEEN = {"lips": 1.0, "gums": 0.6, "tongue": 0.5, "teeth": 0.2, "eyes": 0.0, "hair": 0.2}  # by region; skin is about 1
-GRAIN = 0.022  # of the mesh's size: how far apart skin is more and less oily
-UNEVEN = 0.35  # how much more and less
-PAINTED_LIGHT = "glint"  # a region: highlights painted into the eyes, where ours mirror a window
+GRAIN = 0.022  # wavelength of the skin's oiliness, in the mesh's size
+UNEVEN = 0.35  # largest change of the skin's sheen
+PAINTED_LIGHT = "glint"  # region of highlights painted into the eyes; not drawn, because the shader reflects a window
 
 
 @dataclass(frozen=True)
 class SurfaceMaterial:
-    """A mesh without its positions.
+    """A mesh's faces and surface, without positions.
 
     Args:
         faces: (F, 3) int, counter-clockwise seen from outside.
         colors: (V, 3) float32, sRGB in 0…1.
         gloss: (V,) float32, 0 for skin … 1 for a wet eye.
-        closed: nothing is ever seen from behind, so that back faces need not be drawn: a third less work.
+        closed: Whether no face is ever seen from behind; then back faces are not drawn: a third less work.
         normal_of: (V,) int, equal for vertices that share a normal, as the two sides of a texture's seam; None if none do.
-        soft: (V,) float32, how far light wanders inside, 0 for cloth … 1 for skin.
-        sheen: (V,) float32, strength of skin's broad shine, about 1.
-        places: (V, 3) float32, where on a image each vertex lies, 0…1 rows downwards, and the image's number; None without.
-        images: (H, W, 4) uint8 each, sRGB and coverage: they lie on the colours.
-        aperture: of a mouth with an inside, which gets the light that comes in.
+        soft: (V,) float32, subsurface scattering, 0 for cloth … 1 for skin.
+        sheen: (V,) float32, strength of skin's broad highlight, about 1.
+        uvs: (V, 3) float32, texture coordinates 0…1, rows downwards, and the texture's number; None without textures.
+        textures: (H, W, 4) uint8 each, sRGB and coverage; they are multiplied with the colours.
+        aperture: Opening of a mouth whose inside is lit through it; None of other meshes.
     """
 
     faces: np.ndarray
@@ -46,7 +46,7 @@ class SurfaceMaterial:
 
 
 def surface_of(rig: Rig) -> SurfaceMaterial:
-    """Return what light needs to know of a rig's mesh."""
+    """Return the surface of a rig's mesh."""
     # The built-in head's mouth ends in a bag and its eyes lie in sockets; other meshes may be open behind the lips.
     painted = rig.regions.get(PAINTED_LIGHT, np.zeros(len(rig.template), dtype=bool))
     return SurfaceMaterial(
@@ -73,7 +73,7 @@ def vertex_gloss(rig: Rig) -> np.ndarray:
 
 
 def uneven(vertices: np.ndarray) -> np.ndarray:
-    """Return (V,) float32 about 1: how oily skin is at (V, 3) rest positions, from three waves that never quite meet."""
+    """Return the (V,) float32 oiliness of skin, about 1, at (V, 3) rest positions: a sum of three waves."""
     size = float(np.ptp(vertices, axis=0).max()) or 1.0
     x, y, z = (vertices / (GRAIN * size)).T
     waves = (

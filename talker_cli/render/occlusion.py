@@ -1,8 +1,7 @@
-"""What each vertex sees of the light: soft darkness under the chin, beside the nose, behind the teeth, and the key's shadow.
+"""Ambient occlusion and the key light's shadow: under the chin, beside the nose, behind the teeth.
 
-The light of the shader knows nothing of what stands between. So the mesh is looked at once from many sides; a vertex that a
-side's depth map does not hide sees the light from there. One mouth pose stands for all, lips drawn back, so that teeth and
-tongue keep some light and the throat none.
+The mesh is drawn once from many directions; a vertex that a direction's depth map does not hide is lit from
+there. It is computed in one pose, mouth open and lips drawn back: teeth and tongue keep some light, the throat none.
 """
 
 from collections.abc import Callable
@@ -13,10 +12,10 @@ from talker_cli.formats.mesh import VertexNormals
 from talker_cli.rig import Rig
 
 DIRECTIONS = 96
-PIXELS = 256  # of a depth map's side
-LIFT = 0.004  # of the mesh's radius: how far over the surface a vertex looks, so that it does not hide itself
-HORIZON = 0.08  # the cosine below which a direction grazes the surface and tells nothing of what stands before it
-SOFTNESS = 14.0  # of a light's edge: exp(-SOFTNESS (1 - cos)), so that half its weight comes from 18 degrees round its middle
+PIXELS = 256  # side of a depth map
+LIFT = 0.004  # in the mesh's radius: the test point's height above the surface, so that a vertex does not hide itself
+HORIZON = 0.08  # cosine below which a direction grazes the surface and its depth test is unreliable
+SOFTNESS = 14.0  # size of the key light: exp(-SOFTNESS (1 - cos)), half of whose weight lies within 18 degrees of its middle
 OPEN_POSE = {"jawOpen": 0.42, "mouthLowerDownLeft": 0.6, "mouthLowerDownRight": 0.6, "mouthUpperUpLeft": 0.6,
              "mouthUpperUpRight": 0.6, "mouthSmileLeft": 0.3, "mouthSmileRight": 0.3}  # fmt: skip
 
@@ -24,7 +23,7 @@ DrawDepth = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (V, 3) vertices, (
 
 
 def occlusion_pose(rig: Rig) -> np.ndarray:
-    """Return (V, 3) vertices: the template with the mouth open and the lips drawn back, if the rig can."""
+    """Return (V, 3) vertices: the template with the mouth open and the lips drawn back, as far as the rig has the shapes."""
     vertices = rig.template.astype(np.float32, copy=True)
     for name, amount in OPEN_POSE.items():
         if name in rig.names:
@@ -33,14 +32,14 @@ def occlusion_pose(rig: Rig) -> np.ndarray:
 
 
 class Visibility:
-    """From which sides each vertex is seen.
+    """Directions from which each vertex is visible.
 
     Args:
         vertices: (V, 3).
         faces: (F, 3).
-        draw_depth: draws the vertices under an orthographic projection and returns the depth map.
-        center: (3,) the middle of what counts; the mesh's own if None.
-        radius: of the ball round it; what lies outside is taken for free.
+        draw_depth: Function that draws the vertices under an orthographic projection and returns the depth map.
+        center: (3,) middle of the ball in which occlusion is computed; the mesh's own if None.
+        radius: Radius of that ball; vertices outside count as visible.
     """
 
     def __init__(
@@ -71,12 +70,12 @@ class Visibility:
             self._seen[:, index] = ~hidden | (np.abs(place) > 1).any(axis=1)
 
     def sky(self) -> np.ndarray:
-        """Return (V,) float32 in 0…1: the share of its sky, weighted by the cosine, that each vertex sees."""
+        """Return the (V,) float32 share, 0…1, of the hemisphere that is visible from each vertex, weighted by the cosine."""
         weight = np.maximum(self._cosine, 0.0)
         return self._smoothed((weight * self._seen).sum(axis=1) / np.maximum(weight.sum(axis=1), 1e-6))
 
     def towards(self, direction: np.ndarray) -> np.ndarray:
-        """Return (V,) float32 in 0…1: how much each vertex sees of a large light; 1 where it faces away from all of it."""
+        """Return the (V,) float32 share, 0…1, of a large light visible from each vertex; 1 where it faces away from it."""
         lobe = np.exp(SOFTNESS * (self._directions @ np.asarray(direction, np.float32) - 1))  # (D,)
         weight = lobe * (self._cosine > HORIZON)
         total = weight.sum(axis=1)
@@ -85,7 +84,7 @@ class Visibility:
         return self._smoothed(np.where(known, share, 1.0))
 
     def _smoothed(self, values: np.ndarray) -> np.ndarray:
-        """Return (V,) values averaged with their neighbours', against the noise of few directions."""
+        """Return (V,) values averaged with their neighbours', to remove the noise of few directions."""
         corners = self._faces.reshape(-1).astype(np.int64)
         count = np.bincount(corners, minlength=len(values))
         for _ in range(2):

@@ -1,7 +1,7 @@
-"""The stage: meshes, one camera, our light, drawn off screen. The only module that touches pyrender and OpenGL.
+"""The offscreen renderer: meshes, one camera, fixed lights. The only module that touches pyrender and OpenGL.
 
-pyrender brings the EGL context, on a GPU or on Mesa's processor; buffers, shaders and drawing are ours. A machine without a
-GPU pays for every pixel of every triangle's edge, and four times for OpenGL's own anti-aliasing of small triangles. So a
+pyrender makes the EGL context, on a GPU or on Mesa's software driver; buffers, shaders and drawing are ours. Without a GPU
+every pixel of every triangle's edge costs time, and four times as much with OpenGL's own anti-aliasing. So a
 mesh is drawn once at twice the size with the leanest shader that keeps its looks, and a second pass brings the image to
 its size, puts the ground behind it and turns its rows downwards, all in one reading of it.
 """
@@ -30,17 +30,17 @@ SHADERS = Path(__file__).parent / "shaders"
 
 DESKTOP = "#version 330 core\n"  # the shaders' own dialect
 
-FINER = 2  # a mesh is drawn so many times as wide and high as its image
-TEXTURE_SIDE = 1024  # pixels, of a character's textures: a face in a video is not larger
+FINER = 2  # supersampling: a mesh is drawn so many times as wide and high as its image
+TEXTURE_SIDE = 1024  # pixels, of a character's textures: a face in a video is rarely larger
 
 Color = tuple[float, float, float]  # sRGB, 0…1
 
-# What the vertex shader takes, by place: how many numbers, of which buffer. First what moves with every frame, then the rest.
+# Attributes of the vertex shader by location: first those that change with every frame, then the rest.
 _POSITION, _NORMAL, _LIGHT, _COLOR, _UV = range(5)
 
 
 class GpuMesh:
-    """One mesh on the stage. Made by `OffscreenRenderer.add`."""
+    """One mesh on the GPU. Made by `OffscreenRenderer.add`."""
 
     def __init__(self, gl: Any, surface: SurfaceMaterial) -> None:
         count = len(surface.colors)
@@ -55,7 +55,7 @@ class GpuMesh:
         if surface.uvs is not None:
             self._still[:, 8:11] = surface.uvs
         self._stale = True  # the second buffer waits for an upload
-        # Foreign meshes have open necks and mouths; the shader turns and darkens what is seen from behind.
+        # Foreign meshes have open necks and mouths; the shader darkens faces that are seen from behind.
         self.closed = surface.closed
         self.textures = None if surface.uvs is None else _upload_textures(gl, surface.textures)
         self.paint(surface.colors)
@@ -110,10 +110,10 @@ class GpuMesh:
 
 
 class OffscreenRenderer:
-    """A ground and the meshes before it, drawn again and again as their vertices move; the buffers are made once.
+    """Draws meshes before a background as their vertices move; the buffers are made once.
 
     Args:
-        size: width and height, pixels.
+        size: Width and height, pixels.
         background: sRGB in 0…1, or None for the studio's backdrop.
 
     Raises:
@@ -132,12 +132,12 @@ class OffscreenRenderer:
         self._nothing = gl.glGenVertexArrays(1)  # OpenGL wants one, even where the shader makes its own vertices
 
     def add(self, surface: SurfaceMaterial) -> GpuMesh:
-        """Put a mesh on the stage."""
+        """Upload a mesh."""
         self._platform.make_current()
         return GpuMesh(self._gl, surface)
 
     def draw(self, mesh: GpuMesh, view: View) -> np.ndarray:
-        """Draw one mesh before the ground.
+        """Draw one mesh before the background.
 
         Returns:
             (H, W, 3) uint8 sRGB.
@@ -200,9 +200,9 @@ class OffscreenRenderer:
         return self._programs[key]
 
     def close(self) -> None:
-        """Free the OpenGL context, and all that lives in it."""
+        """Free the OpenGL context and its buffers."""
         if self._platform is not None:
-            # pyrender's own way ends the connection to the driver too, and with it every other stage.
+            # pyrender's own function ends the connection to the driver too, and with it every other renderer.
             from OpenGL import EGL as egl
 
             display, context = self._platform._egl_display, self._platform._egl_context
@@ -218,7 +218,7 @@ class OffscreenRenderer:
 
 
 class _Program:
-    """Two shaders, compiled, for one kind of mesh or ground."""
+    """Two compiled shaders for one kind of mesh or background."""
 
     def __init__(self, gl: Any, vertex: str, fragment: str, kinds: tuple[str, ...]) -> None:
         from OpenGL.GL import shaders
@@ -233,7 +233,7 @@ class _Program:
         self.number = int(shaders.compileProgram(*parts, validate=False))
 
     def place(self, name: str) -> int:
-        """Return where a uniform lies."""
+        """Return the location of a uniform."""
         if name not in self._places:
             self._places[name] = self._gl.glGetUniformLocation(self.number, name)
         return self._places[name]
@@ -241,7 +241,7 @@ class _Program:
 
 @contextmanager
 def _reported() -> Iterator[None]:
-    """Turn OpenGL's errors into ours: one of them must never become a black frame."""
+    """Raise OpenGL's errors as a MachineError: none may become a black frame."""
     try:
         yield
     except Exception as error:
@@ -251,7 +251,7 @@ def _reported() -> Iterator[None]:
 
 
 def _buffer(gl: Any, width: int, height: int, *, depth: bool) -> tuple[int, int]:
-    """Return the numbers of a frame buffer and of the texture it draws into, whose depth is there or not."""
+    """Return the numbers of a frame buffer, with or without depth, and of the texture it draws into."""
     texture, frame = gl.glGenTextures(1), gl.glGenFramebuffers(1)
     gl.glBindTexture(gl.GL_TEXTURE_2D, texture)
     gl.glTexImage2D(gl.GL_TEXTURE_2D, 0, gl.GL_RGBA8, width, height, 0, gl.GL_RGBA, gl.GL_UNSIGNED_BYTE, None)
@@ -277,7 +277,7 @@ def _inverse(pose: np.ndarray) -> np.ndarray:
 
 
 def _lens(view: View, aspect: float) -> np.ndarray:
-    """Return (4, 4): the camera's space to OpenGL's cube, for a image so many times as wide as high."""
+    """Return (4, 4): the camera's space to OpenGL's cube, for an image of an aspect ratio."""
     lens = np.zeros((4, 4))
     lens[1, 1] = 1 / np.tan(view.field_of_view / 2)
     lens[0, 0] = lens[1, 1] / aspect
@@ -288,17 +288,17 @@ def _lens(view: View, aspect: float) -> np.ndarray:
 
 
 def shader_header(*kinds: str) -> str:
-    """Return the lines that shaders begin with, behind their dialect's.
+    """Return the lines that shaders begin with, after the version.
 
     Args:
-        kinds: TEXTURES: the mesh has some; OPEN: it may be seen from behind; STUDIO: the ground.
+        kinds: TEXTURES for a mesh with textures; OPEN for one that may be seen from behind; STUDIO for the backdrop.
     """
     key = "vec3({}, {}, {})".format(*KEY_AT)
     return "".join(f"#define {line}\n" for line in (f"KEY_AT {key}", *kinds))
 
 
 def shader_text(name: str) -> str:
-    """Return a shader without its dialect's line, and with the functions it calls."""
+    """Return a shader without its version's line, and with the functions it calls."""
     text = (SHADERS / name).read_text(encoding="utf-8").removeprefix(DESKTOP)
     return (SHADERS / "studio.glsl").read_text(encoding="utf-8") + text if "studio(" in text else text
 
@@ -312,7 +312,7 @@ def parse_color(text: str | None) -> Color | None:
     """Return the sRGB colour, 0…1, of `#rrggbb` or of a name as web pages use it; None stays None.
 
     Raises:
-        InputError: nobody knows the colour.
+        InputError: the colour is unknown.
     """
     if text is None:
         return None
@@ -321,7 +321,7 @@ def parse_color(text: str | None) -> Color | None:
     try:
         red, green, blue = ImageColor.getrgb(text)[:3]
     except ValueError as error:
-        raise InputError(f"found --background {text}; expected a colour, as '#2a2c30' or 'white'") from error
+        raise InputError(f"found {text}; expected a colour, as '#2a2c30' or 'white'", field="background") from error
     return red / 255, green / 255, blue / 255
 
 
