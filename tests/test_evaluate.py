@@ -379,10 +379,10 @@ def test_motion_that_is_not_finite_is_refused(tiny: tuple[Path, Path], tmp_path:
     network = load_model(broken / "student.safetensors", "student")
     with torch.no_grad():
         for parameter in network.denoiser.parameters():
-            parameter.mul_(1e30)
+            parameter.mul_(1e30).clamp_(-6e4, 6e4)  # finite in half precision
     save_model(broken / "student.safetensors", network)
     line = invoke("evaluate", broken, tiny[0], "--systems", "student", "--device", "cpu").mistake
-    assert "expected finite" in line
+    assert "student, 2 steps, tone15-" in line and "not finite" in line
 
 
 def test_the_bootstrap_of_a_report_is_drawn_once(tiny: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,12 +142,15 @@ def compare(
 
 def _check(csv: Path | None, plot: Path | None, split: str | None, protocol: str | None, lve: str, blendshapes: bool) -> None:
     """Refuse options that exclude each other, and outputs that cannot be written."""
-    from talker_cli.errors import InputError
+    from talker_cli.errors import InputError, MachineError
     from talker_cli.formats.files import check_writable
+    from talker_cli.formats.plot import INSTALL, available
 
     for place in (csv, plot):
         if place:
             check_writable(place)
+    if plot and not available():
+        raise MachineError(f"matplotlib is not installed; charts need it; run: {INSTALL}", field="plot")
     if blendshapes and lve != "codetalker":
         raise InputError(f"found --lve {lve} with --blendshapes, whose LVE has one form; leave one out")
     if split and protocol:

@@ -206,13 +206,10 @@ def _system(animator: Animator, evaluation: Evaluation, model: Path, temperature
     evaluation.dataset.check_model(config.names, config.fps, load_rig(model / "rig.safetensors").rig.basis)
 
     def generate(item: Item, identity: str, seed: int) -> np.ndarray:
-        motion = animator.coefficients(item.speech, identity, seed=seed)
-        if (bad := np.flatnonzero(~np.isfinite(motion).all(1))).size:
-            raise ModelError(
-                f"{animator.sampler} made NaN or infinity for {item.clip.name} as {identity}, first in frame {bad[0]}; "
-                "expected finite motion; train the model again"
-            )
-        return motion
+        try:
+            return animator.coefficients(item.speech, identity, seed=seed)
+        except ModelError as error:  # motion that is not finite
+            raise ModelError(f"{animator.sampler}, {item.clip.name} as {identity}: {error}") from error
 
     used = f"{config.noise_scale:g}" + (f", upper face {config.upper_noise_scale:g}" if config.upper_face else "")
     return System(animator.sampler, generate, animator, config.identities, style_space(weights), used)
