@@ -167,7 +167,7 @@ def _list(library: Path | None, model: str, json_output: bool) -> None:
     stand_ins = any("stand-in" in about for _, about, _ in rows)
     key = style_space(main_weights(folder)).key
     enrolled = Library(library)
-    for name, identity in zip(enrolled.names(), enrolled.people(), strict=True):
+    for name, identity in enrolled.load_all():
         try:
             if isinstance(identity, IdentityError):
                 raise identity
