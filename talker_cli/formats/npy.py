@@ -50,7 +50,7 @@ def read_npz(path: Path, expected: str, fits: Callable[[tuple[int, ...], np.dtyp
         fitting = [info for info, (shape, dtype) in sizes.items() if fits(shape, dtype)]
         if len(fitting) != 1:
             found = ", ".join(f"{info.filename[:-4]} {shape}" for info, (shape, _) in sizes.items()) or "nothing"
-            raise InputError(f"{path} holds {found[:200]}; expected one of {expected}; save that one as a .npy")
+            raise InputError(f"{path} holds {found[:200]}; expected only {expected}; save that one as a .npy")
         if fitting[0].file_size > max(BOMB_BYTES, BOMB_RATIO * fitting[0].compress_size):
             size = size_text(fitting[0].file_size)
             raise InputError(
