@@ -253,6 +253,7 @@ def test_units_are_told_by_size(rig: Rig) -> None:
         assert unit_of(rig.template * scale) == unit
 
 
+@pytest.mark.slow
 def test_a_comparison_from_the_command_line(talker: Talker, motion: Path, tmp_path: Path) -> None:
     """Breaks if the sound is lost, the labels need not differ, or other meshes are measured against each other."""
     late = tmp_path / "late.npy"
