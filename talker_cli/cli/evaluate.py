@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from talker_cli.cli.options import DeviceOption, SeedOption, guarded, note, progress, result
+from talker_cli.cli.options import DeviceOption, SeedOption, guarded, note, one_thread, progress, result
 
 if TYPE_CHECKING:
     from talker_cli.evaluate.report import EvaluationReport
@@ -81,6 +81,7 @@ def evaluate(
     """
     _check(csv, plot, split, protocol, lve, blendshapes)
     folder = _model_folder(model)
+    one_thread()
     from talker_cli.evaluate.model import evaluate as run
 
     with progress("measuring", "motions") as advance:
