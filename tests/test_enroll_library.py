@@ -199,3 +199,25 @@ def test_a_damaged_record_breaks_one_identity_only(invoke: Talker, tmp_path: Pat
     assert "damaged" in about["anna"] and "9 s of speech in 1 clips" in about["bert"]
     assert "damaged" in invoke("identities", "show", "anna", *place).mistake
     assert "damaged" in invoke("identities", "refit", "anna", *place, "--device", "cpu").mistake
+
+
+def test_three_renames_at_once_leave_one(tmp_path: Path) -> None:
+    """Breaks if two processes that rename one identity leave two copies, or none."""
+    library = Library(tmp_path)
+    library.save(person())
+    barrier, refused = threading.Barrier(3), list[str]()
+
+    def rename(new: str) -> None:
+        barrier.wait()
+        try:
+            library.rename("anna", new)
+        except IdentityError as error:
+            refused.append(str(error))
+
+    threads = [threading.Thread(target=rename, args=(new,)) for new in ("berta", "clara", "dora")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(library.names()) == 1 and len(refused) == 2 and all("no identity 'anna'" in line for line in refused)
+    assert (library.load(library.names()[0]).style == person().style).all()

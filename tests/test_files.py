@@ -6,6 +6,9 @@ import io
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,11 +24,14 @@ from safetensors.numpy import save_file
 from talker_cli.errors import InputError, ModelError, OutputError
 from talker_cli.formats.files import (
     ArrayFile,
+    atomic_folder,
     atomic_path,
     check_writable,
     file_hash,
     files_below,
     read_json,
+    size_text,
+    sweep,
     write_arrays,
     write_json,
 )
@@ -346,3 +352,50 @@ def test_file_hash_is_of_the_bytes(tmp_path: Path) -> None:
     """Breaks if a sidecar's hash is of something else than the file."""
     (tmp_path / "some").write_bytes(b"talker" * 100_000)
     assert file_hash(tmp_path / "some") == hashlib.sha256(b"talker" * 100_000).hexdigest()
+
+
+def test_the_next_run_removes_what_a_killed_one_left(tmp_path: Path) -> None:
+    """Breaks if temporary files of killed processes stay for ever, or those of living ones are taken from them."""
+    script = (
+        "import os, signal, sys; from pathlib import Path; from talker_cli.formats.files import *\n"
+        "place = Path(sys.argv[1])\n"
+        "with atomic_path(place / 'a.npy') as one, atomic_folder(place / 'frames') as two:\n"
+        "    one.write_text('half'); (two / '0.ply').write_text('half'); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    killed = subprocess.run([sys.executable, "-c", script, str(tmp_path)], env=env, check=False, timeout=60)
+    assert killed.returncode == -signal.SIGKILL and len(list(tmp_path.iterdir())) == 2
+    (tmp_path / ".talker-notes").touch()  # somebody's own
+    with atomic_path(tmp_path / "b.npy") as living, atomic_folder(tmp_path / "living") as folder:
+        sweep(tmp_path)
+        living.write_text("whole")
+        (folder / "0.ply").touch()
+    assert {path.name for path in tmp_path.iterdir()} == {".talker-notes", "b.npy", "living"}
+
+
+def test_a_folder_of_frames_replaces_earlier_frames_and_nothing_else(tmp_path: Path) -> None:
+    """Breaks if a command cannot be run again, if frames of two runs are mixed, or somebody's files are lost."""
+
+    def write(names: str) -> None:
+        with atomic_folder(tmp_path / "frames", str.isdigit) as folder:
+            for name in names:
+                (folder / name).touch()
+
+    write("123")
+    write("12")
+    assert sorted(path.name for path in (tmp_path / "frames").iterdir()) == ["1", "2"]
+    (tmp_path / "frames" / "mine").touch()
+    with pytest.raises(OutputError, match="it is not empty"):
+        write("1")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["1", "2", "frames", "mine"]
+
+
+def test_sizes_in_words() -> None:
+    """Breaks if a full disk is told as 0.0 GB of 0.0 GB."""
+    assert [size_text(size) for size in (0, 12, 3_400, 999_950, 5e12)] == [
+        "0 bytes",
+        "12 bytes",
+        "3.4 kB",
+        "1.0 MB",
+        "5000.0 GB",
+    ]
