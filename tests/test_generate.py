@@ -35,8 +35,8 @@ def at_once(network: FaceDiffusion, sampler: Sampler, wave: np.ndarray, seed: in
         return network.denormalise(x)[0].numpy()
 
 
-def ear(network: FaceDiffusion) -> MelFrontend:
-    """Return what hears for a network on the CPU."""
+def frontend(network: FaceDiffusion) -> MelFrontend:
+    """Return the input of a network's encoder on the CPU."""
     return MelFrontend(network.config, torch.device("cpu"))
 
 
@@ -71,7 +71,7 @@ def test_parts_make_what_the_whole_makes(
     """Breaks if a frame depends on where chunks end: a seam. Any number of steps, with and without noise in between."""
     network = small_network(fps=fps, noise_scale=0.9, upper_noise_scale=1.5, upper_face=("eyeBlinkLeft", "browInnerUp"))
     wave = speech(4.03)
-    stream = MotionStream(network, sampler, STYLE, ear(network), seed=5, guidance=guidance, chunk=chunk)
+    stream = MotionStream(network, sampler, STYLE, frontend(network), seed=5, guidance=guidance, chunk=chunk)
     made = in_parts(stream, wave, sizes)
     whole = at_once(network, sampler, wave, 5, guidance)
     assert np.concatenate(made).shape == whole.shape == (int(4.03 * fps), 52)
@@ -80,9 +80,9 @@ def test_parts_make_what_the_whole_makes(
 
 
 def test_motion_comes_while_the_speech_goes_on_and_memory_does_not_grow() -> None:
-    """Breaks if an hour has to be heard before its first frame is there, or is kept behind its last."""
+    """Breaks if the first frame needs the whole recording, or if memory grows with its length."""
     network = small_network()
-    stream = MotionStream(network, STUDENT, STYLE, heard := ear(network), chunk=20)
+    stream = MotionStream(network, STUDENT, STYLE, mel := frontend(network), chunk=20)
     halo = network.config.encoder_halo + 8 * network.config.denoiser_halo
     frames = 0
     for second in range(1, 21):
@@ -90,7 +90,7 @@ def test_motion_comes_while_the_speech_goes_on_and_memory_does_not_grow() -> Non
         assert frames >= 30 * second - halo - 20 - 1
         held = [stream._features, *stream._states]
         assert all(track.final.shape[1] <= halo + 30 + 20 for track in held)
-        assert len(heard.speech) < 16_000 * (halo + 30 + 20) / 30
+        assert len(mel.speech) < 16_000 * (halo + 30 + 20) / 30
     assert frames + len(stream.finish()) == 20 * 30
 
 
@@ -98,7 +98,7 @@ def test_live_frames_come_after_the_look_ahead_and_stay() -> None:
     """Breaks if a frame is late, or if what is sent live differs from what the same speech gives with all of it known."""
     network = small_network()
     wave = speech(3.0)
-    stream = MotionStream(network, STUDENT, STYLE, ear(network), look_ahead=6, chunk=3)
+    stream = MotionStream(network, STUDENT, STYLE, frontend(network), look_ahead=6, chunk=3)
     frames = 0
     for count, start in enumerate(range(0, len(wave), 1600), 1):
         frames += len(stream.push(wave[start : start + 1600]))
@@ -106,12 +106,13 @@ def test_live_frames_come_after_the_look_ahead_and_stay() -> None:
     assert frames + len(stream.finish()) == 90
     # With a look-ahead of the whole receptive field, live motion is the motion.
     reach = network.config.encoder_halo + 8 * network.config.denoiser_halo
-    stream = MotionStream(network, STUDENT, STYLE, ear(network), look_ahead=reach, chunk=9)
+    stream = MotionStream(network, STUDENT, STYLE, frontend(network), look_ahead=reach, chunk=9)
     live = np.concatenate(in_parts(stream, wave, (1600,)))
     assert np.abs(live - at_once(network, STUDENT, wave, 0, 1.0)).max() < 1e-4
 
 
 def test_progress_counts_frames_and_ends_at_all_of_them() -> None:
+    """Breaks if the progress bar goes backwards, or ends before its end."""
     seen: list[int] = []
     animator = Animator(small_network(), 4, torch.device("cpu"))
     animator.coefficients(speech(2.0), "Ada", on_frames=seen.append)
@@ -119,5 +120,6 @@ def test_progress_counts_frames_and_ends_at_all_of_them() -> None:
 
 
 def test_the_shortest_speech_is_animated() -> None:
+    """Breaks if speech of one frame gives none, or an error."""
     animator = Animator(small_network(), 4, torch.device("cpu"))
     assert animator.coefficients(speech(0.034), "Ada").shape == (1, 52)

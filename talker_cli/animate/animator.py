@@ -149,7 +149,7 @@ class Animator:
         """
         stream = self.stream(identity, seed=seed, guidance=guidance, style_guidance=style_guidance, on_frames=on_frames)
         parts = [stream.push(part) for part in ([speech] if isinstance(speech, np.ndarray) else speech)]
-        if not stream.frames_heard:
+        if not stream.frame_count:
             seconds = stream.samples / SAMPLE_RATE
             raise InputError(f"found {seconds:.3f} s of speech; expected at least one frame; give a longer recording")
         parts.append(stream.finish())

@@ -6,7 +6,7 @@ number of steps over any length gives what the whole at once would give, without
 later step still looks at: their number grows with the steps, never with the length.
 
 Live, where waiting for all the halos would take seconds, `look_ahead` cuts them short: a frame becomes final when so many
-more frames have been heard, as if the speech ended there. What is final at one step stays so at the next ones, and the
+more frames have arrived, as if the speech ended there. What is final at one step stays so at the next ones, and the
 frames that follow are continued from it: no seam there either.
 """
 
@@ -23,13 +23,13 @@ from talker_cli.model.config import SAMPLE_RATE, ModelConfig
 from talker_cli.model.diffusion import Sampler, frame_noise
 from talker_cli.model.network import FaceDiffusion
 
-CHUNK_FRAMES = 1024  # worth a pass through the network, where nobody waits for a frame
+CHUNK_FRAMES = 1024  # new frames a pass through the network, where nobody waits for one
 
 OnFrames = Callable[[int], None]
 
 
 class Track:
-    """Frames of something, (1, frames, W): the final ones grow at the end and are forgotten at the beginning.
+    """Frames of a quantity, (1, frames, W): final ones are appended at the end and dropped at the beginning.
 
     Behind the final ones lie those that the next pass will replace: the tail.
     """
@@ -41,11 +41,11 @@ class Track:
 
     @property
     def end(self) -> int:
-        """How many frames have become final."""
+        """Number of frames that have become final."""
         return self.start + self.final.shape[1]
 
     def put(self, frames: Tensor, final: int) -> None:
-        """Go on with `frames` (1, frames, W), of which the first `final` are so."""
+        """Append `frames` (1, frames, W), of which the first `final` are final."""
         self.final = torch.cat([self.final, frames[:, :final]], 1)
         self.tail = frames[:, final:]
 
@@ -62,30 +62,30 @@ class Track:
 
 
 class SpeechFrontend(Protocol):
-    """What makes of the speech what the network's encoder reads, for any frames, as the speech comes in."""
+    """Converts speech, as it comes in, to the input of the network's encoder for any frames."""
 
     def push(self, speech: np.ndarray) -> None:
-        """Hear more (S,) float32."""
+        """Append (S,) float32 speech."""
 
     def finish(self) -> None:
-        """Hear that there is no more."""
+        """End the speech."""
 
     def ready(self) -> int:
-        """Return how many frames it can tell all about."""
+        """Return the number of frames whose input is complete."""
 
     def inputs(self, first: int, end: int) -> Tensor:
-        """Return what the encoder reads for frames first … end - 1, a batch of one."""
+        """Return the encoder's input for frames first … end - 1, a batch of one."""
 
     def forget(self, before: int) -> None:
-        """Drop what only frames before frame `before` need."""
+        """Drop the data that only frames before frame `before` need."""
 
 
 class MelFrontend:
     """Log-mel columns, for the compact encoder.
 
     Args:
-        config: bands, columns and rate.
-        device: where they are wanted.
+        config: Model configuration: bands, columns, frame rate.
+        device: Device of the columns.
     """
 
     def __init__(self, config: ModelConfig, device: torch.device) -> None:
@@ -94,21 +94,21 @@ class MelFrontend:
         self.speech, self._offset = np.zeros(0, np.float32), 0
 
     def push(self, speech: np.ndarray) -> None:
-        """Hear more (S,) float32."""
+        """Append (S,) float32 speech."""
         self.speech = np.concatenate([self.speech, speech])
 
     def finish(self) -> None:
-        """Hear that there is no more: what follows is taken as silent."""
+        """End the speech: silence follows."""
 
     def ready(self) -> int:
-        """Return how many frames have all their columns in what was heard."""
+        """Return the number of frames whose columns lie in the speech so far."""
         samples = self._offset + len(self.speech)
         return max(0, int((samples - WINDOW // 2 - 1) / self._frame + 0.5 + 0.5 / self._config.mels_per_frame))
 
     def inputs(self, first: int, end: int) -> Tensor:
         """Return the log-mel columns (1, T * mels_per_frame, bands) of frames first … end - 1."""
-        heard = torch.from_numpy(self.speech)[None].to(self._device)
-        return log_mel(heard, end - first, self._config, first=first, offset=self._offset)
+        speech = torch.from_numpy(self.speech)[None].to(self._device)
+        return log_mel(speech, end - first, self._config, first=first, offset=self._offset)
 
     def forget(self, before: int) -> None:
         """Drop the samples that only frames before frame `before` need."""
@@ -118,19 +118,19 @@ class MelFrontend:
 
 
 class MotionStream:
-    """One recording on its way from speech to coefficients.
+    """The coefficients of one recording, part by part.
 
     Args:
-        network: teacher or student, where it should run.
-        sampler: its steps.
-        style: (1, S) who speaks, and how.
-        ear: hears for the network's encoder.
-        seed: of the noise.
-        guidance: scale, 1 = off.
-        style_guidance: of the style alone; None is `guidance`.
-        look_ahead: frames of speech beyond a frame that are waited for; None waits for all that can matter.
-        chunk: new frames that are waited for before the network runs over them.
-        on_frames: called with how many frames are done; a frame that half the steps have passed counts half.
+        network: Teacher or student on its device.
+        sampler: Sampler with its steps.
+        style: (1, S) style vector of the speaker.
+        frontend: Input of the network's encoder.
+        seed: Seed of the noise.
+        guidance: Guidance scale, 1 = off.
+        style_guidance: Guidance scale of the style alone, None = `guidance`.
+        look_ahead: Frames of speech waited for beyond a frame; None waits for the whole receptive field.
+        chunk: New frames waited for before the network runs over them.
+        on_frames: Called with the number of frames done; a frame that half the steps have passed counts half.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class MotionStream:
         network: FaceDiffusion,
         sampler: Sampler,
         style: Tensor,
-        ear: SpeechFrontend,
+        frontend: SpeechFrontend,
         *,
         seed: int = 0,
         guidance: float = 1.0,
@@ -152,53 +152,53 @@ class MotionStream:
         self._look_ahead, self._chunk, self._on_frames = look_ahead, chunk, on_frames
         upper = torch.tensor([name in self.config.upper_face for name in self.config.names], device=style.device)
         self._noise_scale = torch.where(upper, self.config.upper_noise_scale, self.config.noise_scale)  # (K,)
-        self.samples = 0  # heard so far
+        self.samples = 0  # of speech so far
         self._frames = 0  # that went into the network
-        self._ear = ear
+        self._frontend = frontend
         self._features = Track(self.config.feature_width, style.device)
         # x after the first step, the second, …; after the last it is the motion.
         self._states = [Track(len(self.config.names), style.device) for _ in sampler.timesteps]
 
     @property
-    def frames_heard(self) -> int:
-        """How many frames the speech has lasted so far."""
+    def frame_count(self) -> int:
+        """Number of frames that the speech so far lasts."""
         return int(self.samples * self.config.fps / SAMPLE_RATE)
 
     def push(self, speech: np.ndarray) -> np.ndarray:
-        """Hear (S,) float32 at 16 kHz; return the coefficients (T, K), T >= 0, that became final."""
-        made = [np.zeros((0, len(self.config.names)), np.float32)]
-        # Live, what came in while nobody listened is done in one go.
+        """Append (S,) float32 speech at 16 kHz; return the coefficients (T, K), T >= 0, that became final."""
+        parts = [np.zeros((0, len(self.config.names)), np.float32)]
+        # Live, all speech that arrived during the last pass goes into one.
         frames = self._chunk if self._look_ahead is None else max(self._chunk, CHUNK_FRAMES)
         block = max(1, int(frames * SAMPLE_RATE / self.config.fps))
         for start in range(0, len(speech), block):
             piece = speech[start : start + block]
-            self._ear.push(piece)
+            self._frontend.push(piece)
             self.samples += len(piece)
-            if self._audible() - self._frames >= self._chunk:
-                made.append(self._advance(self._audible(), last=False))
-        return np.concatenate(made)
+            if self._available() - self._frames >= self._chunk:
+                parts.append(self._advance(self._available(), last=False))
+        return np.concatenate(parts)
 
     def finish(self) -> np.ndarray:
-        """Return the coefficients (T, K) of the frames that still waited: the speech is over."""
-        self._ear.finish()
-        return self._advance(self.frames_heard, last=True)
+        """End the speech; return the coefficients (T, K) of the frames that still waited."""
+        self._frontend.finish()
+        return self._advance(self.frame_count, last=True)
 
-    def _audible(self) -> int:
-        """Return how many frames can be made of what was heard."""
-        return min(self._ear.ready(), self.frames_heard)
+    def _available(self) -> int:
+        """Return the number of frames that the speech so far allows."""
+        return min(self._frontend.ready(), self.frame_count)
 
     @torch.inference_mode()
     def _advance(self, known: int, *, last: bool) -> np.ndarray:
         """Run every stage over all the frames that it can; return the coefficients that became final.
 
         Args:
-            known: how many frames of speech there are.
-            last: there will be no more.
+            known: Number of frames of speech so far.
+            last: Whether the speech has ended.
         """
         self._frames = known
         halo = self.config.encoder_halo
         known = self._run(self._features, halo, known, last, self._encode)
-        self._ear.forget(self._features.end - halo)
+        self._frontend.forget(self._features.end - halo)
         halo = self.config.denoiser_halo
         for index, state in enumerate(self._states):
             known = self._run(state, halo, known, last, partial(self._denoise, index))
@@ -226,7 +226,7 @@ class MotionStream:
 
     def _encode(self, first: int, end: int) -> Tensor:
         """Return speech features (1, end - first, D) of frames first … end."""
-        return self.network.encoder(self._ear.inputs(first, end))
+        return self.network.encoder(self._frontend.inputs(first, end))
 
     def _denoise(self, index: int, first: int, end: int) -> Tensor:
         """Return frames first … end of x, (1, end - first, K), after step `index`."""
