@@ -163,7 +163,7 @@ def test_what_is_no_video_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "e.mp4").write_bytes(b"")
     refused = {
         "s.wav": "only sound",
-        "p.png": "still",
+        "p.png": "still picture|nothing",
         "t.mp4": "nothing that can be read",
         "e.mp4": "empty",
         "none.mp4": "no file",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from talker_cli.cli.options import OutputFolderOption, SeedOption, guarded, note, progress, result
+from talker_cli.cli.options import DEFAULT_MODEL, OutputFolderOption, SeedOption, guarded, note, progress, result
 from talker_cli.errors import InputError
 
 if TYPE_CHECKING:
@@ -212,6 +212,21 @@ def livelink(
 
     source = open_livelink(existing(folder), source_fps=source_fps, table=clips, identity=identity, licence=licence)
     _curves(source, output, fps)
+
+
+@preprocess_app.command()
+@guarded
+def grid(folder: FolderArgument, output: OutputFolderOption, fps: FpsOption = None, identity: OnePersonOption = None) -> None:
+    """GRID, landmarks of one speaker found beforehand: landmarks.npz, clips.json and audio/NAME.flac.
+
+    Example: talker preprocess grid grid_s1/ -o prepared/
+    """
+    from talker_cli.capture.grid import open_grid
+    from talker_cli.model.folder import model_folder
+    from talker_cli.rig import load_rig
+
+    head = load_rig(model_folder(DEFAULT_MODEL) / "rig.safetensors").rig
+    _curves(open_grid(existing(folder), head, identity), output, fps)
 
 
 def existing(folder: Path) -> Path:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from talker_cli.cli.options import DeviceOption, SeedOption, guarded, note, one_thread, progress, result
+from talker_cli.cli.options import DeviceOption, SeedOption, guarded, note, progress, result, show_table
 
 if TYPE_CHECKING:
     from talker_cli.evaluate.report import EvaluationReport
@@ -70,6 +70,12 @@ def evaluate(
     blendshapes: BlendshapesOption = False,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
+    captured: Annotated[
+        str | None,
+        typer.Option(
+            help="Measure against captured faces, in mm, as these identities of the model, with commas.", show_default=False
+        ),
+    ] = None,
     by_identity: ByIdentityOption = False,
     csv: CsvOption = None,
     plot: PlotOption = None,
@@ -81,7 +87,9 @@ def evaluate(
     """
     _check(csv, plot, split, protocol, lve, blendshapes)
     folder = _model_folder(model)
-    one_thread()
+    if captured is not None:
+        _captured(folder, dataset, split or "test", captured, limit, seed, device, csv, json_output)
+        return
     from talker_cli.evaluate.model import evaluate as run
 
     with progress("measuring", "motions") as advance:
@@ -226,3 +234,44 @@ def _print_table(report: "EvaluationReport", by_identity: bool) -> None:
             result(f"{formats[key].title}: {report.metric(key).formula}")
     for line in report.summary():
         result(line)
+
+
+def _captured(
+    model: Path, dataset: Path, split: str, names: str, limit: int | None, seed: int, device: str, csv: Path | None,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Measure a model's main sampler as several identities against captured clips, and show the table."""
+    from rich.table import Table
+
+    from talker_cli.evaluate.captured import evaluate_captured, systems_of
+    from talker_cli.formats.files import write_bytes
+    from talker_cli.identity.resolve import resolve_identity, style_space
+    from talker_cli.model.folder import main_weights
+
+    known = style_space(main_weights(model)).names
+    identities = [resolve_identity(name.strip(), known) for name in names.split(",")]
+    with progress("measuring", "clips") as advance:
+        report = evaluate_captured(
+            dataset, split, systems_of(model, ["8"], identities, device, seed), limit=limit, on_motion=advance
+        )
+    content = report.as_json()
+    if csv is not None:
+        lines = ["system,measure,estimate,lower,upper"]
+        for title, row in content["systems"].items():
+            lines += [f'"{title}",{name},' + ",".join("" if each is None else f"{each}" for each in row[name]) for name in row]
+        write_bytes(csv, ("\n".join(lines) + "\n").encode())
+    if as_json:
+        result(json.dumps(content, indent=2))
+        return
+    titles = list(content["systems"])
+    table = Table("measure", *titles)
+    for name in content["systems"][titles[0]]:
+        table.add_row(name, *(_estimate(content["systems"][title].get(name)) for title in titles))
+    show_table(table, 40 + 20 * len(titles))
+
+
+def _estimate(values: "list[float | None] | None") -> str:
+    if not values or values[0] is None:
+        return "-"
+    value, low, high = values
+    return f"{value:.3f}" if low is None or high is None or low == high else f"{value:.3f} ({low:.3f}, {high:.3f})"

@@ -33,6 +33,7 @@ class CaptureSequence:
         files: what the take is read from; a change of their sizes or times makes it another take.
         text: what is said.
         language: ISO 639 code, "und" if unknown.
+        phones: (ARPAbet symbol without stress or "SIL", start, end), seconds; empty if unknown.
     """
 
     name: str
@@ -44,6 +45,7 @@ class CaptureSequence:
     files: tuple[Path, ...]
     text: str = ""
     language: str = "und"
+    phones: tuple[tuple[str, float, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -203,7 +205,7 @@ def write_sequences(
 ) -> None:
     """Write the takes, whose speech and coefficients lie in `work`, as a prepared dataset."""
     recordings = tuple(
-        Recording(take.name, take.identity, take.language, True, take.split, take.text, (), source.name)
+        Recording(take.name, take.identity, take.language, True, take.split, take.text, take.phones, source.name)
         for take in source.takes
     )
     clips = tuple(Clip(take.name, take.name, take.identity, True) for take in source.takes)

@@ -1,6 +1,8 @@
-"""The user's identities: a folder with one file for each, in the platform's place for programs' data."""
+"""The user's identities: a folder with one file for each, in the place that the platform keeps programs' data in."""
 
+import errno
 import os
+import secrets
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -8,12 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from talker_cli.errors import IdentityError, OutputError
-from talker_cli.formats.files import folder_lock
+from talker_cli.formats.files import atomic_path
 from talker_cli.identity.file import SUFFIX, Enrolled, check_name, load_identity, save_identity, shared
+
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)  # from file systems without hard links
 
 
 def data_folder() -> Path:
-    """Return the platform's folder for this user's data of talker."""
+    """Return the folder that the platform keeps this user's data of talker in."""
     given = os.environ.get("APPDATA" if sys.platform == "win32" else "XDG_DATA_HOME", "")
     # The specification says that a relative path is to be ignored.
     if sys.platform != "darwin" and Path(given).is_absolute():
@@ -21,7 +25,7 @@ def data_folder() -> Path:
     try:
         home = Path.home()
     except RuntimeError as error:  # a container's user without an entry in passwd
-        raise OutputError("found no home folder to keep identities in; name a folder, or set HOME", "library") from error
+        raise OutputError("found no home folder to keep identities in; name one with --library, or set HOME") from error
     if sys.platform == "darwin":
         return home / "Library" / "Application Support" / "talker"
     return home / ("AppData/Roaming" if sys.platform == "win32" else ".local/share") / "talker"
@@ -31,7 +35,7 @@ class Library:
     """The identities in a folder; the folder need not exist until something is written.
 
     Args:
-        folder: Place of the folder, or None for the user's own.
+        folder: where, or None for the user's own.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -41,47 +45,49 @@ class Library:
         """Return the names of all identities, sorted.
 
         Raises:
-            IdentityError: the folder cannot be read, or is a file.
+            IdentityError: the folder cannot be read, or is none.
         """
         try:
             paths = list(self.folder.iterdir())
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise IdentityError(f"cannot read the library {self.folder} ({error.strerror}); use another", "library") from error
+            raise IdentityError(f"cannot read the library {self.folder} ({error.strerror}); use another --library") from error
         return sorted(path.name[: -len(SUFFIX)] for path in paths if path.suffix == SUFFIX and path.name[0] != ".")
 
     def path(self, name: str) -> Path:
-        """Return the place of the identity of this name, whether it exists or not."""
+        """Return where the identity of this name lies, or would."""
         return self.folder / f"{name}{SUFFIX}"
 
     def load(self, name: str) -> Enrolled:
-        """Return an identity by its full name, which is its file's.
+        """Return an identity by its full name; it is called as its file is.
 
         Raises:
             IdentityError: there is none, or its file is damaged.
         """
         if name not in self.names():
-            raise self._unknown(name)
+            known = ", ".join(self.names()) or "none"
+            raise IdentityError(f"no identity '{name}' in {self.folder}; it holds: {known}; talker enroll makes one")
         return replace(load_identity(self.path(name)), name=name)
 
-    def load_all(self) -> Iterator[tuple[str, Enrolled | IdentityError]]:
-        """Yield the name of every identity with the identity, or with the problem of its file."""
+    def people(self) -> Iterator[Enrolled | IdentityError]:
+        """Yield every identity, or what is wrong with its file."""
         for name in self.names():
             try:
-                yield name, self.load(name)
+                yield self.load(name)
             except IdentityError as error:
-                yield name, error
+                yield error
 
     def check(self, name: str, replacing: bool) -> None:
-        """Refuse a name that `save` would refuse, before any work.
+        """Refuse what `save` would refuse, before any work goes into it.
 
         Raises:
             IdentityError: the name cannot be used, or is taken.
             OutputError: the library cannot be written.
         """
         check_name(name)
-        self._check_free(name, replacing)
+        if not replacing and name in self.names():
+            raise self._taken(name)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             # Asking is not enough: root may write where the system cannot.
@@ -90,35 +96,38 @@ class Library:
         except OSError as error:
             raise self._unwritable(error) from error
 
-    def save(self, identity: Enrolled, replacing: bool = False) -> Path:
-        """Write an identity and return its file.
+    def save(self, person: Enrolled, replacing: bool = False) -> Path:
+        """Write an identity and return its file: whole or not at all.
 
-        Of two that are enrolled under one name at once, the first to finish keeps it, and the other is refused; with
-        `replacing`, the last one stays.
-
-        Args:
-            identity: The identity.
-            replacing: Whether an identity of the same name may be replaced.
+        Of two that are enrolled under one name at once, the first to finish keeps it, and the other is told; replacing, the
+        last one stays.
 
         Raises:
             IdentityError: the name is taken, and `replacing` is off.
             OutputError: the library cannot be written.
         """
-        self.check(identity.name, replacing)
-        with folder_lock(self.folder):
-            self._check_free(identity.name, replacing)
-            save_identity(self.path(identity.name), identity)
-        return self.path(identity.name)
+        self.check(person.name, replacing)
+        path = self.path(person.name)
+        if replacing:
+            save_identity(path, person)
+            return path
+        fresh = self.folder / f".{person.name}-{secrets.token_hex(8)}{SUFFIX}"
+        try:
+            save_identity(fresh, person)
+            self._claim(fresh, path, person.name)
+        finally:
+            fresh.unlink(missing_ok=True)
+        return path
 
     def remove(self, name: str) -> Path:
-        """Remove an identity by its full name, damaged or not, and return the place of its file.
+        """Remove an identity by its full name, damaged or not, and return where it was.
 
         Raises:
             IdentityError: there is none.
             OutputError: the library cannot be written.
         """
         if name not in self.names():
-            raise self._unknown(name)
+            self.load(name)
         try:
             self.path(name).unlink()
         except OSError as error:
@@ -128,22 +137,17 @@ class Library:
     def rename(self, old: str, new: str) -> Path:
         """Give an identity another name and return its file.
 
-        In a library, the name of the file counts, whatever name is in it: one renaming does all.
-
         Raises:
             IdentityError: there is no such identity, or the new name is taken or cannot be used.
             OutputError: the library cannot be written.
         """
-        self.load(old)
-        self.check(new, replacing=False)
-        with folder_lock(self.folder):
-            self.load(old)  # another process may have renamed it meanwhile
-            self._check_free(new, replacing=False)
-            self.path(old).rename(self.path(new))
-        return self.path(new)
+        person = self.load(old)
+        path = self.save(replace(person, name=new))
+        self.remove(old)
+        return path
 
     def export(self, name: str, path: Path) -> None:
-        """Write an identity as a file to share, without paths of this machine.
+        """Write an identity as a file to share, without the paths of this machine.
 
         Raises:
             IdentityError: there is no such identity.
@@ -151,19 +155,25 @@ class Library:
         """
         save_identity(path, shared(self.load(name)))
 
-    def _check_free(self, name: str, replacing: bool) -> None:
-        if not replacing and name in self.names():
-            raise IdentityError(
-                f"the library {self.folder} has an identity '{name}' already; choose a new name, or replace it", "name"
-            )
+    def _claim(self, fresh: Path, path: Path, name: str) -> None:
+        """Give a finished file its name, unless the name is taken."""
+        try:
+            os.link(fresh, path)  # unlike a renaming, it fails where a file is
+        except FileExistsError as error:
+            raise self._taken(name) from error
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise self._unwritable(error) from error
+            with atomic_path(path) as temporary:
+                temporary.write_bytes(fresh.read_bytes())
 
-    def _unknown(self, name: str) -> IdentityError:
-        known = ", ".join(self.names()) or "none"
-        return IdentityError(f"no identity '{name}' in {self.folder}; it holds: {known}; talker enroll makes one")
+    def _taken(self, name: str) -> IdentityError:
+        return IdentityError(
+            f"the library {self.folder} has an identity '{name}' already; expected a new name; choose another, or --replace it"
+        )
 
     def _unwritable(self, error: OSError) -> OutputError:
         return OutputError(
-            f"cannot write to the identity library {self.folder} ({error.strerror}); choose a writable one, or write a "
-            "file to share",
-            "library",
+            f"cannot write to the identity library {self.folder} ({error.strerror}); choose a writable one with --library, "
+            "or -o FILE.safetensors"
         )
