@@ -177,6 +177,7 @@ def test_a_pipe_of_noise_after_a_signature_is_refused() -> None:
             piped(magic + np.random.default_rng(1).bytes(20_000))
 
 
+@pytest.mark.slow
 def test_sound_from_a_pipe_becomes_lines_of_json(model: Path, tmp_path: Path) -> None:
     """Breaks if raw samples and a WAV of them are not the same, frames are lost, or a reader that leaves is a traceback."""
     sound = (32767 * spoken(0.9)).astype("<i2")
