@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.talker-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types pytest venv opengl clean
+.PHONY: help demo test lint types pytest venv opengl speech clean
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -27,7 +27,7 @@ lint: venv
 types: venv
 	$(BIN)/mypy
 
-pytest: venv opengl
+pytest: venv opengl speech
 	$(BIN)/python -m pytest
 
 venv: $(STAMP)
@@ -44,6 +44,10 @@ $(STAMP): pyproject.toml constraints.txt
 # Rendering needs OpenGL through EGL: a GPU's driver, or Mesa's software renderer.
 opengl:
 	@sh tools/opengl.sh
+
+# Tests of the corpus let synthesisers speak; where they cannot be installed, those tests are skipped.
+speech:
+	@sh tools/speech.sh || echo "tests of the corpus that need these programs are skipped" >&2
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache out.npy out.coefficients.npy out.json out.mp4

@@ -1,9 +1,11 @@
 """The prepared format: written as a stream, whole or not at all, and read back as it was."""
 
+import json
 import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from safetensors.numpy import load_file
 from tiny import tiny_dataset, tiny_rig
 
 from talker_cli.data.dataset import Dataset, write_dataset
-from talker_cli.errors import OutputError
+from talker_cli.errors import InputError, OutputError
 from talker_cli.formats.files import ArrayFile, stream_arrays
 
 
@@ -55,6 +57,49 @@ def test_a_dataset_comes_back(tmp_path: Path) -> None:
     for name in names:
         assert (tmp_path / "d" / name).read_bytes() == (tmp_path / "e" / name).read_bytes(), name
     assert Dataset(tmp_path / "e").info == dataset.info
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda raw: raw.update(fps="30"), "is damaged (fps"),
+        (lambda raw: raw.update(fps=float("nan")), "is damaged"),
+        (lambda raw: raw.update(recordings={}), "is damaged (recordings"),
+        (lambda raw: raw.update(identities="Ada"), "is damaged (identities"),
+        (lambda raw: raw.update(notes=[]), "is damaged (notes"),
+        (lambda raw: raw.pop("licence"), "is damaged (licence"),
+        (lambda raw: raw["clips"][0].pop("identity"), "is damaged (clips.0.identity"),
+        (lambda raw: raw["clips"][0].update(identity="nobody"), "is of nobody"),
+        (lambda raw: raw["clips"][0].update(recording="none"), "and none; expected"),
+        (lambda raw: raw["clips"].append(raw["clips"][0]), "names one of its clips twice"),
+        (lambda raw: raw["recordings"][0].update(split="tset"), "is damaged (recordings.0.split"),
+        (lambda raw: raw["recordings"][0].update(phones=[["AA", 1]]), "is damaged (recordings.0.phones.0"),
+        (lambda raw: raw["recordings"][0].update(phones=[["AA", 1.0, 0.5]]), "end before they begin"),
+        (lambda raw: raw.update(fps=raw["fps"] * 2), "s long and its speech"),
+    ],
+)
+def test_a_description_that_does_not_fit_its_arrays_is_refused(tmp_path: Path, change: Any, words: str) -> None:
+    """Breaks if dataset.json is believed: a clip of nobody, a text for a number, motion of another length than its speech."""
+    path = tiny_dataset(tmp_path / "d") / "dataset.json"
+    raw = json.loads(path.read_text())
+    change(raw)
+    path.write_text(json.dumps(raw))
+    with pytest.raises(InputError) as caught:
+        Dataset(tmp_path / "d")
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_field_that_is_not_known_is_passed_over(tmp_path: Path) -> None:
+    """Breaks if a field more ends in a traceback."""
+    path = tiny_dataset(tmp_path / "d") / "dataset.json"
+    whole = Dataset(tmp_path / "d").info
+    raw = json.loads(path.read_text())
+    raw["clips"][0]["mood"] = raw["mood"] = "good"
+    path.write_text(json.dumps(raw))
+    assert Dataset(tmp_path / "d").info == whole
+    path.write_text("[" * 100_000)
+    with pytest.raises(InputError, match="is damaged"):
+        Dataset(tmp_path / "d")
 
 
 def test_a_failure_leaves_the_old_dataset(tmp_path: Path) -> None:

@@ -1,13 +1,17 @@
 """Pickles of arrays are read, and no pickle runs anything; files that name vertices fit their mesh or are refused."""
 
 import collections
+import contextlib
 import os
 import pickle
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from talker_cli.data.regions import parse_region_option, read_lip_pairs, read_regions
 from talker_cli.data.unpickle import load_pickle
@@ -105,6 +109,63 @@ def test_pickles_that_bend_what_is_allowed_or_are_cut(tmp_path: Path, code: byte
     """Breaks if numpy's own bookkeeping can be called in another way than numpy calls it, or half a file is read."""
     (tmp_path / "p").write_bytes(code)
     with pytest.raises(InputError, match="not a whole pickle of arrays"):
+        load_pickle(tmp_path / "p")
+
+
+def hash_bomb(levels: int) -> bytes:
+    """Return a dictionary whose key is a tuple of two tuples of two tuples …: 2^levels values in a few bytes."""
+    return b"\x80\x04}K\x01" + b"2\x86" * levels + b"Ns."
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        hash_bomb(30), hash_bomb(60), b"\x80\x04}" + b"K\x01" + b"\x85" * 100_000 + b"Ns.",
+        b"\x80\x04" + b"]" * 20_000 + b"a" * 19_999 + b".",
+        b"\x80\x04}(K\x01" + b"q\x00h\x00h\x00h\x00h\x00\x87\x86\x85" * 40 + b"K\x01u.",
+        b"\x80\x04\x8e" + b"\xff" * 7 + b"\x7f" + b"x.", b"\x80\x04T\xff\xff\xff\x7fx.",
+        b"cnumpy\ndtype\n(V" + b"f8," * 100_000 + b"f8\ntR.", b"0.", b"2.", b"(q\x00.", b"h\x07.",
+    ],
+)  # fmt: skip
+def test_bombs_are_refused_at_once(tmp_path: Path, code: bytes) -> None:
+    """Breaks if 90 bytes hash for ever, overflow the stack, or take memory that the file has not."""
+    (tmp_path / "p").write_bytes(code)
+    began = time.perf_counter()
+    with pytest.raises(InputError, match="not a whole pickle of arrays"):
+        load_pickle(tmp_path / "p")
+    assert time.perf_counter() - began < 1.0
+
+
+PLAIN = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text(max_size=5)
+    | st.binary(min_size=1, max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=4) | st.tuples(inner, inner)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=PLAIN, protocol=st.integers(0, 5))
+def test_plain_containers_come_back(tmp_path: Path, content: Any, protocol: int) -> None:
+    """Breaks if the walk ahead misreads an instruction, or refuses what is harmless."""
+    (tmp_path / "p").write_bytes(pickle.dumps(content, protocol))
+    assert load_pickle(tmp_path / "p") == content
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=PLAIN, protocol=st.integers(0, 5), place=st.integers(0), data=st.binary(min_size=1, max_size=4))
+def test_mutated_pickles_end(tmp_path: Path, content: Any, protocol: int, place: int, data: bytes) -> None:
+    """Breaks if a damaged pickle ends in anything but a value or one line."""
+    raw = bytearray(pickle.dumps({"a": content, "b": ARRAY}, protocol))
+    raw[place % len(raw) : place % len(raw) + len(data)] = data
+    (tmp_path / "p").write_bytes(raw)
+    with contextlib.suppress(InputError):
         load_pickle(tmp_path / "p")
 
 

@@ -9,12 +9,14 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from talker_cli.errors import InputError
 from talker_cli.formats.files import ArrayFile, atomic_path, file_hash, output_error, read_json, stream_arrays, write_json
+from talker_cli.formats.schema import Schema, parse, reading
 from talker_cli.rig import ARKIT_NAMES, RigFile, load_rig, pack_rig
 
 SAMPLE_RATE = 16_000  # hertz, of all speech inside talker
@@ -82,6 +84,42 @@ class DatasetInfo:
     notes: dict[str, Any] = field(default_factory=dict)
 
 
+class _RecordingEntry(Schema):
+    """A recording in `dataset.json`."""
+
+    name: str = Field(min_length=1)
+    voice: str
+    language: str
+    human: bool
+    split: Literal["train", "validation", "test", "test_voice"]
+    text: str = ""
+    phones: tuple[tuple[str, float, float], ...] = ()
+    source: str = ""
+
+
+class _ClipEntry(Schema):
+    """A clip in `dataset.json`."""
+
+    name: str = Field(min_length=1)
+    recording: str
+    identity: str
+    voice_matched: bool
+
+
+class _DatasetFile(Schema):
+    """The structure of `dataset.json`."""
+
+    source: str
+    licence: str
+    fps: float = Field(gt=0, le=1000)
+    identities: tuple[str, ...]
+    recordings: tuple[_RecordingEntry, ...]
+    clips: tuple[_ClipEntry, ...]
+    command: str
+    seed: int
+    notes: dict[str, Any]
+
+
 def write_dataset(
     folder: Path,
     info: DatasetInfo,
@@ -131,22 +169,57 @@ class Dataset:
         path = self.folder / "dataset.json"
         if not path.is_file():
             raise InputError(f"{folder} holds no dataset.json; expected a prepared dataset; make one with talker preprocess")
-        raw = read_json(path)
-        if raw.get("format") != "talker-dataset" or raw.get("version") != VERSION:
+        with reading(path, "a prepared dataset"):
+            raw = read_json(path)
+        if not isinstance(raw, dict) or raw.get("format") != "talker-dataset" or raw.get("version") != VERSION:
             raise InputError(f"{path} is not a talker dataset of version {VERSION}; prepare it again with talker preprocess")
-        recordings = tuple(
-            Recording(**{**entry, "phones": tuple((p, float(a), float(b)) for p, a, b in entry["phones"])})
-            for entry in raw["recordings"]
-        )
-        clips = tuple(Clip(**entry) for entry in raw["clips"])
+        checked = parse(_DatasetFile, raw, str(path))
+        recordings = tuple(Recording(**dict(entry)) for entry in checked.recordings)
+        clips = tuple(Clip(**dict(entry)) for entry in checked.clips)
         self.info = DatasetInfo(
-            raw["source"], raw["licence"], raw["fps"], tuple(raw["identities"]), recordings, clips,
-            raw["command"], raw["seed"], raw["notes"],
+            checked.source, checked.licence, checked.fps, checked.identities, recordings, clips, checked.command, checked.seed,
+            checked.notes,
         )  # fmt: skip
         self.rig = load_rig(self.folder / RIG)
         self.recordings = {recording.name: recording for recording in recordings}
         self._speech = ArrayFile(self.folder / SPEECH, "speech file")
         self._clips = ArrayFile(self.folder / CLIPS, "clips file")
+        self._check(path)
+
+    def _check(self, path: Path) -> None:
+        """Refuse entries that name nothing, and arrays of another form than the entries say.
+
+        Raises:
+            InputError: they do not belong together.
+        """
+        for kind, names in (
+            ("identities", self.info.identities),
+            ("recordings", [recording.name for recording in self.info.recordings]),
+            ("clips", [clip.name for clip in self.info.clips]),
+        ):
+            if len(set(names)) != len(names):
+                raise InputError(f"{path} names one of its {kind} twice; expected each once; prepare it again")
+        for recording in self.info.recordings:
+            if len(self._speech.shape(recording.name)) != 1:
+                raise InputError(f"{path}: the speech of {recording.name} is no row of samples; prepare it again")
+            if any(not 0.0 <= start <= end for _, start, end in recording.phones):
+                raise InputError(f"{path}: the phones of {recording.name} end before they begin; prepare it again")
+        width = len(self.rig.rig.names)
+        for clip in self.info.clips:
+            if clip.recording not in self.recordings or clip.identity not in self.info.identities:
+                raise InputError(
+                    f"{path}: the clip {clip.name} is of {clip.identity} and {clip.recording}; expected an identity and a "
+                    "recording of this dataset; prepare it again"
+                )
+            shape = self._clips.shape(clip.name)
+            if len(shape) != 2 or shape[1] != width or not shape[0]:
+                raise InputError(f"{path}: the clip {clip.name} is {shape}; expected (T, {width}); prepare it again")
+            seconds = self.seconds(clip.recording)
+            if abs(shape[0] / self.info.fps - seconds) > 2 / self.info.fps:
+                raise InputError(
+                    f"{path}: the clip {clip.name} is {shape[0] / self.info.fps:.2f} s long and its speech {seconds:.2f} s; "
+                    "expected the same length; prepare it again"
+                )
 
     @property
     def trained(self) -> tuple[str, ...]:

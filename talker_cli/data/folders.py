@@ -14,6 +14,7 @@ from pathlib import Path
 from talker_cli.data.dataset import SPLITS
 from talker_cli.errors import InputError
 from talker_cli.formats.files import files_below
+from talker_cli.formats.schema import reading
 
 SOUNDS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac", ".mov", ".mp4", ".g722")  # the first there is taken
 HELD_OUT = 10  # of so many takes of a person one is for validation and one for the test
@@ -121,7 +122,8 @@ def read_table(path: Path) -> dict[str, Row]:
         text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {path} ({error}); expected a CSV with the columns name,identity") from error
-    lines = list(csv.reader(io.StringIO(text)))
+    with reading(path, "a CSV with the columns name,identity"):
+        lines = list(csv.reader(io.StringIO(text)))
     header = [cell.strip().lower() for cell in lines[0]] if lines else []
     if not {"name", "identity"} <= set(header) or not set(header) <= set(COLUMNS):
         raise InputError(

@@ -3,6 +3,7 @@
 Each read maps the file anew, so that the pages it touched do not stay in memory.
 """
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -46,10 +47,12 @@ class FrameFile:
 
     def _map(self) -> np.ndarray:
         try:
-            array = np.load(self.path, mmap_mode="r", allow_pickle=False)
+            with warnings.catch_warnings():  # numpy's words on a header that Python 2 wrote, or that is damaged
+                warnings.simplefilter("ignore")
+                array = np.load(self.path, mmap_mode="r", allow_pickle=False)
         except FileNotFoundError as error:
             raise InputError(f"no file {self.path}; expected vertices as .npy; check the folder") from error
-        except (OSError, ValueError, EOFError) as error:
+        except Exception as error:  # numpy, zipfile and tokenize raise what they like
             why = "an array of Python objects" if "object" in str(error).lower() else str(error)[:80]
             raise InputError(f"{self.path} is not a whole .npy file ({why}); copy or export it again") from error
         if not isinstance(array, np.ndarray) or array.ndim < 2:

@@ -1,5 +1,6 @@
 """Files that name vertices: FLAME's `FLAME_masks.pkl`, BIWI's `lve.txt` and `fdd.txt`, and pairs of lip vertices."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from talker_cli.data.unpickle import load_pickle
 from talker_cli.errors import InputError
+from talker_cli.formats.schema import reading
 
 FLAME_REGIONS = {"lips": ("lips",), "upper_face": ("forehead", "eye_region")}
 TEXT_REGIONS = {"lips": "lve", "upper_face": "fdd"}
@@ -46,7 +48,7 @@ def read_lip_pairs(path: Path, vertex_count: int) -> np.ndarray:
     for number, line in enumerate(_read(path).splitlines(), 1):
         if line.strip():
             entries = line.replace(",", " ").split()
-            if len(entries) != 2 or not all(entry.isascii() and entry.isdigit() for entry in entries):
+            if len(entries) != 2 or not all(map(_is_vertex, entries)):
                 raise InputError(
                     f"{path} line {number} is '{line.strip()[:40]}'; expected an upper and a lower vertex, such as 12,57"
                 )
@@ -59,17 +61,22 @@ def read_lip_pairs(path: Path, vertex_count: int) -> np.ndarray:
     return array.astype(np.int32)
 
 
+def _is_vertex(text: str) -> bool:
+    return re.fullmatch("[0-9]{1,9}", text) is not None
+
+
 def _flame(path: Path, parts: Sequence[str]) -> tuple[str, np.ndarray]:
     content = load_pickle(path)
     if not isinstance(content, dict) or not all(part in content for part in parts):
         found = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
         raise InputError(f"{path} lacks the region {' or '.join(parts)} (found: {found[:80]}); expected FLAME_masks.pkl")
-    return " and ".join(parts), np.concatenate([np.asarray(content[part]).ravel() for part in parts])
+    with reading(path, "FLAME_masks.pkl, arrays of vertex numbers"):
+        return " and ".join(parts), np.concatenate([np.asarray(content[part]).ravel() for part in parts])
 
 
 def _text(path: Path) -> tuple[str, np.ndarray]:
     words = _read(path).replace(",", " ").split()
-    wrong = next((word for word in words if not (word.isascii() and word.isdigit())), None)
+    wrong = next((word for word in words if not _is_vertex(word)), None)
     if wrong is not None:
         raise InputError(f"{path} holds '{wrong[:20]}'; expected vertex numbers from 0, separated by commas")
     return path.stem, np.array([int(word) for word in words], dtype=np.int64)

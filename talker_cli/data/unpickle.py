@@ -1,9 +1,13 @@
 """Pickles of numpy arrays in plain containers, such as VOCASET's; whatever else a pickle asks for is refused, not run."""
 
+import os
 import pickle
+import pickletools
+import re
 from collections import OrderedDict
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -35,8 +39,11 @@ class _MakeDtype:
     def __call__(self, name: object, *flags: object) -> np.dtype:
         if not isinstance(name, (str, bytes)):
             raise pickle.UnpicklingError("a dtype that is not named")
+        text = name.decode("ascii") if isinstance(name, bytes) else name
+        if not re.fullmatch("[A-Za-z?][0-9]{0,6}", text):
+            raise pickle.UnpicklingError("a dtype of several parts")
         # A copy: the pickle's next instruction sets its byte order, and the original is everybody's.
-        return np.dtype(name.decode("ascii") if isinstance(name, bytes) else name, False, True)
+        return np.dtype(text, False, True)
 
 
 class _MakeScalar:
@@ -88,6 +95,106 @@ for _core in ("numpy.core", "numpy._core"):
     _ALLOWED[f"{_core}.numeric", "_frombuffer"] = _FromBuffer()
 
 
+OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}
+MOST_OPCODES = 50_000_000
+DEEPEST = 50  # containers inside containers; VOCASET's have 4
+SPARE_WORK = 1_000_000  # values that containers may hold beyond those of the file, where one stands in several places
+CHANGES = ("APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD")  # instructions that change a container
+LENGTH_BYTES = {-2: 1, -3: 4, -4: 4, -5: 8}  # pickletools' kinds of arguments whose length comes first
+LINES = {"GLOBAL": 2, "INST": 2}  # others have one
+
+
+@dataclass(slots=True)
+class _Size:
+    """A value before it is made: how many values it holds, counted wherever they stand, and how deep they lie."""
+
+    values: int = 1
+    depth: int = 0
+
+
+def _check_structure(stream: BinaryIO) -> None:
+    """Walk through a pickle without making anything of it, and refuse one that would take for ever.
+
+    A tuple in a tuple, 60 times, twice each, takes 90 bytes and is hashed 2^60 times as a dictionary's key; a tuple 100,000
+    deep overflows the stack.
+
+    Raises:
+        UnpicklingError: the pickle is cut, too long, too deep, or holds its own parts too often.
+    """
+    end = os.fstat(stream.fileno()).st_size
+    stack: list[_Size | None] = []  # None is a mark
+    memo: dict[int, _Size] = {}
+    work = 0
+    for number in range(MOST_OPCODES):
+        opcode = OPCODES.get(stream.read(1).decode("latin1"))
+        if opcode is None:
+            raise pickle.UnpicklingError("cut, or no pickle")
+        name, argument = opcode.name, _argument(stream, opcode, end)
+        if name == "STOP":
+            return
+        if "PUT" in name or name == "MEMOIZE":
+            top = stack[-1]
+            if top is None:
+                raise pickle.UnpicklingError("a mark for a value")
+            memo[len(memo) if name == "MEMOIZE" else argument] = top
+            continue
+        if "GET" in name:
+            stack.append(memo[argument])
+            continue
+        if name == "DUP":
+            stack.append(stack[-1])
+            continue
+        work += _apply(opcode, stack)
+        if work > SPARE_WORK + 50 * number:
+            raise pickle.UnpicklingError("containers that hold each other too often")
+    raise pickle.UnpicklingError("too many instructions")
+
+
+def _apply(opcode: pickletools.OpcodeInfo, stack: list[_Size | None]) -> int:
+    """Let an instruction take its values from the stack and leave its own; return how many values it took."""
+    before = opcode.stack_before
+    taken: list[_Size] = []
+    if pickletools.stackslice in before or pickletools.markobject in before:
+        while (top := stack.pop()) is not None:
+            taken.append(top)
+        before = before[: before.index(pickletools.markobject)]
+    for _ in before:
+        if (top := stack.pop()) is None:
+            raise pickle.UnpicklingError("a mark for a value")
+        taken.append(top)
+    values = sum(each.values for each in taken)
+    depth = max((each.depth + 1 for each in taken), default=0)
+    if depth > DEEPEST:
+        raise pickle.UnpicklingError("containers too deep in each other")
+    if opcode.stack_after == [pickletools.markobject]:
+        stack.append(None)
+    elif opcode.name in CHANGES:  # the container stays where it is, and in the memo
+        container = taken[-1]
+        container.values, container.depth = values, depth
+        stack.append(container)
+    else:
+        stack.extend(_Size(values + 1, depth) for _ in opcode.stack_after)
+    return values - taken[-1].values if opcode.name in CHANGES else values
+
+
+def _argument(stream: BinaryIO, opcode: pickletools.OpcodeInfo, end: int) -> int:
+    """Read past an instruction's argument; return it if it is the number of a place in the memo."""
+    if opcode.arg is None:
+        return 0
+    size = opcode.arg.n
+    if size == -1:  # up to the end of the line
+        for _ in range(LINES.get(opcode.name, 1)):
+            line = stream.readline()
+        return int(line) if opcode.name in ("GET", "PUT") else 0
+    if size < 0:
+        size = int.from_bytes(stream.read(LENGTH_BYTES[size]), "little")
+        if size > end - stream.tell():
+            raise pickle.UnpicklingError("cut")
+        stream.seek(size, os.SEEK_CUR)
+        return 0
+    return int.from_bytes(stream.read(size), "little")
+
+
 class _Unpickler(pickle.Unpickler):
     """An unpickler that knows arrays, and no other class or function."""
 
@@ -111,6 +218,8 @@ def load_pickle(path: Path) -> Any:
     """
     try:
         with Path(path).open("rb") as stream:
+            _check_structure(stream)
+            stream.seek(0)
             return _Unpickler(stream, encoding="latin1").load()
     except FileNotFoundError as error:
         raise InputError(f"no file {path}; expected a pickle of arrays; check the folder") from error

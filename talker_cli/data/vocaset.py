@@ -20,6 +20,7 @@ from talker_cli.data.unpickle import load_pickle
 from talker_cli.errors import InputError
 from talker_cli.formats.audio import load_intact_speech
 from talker_cli.formats.mesh import Mesh, read_mesh
+from talker_cli.formats.schema import reading
 
 FPS = 60.0
 LICENCE = "VOCASET: non-commercial research only (https://voca.is.tue.mpg.de); whatever is learned from it inherits that"
@@ -117,7 +118,7 @@ def _rows(what: str, entry: Any, count: int) -> np.ndarray:
         raise InputError(f"{what} has no frames; expected a row of data_verts.npy for each; get the original file")
     try:
         rows = np.array([int(entry[frame]) for frame in sorted(entry, key=int)])
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{what} holds something else than numbers of frames and rows; get the original file") from error
     if rows.min() < 0 or rows.max() >= count:
         raise InputError(f"{what} names row {rows.max()}; data_verts.npy has {count}; get both files from the same place")
@@ -130,12 +131,11 @@ def _motion(vertices: FrameFile, order: np.ndarray, rows: np.ndarray) -> np.ndar
 
 def _speech(what: str, entry: Any) -> np.ndarray:
     """Return the speech of `{'sample_rate': 22000, 'audio': (S,) int16}`, by the way that every recording takes."""
-    samples = np.asarray(entry.get("audio")) if isinstance(entry, dict) else np.zeros(0)
+    with reading(what, "int16 samples and a rate"):
+        samples = np.asarray(entry.get("audio")) if isinstance(entry, dict) else np.zeros(0)
     rate = entry.get("sample_rate") if isinstance(entry, dict) else None
-    if samples.dtype != np.int16 or samples.ndim != 1 or not isinstance(rate, (int, np.integer)):
-        raise InputError(
-            f"{what} holds {samples.dtype} of the shape {samples.shape} at {rate} Hz; expected int16 samples and a rate"
-        )
+    if samples.dtype != np.int16 or samples.ndim != 1 or not isinstance(rate, (int, np.integer)) or not 1000 <= rate <= 768_000:
+        raise InputError(f"{what} holds {samples.dtype} of the shape {samples.shape}; expected int16 samples and their rate")
     with tempfile.NamedTemporaryFile(suffix=".wav") as file:
         with wave.open(file, "wb") as sound:
             sound.setnchannels(1)

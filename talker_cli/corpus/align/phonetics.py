@@ -1,11 +1,10 @@
 """Phones: ARPAbet without stress, IPA from espeak-ng mapped onto it, and English text made ready for a dictionary."""
 
 import re
-import shutil
-import subprocess
 import unicodedata
 from functools import cache
 
+from talker_cli.corpus.align.programs import program, run_program
 from talker_cli.errors import InputError, MachineError
 
 SILENCE = "SIL"
@@ -118,18 +117,6 @@ def _parse_ipa(ipa: str, language: str) -> list[tuple[str, tuple[str, ...]]]:
 
 
 @cache
-def espeak_program() -> str:
-    """Return espeak-ng's path.
-
-    Raises:
-        MachineError: espeak-ng is not installed.
-    """
-    path = shutil.which("espeak-ng")
-    if path is None:
-        raise MachineError("espeak-ng was not found; the corpus needs it for phones and voices; run: apt-get install espeak-ng")
-    return path
-
-
 def check_voice(espeak_voice: str) -> None:
     """Refuse a language that espeak-ng has no voice for.
 
@@ -137,9 +124,11 @@ def check_voice(espeak_voice: str) -> None:
         InputError: there is none.
         MachineError: espeak-ng is not installed.
     """
-    run = subprocess.run([espeak_program(), "-q", "-v", espeak_voice, "a"], capture_output=True, check=False)
-    if run.returncode or run.stderr:
-        raise InputError(f"found the language '{espeak_voice}'; expected one of espeak-ng's; see espeak-ng --voices")
+    program("espeak-ng", "espeak-ng")
+    try:
+        run_program(["espeak-ng", "-q", "-v", espeak_voice, "a"], "espeak-ng", seconds=30.0)
+    except MachineError as error:
+        raise InputError(f"found the language '{espeak_voice}'; expected one of espeak-ng's; see espeak-ng --voices") from error
 
 
 def ipa_words(text: str, espeak_voice: str) -> list[str]:
@@ -149,10 +138,8 @@ def ipa_words(text: str, espeak_voice: str) -> list[str]:
 
 def ipa_clauses(text: str, espeak_voice: str) -> list[str]:
     """Return espeak-ng's IPA of `text`, clause by clause as espeak-ng parts them."""
-    run = subprocess.run(
-        [espeak_program(), "-q", "--ipa", "-v", espeak_voice, "--stdin"], input=text.encode(), capture_output=True, check=True
-    )
-    spoken = re.sub(r"\([a-z-]+\)", "", run.stdout.decode())  # "(en)" marks a word of another language
+    output = run_program(["espeak-ng", "-q", "--ipa", "-v", espeak_voice, "--stdin"], "espeak-ng", stdin=text.encode())
+    spoken = re.sub(r"\([a-z-]+\)", "", output.decode(errors="replace"))  # "(en)" marks a word of another language
     return [line.strip() for line in spoken.splitlines() if line.strip()]
 
 

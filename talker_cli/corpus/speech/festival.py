@@ -1,7 +1,5 @@
 """Speech and phone times from festival: its voices' phone sets, each mapped to ARPAbet by a table."""
 
-import shutil
-import subprocess
 import tempfile
 import wave
 from pathlib import Path
@@ -9,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from talker_cli.corpus.align.phonetics import SILENCE
+from talker_cli.corpus.align.programs import run_program
 from talker_cli.errors import MachineError
 
 Table = dict[str, tuple[str, ...]]
@@ -88,12 +87,9 @@ def read_text(voice: str, language: str, stretch: float, text: str) -> tuple[np.
         )
         path = Path(folder) / "speech.scm"
         path.write_bytes(script.encode(ENCODINGS.get(language, "utf-8"), "replace"))
-        run = subprocess.run([festival_program(), "--batch", str(path)], capture_output=True, check=False)
-        if run.returncode or not times.is_file():
-            raise MachineError(
-                f"festival cannot speak with the voice {voice} ({run.stderr.decode(errors='replace').strip()[:80]}); "
-                f"run: apt-get install {PACKAGES}"
-            )
+        run_program(["festival", "--batch", str(path)], PACKAGES)
+        if not times.is_file():
+            raise MachineError(f"festival spoke nothing with the voice {voice}; run: apt-get install {PACKAGES}")
         with wave.open(str(sound), "rb") as file:
             samples, rate = np.frombuffer(file.readframes(file.getnframes()), np.int16), file.getframerate()
         labels = times.read_text(encoding="ascii", errors="replace")
@@ -115,15 +111,3 @@ def segments(labels: str, language: str) -> list[tuple[str, float, float]]:
             found.append((phone, at + part * step, at + (part + 1) * step))
         at = end
     return found
-
-
-def festival_program() -> str:
-    """Return festival's path.
-
-    Raises:
-        MachineError: festival is not installed.
-    """
-    path = shutil.which("festival")
-    if path is None:
-        raise MachineError(f"festival was not found; the corpus needs it for synthetic voices; run: apt-get install {PACKAGES}")
-    return path

@@ -1,8 +1,6 @@
 """Speech of the synthetic voices of flite, festival and espeak-ng, with each program's own phones and times."""
 
 import re
-import shutil
-import subprocess
 import tempfile
 import wave
 from collections.abc import Callable, Iterator
@@ -14,6 +12,7 @@ import numpy as np
 
 from talker_cli.corpus.align.alignment import Phones, cover
 from talker_cli.corpus.align.phonetics import PHONES, SILENCE
+from talker_cli.corpus.align.programs import run_program
 from talker_cli.corpus.speech.espeak import read_text as read_with_espeak
 from talker_cli.corpus.speech.festival import read_text as read_with_festival
 from talker_cli.corpus.speech.recordings import Utterance
@@ -85,12 +84,14 @@ def _flite(voice: SyntheticVoice, text: str) -> Read:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "speech.wav"
         options = ["-voice", voice.voice, "--setf", f"duration_stretch={stretch:.3f}", "-psdur", "-t", text, "-o", str(path)]
-        run = subprocess.run([flite_program(), *options], check=True, capture_output=True, text=True)
+        output = run_program(["flite", *options], "flite").decode(errors="replace")
+        if not path.is_file():
+            raise MachineError(f"flite spoke nothing with the voice {voice.voice}; expected one of flite -lv")
         with wave.open(str(path), "rb") as file:
             samples, rate = np.frombuffer(file.readframes(file.getnframes()), np.int16), file.getframerate()
     segments: list[tuple[str, float, float]] = []
     at = 0.0
-    for name, end in re.findall(r"([a-z]+):([0-9.]+)", run.stdout):
+    for name, end in re.findall(r"([a-z]+):([0-9.]+)", output):
         phone = {"ax": "AH", "pau": SILENCE}.get(name, name.upper())
         segments.append((phone if phone in PHONES else SILENCE, at, float(end)))
         at = float(end)
@@ -139,15 +140,3 @@ def _with_closures(segments: list[tuple[str, float, float]], speech: np.ndarray)
                 mended[-1] = (mended[-1][0], mended[-1][1], start)
         mended.append((phone, start, end))
     return mended
-
-
-def flite_program() -> str:
-    """Return flite's path.
-
-    Raises:
-        MachineError: flite is not installed.
-    """
-    path = shutil.which("flite")
-    if path is None:
-        raise MachineError("flite was not found; the corpus needs it for synthetic voices; run: apt-get install flite")
-    return path
