@@ -22,7 +22,7 @@ import numpy as np
 from talker_cli.data.dataset import Clip, Dataset, write_dataset
 from talker_cli.enroll.enroller import Enroller
 from talker_cli.enroll.fit import MotionExample, fit
-from talker_cli.formats.canvas import INK, QUIET, Canvas
+from talker_cli.formats.plot import BLUE, GRAY, ORANGE, chart
 from talker_cli.identity.resolve import StyleCondition, on_sphere
 from talker_cli.identity.style import window_styles
 from talker_cli.metrics import blinks_a_minute, lve
@@ -135,35 +135,17 @@ def error(rig: Rig, truth: list[np.ndarray], motions: list[np.ndarray]) -> float
 
 
 def plot(rows: list[dict[str, Any]], path: Path) -> None:
-    """Draw the error against the seconds that were enrolled; what needs none, as lines across."""
-    left, right, top, bottom = 90.0, 560.0, 30.0, 350.0
-    most = 1.1 * max(entry["lve"] for entry in rows)
-    canvas = Canvas(700, 400)
-
-    def at(entry: dict[str, Any]) -> tuple[float, float]:
-        share = (np.log10(entry["seconds"]) - 0.9) / (2.2 - 0.9)
-        return left + share * (right - left), bottom - entry["lve"] / most * (bottom - top)
-
-    canvas.line([(left, top), (left, bottom), (right, bottom)], INK)
-    canvas.text((left + right) / 2, bottom + 35, "seconds enrolled", anchor="mm")
-    canvas.text(left, top - 15, "lip vertex error, m2")
-    for value in (0.0, most / 2, most):
-        canvas.text(left - 6, bottom - value / most * (bottom - top), f"{value:.1e}", anchor="rm")
-    seconds_so_far = [entry for entry in rows if entry["system"] == "enrolled, audio"]
-    canvas.line([at(entry) for entry in seconds_so_far], "#1f6feb", 2.5)
-    for entry in seconds_so_far:
-        canvas.dot(*at(entry), 5, "#1f6feb")
-        canvas.text(at(entry)[0], bottom + 14, f"{entry['seconds']:.0f}", anchor="mm")
-    canvas.text(at(seconds_so_far[-1])[0] + 10, at(seconds_so_far[-1])[1], "audio", color="#1f6feb")
-    for entry in rows:
-        if entry["system"] == "enrolled, audio and motion":
-            canvas.dot(*at(entry), 6, "#d1242f")
-            canvas.text(at(entry)[0] + 10, at(entry)[1], "audio and motion", color="#d1242f")
-        elif entry["system"] in ("average style", "true style"):
-            level = bottom - entry["lve"] / most * (bottom - top)
-            canvas.line([(left, level), (right, level)], QUIET)
-            canvas.text(right + 6, level, entry["system"], color=QUIET)
-    canvas.save(path)
+    """Draw the error against the seconds enrolled; systems without enrollment as horizontal lines."""
+    with chart(path, 7.0, 4.0) as figure:
+        axes = figure.add_subplot(xlabel="seconds enrolled", xscale="log", title="lip vertex error, m2")
+        for system, color in (("enrolled, audio", BLUE), ("enrolled, audio and motion", ORANGE)):
+            points = [(entry["seconds"], entry["lve"]) for entry in rows if entry["system"] == system]
+            axes.plot(*zip(*points, strict=True), color=color, marker="o", label=system)
+        for style, system in (("--", "average style"), (":", "true style")):
+            for entry in (entry for entry in rows if entry["system"] == system):
+                axes.axhline(entry["lve"], color=GRAY, linestyle=style, label=system)
+        axes.set_ylim(bottom=0.0)
+        axes.legend()
 
 
 def main() -> None:

@@ -14,12 +14,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from talker_cli.formats.canvas import INK, Canvas
 from talker_cli.formats.ffmpeg import executable
+from talker_cli.formats.plot import BLUE, ORANGE, chart
 from talker_cli.machine.memory import MAXRSS_UNIT
 
 BOUND = 1000.0  # MB that an hour may take
-LINE, LIMIT, GRID = "#2060b0", "#c03030", "#dddddd"
 SPEECH = Path(__file__).parents[1] / "examples" / "speech.wav"
 
 
@@ -39,25 +38,14 @@ def measure(minutes: float, suffix: str, folder: Path) -> tuple[float, float]:
 
 def plot(points: list[tuple[float, float]], path: Path) -> None:
     """Draw peak MB against minutes, both from zero, with the bound."""
-    width, height, margin = 800, 480, 70.0
-    canvas = Canvas(width, height)
-    last, top = max(minutes for minutes, _ in points), 1.1 * max(BOUND, *(megabytes for _, megabytes in points))
-
-    def place(minutes: float, megabytes: float) -> tuple[float, float]:
-        across = margin + (width - 2 * margin) * minutes / last
-        return across, height - margin - (height - 2 * margin) * megabytes / top
-
-    for quarter in range(5):
-        level = BOUND * quarter / 4
-        canvas.line([place(0, level), place(last, level)], LIMIT if level == BOUND else GRID)
-        canvas.text(margin - 8, place(0, level)[1], f"{level:.0f} MB", anchor="rm")
-    canvas.line([place(*point) for point in points], LINE, 2.5)
-    for minutes, megabytes in points:
-        x, y = place(minutes, megabytes)
-        canvas.dot(x, y, 5, LINE)
-        canvas.text(x, y - 16, f"{megabytes:.0f} MB", anchor="mm", color=INK)
-        canvas.text(x, height - margin + 16, f"{minutes:g} min", anchor="mm", color=INK)
-    canvas.save(path)
+    with chart(path, 8.0, 4.8) as figure:
+        axes = figure.add_subplot(xlabel="minutes", ylabel="peak MB")
+        axes.plot(*zip(*points, strict=True), color=BLUE, marker="o")
+        axes.axhline(BOUND, color=ORANGE)
+        for minutes, megabytes in points:
+            axes.annotate(f"{megabytes:.0f}", (minutes, megabytes), (0, 6), textcoords="offset points", ha="center")
+        axes.set_xlim(left=0.0)
+        axes.set_ylim(bottom=0.0)
 
 
 def main() -> None:
@@ -65,7 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-o", "--output", type=Path, default=Path("memory.png"))
     parser.add_argument("--minutes", type=float, nargs="+", default=[1, 10, 60])
-    parser.add_argument("--suffix", default=".csv", help="of what is written")
+    parser.add_argument("--suffix", default=".csv", help="suffix of the output")
     arguments = parser.parse_args()
     points = []
     with tempfile.TemporaryDirectory() as folder:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
-from talker_cli.errors import ModelError
 from talker_cli.formats.files import ArrayFile, write_arrays
+from talker_cli.formats.schema import Schema, Text
 
 # ARFaceAnchor.BlendShapeLocation, in the order of Apple's documentation: eyes, jaw and mouth, brows, cheeks, nose, tongue.
 ARKIT_NAMES: tuple[str, ...] = (
@@ -29,16 +30,16 @@ ARKIT_NAMES: tuple[str, ...] = (
 
 @dataclass(frozen=True)
 class Rig:
-    """A template mesh, the basis that moves it, and the vertex sets that metrics are measured on.
+    """A template mesh, the basis that moves it, and the vertex sets of the metrics.
 
     Args:
         template: (V, 3) float32, neutral face, metres.
         faces: (F, 3) int32, counter-clockwise seen from outside.
         basis: (K, V, 3) float32, offsets of one unit of each coefficient, metres.
         names: K coefficient names.
-        regions: name -> (V,) bool; `lips` and `upper_face` are what LVE and FDD are measured on.
+        regions: Name -> (V,) bool; LVE is measured on `lips`, FDD on `upper_face`.
         lip_pairs: (P, 2) int32, upper and lower inner-lip vertices that meet when the mouth closes.
-        fps: frames a second of the motion this rig was made for.
+        fps: Frames a second of the motion that this rig was made for.
         colors: (V, 3) uint8 sRGB, or None.
     """
 
@@ -74,16 +75,16 @@ class Rig:
         return np.asarray((self.basis[:, upper, 1] - self.basis[:, lower, 1]).T)
 
     def upper_face_names(self) -> tuple[str, ...]:
-        """Return the names of what moves the upper face or the eyes, vertex for vertex, further than the lips."""
+        """Return the coefficients that move the upper face or the eyes further, per vertex, than the lips."""
         squares = np.square(self.basis).sum(-1)  # (K, V)
         means = {name: squares[:, where].mean(-1) for name, where in self.regions.items() if where.any()}
         upper = np.maximum(means["upper_face"], means.get("eyes", 0.0))
-        return tuple(name for name, further in zip(self.names, upper > means["lips"], strict=True) if further)
+        return tuple(name for name, moves in zip(self.names, upper > means["lips"], strict=True) if moves)
 
 
 @dataclass(frozen=True)
 class Identity:
-    """A person: a name, a neutral face (V, 3) in metres, colours (V, 3) uint8, and one line that says what it is."""
+    """An identity of a model: its name, neutral face (V, 3) in metres, colours (V, 3) uint8, and a line of description."""
 
     name: str
     template: np.ndarray
@@ -99,9 +100,30 @@ class RigFile:
     identities: dict[str, Identity] = field(default_factory=dict)
 
     def rig_of(self, identity: str) -> Rig:
-        """Return the rig with `identity`'s template and colours in place of the neutral ones."""
-        person = self.identities[identity]
-        return replace(self.rig, template=person.template, colors=person.colors)
+        """Return the rig with an identity's template and colours in place of the neutral ones."""
+        own = self.identities[identity]
+        return replace(self.rig, template=own.template, colors=own.colors)
+
+
+class RigHeader(Schema):
+    """Metadata that places a rig's arrays."""
+
+    names: tuple[Text, ...] = Field(min_length=1)
+    fps: float = Field(gt=0, le=1000)
+    regions: tuple[Text, ...]
+
+
+class IdentityHeader(Schema):
+    """Metadata of an identity in a rig file."""
+
+    name: Text = Field(min_length=1)
+    about: Text
+
+
+class RigFileHeader(RigHeader):
+    """Metadata of a rig file."""
+
+    identities: tuple[IdentityHeader, ...]
 
 
 def save_rig(path: Path, content: RigFile) -> None:
@@ -112,50 +134,57 @@ def save_rig(path: Path, content: RigFile) -> None:
 def pack_rig(content: RigFile) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Return a rig file's arrays and metadata."""
     rig = content.rig
-    arrays = {"template": rig.template, "faces": rig.faces, "lip_pairs": rig.lip_pairs} | pack_basis(rig.basis)
+    arrays, header = pack_arrays(rig)
+    for identity in content.identities.values():
+        arrays[f"identity/{identity.name}/template"] = identity.template
+        if identity.colors is not None:
+            arrays[f"identity/{identity.name}/colors"] = identity.colors
+    identities = [{"name": identity.name, "about": identity.about} for identity in content.identities.values()]
+    return arrays, {"kind": "rig", **header, "identities": identities}
+
+
+def pack_arrays(rig: Rig) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Return the arrays of a rig and the metadata that places them.
+
+    A shape of a face moves a part of it: of the built-in head's offsets, 91 % are zero. The file holds `basis`, the N offsets
+    that are not zero, and `basis_moved`, K·V bits that place them.
+    """
+    moved = (rig.basis != 0).any(-1)
+    arrays = {
+        "template": rig.template, "faces": rig.faces, "lip_pairs": rig.lip_pairs, "basis": rig.basis[moved],
+        "basis_moved": np.packbits(moved),
+    }  # fmt: skip
     arrays |= {f"region/{name}": mask for name, mask in rig.regions.items()}
     if rig.colors is not None:
         arrays["colors"] = rig.colors
-    for person in content.identities.values():
-        arrays[f"identity/{person.name}/template"] = person.template
-        if person.colors is not None:
-            arrays[f"identity/{person.name}/colors"] = person.colors
-    metadata = {
-        "kind": "rig",
-        "names": list(rig.names),
-        "fps": rig.fps,
-        "regions": sorted(rig.regions),
-        "identities": [{"name": person.name, "about": person.about} for person in content.identities.values()],
-    }
-    return arrays, metadata
+    return arrays, {"names": list(rig.names), "fps": rig.fps, "regions": sorted(rig.regions)}
 
 
-def pack_basis(basis: np.ndarray) -> dict[str, np.ndarray]:
-    """Return what a file keeps of a (K, V, 3) basis: `basis`, the N offsets that are not zero, and `basis_moved`, K·V bits.
-
-    A shape of a face moves a part of it: of the built-in head's offsets, 91 % are zero.
-    """
-    moved = (basis != 0).any(-1)
-    return {"basis": basis[moved], "basis_moved": np.packbits(moved)}
-
-
-def unpack_basis(file: ArrayFile, names: int, vertices: int) -> np.ndarray:
-    """Return the (names, vertices, 3) basis in a file; one that an earlier version kept whole is read as it is.
+def unpack_arrays(file: ArrayFile, header: RigHeader) -> Rig:
+    """Return the rig in a file.
 
     Raises:
-        ModelError: the file holds less of it, or more.
+        TalkerError: an array is missing, of another type or shape, not finite, or names vertices that the template lacks.
     """
-    stored = file.array("basis")
-    if stored.ndim == 3:
-        return stored
-    bits, count = file.array("basis_moved"), names * vertices
-    if len(bits) == -(-count // 8) and stored.shape == (np.unpackbits(bits, count=count).sum(), 3):
-        basis = np.zeros((names, vertices, 3), stored.dtype)
-        basis[np.unpackbits(bits, count=count).astype(bool).reshape(names, vertices)] = stored
-        return basis
-    raise ModelError(
-        f"{file.path} holds {len(stored)} offsets and {len(bits)} bytes that place them; expected {names} shapes of {vertices} "
-        "vertices; download or train it again"
+    template = file.array("template", "F32", (None, 3))
+    count = len(template)
+    faces, lip_pairs = file.array("faces", "I32", (None, 3)), file.array("lip_pairs", "I32", (None, 2))
+    for name, indices in (("faces", faces), ("lip_pairs", lip_pairs)):
+        if indices.size and not 0 <= indices.min() <= indices.max() < count:
+            raise file.error(f"{file.path} is damaged ({name} name vertices beyond the {count} of the template); {file.remedy}")
+    bits = file.array("basis_moved", "U8", (-(-len(header.names) * count // 8),))
+    moved = np.unpackbits(bits, count=len(header.names) * count).astype(bool).reshape(-1, count)
+    basis = np.zeros((*moved.shape, 3), np.float32)
+    basis[moved] = file.array("basis", "F32", (int(moved.sum()), 3))
+    return Rig(
+        template=template,
+        faces=faces,
+        basis=basis,
+        names=header.names,
+        regions={name: file.array(f"region/{name}", "BOOL", (count,)) for name in header.regions},
+        lip_pairs=lip_pairs,
+        fps=header.fps,
+        colors=file.array("colors", "U8", (count, 3)) if "colors" in file.names else None,
     )
 
 
@@ -163,30 +192,15 @@ def load_rig(path: Path) -> RigFile:
     """Read a rig and its identities.
 
     Raises:
-        ModelError: the file is missing, damaged, or holds something else.
+        ModelError: the file is missing, damaged, or of another kind.
     """
     file = ArrayFile(path, "rig file")
-    header = file.metadata
-    colors = file.array("colors") if "colors" in file.names else None
-    template = file.array("template")
-    rig = Rig(
-        template=template,
-        faces=file.array("faces"),
-        basis=unpack_basis(file, len(header["names"]), len(template)),
-        names=tuple(header["names"]),
-        regions={name: file.array(f"region/{name}") for name in header["regions"]},
-        lip_pairs=file.array("lip_pairs"),
-        fps=header["fps"],
-        colors=colors,
-    )
+    header = file.header(RigFileHeader, "rig")
+    rig = unpack_arrays(file, header)
     identities = {}
-    for entry in header["identities"]:
-        name = entry["name"]
-        key = f"identity/{name}/colors"
-        identities[name] = Identity(
-            name=name,
-            template=file.array(f"identity/{name}/template"),
-            colors=file.array(key) if key in file.names else colors,
-            about=entry["about"],
-        )
+    for entry in header.identities:
+        key = f"identity/{entry.name}/colors"
+        template = file.array(f"identity/{entry.name}/template", "F32", rig.template.shape)
+        colors = file.array(key, "U8", rig.template.shape) if key in file.names else rig.colors
+        identities[entry.name] = Identity(entry.name, template, colors, entry.about)
     return RigFile(rig, identities)

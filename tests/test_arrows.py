@@ -93,7 +93,7 @@ def test_no_folders_import_each_other_in_a_circle() -> None:
         assert name not in seen, name
 
 
-FORMATS = ("files", "motion", "mesh", "audio", "wav", "ffmpeg", "gltf", "schema")
+FORMATS = ("files", "npy", "motion", "mesh", "audio", "wav", "ffmpeg", "gltf", "schema")
 GROUND = ("errors", "metrics", "rig", *(f"formats.{name}" for name in FORMATS))
 
 

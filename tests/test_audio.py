@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from talker_cli.errors import InputError
-from talker_cli.formats.audio import load_intact_speech, load_speech, read_speech
+from talker_cli.formats.audio import load_intact_speech, load_speech, playable, read_speech
 from talker_cli.formats.wav import ByteSource, read_wav
 
 TONE = 440.0  # hertz
@@ -381,6 +381,24 @@ def test_ffmpeg_ends_with_a_killed_parent(tmp_path: Path) -> None:
         time.sleep(0.02)
     parent.stdout.close()
     assert not is_running(child)
+
+
+def test_a_player_gets_the_sound_that_is_animated(tmp_path: Path) -> None:
+    """Breaks if a video's sound runs away from its motion: at gaps, joined WAVs and fewer valid bits than stored."""
+    sound = spoken(1.5)
+    usual = tmp_path / "usual.wav"
+    soundfile.write(usual, np.tile(sound[:, None], 2), 48_000)
+    with playable(usual) as path:
+        assert path == usual
+    (tmp_path / "joined.wav").write_bytes(2 * wave_bytes(sound))
+    ffmpeg("-f", "lavfi", "-i", "testsrc=size=64x64:duration=2", "-itsoffset", "0.5", "-i", tmp_path / "joined.wav",
+           "-c:a", "pcm_s16le", tmp_path / "late.mov")  # fmt: skip
+    for name in ("joined.wav", "late.mov"):
+        with playable(tmp_path / name) as path:
+            assert path.parent != tmp_path
+            played = soundfile.read(path)[0]
+            assert np.abs(played - load_speech(tmp_path / name)).max() < 1e-4
+        assert not path.exists()
 
 
 def is_running(process: int) -> bool:

@@ -288,3 +288,15 @@ def test_a_mix_is_a_weighted_sum_on_the_sphere(resolver: IdentityResolver) -> No
     expected *= len(expected) ** 0.5 / np.linalg.norm(expected)
     assert np.allclose(mixed.manner.style, expected, atol=1e-5)
     assert np.array_equal(mixed.rig.template, other.rig.template)
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 3000, "/dev/zero"])
+def test_settings_that_are_none(invoke: Command, tmp_path: Path, value: str) -> None:
+    """Breaks if settings of no end, of endless depth or of endless digits are a hang or a traceback."""
+    if value.startswith("/"):
+        command = ("--config", value)
+    else:
+        (tmp_path / "run.toml").write_text(f"seed = {value}")
+        assert "run.toml is damaged" in invoke("train", "--config", "run.toml", "-o", "x").mistake
+        command = ("--set", f"train.seed={value}")
+    assert "expected" in invoke("train", *command, "-o", "x").mistake

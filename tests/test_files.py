@@ -2,30 +2,47 @@
 
 import errno
 import hashlib
+import io
 import json
 import os
+import shutil
+import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from conftest import IDENTITY
+from conftest import IDENTITY, sha256
+from safetensors.numpy import save_file
 
 from talker_cli.errors import InputError, ModelError, OutputError
 from talker_cli.formats.files import (
     ArrayFile,
+    atomic_folder,
     atomic_path,
     check_writable,
     file_hash,
     files_below,
     read_json,
+    size_text,
+    sweep,
     write_arrays,
     write_json,
 )
-from talker_cli.formats.motion import coefficients_path, read_motion, sidecar_path, write_motion
+from talker_cli.formats.motion import (
+    coefficients_path,
+    motion_files,
+    read_coefficients,
+    read_motion,
+    sidecar_path,
+    write_motion,
+)
 from talker_cli.rig import ARKIT_NAMES, Rig, RigFile, load_rig, pack_rig, save_rig
 
 
@@ -140,8 +157,6 @@ def test_arrays_of_the_same_content_have_the_same_bytes(tmp_path: Path) -> None:
 
 def test_foreign_and_damaged_files(tmp_path: Path) -> None:
     """Breaks if what another program wrote, or half a file, is taken for ours."""
-    from safetensors.numpy import save_file
-
     save_file({"a": np.zeros(3)}, tmp_path / "foreign")
     write_arrays(tmp_path / "whole", {"a": np.zeros(1000)}, {})
     (tmp_path / "half").write_bytes((tmp_path / "whole").read_bytes()[:900])
@@ -176,15 +191,13 @@ def test_a_rig_keeps_only_what_moves(tmp_path: Path, head: RigFile) -> None:
     save_rig(path, head)
     assert path.stat().st_size < head.rig.basis.nbytes / 2
     arrays, metadata = pack_rig(head)
-    write_arrays(path, arrays | {"basis": head.rig.basis}, metadata)  # as versions before kept it: whole
-    assert (load_rig(path).rig.basis == head.rig.basis).all()
     dense = np.random.default_rng(0).normal(size=(7, 11, 3)).astype(np.float32)
     tiny = Rig(dense[0], np.array([[0, 1, 2]], np.int32), dense, tuple("abcdefg"), {}, np.array([[0, 1]], np.int32), 30.0)
     save_rig(path, RigFile(tiny))
     assert (load_rig(path).rig.basis == dense).all()
-    for name, count in (("basis", -1), ("basis_moved", -1), ("template", 8)):
-        write_arrays(path, arrays | {name: arrays[name][:count]}, metadata)
-        with pytest.raises(ModelError, match=r"offsets and .* expected 52 shapes of"):
+    for name, found in (("basis", "basis"), ("basis_moved", "basis_moved"), ("template", "faces name vertices")):
+        write_arrays(path, arrays | {name: arrays[name][:-1]}, metadata)
+        with pytest.raises(ModelError, match=f"is damaged .*{found}"):
             load_rig(path)
 
 
@@ -218,17 +231,82 @@ def test_a_motion_comes_back_with_its_sidecar(tmp_path: Path) -> None:
     """Breaks if vertices, curves or what is known of them is lost."""
     rng = np.random.default_rng(0)
     vertices = rng.normal(size=(5, 7, 3)).astype(np.float32)
-    curves = rng.normal(size=(5, 4)).astype(np.float32)
+    coefficients = rng.normal(size=(5, 4)).astype(np.float32)
     path = tmp_path / "m.npy"
-    write_motion(path, vertices, curves, {"fps": 30.0, "identity": "é"})
+    write_motion(path, vertices, coefficients, {"fps": 30.0, "identity": "é"})
     read = read_motion(path)
     assert (read.vertices == vertices).all() and read.vertices.dtype == np.float32
     assert read.about["fps"] == 30.0 and read.about["identity"] == "é"
     assert read.about["coefficients"] == coefficients_path(path).name
-    assert (np.load(coefficients_path(path)) == curves).all()
+    assert (np.load(coefficients_path(path)) == coefficients).all()
     assert json.loads(sidecar_path(path).read_text()) == read.about
+    assert read.about["files"] == {"vertices": sha256(path), "coefficients": sha256(coefficients_path(path))}
+    assert path.read_bytes() == npy_bytes(vertices) and (read_coefficients(path, read, 4) == coefficients).all()
+    sidecar_path(path).unlink()
     np.save(path, vertices.reshape(5, 21))  # as other systems write it
     assert (read_motion(path).vertices == vertices).all()
+
+
+def npy_bytes(array: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("late", [[0], [0, 1], [1], [2], [1, 2]])
+def test_files_of_two_motions_are_refused(tmp_path: Path, late: list[int]) -> None:
+    """Breaks if a run that was cut off between its renamings leaves a motion of two people that readers take for one."""
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        about = {"fps": 30.0, "identity": name}
+        write_motion(tmp_path / "m.npy", rng.normal(size=(5, 7, 3)).astype("f4"), rng.normal(size=(5, 4)), about)
+        (tmp_path / name).mkdir()
+        for file in motion_files(tmp_path / "m.npy"):
+            shutil.copy(file, tmp_path / name / file.name)
+    for index, file in enumerate(motion_files(tmp_path / "m.npy")):
+        shutil.copy(tmp_path / ("b" if index in late else "a") / file.name, file)
+    with pytest.raises(InputError, match=r"m(\.coefficients)?\.npy does not belong to .*m\.json .*animate again"):
+        read_coefficients(tmp_path / "m.npy", read_motion(tmp_path / "m.npy"), 4)
+
+
+@pytest.mark.parametrize("name", ["m.npy", "m.coefficients.npy", "m.json"])
+def test_a_motion_with_one_place_that_is_taken_changes_nothing(tmp_path: Path, name: str) -> None:
+    """Breaks if two of a motion's files are another's because the third could not be written."""
+    write_motion(tmp_path / "m.npy", np.zeros((2, 3, 3), "f4"), np.zeros((2, 4)), {"fps": 30.0})
+    (tmp_path / name).unlink()
+    (tmp_path / name).mkdir()
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    frames = iter(np.ones((2, 3, 3), "f4"))
+    with pytest.raises(OutputError, match="it is a folder"):
+        write_motion(tmp_path / "m.npy", frames, np.ones((2, 4)), {"fps": 30.0})
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+    assert len(list(frames)) == 2, "refused before the work"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [], {"fps": "30"}, {"fps": 0}, {"fps": 1e400}, {"identity": ["a"]}, {"sampler": 3}, {"rig": "rig.safetensors"},
+        {"rig": {"path": 3}}, {"audio": {}}, {"face": "Ada"}, {"coefficients": 5}, {"seed": -1}, {"seed": 10**30},
+        {"files": {"vertices": "0"}}, {"identity": {"a": {"b": [[]]}}},
+    ],
+)  # fmt: skip
+def test_sidecars_of_other_structure_are_refused(tmp_path: Path, content: Any) -> None:
+    """Breaks if a sidecar's fields are believed and end in a traceback further on."""
+    np.save(tmp_path / "m.npy", np.zeros((2, 3, 3), np.float32))
+    (tmp_path / "m.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"m\.json is damaged"):
+        read_motion(tmp_path / "m.npy")
+
+
+def test_brackets_without_end_are_refused(tmp_path: Path) -> None:
+    """Breaks if nested JSON ends in a traceback, in a file of its own or in a safetensors file's metadata."""
+    (tmp_path / "a.json").write_text("[" * 100_000)
+    with pytest.raises(InputError, match=r"a\.json"):
+        read_json(tmp_path / "a.json")
+    save_file({"a": np.zeros(3)}, tmp_path / "a.safetensors", metadata={"talker": "[" * 100_000})
+    with pytest.raises(ModelError, match=r"a\.safetensors"):
+        ArrayFile(tmp_path / "a.safetensors", "thing")
 
 
 @pytest.mark.parametrize(
@@ -241,7 +319,7 @@ def test_a_motion_comes_back_with_its_sidecar(tmp_path: Path) -> None:
         (np.zeros((4, 5, 3), np.int32), "int32"),
         (np.array([[[0, 0, 0]], [[0, np.nan, 0]]], np.float32), "first in frame 1"),
         (np.array([[[0, 0, np.inf]]], np.float32), "first in frame 0"),
-        (np.array([{}]), "not a motion"),
+        (np.array([{}]), "expected a motion"),
     ],
 )
 def test_what_is_no_motion(tmp_path: Path, array: np.ndarray, words: str) -> None:
@@ -274,3 +352,50 @@ def test_file_hash_is_of_the_bytes(tmp_path: Path) -> None:
     """Breaks if a sidecar's hash is of something else than the file."""
     (tmp_path / "some").write_bytes(b"talker" * 100_000)
     assert file_hash(tmp_path / "some") == hashlib.sha256(b"talker" * 100_000).hexdigest()
+
+
+def test_the_next_run_removes_what_a_killed_one_left(tmp_path: Path) -> None:
+    """Breaks if temporary files of killed processes stay for ever, or those of living ones are taken from them."""
+    script = (
+        "import os, signal, sys; from pathlib import Path; from talker_cli.formats.files import *\n"
+        "place = Path(sys.argv[1])\n"
+        "with atomic_path(place / 'a.npy') as one, atomic_folder(place / 'frames') as two:\n"
+        "    one.write_text('half'); (two / '0.ply').write_text('half'); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    killed = subprocess.run([sys.executable, "-c", script, str(tmp_path)], env=env, check=False, timeout=60)
+    assert killed.returncode == -signal.SIGKILL and len(list(tmp_path.iterdir())) == 2
+    (tmp_path / ".talker-notes").touch()  # somebody's own
+    with atomic_path(tmp_path / "b.npy") as living, atomic_folder(tmp_path / "living") as folder:
+        sweep(tmp_path)
+        living.write_text("whole")
+        (folder / "0.ply").touch()
+    assert {path.name for path in tmp_path.iterdir()} == {".talker-notes", "b.npy", "living"}
+
+
+def test_a_folder_of_frames_replaces_earlier_frames_and_nothing_else(tmp_path: Path) -> None:
+    """Breaks if a command cannot be run again, if frames of two runs are mixed, or somebody's files are lost."""
+
+    def write(names: str) -> None:
+        with atomic_folder(tmp_path / "frames", str.isdigit) as folder:
+            for name in names:
+                (folder / name).touch()
+
+    write("123")
+    write("12")
+    assert sorted(path.name for path in (tmp_path / "frames").iterdir()) == ["1", "2"]
+    (tmp_path / "frames" / "mine").touch()
+    with pytest.raises(OutputError, match="it is not empty"):
+        write("1")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["1", "2", "frames", "mine"]
+
+
+def test_sizes_in_words() -> None:
+    """Breaks if a full disk is told as 0.0 GB of 0.0 GB."""
+    assert [size_text(size) for size in (0, 12, 3_400, 999_950, 5e12)] == [
+        "0 bytes",
+        "12 bytes",
+        "3.4 kB",
+        "1.0 MB",
+        "5000.0 GB",
+    ]

@@ -5,6 +5,7 @@ import struct
 from pathlib import Path
 
 import numpy as np
+import pytest
 from conftest import Talker
 from head_sheets import VISEMES, posed, write_regions
 from PIL import Image
@@ -14,6 +15,7 @@ from talker_cli.head.shape import parameters
 from talker_cli.rig import ARKIT_NAMES, load_rig
 
 
+@pytest.mark.slow
 def test_ones_own_head(invoke: Talker, tmp_path: Path) -> None:
     """Breaks if a shape parameter does nothing, moves the topology, or comes out differently by format."""
     wide = ("head", "--person", "mei", "--shape", "nose_width=2", "--shape", "age=0.6")
@@ -75,6 +77,7 @@ def test_mistakes_are_one_line(invoke: Talker, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_the_sheet_of_regions(tmp_path: Path) -> None:
     """Breaks if the regions that metrics are measured on are not drawn, or a viseme names a shape that is none."""
     rig = build_head(()).rig

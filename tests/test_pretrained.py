@@ -187,7 +187,7 @@ def test_motion_of_a_pretrained_teacher_does_not_depend_on_parts(encoder: Path) 
     stream: MotionStream = animator.stream("Ada", chunk=40)
     made = [stream.push(wave[start : start + 50_000]) for start in range(0, len(wave), 50_000)]
     assert sum(map(len, made)) > 450
-    assert np.abs(animator.dressed(np.concatenate([*made, stream.finish()]), "Ada") - whole).max() < 1e-4
+    assert np.abs(animator.finished(np.concatenate([*made, stream.finish()]), "Ada") - whole).max() < 1e-4
     # The speech does reach the motion: other speech, other motion.
     assert np.abs(animator.coefficients(wave[::-1].copy(), "Ada") - whole).max() > 0.01
 

@@ -158,11 +158,11 @@ class Animator:
         end = len(whole)
         while parts:
             part = parts.pop()
-            whole[end - len(part) : end] = self.dressed(part, identity)
+            whole[end - len(part) : end] = self.finished(part, identity)
             end -= len(part)
         return whole
 
-    def dressed(self, coefficients: np.ndarray, identity: str | StyleCondition) -> np.ndarray:
+    def finished(self, coefficients: np.ndarray, identity: str | StyleCondition) -> np.ndarray:
         """Return coefficients (T, K) of a stream with the identity's offset added, and ARKit coefficients within 0…1.
 
         ARKit's shapes are defined from 0 to 1; other bases have no bounds.

@@ -315,7 +315,7 @@ def run_live(
 
     def send(coefficients: np.ndarray) -> None:
         nonlocal frame
-        for values in animator.dressed(coefficients, identity):
+        for values in animator.finished(coefficients, identity):
             sink.send(frame, values)
             on_latency(time.monotonic() - pipe.arrival(frame / fps))
             frame += 1

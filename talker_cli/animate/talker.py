@@ -183,7 +183,7 @@ class Talker:
         config = self.animator.network.config
         coefficients = self.animator.coefficients(
             read_speech(audio, on_note),
-            identity.manner,
+            identity.condition,
             seed=noise_seed(seed, digest),
             guidance=guidance,
             style_guidance=style_guidance,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from talker_cli.cli.options import DeviceOption, SeedOption, guarded, note, progress, result, show_table
+from talker_cli.cli.options import DeviceOption, SeedOption, guarded, note, one_thread, progress, result, show_table
 
 if TYPE_CHECKING:
     from talker_cli.evaluate.report import EvaluationReport
@@ -87,6 +87,7 @@ def evaluate(
     """
     _check(csv, plot, split, protocol, lve, blendshapes)
     folder = _model_folder(model)
+    one_thread()
     if captured is not None:
         _captured(folder, dataset, split or "test", captured, limit, seed, device, csv, json_output)
         return

@@ -13,6 +13,7 @@ from talker_cli.cli.options import (
     ModelOption,
     guarded,
     note,
+    one_thread,
     progress,
     result,
     same_file,
@@ -63,6 +64,7 @@ def enroll(
 
     Example: talker enroll clips/ --name my_style
     """
+    one_thread()
     from talker_cli.enroll.clips import recordings
     from talker_cli.formats.files import check_writable
     from talker_cli.identity.file import check_name, name_from, save_identity, shared
@@ -167,7 +169,7 @@ def _list(library: Path | None, model: str, json_output: bool) -> None:
     stand_ins = any("stand-in" in about for _, about, _ in rows)
     key = style_space(main_weights(folder)).key
     enrolled = Library(library)
-    for name, identity in zip(enrolled.names(), enrolled.people(), strict=True):
+    for name, identity in enrolled.load_all():
         try:
             if isinstance(identity, IdentityError):
                 raise identity
@@ -336,6 +338,7 @@ def refit(
     enrolled = Library(library)
     identity = enrolled.load(name)
     enrolled.check(name, replacing=True)
+    one_thread()
     from talker_cli.enroll.enroller import Enroller
     from talker_cli.enroll.enroller import refit as enroll_again
 

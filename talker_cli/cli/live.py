@@ -74,7 +74,7 @@ def animate_live(
     try:
         run_live(
             animator,
-            resolved.manner,
+            resolved.condition,
             SpeechPipe(sys.stdin.fileno(), note),
             sink,
             look_ahead=frames,

@@ -1,11 +1,12 @@
-"""Sounds that a recording might have been made under: each changes the speech (S,) at 16 kHz, and the truth if it must."""
+"""Acoustic conditions: each changes the speech (S,) at 16 kHz, and the truth where its speed changes."""
 
 import zlib
 from collections.abc import Callable
 
 import numpy as np
+from scipy.signal import resample
 
-from talker_cli.data.dataset import SAMPLE_RATE
+from talker_cli.formats.audio import SAMPLE_RATE
 
 SNR = 10.0  # decibels
 TELEPHONE_BAND = (300.0, 3400.0)  # hertz
@@ -23,7 +24,7 @@ def noise_10db(speech: np.ndarray, name: str) -> np.ndarray:
 
 
 def telephone(speech: np.ndarray, name: str) -> np.ndarray:
-    """Return speech without what lies outside of 300 to 3,400 Hz."""
+    """Return speech band-limited to 300-3400 Hz."""
     spectrum = np.fft.rfft(speech)
     frequency = np.fft.rfftfreq(len(speech), 1 / SAMPLE_RATE)
     spectrum[(frequency < TELEPHONE_BAND[0]) | (frequency > TELEPHONE_BAND[1])] = 0
@@ -31,10 +32,8 @@ def telephone(speech: np.ndarray, name: str) -> np.ndarray:
 
 
 def faster_20(speech: np.ndarray, name: str) -> np.ndarray:
-    """Return speech played 1.2 times as fast, and so as high: band-limited resampling of the whole."""
-    samples = round(len(speech) / FASTER)
-    spectrum = np.fft.rfft(speech)[: samples // 2 + 1]
-    return (np.fft.irfft(spectrum, samples) * (samples / len(speech))).astype(np.float32)
+    """Return speech played 1.2 times as fast and as high, by band-limited resampling."""
+    return np.asarray(resample(speech, round(len(speech) / FASTER)), np.float32)
 
 
 SOUNDS: dict[str, tuple[Callable[[np.ndarray, str], np.ndarray] | None, float]] = {
@@ -42,7 +41,7 @@ SOUNDS: dict[str, tuple[Callable[[np.ndarray, str], np.ndarray] | None, float]] 
     "noise-10db": (noise_10db, 1.0),
     "telephone": (telephone, 1.0),
     "faster-20": (faster_20, FASTER),
-}  # name -> (what it does to the speech, how much faster it makes it)
+}  # name -> (change of the speech, speed factor)
 
 
 def faster_motion(coefficients: np.ndarray, factor: float) -> np.ndarray:
@@ -50,7 +49,5 @@ def faster_motion(coefficients: np.ndarray, factor: float) -> np.ndarray:
     if factor == 1:
         return coefficients
     position = np.arange(int((len(coefficients) - 1) / factor) + 1) * factor
-    below = np.minimum(position.astype(int), max(len(coefficients) - 2, 0))
-    share = (position - below)[:, None]
-    above = np.minimum(below + 1, len(coefficients) - 1)
-    return ((1 - share) * coefficients[below] + share * coefficients[above]).astype(coefficients.dtype)
+    frames = np.arange(len(coefficients))
+    return np.stack([np.interp(position, frames, column) for column in coefficients.T], 1).astype(coefficients.dtype)

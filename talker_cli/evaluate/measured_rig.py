@@ -1,4 +1,4 @@
-"""A rig as it is measured: only the vertices that a number needs are decoded, (T, N, 3), and the truth once."""
+"""A rig reduced to the vertices that metrics need, (T, N, 3)."""
 
 from dataclasses import replace
 
@@ -12,17 +12,17 @@ from talker_cli.rig import Rig, RigFile
 
 
 class MeasuredRig:
-    """One identity's rig, and the part of it that must be decoded to measure.
+    """One identity's rig, and the part of it that metrics need.
 
     Args:
-        rig: the whole.
+        rig: The whole rig.
     """
 
     def __init__(self, rig: Rig) -> None:
         self.rig = rig
-        seen = rig.regions["lips"] | rig.regions["upper_face"]
-        seen[rig.lip_pairs.ravel()] = True
-        self.part = part_of(rig, seen)
+        used = rig.regions["lips"] | rig.regions["upper_face"]
+        used[rig.lip_pairs.ravel()] = True
+        self.part = part_of(rig, used)
         self.lips = part_of(rig, rig.regions["lips"])
         regions = self.part.regions
         pairs = self.part.lip_pairs if len(self.part.lip_pairs) else None

@@ -17,7 +17,7 @@ from talker_cli.export.page import write_html
 from talker_cli.export.usd import write_usda
 from talker_cli.formats.files import check_writable, write_bytes
 from talker_cli.formats.mesh import LARGEST
-from talker_cli.formats.motion import coefficients_path, sidecar_path, write_motion
+from talker_cli.formats.motion import check_motion_files, motion_files, write_motion
 from talker_cli.rig import Rig
 
 
@@ -64,7 +64,7 @@ def _video(clip: MotionClip, path: Path, on_frame: OnFrame | None) -> None:
 
 
 FORMATS = {
-    ".npy": Format(_npy, files=lambda path: [path, coefficients_path(path), sidecar_path(path)]),
+    ".npy": Format(_npy, files=motion_files, check=check_motion_files),
     ".npz": Format(lambda clip, path, on_frame: write_npz(clip, path)),
     ".csv": Format(lambda clip, path, on_frame: write_csv(clip, path), needs_arkit=True),
     ".json": Format(lambda clip, path, on_frame: write_json_coefficients(clip, path)),

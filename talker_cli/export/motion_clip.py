@@ -1,4 +1,4 @@
-"""A performance: coefficients (T, K) that move one identity's rig, the speech they belong to, and where they come from."""
+"""A motion clip: coefficients (T, K) that move one identity's rig, their recording, and where they come from."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from talker_cli.formats.files import file_hash
-from talker_cli.formats.motion import read_motion
-from talker_cli.render.source import audio_of_motion, coefficients_of_motion, rate_of_motion, rig_of_motion
+from talker_cli.formats.motion import read_coefficients, read_motion
+from talker_cli.render.source import audio_of_motion, rate_of_motion, rig_of_motion
 from talker_cli.rig import Rig
 
 CHUNK_FRAMES = 64  # decoded at a time: an hour of vertices is 11 GB
@@ -17,15 +17,15 @@ CHUNK_FRAMES = 64  # decoded at a time: an hour of vertices is 11 GB
 
 @dataclass(frozen=True)
 class MotionClip:
-    """What can be written in any format; vertices are computed only where a format holds them.
+    """A motion that can be written in any format; vertices are computed only where a format holds them.
 
     Args:
         coefficients: (T, K) float32 of the rig's K shapes.
-        rig: of the one identity that performs.
-        fps: frames a second.
-        about: the motion's sidecar: identity, rig, audio, model, sampler, seed …
-        audio: the recording, if it is at hand.
-        rotation: (T, 3) float32 pitch, yaw and roll of the head in radians, or None: the head keeps still.
+        rig: Rig of the identity.
+        fps: Frames a second.
+        about: Content of the motion's sidecar: identity, rig, audio, model, sampler, seed …
+        audio: Recording, if it is at hand.
+        rotation: (T, 3) float32 pitch, yaw and roll of the head in radians, or None for a still head.
     """
 
     coefficients: np.ndarray
@@ -37,16 +37,15 @@ class MotionClip:
 
     @property
     def identity(self) -> str:
-        """The name of who performs."""
+        """Name of the identity."""
         return str(self.about.get("identity") or "face")
 
     @property
     def sound(self) -> str | None:
-        """The recording's file name, without the folders of whoever made it."""
+        """File name of the recording, without its folders."""
         if self.audio is not None:
             return self.audio.name
-        named = self.about.get("audio")
-        return Path(str(named["path"])).name if isinstance(named, dict) and "path" in named else None
+        return Path(self.about["audio"]["path"]).name if "audio" in self.about else None
 
     def frames(self) -> Iterator[np.ndarray]:
         """Yield the (V, 3) float32 vertices of each frame, metres, in bounded memory."""
@@ -54,32 +53,32 @@ class MotionClip:
             yield from self.rig.decode(self.coefficients[start : start + CHUNK_FRAMES])
 
     def origin(self) -> dict[str, Any]:
-        """Return what a file that travels should tell of where it comes from: names and numbers, no paths."""
-        told: dict[str, Any] = {key: self.about[key] for key in ("identity", "sampler", "seed") if key in self.about}
-        told["fps"] = self.fps
+        """Return the provenance that a shared file holds: names and numbers, no paths."""
+        origin: dict[str, Any] = {key: self.about[key] for key in ("identity", "sampler", "seed") if key in self.about}
+        origin["fps"] = self.fps
         if self.sound is not None:
-            told["audio"] = self.sound
-        return told
+            origin["audio"] = self.sound
+        return origin
 
 
 def read_motion_clip(path: Path, audio: Path | None = None, *, with_sound: bool = True) -> MotionClip:
-    """Read a motion's coefficients and all that its sidecar leads to.
+    """Read a motion's coefficients and all files that its sidecar names.
 
     Args:
-        path: the motion that talker animate wrote.
-        audio: the recording, if it is not the one that was animated.
-        with_sound: look for the recording that was animated; without, it may be gone.
+        path: Place of the motion that talker animate wrote.
+        audio: Recording to use in place of the one that was animated.
+        with_sound: Whether to read the recording; without, it may be missing.
 
     Raises:
-        InputError: the motion has no coefficients, or something that its sidecar names is gone or another one now.
+        InputError: the motion has no coefficients, or a file that its sidecar names is missing or has changed.
         ModelError: the rig file is damaged.
     """
     motion = read_motion(path)
     rig = rig_of_motion(path, motion)
-    coefficients = np.asarray(coefficients_of_motion(path, motion, len(rig.names)), dtype=np.float32)
-    about = motion.about
-    if audio is not None:  # of what is written of it from now on
-        about = {**about, "audio": {"path": str(audio.resolve()), "sha256": file_hash(audio)}}
+    coefficients = np.asarray(read_coefficients(path, motion, len(rig.names)), dtype=np.float32)
+    about = {key: value for key, value in motion.about.items() if key != "files"}  # hashes of the files that were read
+    if audio is not None:  # from now on, the sidecar names this one
+        about["audio"] = {"path": str(audio.resolve()), "sha256": file_hash(audio)}
     elif with_sound:
         audio = audio_of_motion(path, about)
     return MotionClip(coefficients, rig, rate_of_motion(path, motion, rig.fps), about, audio)

@@ -15,6 +15,7 @@ from talker_cli.errors import OutputError
 from talker_cli.export.attribution import GENERATOR, copyright_of
 from talker_cli.export.motion_clip import MotionClip
 from talker_cli.formats import ffmpeg
+from talker_cli.formats.audio import playable
 from talker_cli.formats.files import atomic_path
 from talker_cli.render.light import KEY_AT
 from talker_cli.render.materials import surface_of
@@ -142,10 +143,10 @@ def _portrait(rig: Rig) -> dict[str, Any]:
 def _compressed(audio: Path, output: Path) -> bytes:
     """Return a recording as MP3."""
     # Into a file, not a pipe: how much silence the encoder put in front is written last, at the front.
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, playable(audio) as sound:
         place = Path(folder) / "speech.mp3"
         process = ffmpeg.start(
-            [*ffmpeg.input_arguments(audio), *MP3, f"file:{place}"],
+            [*ffmpeg.input_arguments(sound), *MP3, f"file:{place}"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

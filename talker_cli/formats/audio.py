@@ -14,6 +14,7 @@ import re
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -110,6 +111,32 @@ def read_speech(path: Path, on_note: OnNote = _ignore, on_damage: OnNote | None 
     if count < SHORTEST * SAMPLE_RATE:
         seconds = count / SAMPLE_RATE
         raise InputError(f"{path} holds {seconds:.3f} s of sound; expected at least {SHORTEST} s; give a longer recording")
+
+
+@contextmanager
+def playable(path: Path) -> Iterator[Path]:
+    """Yield a file whose sound ffmpeg alone reads as `read_speech` does: the recording, or a 16 kHz WAV of what is read.
+
+    A player knows nothing of gaps, joined WAVs or fewer valid bits than stored: its sound would run away from the motion.
+
+    Raises:
+        InputError: it is no recording.
+        MachineError: ffmpeg is missing.
+    """
+    import soundfile
+
+    check_file(path)
+    with path.open("rb") as stream:
+        head = stream.read(40)
+    extensible = head[12:16] == b"fmt " and head[20:22] == b"\xfe\xff"
+    misread = is_wav(head[:SIGNATURE]) and extensible and head[34:36] != head[38:40]  # bits stored, bits that are valid
+    report = Report(str(path))
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "speech.wav"
+        with soundfile.SoundFile(copy, "w", SAMPLE_RATE, 1, "PCM_16") as file:
+            for part in _checked(path, report):
+                file.write(np.clip(part, -1.0, 1.0))
+        yield copy if misread or report.notes or report.damage else path
 
 
 def check_file(path: Path) -> None:

@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from talker_cli.errors import InputError, TalkerError
 
@@ -18,6 +18,7 @@ class Schema(BaseModel):
 
 
 S = TypeVar("S", bound=BaseModel)
+Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]  # without control characters, which move a terminal's cursor
 
 
 def parse(

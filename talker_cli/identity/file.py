@@ -1,4 +1,4 @@
-"""An enrolled identity as one safetensors file: a style vector, a face if it has one of its own, and how it came about."""
+"""An enrolled identity as one safetensors file: a style vector, its own face if it has one, and the record of its enrolment."""
 
 import hashlib
 import re
@@ -9,25 +9,26 @@ from typing import Any
 
 import numpy as np
 
-from talker_cli.errors import IdentityError, ModelError
+from talker_cli.errors import IdentityError
 from talker_cli.formats.files import ArrayFile, write_arrays
-from talker_cli.rig import Rig, RigFile, pack_basis, unpack_basis
+from talker_cli.formats.schema import Schema, Text
+from talker_cli.rig import Rig, RigFile, RigHeader, pack_arrays, unpack_arrays
 
 SUFFIX = ".safetensors"
 NAME = re.compile(r"[^\W_][\w.\-]{0,99}")
 RESERVED = ("auto",)  # --identity gives it another meaning
-FORMAT = 2  # what is written; 1 kept the basis of an identity's own rig whole
-MOST_BYTES = 180  # of a name: file systems allow 255 for a file's, and temporary ones are longer
+FORMAT = 1  # of identity files; raised when older versions can no longer read them
+MOST_BYTES = 180  # of a name; file systems allow 255 with the suffix
 
 
 @dataclass(frozen=True)
 class IdentityFace:
-    """A face of somebody's own.
+    """An identity's own face.
 
     Args:
         template: (V, 3) float32, metres.
         colors: (V, 3) uint8 sRGB, or None for the model's.
-        rig: a whole rig, if the mesh is not the model's; then `template` and `colors` are the rig's.
+        rig: Rig of a mesh other than the model's, whose `template` and `colors` these are; None for the model's mesh.
     """
 
     template: np.ndarray
@@ -37,16 +38,16 @@ class IdentityFace:
 
 @dataclass(frozen=True)
 class Enrolled:
-    """A person that a model can speak as without having been trained on them.
+    """An identity that was enrolled for a model after its training.
 
     Args:
-        name: what `--identity` calls it.
-        style: (S,) float32.
-        model: key of the style space it lies in; see `identities.style_space`.
-        base_face: the name of the model's identity whose face it has while it has none of its own.
-        face: its own face, or None.
-        offset: (K,) float32 added to all coefficients: a resting expression; or None.
-        record: how it was enrolled: folder, sources with hashes, seconds, spread, nearest, gain.
+        name: Name of the identity.
+        style: (S,) float32 style vector.
+        model: Key of the model's style space; see `resolve.style_space`.
+        base_face: Name of the model's identity whose face it has without a face of its own.
+        face: Its own face, or None.
+        offset: (K,) float32 added to all coefficients, a resting expression; or None.
+        record: Record of the enrolment; see `enroll.record`.
     """
 
     name: str
@@ -58,11 +59,13 @@ class Enrolled:
     record: dict[str, Any] = field(default_factory=dict)
 
     def rig(self, base: RigFile) -> Rig:
-        """Return the rig that this person moves.
+        """Return the rig that this identity moves.
+
+        Args:
+            base: Rig file of the model.
 
         Raises:
-            IdentityError: the face was made for another mesh or other shapes, or the model has no such identity to borrow
-                one from.
+            IdentityError: the face was made for another mesh or other shapes, or the model lacks the identity of its face.
         """
         if self.face is None:
             if self.base_face not in base.identities:
@@ -82,67 +85,77 @@ class Enrolled:
 
 
 def check_name(name: str) -> str:
-    """Return `name` if an identity can be called so.
+    """Return `name` if it can be an identity's.
 
     Raises:
-        IdentityError: it is empty, reserved, or holds what `--identity` or a file name gives another meaning.
+        IdentityError: it is empty, reserved, or holds characters with another meaning in an identity option or a file name.
     """
     if NAME.fullmatch(name[:1] + _without_marks(name[1:])) and name not in RESERVED and not name.endswith(SUFFIX):
         if len(name.encode()) > MOST_BYTES:
-            raise IdentityError(f"found the name '{name}'; expected {MOST_BYTES} bytes or fewer; choose a shorter --name")
+            raise IdentityError(f"found the name '{name}'; expected {MOST_BYTES} bytes or fewer; choose a shorter one", "name")
         return name
     raise IdentityError(
         f"found the name '{name}'; expected letters, digits, '_', '-' and '.', a letter or digit first, and not 'auto'; "
-        "choose another with --name"
+        "choose another name",
+        "name",
     )
 
 
 def name_from(text: str) -> str:
-    """Return an identity's name made of a folder's: `My clips (2)` -> `My_clips_2`.
+    """Return an identity's name from a folder's: `My clips (2)` -> `My_clips_2`.
 
     Raises:
-        IdentityError: nothing of it can be used.
+        IdentityError: it has no usable character.
     """
     return check_name(_in_name(text).strip("_.-")[:100].encode()[:MOST_BYTES].decode(errors="ignore"))
 
 
 def _in_name(text: str) -> str:
-    """Return `text` with one underscore for each run of what a name cannot hold."""
-    return re.sub("\0+", "_", "".join(sign if sign in "_.-" or sign.isalnum() or _is_mark(sign) else "\0" for sign in text))
+    """Return `text` with one underscore for each run of characters that a name cannot hold."""
+    return re.sub("\0+", "_", "".join(each if each in "_.-" or each.isalnum() or _is_mark(each) else "\0" for each in text))
 
 
 def _without_marks(text: str) -> str:
-    """Return `text` without the signs that change the letter before them: vowels of Hindi, accents as macOS writes them."""
-    return "".join(sign for sign in text if not _is_mark(sign))
+    """Return `text` without combining marks: vowels of Hindi, accents as macOS writes them."""
+    return "".join(each for each in text if not _is_mark(each))
 
 
-def _is_mark(sign: str) -> bool:
-    return unicodedata.category(sign).startswith("M")
+def _is_mark(character: str) -> bool:
+    return unicodedata.category(character).startswith("M")
 
 
-def save_identity(path: Path, person: Enrolled) -> None:
+class IdentityHeader(Schema):
+    """Metadata of an identity file."""
+
+    format: int
+    name: Text
+    model: Text
+    base_face: Text
+    rig: RigHeader | None = None
+    record: dict[str, Any]
+
+
+def save_identity(path: Path, identity: Enrolled) -> None:
     """Write an identity, atomically; the same identity gives the same bytes.
 
     Raises:
         OutputError: the place cannot be written.
     """
-    arrays = {"style": person.style.astype(np.float32)}
-    if person.offset is not None:
-        arrays["offset"] = person.offset.astype(np.float32)
+    arrays = {"style": identity.style.astype(np.float32)}
+    if identity.offset is not None:
+        arrays["offset"] = identity.offset.astype(np.float32)
     header: dict[str, Any] = {
-        "kind": "identity", "format": FORMAT, "name": person.name, "model": person.model, "base_face": person.base_face,
-        "record": person.record,
+        "kind": "identity", "format": FORMAT, "name": identity.name, "model": identity.model, "base_face": identity.base_face,
+        "record": identity.record,
     }  # fmt: skip
-    face = person.face
-    if face is not None:
+    face = identity.face
+    if face is not None and face.rig is not None:
+        own, header["rig"] = pack_arrays(face.rig)
+        arrays |= own
+    elif face is not None:
         arrays["template"] = face.template.astype(np.float32)
         if face.colors is not None:
             arrays["colors"] = face.colors
-        if face.rig is not None:
-            rig = face.rig
-            arrays |= {"faces": rig.faces, "lip_pairs": rig.lip_pairs} | pack_basis(rig.basis)
-            arrays |= {f"region/{name}": mask for name, mask in rig.regions.items()}
-            header["rig"] = {"names": list(rig.names), "fps": rig.fps, "regions": sorted(rig.regions)}
     write_arrays(path, arrays, header)
 
 
@@ -150,51 +163,28 @@ def load_identity(path: Path) -> Enrolled:
     """Read an identity file.
 
     Raises:
-        IdentityError: it is missing, damaged, holds something else, or was written by a later version.
+        IdentityError: it is missing, damaged, of another kind, or was written by a later version.
     """
-    try:
-        file = ArrayFile(path, "identity")
-        header = file.metadata
-        if not isinstance(header, dict) or header.get("kind") != "identity":
-            found = header.get("kind") if isinstance(header, dict) else type(header).__name__
-            raise IdentityError(f"{path} holds a {found}; expected an identity that talker enroll wrote; give another file")
-        if header.get("format") not in (1, FORMAT):
-            raise IdentityError(f"{path} is an identity of format {header.get('format')}; expected {FORMAT}; update talker")
-        return Enrolled(
-            header["name"], _finite(file, "style"), header["model"], header["base_face"], _face(file, header),
-            _finite(file, "offset") if "offset" in file.names else None, header["record"],
-        )  # fmt: skip
-    except (ModelError, KeyError, TypeError) as error:
-        said = str(error).replace("check the path or --model", "check the name or the path")
-        raise IdentityError(said.replace("download or train it again", "enrol again")) from error
+    file = ArrayFile(path, "identity file", IdentityError, "give another, or enrol again")
+    header = file.header(IdentityHeader, "identity")
+    if header.format > FORMAT:
+        raise IdentityError(f"{path} is an identity of format {header.format}; expected {FORMAT}; update talker")
+    face = None
+    if header.rig is not None:
+        rig = unpack_arrays(file, header.rig)
+        face = IdentityFace(rig.template, rig.colors, rig)
+    elif "template" in file.names:
+        template = file.array("template", "F32", (None, 3))
+        colors = file.array("colors", "U8", template.shape) if "colors" in file.names else None
+        face = IdentityFace(template, colors)
+    offset = file.array("offset", "F32", (None,)) if "offset" in file.names else None
+    style = file.array("style", "F32", (None,))
+    return Enrolled(header.name, style, header.model, header.base_face, face, offset, file.metadata["record"])
 
 
-def _face(file: ArrayFile, header: dict[str, Any]) -> IdentityFace | None:
-    if "template" not in file.names:
-        return None
-    template = _finite(file, "template")
-    colors = file.array("colors") if "colors" in file.names else None
-    about = header.get("rig")
-    if about is None:
-        return IdentityFace(template, colors)
-    regions = {name: file.array(f"region/{name}") for name in about["regions"]}
-    faces, pairs = file.array("faces"), file.array("lip_pairs")
-    basis = unpack_basis(file, len(about["names"]), len(template))
-    return IdentityFace(
-        template, colors, Rig(template, faces, basis, tuple(about["names"]), regions, pairs, about["fps"], colors)
-    )
-
-
-def _finite(file: ArrayFile, name: str) -> np.ndarray:
-    array = file.array(name)
-    if not np.isfinite(array).all():
-        raise IdentityError(f"{file.path} holds NaN or infinity in '{name}'; expected finite numbers; enrol again")
-    return array
-
-
-def shared(person: Enrolled) -> Enrolled:
-    """Return the identity without what belongs to the machine it was made on: the folder of its recordings."""
-    return replace(person, record={**person.record, "folder": None})
+def shared(identity: Enrolled) -> Enrolled:
+    """Return the identity without the folder of its recordings, which belongs to one machine."""
+    return replace(identity, record={**identity.record, "folder": None})
 
 
 def digest(arrays: dict[str, np.ndarray]) -> str:

@@ -1,8 +1,6 @@
-"""The user's identities: a folder with one file for each, in the place that the platform keeps programs' data in."""
+"""The user's identities: a folder with one file for each, in the platform's place for programs' data."""
 
-import errno
 import os
-import secrets
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -10,14 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from talker_cli.errors import IdentityError, OutputError
-from talker_cli.formats.files import atomic_path
+from talker_cli.formats.files import folder_lock
 from talker_cli.identity.file import SUFFIX, Enrolled, check_name, load_identity, save_identity, shared
-
-NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)  # from file systems without hard links
 
 
 def data_folder() -> Path:
-    """Return the folder that the platform keeps this user's data of talker in."""
+    """Return the platform's folder for this user's data of talker."""
     given = os.environ.get("APPDATA" if sys.platform == "win32" else "XDG_DATA_HOME", "")
     # The specification says that a relative path is to be ignored.
     if sys.platform != "darwin" and Path(given).is_absolute():
@@ -25,7 +21,7 @@ def data_folder() -> Path:
     try:
         home = Path.home()
     except RuntimeError as error:  # a container's user without an entry in passwd
-        raise OutputError("found no home folder to keep identities in; name one with --library, or set HOME") from error
+        raise OutputError("found no home folder to keep identities in; name a folder, or set HOME", "library") from error
     if sys.platform == "darwin":
         return home / "Library" / "Application Support" / "talker"
     return home / ("AppData/Roaming" if sys.platform == "win32" else ".local/share") / "talker"
@@ -35,7 +31,7 @@ class Library:
     """The identities in a folder; the folder need not exist until something is written.
 
     Args:
-        folder: where, or None for the user's own.
+        folder: Place of the folder, or None for the user's own.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -45,49 +41,47 @@ class Library:
         """Return the names of all identities, sorted.
 
         Raises:
-            IdentityError: the folder cannot be read, or is none.
+            IdentityError: the folder cannot be read, or is a file.
         """
         try:
             paths = list(self.folder.iterdir())
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise IdentityError(f"cannot read the library {self.folder} ({error.strerror}); use another --library") from error
+            raise IdentityError(f"cannot read the library {self.folder} ({error.strerror}); use another", "library") from error
         return sorted(path.name[: -len(SUFFIX)] for path in paths if path.suffix == SUFFIX and path.name[0] != ".")
 
     def path(self, name: str) -> Path:
-        """Return where the identity of this name lies, or would."""
+        """Return the place of the identity of this name, whether it exists or not."""
         return self.folder / f"{name}{SUFFIX}"
 
     def load(self, name: str) -> Enrolled:
-        """Return an identity by its full name; it is called as its file is.
+        """Return an identity by its full name, which is its file's.
 
         Raises:
             IdentityError: there is none, or its file is damaged.
         """
         if name not in self.names():
-            known = ", ".join(self.names()) or "none"
-            raise IdentityError(f"no identity '{name}' in {self.folder}; it holds: {known}; talker enroll makes one")
+            raise self._unknown(name)
         return replace(load_identity(self.path(name)), name=name)
 
-    def people(self) -> Iterator[Enrolled | IdentityError]:
-        """Yield every identity, or what is wrong with its file."""
+    def load_all(self) -> Iterator[tuple[str, Enrolled | IdentityError]]:
+        """Yield the name of every identity with the identity, or with the problem of its file."""
         for name in self.names():
             try:
-                yield self.load(name)
+                yield name, self.load(name)
             except IdentityError as error:
-                yield error
+                yield name, error
 
     def check(self, name: str, replacing: bool) -> None:
-        """Refuse what `save` would refuse, before any work goes into it.
+        """Refuse a name that `save` would refuse, before any work.
 
         Raises:
             IdentityError: the name cannot be used, or is taken.
             OutputError: the library cannot be written.
         """
         check_name(name)
-        if not replacing and name in self.names():
-            raise self._taken(name)
+        self._check_free(name, replacing)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             # Asking is not enough: root may write where the system cannot.
@@ -96,38 +90,35 @@ class Library:
         except OSError as error:
             raise self._unwritable(error) from error
 
-    def save(self, person: Enrolled, replacing: bool = False) -> Path:
-        """Write an identity and return its file: whole or not at all.
+    def save(self, identity: Enrolled, replacing: bool = False) -> Path:
+        """Write an identity and return its file.
 
-        Of two that are enrolled under one name at once, the first to finish keeps it, and the other is told; replacing, the
-        last one stays.
+        Of two that are enrolled under one name at once, the first to finish keeps it, and the other is refused; with
+        `replacing`, the last one stays.
+
+        Args:
+            identity: The identity.
+            replacing: Whether an identity of the same name may be replaced.
 
         Raises:
             IdentityError: the name is taken, and `replacing` is off.
             OutputError: the library cannot be written.
         """
-        self.check(person.name, replacing)
-        path = self.path(person.name)
-        if replacing:
-            save_identity(path, person)
-            return path
-        fresh = self.folder / f".{person.name}-{secrets.token_hex(8)}{SUFFIX}"
-        try:
-            save_identity(fresh, person)
-            self._claim(fresh, path, person.name)
-        finally:
-            fresh.unlink(missing_ok=True)
-        return path
+        self.check(identity.name, replacing)
+        with folder_lock(self.folder):
+            self._check_free(identity.name, replacing)
+            save_identity(self.path(identity.name), identity)
+        return self.path(identity.name)
 
     def remove(self, name: str) -> Path:
-        """Remove an identity by its full name, damaged or not, and return where it was.
+        """Remove an identity by its full name, damaged or not, and return the place of its file.
 
         Raises:
             IdentityError: there is none.
             OutputError: the library cannot be written.
         """
         if name not in self.names():
-            self.load(name)
+            raise self._unknown(name)
         try:
             self.path(name).unlink()
         except OSError as error:
@@ -137,17 +128,22 @@ class Library:
     def rename(self, old: str, new: str) -> Path:
         """Give an identity another name and return its file.
 
+        In a library, the name of the file counts, whatever name is in it: one renaming does all.
+
         Raises:
             IdentityError: there is no such identity, or the new name is taken or cannot be used.
             OutputError: the library cannot be written.
         """
-        person = self.load(old)
-        path = self.save(replace(person, name=new))
-        self.remove(old)
-        return path
+        self.load(old)
+        self.check(new, replacing=False)
+        with folder_lock(self.folder):
+            self.load(old)  # another process may have renamed it meanwhile
+            self._check_free(new, replacing=False)
+            self.path(old).rename(self.path(new))
+        return self.path(new)
 
     def export(self, name: str, path: Path) -> None:
-        """Write an identity as a file to share, without the paths of this machine.
+        """Write an identity as a file to share, without paths of this machine.
 
         Raises:
             IdentityError: there is no such identity.
@@ -155,25 +151,19 @@ class Library:
         """
         save_identity(path, shared(self.load(name)))
 
-    def _claim(self, fresh: Path, path: Path, name: str) -> None:
-        """Give a finished file its name, unless the name is taken."""
-        try:
-            os.link(fresh, path)  # unlike a renaming, it fails where a file is
-        except FileExistsError as error:
-            raise self._taken(name) from error
-        except OSError as error:
-            if error.errno not in NO_LINKS:
-                raise self._unwritable(error) from error
-            with atomic_path(path) as temporary:
-                temporary.write_bytes(fresh.read_bytes())
+    def _check_free(self, name: str, replacing: bool) -> None:
+        if not replacing and name in self.names():
+            raise IdentityError(
+                f"the library {self.folder} has an identity '{name}' already; choose a new name, or replace it", "name"
+            )
 
-    def _taken(self, name: str) -> IdentityError:
-        return IdentityError(
-            f"the library {self.folder} has an identity '{name}' already; expected a new name; choose another, or --replace it"
-        )
+    def _unknown(self, name: str) -> IdentityError:
+        known = ", ".join(self.names()) or "none"
+        return IdentityError(f"no identity '{name}' in {self.folder}; it holds: {known}; talker enroll makes one")
 
     def _unwritable(self, error: OSError) -> OutputError:
         return OutputError(
-            f"cannot write to the identity library {self.folder} ({error.strerror}); choose a writable one with --library, "
-            "or -o FILE.safetensors"
+            f"cannot write to the identity library {self.folder} ({error.strerror}); choose a writable one, or write a "
+            "file to share",
+            "library",
         )

@@ -93,9 +93,9 @@ def bench(audio: Path | None, *, model: str, device: str, teacher_steps: str, ru
     frames = int(length * network.config.fps)
     timed("encoding", lambda: talker.animator.speech_features(speech, frames))
     person = talker.who(talker.identities[0] if model != "talker-base" else DEFAULT_IDENTITY)
-    timed("student", lambda: talker.animator.coefficients(speech, person.manner))
+    timed("student", lambda: talker.animator.coefficients(speech, person.condition))
     report["student"] |= {"steps": len(network.config.timesteps) or None}
-    coefficients = talker.animator.coefficients(speech, person.manner)
+    coefficients = talker.animator.coefficients(speech, person.condition)
 
     def decode() -> None:
         for start in range(0, frames, 64):  # in parts: an hour of vertices is 11 GB
@@ -118,7 +118,7 @@ def bench(audio: Path | None, *, model: str, device: str, teacher_steps: str, ru
     try:
         network = load_model(model_folder(model) / "teacher.safetensors", "teacher")  # "8" would be the student
         teacher = Animator(network, parse_steps(teacher_steps), choose_device(device))
-        timed("teacher", lambda: teacher.coefficients(speech, person.manner), 1)
+        timed("teacher", lambda: teacher.coefficients(speech, person.condition), 1)
         report["teacher"] |= {"steps": 256 if teacher.steps is None else teacher.steps}
     except TalkerError as error:
         report["teacher"] = {"error": str(error)}
@@ -156,7 +156,7 @@ def _whole_process(model: str, device: str) -> str:
 def animate_own(talker: Talker) -> None:
     """Animate the generated sound and decode the motion."""
     person = talker.who(talker.identities[0])
-    person.rig.decode(talker.animator.coefficients(own_speech(), person.manner))
+    person.rig.decode(talker.animator.coefficients(own_speech(), person.condition))
 
 
 def _process(code: str) -> float:

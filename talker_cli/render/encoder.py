@@ -5,13 +5,14 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import numpy as np
 
 from talker_cli.errors import OutputError, TalkerError
 from talker_cli.formats import ffmpeg
+from talker_cli.formats.audio import playable
 from talker_cli.formats.files import atomic_folder, atomic_path, check_new_folder, check_writable
 
 FINISH_SECONDS = 300.0  # for the encoder's last frames, and to rewrite the file for streaming
@@ -76,18 +77,18 @@ def encode(output: Path, size: tuple[int, int], fps: float, frames: int, audio: 
     kind = kind_of(output)
     arguments = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", f"{size[0]}x{size[1]}", "-framerate", f"{fps:.10g}"]
     arguments += ["-i", "pipe:0"]
-    if audio is not None and kind in SOUND:
-        # The sound's own clock starts at zero, as it did when it was animated, whatever its container says.
-        arguments += [*ffmpeg.input_arguments(audio), "-map", "0:v:0", "-map", "1:a:0"]
-        arguments += ["-af", f"asetpts=N/SR/TB,{LAYOUTS}", *SOUND[kind]]
-        arguments += ["-t", f"{(frames + 1) / fps:.6f}"]
-    if kind == ".gif":
-        arguments += ["-vf", _gif_filter(fps, frames)]
-    arguments += OUTPUTS[kind]
     with (
+        playable(audio) if audio is not None and kind in SOUND else nullcontext() as sound,
         atomic_folder(output, is_numbered) if kind == FOLDER else atomic_path(output) as temporary,
         tempfile.TemporaryFile() as log,
     ):
+        if sound is not None:
+            # The sound's own clock starts at zero, as it did when it was animated, whatever its container says.
+            arguments += [*ffmpeg.input_arguments(sound), "-map", "0:v:0", "-map", "1:a:0"]
+            arguments += ["-af", f"asetpts=N/SR/TB,{LAYOUTS}", *SOUND[kind], "-t", f"{(frames + 1) / fps:.6f}"]
+        if kind == ".gif":
+            arguments += ["-vf", _gif_filter(fps, frames)]
+        arguments += OUTPUTS[kind]
         place = f"{str(temporary).replace('%', '%%')}/{NUMBERED}" if kind == FOLDER else str(temporary)
         command = [*arguments, "-y", f"file:{place}"]
         # Ctrl-C waits until the encoder can be stopped: otherwise it would write its file after this process has ended.

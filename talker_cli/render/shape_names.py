@@ -12,6 +12,7 @@ SIDES = {"left": "left", "l": "left", "lf": "left", "lt": "left", "right": "righ
 # In front of a name, these make another shape of it: a correction, a part of its way, its opposite.
 CHANGES = {"anti", "combo", "corr", "correction", "corrective", "correct", "fix", "half", "inbetween", "inverse", "neg",
            "negative", "no", "non", "not", "old", "un", "without"}  # fmt: skip
+LONGEST = 250  # characters of a name: matching takes their square
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")  # "A25_JawOpenL" -> A 25 Jaw Open L
 _OWNER = re.compile(r"[.:|/]")  # between an object and its shape; or before a side
 _COPY = re.compile(r"\.\d{3}$")  # what Blender appends to a name that exists already
@@ -35,6 +36,8 @@ _STEMS = {re.sub("(left|right)$", "", name.lower()) for name in ARKIT_NAMES} - {
 
 def arkit_name(name: str) -> str | None:
     """Return the ARKit shape that a morph target's name means; None if it means none, or a combination of some."""
+    if len(name) > LONGEST:
+        return None
     plain = _COPY.sub("", name.strip())
     return _match(_OWNER.split(plain)[-1]) or _match(plain)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from talker_cli.errors import InputError
+from talker_cli.formats.schema import reading
 
 Tables = dict[str, dict[str, Any]]
 ConfigT = TypeVar("ConfigT")
@@ -67,11 +68,11 @@ def read_settings(path: Path) -> dict[str, Any]:
     Raises:
         InputError: it is missing or is not TOML.
     """
-    try:
+    expected = "a TOML file such as the run.toml of a training"
+    if path.exists() and not path.is_file():  # a device without end, or a pipe that nobody writes to
+        raise InputError(f"{path} is not a file; expected {expected}; check the path")
+    with reading(path, expected):
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise InputError(f"{path} is not readable TOML ({reason}); expected a file like the run.toml of a training") from error
 
 
 def parse_assignments(texts: Iterable[str], config: Any, own: str) -> Tables:
@@ -96,7 +97,7 @@ def parse_assignments(texts: Iterable[str], config: Any, own: str) -> Tables:
         if known[table][name] not in (str, str | None) or given[:1] in ("'", '"'):
             try:
                 value = tomllib.loads(f"value = {given}")["value"]
-            except tomllib.TOMLDecodeError:
+            except (ValueError, RecursionError):
                 value = given  # of the wrong type, which `changed` says
         tables.setdefault(table, {})[name] = value
     return tables
