@@ -21,11 +21,9 @@ from talker_cli.identity.resolve import IdentityResolver, ResolvedIdentity, Styl
 from talker_cli.identity.style import style_from_speech
 from talker_cli.model.config import SAMPLE_RATE
 from talker_cli.model.diffusion import noise_seed
-from talker_cli.model.folder import model_folder
+from talker_cli.model.folder import DEFAULT_IDENTITY, DEFAULT_MODEL, model_folder
 from talker_cli.rig import RigFile, load_rig
 
-DEFAULT_MODEL = "talker-base"
-DEFAULT_IDENTITY = "FaceTalk_170725"
 AUTO_SECONDS = 600  # of a recording, from which "auto" computes the style of its voice
 
 

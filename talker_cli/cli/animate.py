@@ -21,12 +21,12 @@ from talker_cli.cli.options import (
     progress,
     result,
 )
+from talker_cli.model.folder import DEFAULT_IDENTITY
 
 if TYPE_CHECKING:
     from talker_cli.animate.batch import Job
     from talker_cli.animate.talker import Animation
 
-DEFAULT_IDENTITY = "FaceTalk_170725"
 SOME_FAILED = 1  # exit code if some recordings failed and the others are done
 
 AudioArgument = Annotated[

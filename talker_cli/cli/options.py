@@ -16,6 +16,7 @@ import typer
 
 from talker_cli.cli.process import INTERRUPTED, INTERRUPTED_TEXT, interruptible
 from talker_cli.errors import InputError, OutputError, TalkerError
+from talker_cli.model.folder import DEFAULT_MODEL as DEFAULT_MODEL  # for the commands
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-DEFAULT_MODEL = "talker-base"
 MISTAKE = 2  # exit code of a mistake that the user can fix
 EXAMPLE_WIDTH = 76  # characters: 80 columns less the margins of the help
 # Line and paragraph separators, and the marks that reverse the direction of what follows.

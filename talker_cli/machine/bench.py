@@ -18,13 +18,13 @@ import numpy as np
 import torch
 
 from talker_cli.animate.animator import Animator, parse_steps
-from talker_cli.animate.talker import DEFAULT_IDENTITY, Talker
+from talker_cli.animate.talker import Talker
 from talker_cli.errors import MachineError, TalkerError
 from talker_cli.formats.audio import SAMPLE_RATE, load_speech
 from talker_cli.machine.memory import peak_memory
 from talker_cli.model.checkpoint import load_model
 from talker_cli.model.device import choose_device
-from talker_cli.model.folder import model_folder
+from talker_cli.model.folder import DEFAULT_IDENTITY, model_folder
 from talker_cli.render import draw_frames
 
 SIZE = (512, 512)  # pixels

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from talker_cli.errors import ModelError
 
+DEFAULT_MODEL = "talker-base"
+DEFAULT_IDENTITY = "FaceTalk_170725"  # of the default model
+
 
 def main_weights(folder: Path) -> Path:
     """Return the weights that a folder is used for: the student's, or the teacher's where there is no student."""
