@@ -17,24 +17,24 @@ if TYPE_CHECKING:
     from talker_cli.data.captures import Captures, Choice
     from talker_cli.data.sequences import OnProgress, Source
 
-FolderArgument = Annotated[Path, typer.Argument(help="Where the data lie.", show_default=False)]
+FolderArgument = Annotated[Path, typer.Argument(help="Folder of the source data.", show_default=False)]
 FpsOption = Annotated[
-    float | None, typer.Option(help="Frames a second of the dataset. [default: every n-th, at most 30]", min=1.0, max=240.0)
+    float | None, typer.Option(help="Frame rate of the dataset. [default: every n-th frame, at most 30]", min=1.0, max=240.0)
 ]
 SourceFpsOption = Annotated[
-    float | None, typer.Option(help="Frames a second of the files, if not as usual.", min=1.0, max=1000.0)
+    float | None, typer.Option(help="Frame rate of the source files. [default: read from the files]", min=1.0, max=1000.0)
 ]
-ComponentsOption = Annotated[int | None, typer.Option(help="Of the basis.", min=1, max=512)]
-ErrorOption = Annotated[
-    str | None, typer.Option(help="Root mean square distance that the basis leaves, at most. [default: 0.1mm]")
+ComponentsOption = Annotated[int | None, typer.Option(help="Number of basis components.", min=1, max=512)]
+ErrorOption = Annotated[str | None, typer.Option(help="Largest root mean square error of the basis. [default: 0.1mm]")]
+ClipsOption = Annotated[
+    Path | None, typer.Option(help="CSV with the columns name,identity and optionally split,text,language.")
 ]
-ClipsOption = Annotated[Path | None, typer.Option(help="A CSV: name,identity and as wanted split,text,language.")]
-OnePersonOption = Annotated[str | None, typer.Option(help="Who speaks, if it is one person throughout.")]
-LicenceOption = Annotated[str | None, typer.Option(help="Of the data, recorded in the dataset.")]
+OnePersonOption = Annotated[str | None, typer.Option(help="Identity of all clips.")]
+LicenceOption = Annotated[str | None, typer.Option(help="Licence of the data, recorded in the dataset.")]
 ERROR = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*(?:mm)?")
 
-data_app = typer.Typer(help="Look into prepared datasets.", no_args_is_help=True)
-preprocess_app = typer.Typer(help="Make a dataset to train on, from one of these sources.", no_args_is_help=True)
+data_app = typer.Typer(help="Inspect prepared datasets.", no_args_is_help=True)
+preprocess_app = typer.Typer(help="Prepare a training dataset from one of these sources.", no_args_is_help=True)
 
 
 @preprocess_app.command()
@@ -47,19 +47,15 @@ def articulated(
     *,
     output: OutputFolderOption,
     language: Annotated[
-        str | None, typer.Option(help="Spoken in the folder: a voice of espeak-ng, such as de or pt-br; en if not said.")
+        str | None, typer.Option(help="Language of the folder: an espeak-ng voice such as de or pt-br. [default: en]")
     ] = None,
-    voice: Annotated[
-        str | None, typer.Option(help="Who speaks all of it; if not said, the folders in it are the speakers.")
-    ] = None,
-    held_out: Annotated[
-        list[str] | None, typer.Option(help="A voice of the folder to keep for the split test_voice; may be repeated.")
-    ] = None,
-    licence: Annotated[str | None, typer.Option(help="Of the folder's recordings, for the manifest.")] = None,
+    voice: Annotated[str | None, typer.Option(help="Speaker of all recordings. [default: one speaker a subfolder]")] = None,
+    held_out: Annotated[list[str] | None, typer.Option(help="Voice kept for the split test_voice; may be repeated.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Licence of the recordings, recorded in the manifest.")] = None,
     seed: SeedOption = 0,
-    processes: Annotated[int, typer.Option(help="How many work at once; the result is the same.", min=1)] = 2,
+    processes: Annotated[int, typer.Option(help="Number of processes; the result does not depend on it.", min=1)] = 2,
     kokoro: Annotated[
-        Path | None, typer.Option(help="Kokoro-82M, from tools/fetch_kokoro.sh: 78 more voices in the built-in corpus.")
+        Path | None, typer.Option(help="Folder of Kokoro-82M from tools/fetch_kokoro.sh: 78 more voices.")
     ] = None,
 ) -> None:
     """Transcribed speech, motion by articulation rules; the same command goes on where a killed run ended.
@@ -101,8 +97,8 @@ def vocaset(
     fps: FpsOption = None,
     components: ComponentsOption = None,
     error: ErrorOption = None,
-    template: Annotated[Path | None, typer.Option(help="The mesh, if not FLAME_sample.ply in the folder.")] = None,
-    regions: Annotated[str | None, typer.Option(help="FLAME_masks.pkl, if it is not in the folder.")] = None,
+    template: Annotated[Path | None, typer.Option(help="Template mesh. [default: FLAME_sample.ply in the folder]")] = None,
+    regions: Annotated[str | None, typer.Option(help="File of regions. [default: FLAME_masks.pkl in the folder]")] = None,
 ) -> None:
     """VOCASET as downloaded, or as most repositories convert it; official splits, every second frame.
 
@@ -122,8 +118,12 @@ def biwi(
     fps: FpsOption = None,
     components: ComponentsOption = None,
     error: ErrorOption = None,
-    template: Annotated[Path | None, typer.Option(help="The mesh, if not BIWI.ply or the scan of F2 in the folder.")] = None,
-    regions: Annotated[str | None, typer.Option(help="lve.txt,fdd.txt, if they are not in the folder's regions.")] = None,
+    template: Annotated[
+        Path | None, typer.Option(help="Template mesh. [default: BIWI.ply or the scan of F2 in the folder]")
+    ] = None,
+    regions: Annotated[
+        str | None, typer.Option(help="Files of lip and upper face vertices. [default: regions/lve.txt,regions/fdd.txt]")
+    ] = None,
 ) -> None:
     """BIWI as it was given out (.vl), or as most repositories convert it; official splits, 25 frames a second.
 
@@ -140,21 +140,17 @@ def biwi(
 def vertices(
     folder: FolderArgument,
     output: OutputFolderOption,
-    template: Annotated[
-        Path, typer.Option(help="The neutral face that the clips move: ply, obj, glb or npz.", show_default=False)
-    ],
-    source_fps: Annotated[
-        float, typer.Option(help="Frames a second of the clips; the files do not say.", min=1.0, max=1000.0, show_default=False)
-    ],
-    unit: Annotated[Literal["m", "cm", "mm"], typer.Option(help="Of clips and template.")] = "m",
+    template: Annotated[Path, typer.Option(help="Template mesh of the clips: ply, obj, glb or npz.", show_default=False)],
+    source_fps: Annotated[float, typer.Option(help="Frame rate of the clips.", min=1.0, max=1000.0, show_default=False)],
+    unit: Annotated[Literal["m", "cm", "mm"], typer.Option(help="Length unit of clips and template.")] = "m",
     fps: FpsOption = None,
     components: ComponentsOption = None,
     error: ErrorOption = None,
     regions: Annotated[
-        str | None, typer.Option(help="FLAME_masks.pkl, or lips.txt,upper_face.txt; derived if not given.")
+        str | None, typer.Option(help="FLAME_masks.pkl, or lips.txt,upper_face.txt. [default: derived from the motion]")
     ] = None,
     lip_pairs: Annotated[
-        Path | None, typer.Option(help="A text, an upper,lower lip vertex a line; found if not given.")
+        Path | None, typer.Option(help="Text file with an upper,lower lip vertex a line. [default: found from the motion]")
     ] = None,
     clips: ClipsOption = None,
     identity: OnePersonOption = None,
@@ -236,7 +232,7 @@ def existing(folder: Path) -> Path:
         InputError: there is none.
     """
     if not folder.is_dir():
-        raise InputError(f"no folder {folder}; expected where the data lie; check the path")
+        raise InputError(f"no folder {folder}; expected the folder of the source data; check the path")
     return folder
 
 
@@ -303,13 +299,11 @@ def show_notes(notes: "Mapping[str, Any]") -> None:
 @data_app.command()
 @guarded
 def info(
-    dataset: Annotated[Path, typer.Argument(help="What talker preprocess wrote.", show_default=False)],
+    dataset: Annotated[Path, typer.Argument(help="Prepared dataset.", show_default=False)],
     json_output: Annotated[bool, typer.Option("--json", help="Write everything as JSON.")] = False,
-    picture: Annotated[
-        Path | None, typer.Option(help="A PNG to draw: clips' mouth gap over their spectrogram, with phones.")
-    ] = None,
-    clips: Annotated[int, typer.Option(help="How many clips the picture shows, chosen at random.", min=1, max=60)] = 6,
-    seed: Annotated[int, typer.Option(help="Of the choice of clips.", min=0)] = 0,
+    picture: Annotated[Path | None, typer.Option(help="PNG of clips: mouth gap over the spectrogram, with phones.")] = None,
+    clips: Annotated[int, typer.Option(help="Number of random clips in the image.", min=1, max=60)] = 6,
+    seed: Annotated[int, typer.Option(help="Seed of the random choice of clips.", min=0)] = 0,
 ) -> None:
     """Show what a prepared dataset holds: clips, hours, identities, splits, errors, licence.
 
