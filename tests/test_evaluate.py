@@ -24,7 +24,7 @@ from talker_cli.formats.audio import load_speech
 from talker_cli.formats.files import file_hash
 from talker_cli.identity.resolve import IdentityResolver
 from talker_cli.identity.style import style_from_speech
-from talker_cli.metrics import diversity, fdd, lip_gap, lip_gap_error, lve, lve_per_frame, mve
+from talker_cli.metrics import Articulation, diversity, fdd, lip_gap, lip_gap_error, lve, lve_per_frame, mve
 from talker_cli.model.checkpoint import load_model, save_model
 from talker_cli.model.config import ModelConfig
 from talker_cli.model.diffusion import noise_seed
@@ -367,7 +367,7 @@ def test_the_nearest_identity_is_what_auto_takes(tiny: tuple[Path, Path]) -> Non
     assert system.animator and system.space
     for sound in (speech, np.concatenate([music, speech, 0 * music])):
         style = style_from_speech(system.animator.network, sound, system.animator.device)
-        resolver = IdentityResolver(load_rig(tiny[1] / "rig.safetensors"), system.space, read=lambda style=style: style)
+        resolver = IdentityResolver(load_rig(tiny[1] / "rig.safetensors"), system.space, encode=lambda style=style: style)
         assert nearest_identity(system, sound) == resolver.resolve("auto").name
     assert nearest_identity(system, music) is None and nearest_identity(system, 0 * music) is None
 
@@ -401,3 +401,15 @@ def test_evaluate_of_motions_names_compare(invoke: Talker, tmp_path: Path) -> No
         np.save(tmp_path / name / "a.npy", np.zeros((2, 9), np.float32))
     assert "for motions use talker compare" in invoke("evaluate", "made", "truth").mistake
     assert "for motions use talker compare" in invoke("evaluate", "nowhere", "truth").mistake
+
+
+def test_shares_of_a_report_are_those_of_its_clips() -> None:
+    """Breaks if a column shows another share than its title says."""
+    counts = [Articulation([True], [True, False], [True], [True, True, False], [], []), Articulation.empty()]
+    counts[1].silences_closed += [False, False]
+    outputs = [Output("s", name, "i", "", 0, 10, {"mve": 1.0}, each) for name, each in zip("ab", counts, strict=True)]
+    (row,) = EvaluationReport(SURFACE_METRICS, outputs=outputs).rows
+    expected = {"bilabials_closed": 1, "vowels_open": 1 / 2, "silences_closed": 1 / 3, "false_closure_rate": 2 / 3}
+    assert {key: row[key] for key in expected} == pytest.approx(expected)
+    assert row["intervals"]["false_closure_rate"] == [None, None]  # of one sequence
+    assert row["intervals"]["silences_closed"] == [0, 1]

@@ -230,3 +230,18 @@ def test_a_blink_counts_once_however_long_the_lid_stays_down() -> None:
     lid[10:13], lid[40:70], lid[80] = (0.6, 1.0, 0.7), 0.9, 0.5
     assert blinks_a_minute(lid, 30.0) == 40.0  # two in three seconds; 0.5 is not over 0.5
     assert blinks_a_minute(np.ones(90), 30.0) == 0.0  # closed throughout: never closes
+
+
+@pytest.mark.parametrize(
+    ("share", "closed", "opened"), [(0.09, True, False), (0.11, False, False), (0.24, False, False), (0.26, False, True)]
+)
+def test_lips_close_under_a_tenth_and_open_over_a_quarter(share: float, closed: bool, opened: bool) -> None:
+    """Breaks if a threshold moves: a gap of a known share of the clip's 95th percentile at a bilabial, T, silence and vowel."""
+    phones = [("AA", 0.0, 2.0), ("P", 2.2, 2.4), ("EH", 2.4, 2.6), ("T", 2.6, 2.8), ("EH", 2.8, 3.0), ("SIL", 3.0, 3.6)]
+    gap = np.full(120, 0.01 * share)
+    gap[:60] = 0.01  # half of the clip, so that the percentile is 10 mm
+    counts = Articulation.empty()
+    counts.add(gap, phones, 30)
+    counts.add(gap, [("AY", 2.5, 3.0)], 30)
+    assert counts.bilabials_closed == counts.silences_closed == counts.false_closures == [closed]
+    assert counts.vowels_open == [True, opened]
