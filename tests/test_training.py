@@ -148,7 +148,7 @@ def test_what_was_refused_binds_nothing(dataset: Path, model: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("about", "found"),
     [
-        ({"fps": 60.0}, "found a model of 52 coefficients at 30 fps and a dataset of 52 at 60"),
+        ({"fps": 30.1}, "found a model of 52 coefficients at 30 fps and a dataset of 52 at 30.1"),
         ({"identities": ("Zoe", *IDENTITIES[1:])}, "holds motion of Zoe, whom the teacher does not know"),
     ],
 )
