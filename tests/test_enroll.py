@@ -138,7 +138,7 @@ def test_a_folder_becomes_an_identity(enroll: Talker, invoke: Talker, clips: Pat
         assert invoke("animate", clips / "one.wav", "-i", name, "--style-scale", "0", *rest).code == 0
         still.append(np.load(tmp_path / "out.coefficients.npy"))
     assert (still[0] == still[1]).all()  # nothing of either is left
-    assert "--style-scale 3" in invoke("animate", clips / "one.wav", "--style-scale", "3", *rest).mistake
+    assert "(--style-scale)" in invoke("animate", clips / "one.wav", "--style-scale", "3", *rest).mistake
 
 
 def test_of_a_file_of_many_hours_the_beginning_is_read(
