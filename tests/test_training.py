@@ -21,15 +21,16 @@ from talker_cli.evaluate.model import evaluate, loudness_coefficients
 from talker_cli.formats.files import ArrayFile, file_hash, write_arrays
 from talker_cli.identity.resolve import on_sphere
 from talker_cli.model.checkpoint import load_model
-from talker_cli.model.config import ModelConfig
+from talker_cli.model.config import Architecture, ModelConfig
 from talker_cli.rig import ARKIT_NAMES, load_rig
-from talker_cli.train.batches import SPEED_RANGE, ClipBank
+from talker_cli.train.batches import ClipBank
 from talker_cli.train.distill import DistillConfig, distill, stages
 from talker_cli.train.run import Progress
 from talker_cli.train.stages import read_rows
 from talker_cli.train.teacher import TrainConfig, train
 
-CONFIG = TrainConfig(steps=6, batch_frames=128, warmup=2, save_every=2, validate_every=3)
+NARROW = Architecture(feature_width=48, encoder_dilations=(1, 2), width=48, denoiser_dilations=(1, 2, 4))
+CONFIG = TrainConfig(steps=6, batch_frames=128, warmup=2, save_every=2, validate_every=3, model=NARROW)
 SHORT_STAGES = DistillConfig(stage_steps=2, kept_stage_steps=2, batch_frames=128, bf16=True, validation_clips=1)
 
 
@@ -88,12 +89,14 @@ def test_a_killed_distillation_resumes_to_the_same_bytes(dataset: Path, model: P
     assert (tmp_path / "student.safetensors").read_bytes() == (model / "student.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss(dataset: Path, tmp_path: Path) -> None:
-    config = replace(CONFIG, steps=150, batch_frames=512, validate_every=6, save_every=1000)
+    """Breaks if the diffusion loss of held-out clips, or a loss beside it, does not fall in a training."""
+    config = replace(CONFIG, steps=100, batch_frames=256, validate_every=5, save_every=1000, learning_rate=5e-3, ema=0.95)
     train(dataset, tmp_path, config, device="cpu", on_progress=ignore)
     rows = list(csv.DictReader((tmp_path / "run-teacher" / "curve.csv").open()))
-    first, last = ([float(row[f"validation_{name}"]) for name in ("regression", "phones")] for row in (rows[0], rows[-1]))
-    assert last[0] < 0.5 * first[0] and last[1] < 0.5 * first[1], (first, last)
+    for name, share in (("validation", 0.8), ("validation_regression", 0.5), ("validation_phones", 0.5)):
+        assert float(rows[-1][name]) < share * float(rows[0][name]), (name, rows[0][name], rows[-1][name])
 
 
 def test_a_training_goes_on_from_another_models_teacher(dataset: Path, model: Path, tmp_path: Path) -> None:
@@ -107,7 +110,7 @@ def test_a_training_goes_on_from_another_models_teacher(dataset: Path, model: Pa
 
 def test_a_training_goes_on_only_with_the_same_face(dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is a model of 52 coefficients and 8 identities"):
-        train(dataset, tmp_path, replace(CONFIG, start="talker-base"), device="cpu", on_progress=ignore)
+        train(dataset, tmp_path, replace(CONFIG, start="talker-base", model=Architecture()), device="cpu", on_progress=ignore)
 
 
 def test_another_run_in_the_same_folder_is_refused(dataset: Path, model: Path) -> None:
@@ -141,7 +144,7 @@ def test_a_run_goes_on_only_with_the_dataset_that_it_began_with(dataset: Path, m
 def test_what_was_refused_binds_nothing(dataset: Path, model: Path, tmp_path: Path) -> None:
     """Breaks if doing as the line says is refused, because of the settings that were refused first."""
     with pytest.raises(InputError, match="train without --start"):
-        train(dataset, tmp_path, replace(CONFIG, start="talker-base"), device="cpu", on_progress=ignore)
+        train(dataset, tmp_path, replace(CONFIG, start="talker-base", model=Architecture()), device="cpu", on_progress=ignore)
     assert train(dataset, tmp_path, CONFIG, device="cpu", on_progress=ignore).is_file()
 
 
@@ -225,7 +228,6 @@ def test_batches_are_crops_of_clips_and_repeat_under_a_seed(dataset: Path) -> No
         for row, coefficients in zip(batch.identity, batch.coefficients, strict=True):
             widest = float(coefficients[:, jaw].max())
             assert widest == 0 or widest == pytest.approx(0.2 + 0.05 * int(row), abs=1e-3)
-    assert SPEED_RANGE[0] < 1 < SPEED_RANGE[1]
 
 
 def test_evaluation_of_the_truth_is_perfect_and_of_the_mean_face_is_not(model: Path, dataset: Path) -> None:

@@ -1,12 +1,14 @@
 """Weights files: a network's tensors as safetensors, its config in the metadata."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from talker_cli.errors import ModelError
 from talker_cli.formats.files import ArrayFile, write_arrays
+from talker_cli.formats.schema import Schema, reading
 from talker_cli.model.config import COMPACT, ModelConfig
 from talker_cli.model.network import FaceDiffusion
 
@@ -14,10 +16,20 @@ from talker_cli.model.network import FaceDiffusion
 def save_model(path: Path, network: FaceDiffusion) -> None:
     """Write a network's weights with its config in the metadata, atomically; the same weights give the same bytes.
 
-    A student's are stored in half precision: it is what people download, and its motion changes by less than its 8 steps do.
+    A student is stored in half precision: it is what people download, and its motion changes by less than its 8 steps do.
+
+    Raises:
+        ModelError: a weight is not finite in the precision of the file.
+        OutputError: the file cannot be written.
     """
     dtype = np.float16 if network.config.kind == "student" else np.float32
-    arrays = {name: tensor.detach().cpu().numpy().astype(dtype) for name, tensor in network.state_dict().items()}
+    with np.errstate(over="ignore"):
+        arrays = {name: tensor.detach().cpu().numpy().astype(dtype) for name, tensor in network.state_dict().items()}
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ModelError(
+                f"the weights for {path} hold NaN or infinity in '{name}'; expected finite ones; nothing is written"
+            )
     write_arrays(path, arrays, {"kind": "model", "config": network.config.to_json()})
 
 
@@ -43,12 +55,16 @@ def has_compact_encoder(folder: Path) -> bool:
     return read_config(folder / "teacher.safetensors", "teacher").audio_encoder == COMPACT
 
 
+class _Header(Schema):
+    """The metadata of a weights file."""
+
+    config: dict[str, Any]
+
+
 def _config(file: ArrayFile, kind: str) -> ModelConfig:
-    if file.metadata.get("kind") != "model":
-        raise ModelError(f"{file.path} holds a {file.metadata.get('kind')}; expected a {kind} model; check --model")
-    config = ModelConfig.from_json(file.metadata["config"])
+    config = ModelConfig.from_json(file.header(_Header, "model").config, str(file.path))
     if config.kind != kind:
-        raise ModelError(f"{file.path} holds a {config.kind}; expected a {kind}; check --model")
+        raise ModelError(f"{file.path} holds a {config.kind}; expected a {kind}", field="model")
     return config
 
 
@@ -64,11 +80,22 @@ def load_model(path: Path, kind: str) -> FaceDiffusion:
     """
     file = ArrayFile(path, f"{kind} model")
     config = _config(file, kind)
-    with torch.device("meta"):  # no time spent on random weights that are replaced at once
-        network = FaceDiffusion(config)
-    state = {name: torch.from_numpy(file.array(name).astype(np.float32)) for name in file.names}
-    try:
+    with reading(path, "weights that fit their config; train or download them again", ModelError):
+        with torch.device("meta"):  # no time spent on random weights that are replaced at once
+            network = FaceDiffusion(config)
+        shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+        if unknown := sorted(file.names.keys() - shapes.keys()):
+            raise ModelError(
+                f"{path} holds the unknown tensor '{unknown[0][:60]}'; expected those of its config; train it again"
+            )
+        state = {name: torch.from_numpy(_floats(file, name, shape)) for name, shape in shapes.items()}
         network.load_state_dict(state, strict=True, assign=True)
-    except RuntimeError as error:
-        raise ModelError(f"{path} does not fit its own config ({str(error).splitlines()[0]}); train it again") from error
     return network.eval().requires_grad_(False)
+
+
+def _floats(file: ArrayFile, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Return a tensor of the file as float32, checked to be of this shape and of a floating-point type."""
+    array = file.array(name, shape=shape)
+    if array.dtype not in (np.float16, np.float32):
+        raise ModelError(f"{file.path} is damaged ({name} is of {array.dtype}); expected float16 or float32; train it again")
+    return array.astype(np.float32)

@@ -1,14 +1,20 @@
 """What a model is: one dataclass that is the architecture and travels in the checkpoint's metadata."""
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import MISSING, asdict, dataclass, fields
+from typing import Any, get_type_hints
+
+from pydantic import ConfigDict, create_model
 
 from talker_cli.errors import InputError, ModelError
+from talker_cli.formats.schema import Schema, parse
 
 SAMPLE_RATE = 16_000  # hertz
 PREDICTIONS = ("v", "x0", "regression")
 COMPACT = "compact"  # the audio encoder that is trained with the rest, on log-mel columns
 MAX_TIMESTEP = 256  # T of the teacher's full sampler, 2^8 so that it can be halved down to any power of two
+
+# Far beyond what anyone trains: a damaged file must not take gigabytes.
+MAX_WIDTH, MAX_BLOCKS, MAX_DILATION = 16_384, 256, 1024
 
 
 @dataclass(frozen=True)
@@ -74,17 +80,47 @@ class ModelConfig:
         return {name: value for name, value in fields.items() if name not in unused}
 
     @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> "ModelConfig":
+    def from_json(cls, values: Any, origin: str = "the config") -> "ModelConfig":
         """Rebuild a config from `to_json`'s value.
 
+        Args:
+            values: JSON-able value.
+            origin: The file that holds it, for messages.
+
         Raises:
-            ModelError: a field is unknown or missing, so another version of talker wrote it.
+            ModelError: a field is unknown, missing, of another type, or out of bounds.
         """
-        values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise ModelError(f"the weights were written by another version of talker ({error}); update talker") from error
+        expected = "weights of this version of talker"
+        checked = parse(_SCHEMA, values, origin, ModelError, expected)
+        config = cls(**{field.name: getattr(checked, field.name) for field in fields(cls)})
+        for name in (name for name, holds in config._bounds().items() if not holds):
+            found = str(getattr(config, name))
+            raise ModelError(f"{origin} is damaged ({name} = {found[:40]} is out of bounds); expected {expected}")
+        return config
+
+    def _bounds(self) -> dict[str, bool]:
+        """Return for each bounded field whether its value can be used."""
+        descending = all(a > b for a, b in zip(self.timesteps, self.timesteps[1:], strict=False))
+        widths = ("feature_width", "style_width", "width", "mel_bands", "mels_per_frame")
+        return {
+            "kind": self.kind in ("teacher", "student"),
+            "names": 0 < len(self.names) == len(set(self.names)),
+            "identities": 0 < len(self.identities) == len(set(self.identities)),
+            "fps": 1.0 <= self.fps <= 1000.0,
+            "prediction": self.prediction in PREDICTIONS,
+            "timesteps": descending and all(0 < t <= MAX_TIMESTEP for t in self.timesteps)
+            and bool(self.timesteps) == (self.kind == "student"),
+            "noise_scale": 0.0 <= self.noise_scale <= 10.0,
+            "upper_noise_scale": 0.0 <= self.upper_noise_scale <= 10.0,
+            "guidance_scale": abs(self.guidance_scale) <= 100.0,
+            "pretrained_width": 0 <= self.pretrained_width <= MAX_WIDTH,
+            "encoder_width": self.encoder_width is None or 0 < self.encoder_width <= MAX_WIDTH,
+            **{name: 0 < getattr(self, name) <= MAX_WIDTH for name in widths},
+            **{
+                name: 0 < len(getattr(self, name)) <= MAX_BLOCKS and all(0 < d <= MAX_DILATION for d in getattr(self, name))
+                for name in ("encoder_dilations", "denoiser_dilations")
+            },
+        }  # fmt: skip
 
     @property
     def encoder_halo(self) -> int:
@@ -102,6 +138,20 @@ class ModelConfig:
     def halo_frames(self) -> int:
         """Frames on either side that a frame's prediction depends on: the receptive field of encoder and denoiser together."""
         return self.encoder_halo + self.denoiser_halo
+
+
+class _Strict(Schema):
+    model_config = ConfigDict(extra="forbid")  # an unknown field is another architecture
+
+
+_SCHEMA: type[Schema] = create_model(
+    "_SCHEMA",
+    __base__=_Strict,
+    **{  # type: ignore[call-overload]
+        field.name: (get_type_hints(ModelConfig)[field.name], ... if field.default is MISSING else field.default)
+        for field in fields(ModelConfig)
+    },
+)
 
 
 @dataclass(frozen=True)

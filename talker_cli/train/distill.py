@@ -11,6 +11,7 @@ and students of all step counts hear the same.
 
 import copy
 import math
+import os
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from talker_cli.data.dataset import Dataset
-from talker_cli.errors import InputError
+from talker_cli.errors import InputError, MachineError
 from talker_cli.formats.files import file_hash
 from talker_cli.model.audio_encoder import CompactEncoder
 from talker_cli.model.checkpoint import load_model, save_model
@@ -36,7 +37,7 @@ from talker_cli.train.enhancer import Enhancer, upper_face_directions
 from talker_cli.train.features import FeatureCache, features_for
 from talker_cli.train.losses import LossWeights, SurfaceMetric, lip_gap_of
 from talker_cli.train.rate import warmed_cosine
-from talker_cli.train.run import Average, OnProgress, Progress, RunFolder
+from talker_cli.train.run import Average, OnProgress, Progress, RunFolder, check_finite
 from talker_cli.train.stages import StageTable
 
 DEFAULT_STEPS = 8  # of student.safetensors, unless a distillation ends before
@@ -45,6 +46,14 @@ ENCODER_DRAWS = MAX_TIMESTEP  # the stage that its draws are seeded with: no hal
 ENCODER_WARMUP = 0.05  # of its stage's steps
 DEVIATION_BATCHES = 4  # that the deviation of the teacher's features is taken over
 VALIDATION_BATCHES = 4
+BOUNDS = {
+    "stage_steps": (1, math.inf), "kept_stage_steps": (1, math.inf), "batch_frames": (64, math.inf),
+    "learning_rate": (0, math.inf), "guidance_scale": (-100, 100), "noise_scale": (0, 2), "upper_noise_scale": (0, 2),
+    "ema": (0, 1), "seed": (0, math.inf), "save_every": (1, math.inf), "validation_clips": (0, math.inf),
+    "encoder_width": (1, 16_384), "encoder_steps": (1, math.inf), "encoder_learning_rate": (0, math.inf),
+    "enhancer": (0, math.inf),
+}  # fmt: skip
+FIELDS = {"guidance_scale": "guidance"}  # the command line's names of fields, where they differ
 
 
 @dataclass(frozen=True)
@@ -96,10 +105,11 @@ class DistillConfig:
     enhancer: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, low in (("encoder_width", 1), ("encoder_steps", 1), ("enhancer", 0)):
+        for name, (low, high) in BOUNDS.items():
             value = getattr(self, name)
-            if value is not None and value < low:
-                raise InputError(f"found {name} = {value}; expected {low} or more")
+            if value is not None and not (low <= value <= high and math.isfinite(value)):
+                expected = f"{low} or more" if high == math.inf else f"{low} to {high}"
+                raise InputError(f"found {name} = {value}; expected {expected}", field=FIELDS.get(name, name))
 
     def settings(self) -> dict[str, float | None]:
         """Return what changes the weights: a run that a version without the student's encoder and the enhancer began goes on.
@@ -145,6 +155,10 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
         ModelError: there is no teacher, or its pretrained encoder is gone or another.
         MachineError: no such device.
     """
+    if os.environ.get("WORLD_SIZE", "1").strip() not in ("", "1"):
+        raise MachineError(
+            "found several processes (WORLD_SIZE); expected one: distillation runs in one process, without torchrun"
+        )
     where = choose_device(device)
     halvings = stages(config.steps)
     original = load_model(model / "teacher.safetensors", "teacher")
@@ -204,12 +218,14 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
             with torch.autocast(where.type, torch.bfloat16, enabled=config.bf16):
                 losses = encoding.losses(step) if stage == ENCODER_STAGE else halving.losses(stage, step, count)
             torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(learned.parameters(), 1.0)
+            norm = torch.nn.utils.clip_grad_norm_(learned.parameters(), 1.0)
+            values = {key: loss.item() for key, loss in losses.items()}
+            check_finite(f"step {step + 1} of {total} ({label})", values, float(norm), run.state_path)
             optimizer.step()
             optimizer.zero_grad()
             average.update(student, step)
-            for key, loss in losses.items():
-                smoothed[key] = 0.98 * smoothed.get(key, loss.item()) + 0.02 * loss.item()
+            for key, value in values.items():
+                smoothed[key] = 0.98 * smoothed.get(key, value) + 0.02 * value
             done = step + 1
             if done % config.save_every == 0 and done < total:
                 run.save(done, modules, optimizer, {"stage": stage, "smoothed": smoothed})

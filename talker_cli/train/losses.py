@@ -1,12 +1,14 @@
 """The losses: diffusion in the metric of the surface, velocity, contrastive identity, phones read off the speech features."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from talker_cli.errors import InputError
 from talker_cli.model.diffusion import add_noise, alpha_sigma, v_from_x0_eps
 from talker_cli.model.network import FaceDiffusion
 from talker_cli.rig import Rig
@@ -41,6 +43,11 @@ class LossWeights:
     contrastive: float = 0.05
     phones: float = 0.3
     regression: float = 0.3
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not 0 <= value < math.inf:
+                raise InputError(f"found {name} = {value}; expected 0 or more, and finite")
 
 
 GAP_SOFTNESS = 0.002  # metres: a gap of this size counts half as much as closed lips

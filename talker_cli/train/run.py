@@ -2,6 +2,7 @@
 
 import copy
 import csv
+import math
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -120,6 +121,28 @@ def _flat(content: dict[str, Any]) -> dict[str, Any]:
     for name, value in content.items():
         flat |= {f"{name}.{each}": inner for each, inner in value.items()} if isinstance(value, dict) else {name: value}
     return flat
+
+
+def check_finite(place: str, losses: Mapping[str, float], gradient: float, state: Path) -> None:
+    """Stop a training that diverged, before its optimiser moves the weights.
+
+    Args:
+        place: The step, for the message: "step 3 of 100".
+        losses: Losses of the step by name.
+        gradient: Norm of its gradients.
+        state: The last saved state, which the message names.
+
+    Raises:
+        InputError: a loss or the gradient's norm is NaN or infinite.
+    """
+    found = [name for name, loss in losses.items() if not math.isfinite(loss)]
+    if found or not math.isfinite(gradient):
+        what = f"the loss '{found[0]}' is {losses[found[0]]}" if found else f"the norm of the gradients is {gradient}"
+        kept = f"; the last finite state is {state}" if state.is_file() else ""
+        raise InputError(
+            f"training diverged at {place}: {what}; expected finite numbers; use a lower learning rate or loss weights, or "
+            f"check the dataset{kept}"
+        )
 
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)

@@ -28,7 +28,7 @@ from talker_cli.train.batches import Batch, ClipBank, Part
 from talker_cli.train.features import FeatureCache
 from talker_cli.train.losses import Draw, LossWeights, Objective
 from talker_cli.train.rate import warmed_cosine
-from talker_cli.train.run import Average, OnProgress, Progress, RunFolder
+from talker_cli.train.run import Average, OnProgress, Progress, RunFolder, check_finite
 from talker_cli.train.settings import tables_of
 
 OnPreview = Callable[[FaceDiffusion, int], None]  # (averaged network, steps done)
@@ -36,7 +36,7 @@ OnPreview = Callable[[FaceDiffusion, int], None]  # (averaged network, steps don
 BOUNDS = {
     "steps": (1, math.inf), "batch_frames": (64, math.inf), "learning_rate": (0, math.inf), "warmup": (0, math.inf),
     "weight_decay": (0, math.inf), "clip": (0, math.inf), "ema": (0, 1), "drop": (0, 1), "dropout": (0, 1),
-    "seed": (0, math.inf), "save_every": (1, math.inf), "validate_every": (1, math.inf),
+    "guidance_scale": (-100, 100), "seed": (0, math.inf), "save_every": (1, math.inf), "validate_every": (1, math.inf),
 }  # fmt: skip
 
 
@@ -88,9 +88,9 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name, (low, high) in BOUNDS.items():
             value = getattr(self, name)
-            if not low <= value <= high:
+            if not low <= value <= high or not math.isfinite(value):
                 bounds = f"{low} or more" if high == math.inf else f"{low} to {high}"
-                raise InputError(f"found {name} = {value}; expected {bounds}")
+                raise InputError(f"found {name} = {value}; expected {bounds}", field=name)
 
 
 def train(
@@ -238,6 +238,7 @@ class Trainer:
         cache: FeatureCache | None = None,
     ) -> None:  # fmt: skip
         self.config, self.accelerator = config, accelerator
+        self._state = Path("state.safetensors") if run is None else run.state_path
         torch.manual_seed(config.seed)
         model_config = ModelConfig(
             kind="teacher",
@@ -286,12 +287,14 @@ class Trainer:
         self._prepared.train()
         losses = self._prepared(batch, mel, draw, part)
         self.accelerator.backward(losses["total"])
-        self.accelerator.clip_grad_norm_(self._prepared.parameters(), self.config.clip)
+        norm = self.accelerator.clip_grad_norm_(self._prepared.parameters(), self.config.clip)
+        reduced = self.accelerator.reduce(torch.stack([loss.detach() for loss in losses.values()]), "mean")
+        values = dict(zip(losses, reduced.tolist(), strict=True))
+        check_finite(f"step {step + 1} of {self.config.steps}", values, float(norm), self._state)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.average.update(self.network, step)
-        values = self.accelerator.reduce(torch.stack([loss.detach() for loss in losses.values()]), "mean")
-        return dict(zip(losses, values.tolist(), strict=True))
+        return values
 
     def _draw(self, step: int) -> tuple[Batch, Tensor, Draw, Part]:
         """Return this process's rows of a step's batch, their augmented mel and their random draw.
