@@ -276,7 +276,7 @@ def test_a_mix_is_a_style_of_the_model_or_refused(resolver: IdentityResolver, me
         mixed = resolver.resolve(",".join(f"{name}:{share}" for name, share in members))
     except TalkerError:
         return
-    style = mixed.manner.style
+    style = mixed.condition.style
     assert np.isfinite(style).all() and np.linalg.norm(style) == pytest.approx(len(style) ** 0.5, rel=1e-4)
 
 
@@ -284,9 +284,9 @@ def test_a_mix_is_a_weighted_sum_on_the_sphere(resolver: IdentityResolver) -> No
     """Breaks if shares count in another proportion than as written, or the face is not the heaviest member's."""
     one, other = (resolver.resolve(name) for name in MEMBERS[:2])
     mixed = resolver.resolve(f"{MEMBERS[0]}:1,{MEMBERS[1]}:3")
-    expected = 0.25 * one.manner.style + 0.75 * other.manner.style
+    expected = 0.25 * one.condition.style + 0.75 * other.condition.style
     expected *= len(expected) ** 0.5 / np.linalg.norm(expected)
-    assert np.allclose(mixed.manner.style, expected, atol=1e-5)
+    assert np.allclose(mixed.condition.style, expected, atol=1e-5)
     assert np.array_equal(mixed.rig.template, other.rig.template)
 
 

@@ -22,7 +22,7 @@ from typing import IO
 
 import numpy as np
 
-from talker_cli.errors import InputError
+from talker_cli.errors import InputError, OutputError
 from talker_cli.formats import ffmpeg
 from talker_cli.formats.wav import SAMPLE_RATES, SIGNATURE, ByteSource, NotPcm, is_wav, read_wav
 
@@ -121,6 +121,7 @@ def playable(path: Path) -> Iterator[Path]:
 
     Raises:
         InputError: it is no recording.
+        OutputError: the disk is full.
         MachineError: ffmpeg is missing.
     """
     import soundfile
@@ -133,9 +134,12 @@ def playable(path: Path) -> Iterator[Path]:
     report = Report(str(path))
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "speech.wav"
-        with soundfile.SoundFile(copy, "w", SAMPLE_RATE, 1, "PCM_16") as file:
-            for part in _checked(path, report):
-                file.write(np.clip(part, -1.0, 1.0))
+        try:
+            with soundfile.SoundFile(copy, "w", SAMPLE_RATE, 1, "PCM_16") as file:
+                for part in _checked(path, report):
+                    file.write(np.clip(part, -1.0, 1.0))
+        except soundfile.LibsndfileError as error:  # which names no reason
+            raise OutputError(f"cannot write the sound of {path} to {folder}: the disk is full; free some space") from error
         yield copy if misread or report.notes or report.damage else path
 
 
