@@ -32,7 +32,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     dataset, model = tiny_dataset(folder / "prepared"), folder / "model"
     subprocess.run(command("train", dataset, "-o", model, "--steps", 4, *SMALL), check=True, env=ENVIRONMENT)
     subprocess.run(
-        command("distill", model, dataset, "--stage-steps", 1, "--last-stage-steps", 1, "--validation-clips", 1, *SMALL),
+        command("distill", model, dataset, "--stage-steps", 1, "--kept-stage-steps", 1, "--validation-clips", 1, *SMALL),
         check=True,
         env=ENVIRONMENT,
     )
@@ -104,10 +104,10 @@ def test_evaluate_reports_every_system(chain: tuple[Path, Path], invoke: Talker)
     [
         (("--identity", "Zoe"), "no identity 'Zoe'; expected one of " + ", ".join(IDENTITIES)),
         (("--identity", "FaceTalk"), "fits 2: FaceTalk_1_TA, FaceTalk_2_TA"),
-        (("--identity", "Ada", "--steps", "9.5"), "found --steps 9.5; expected 8"),
-        (("--identity", "Ada", "--steps", "257"), "found --steps 257; expected 8"),
-        (("--identity", "Ada", "--guidance", "2"), "found --guidance with the student"),
-        (("--identity", "Ada", "--style-guidance", "2"), "found --style-guidance with the student"),
+        (("--identity", "Ada", "--steps", "9.5"), "found 9.5; expected 8"),
+        (("--identity", "Ada", "--steps", "257"), "found 257; expected 8"),
+        (("--identity", "Ada", "--guidance", "2"), "(--guidance)"),
+        (("--identity", "Ada", "--style-guidance", "2"), "(--style-guidance)"),
     ],
 )
 def test_wrong_requests_get_one_line(

@@ -99,7 +99,7 @@ def test_a_narrower_encoder_makes_a_smaller_student_that_animates_alone(
     dataset: Path, model: Path, wav: Path, talker: Talker
 ) -> None:
     """Breaks if the file lacks its encoder, or needs the teacher beside it; --encoder-steps needs an encoder to learn."""
-    common = (model, dataset, "--steps", "8", "--stage-steps", "1", "--last-stage-steps", "1", "--validation-clips", "0")
+    common = (model, dataset, "--steps", "8", "--stage-steps", "1", "--kept-stage-steps", "1", "--validation-clips", "0")
     small = (*common, "--batch-frames", "64", "--device", "cpu")
     assert "without --encoder-width" in talker("distill", *small, "--encoder-steps", "1").mistake
     assert talker("distill", *small).code == 0
@@ -142,7 +142,7 @@ def test_a_distillation_killed_outright_resumes_to_the_same_weights(dataset: Pat
     """kill -9 at an unknown moment after the encoder's stage."""
     shutil.copytree(model, tmp_path / "whole")
     arguments = (
-        dataset, "--steps", 64, "--stage-steps", 10, "--last-stage-steps", 10, "--encoder-width", 16, "--encoder-steps", 5,
+        dataset, "--steps", 64, "--stage-steps", 10, "--kept-stage-steps", 10, "--encoder-width", 16, "--encoder-steps", 5,
         "--enhancer", 0.05, "--validation-clips", 0, "--batch-frames", 128, "--device", "cpu",
     )  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -402,7 +402,7 @@ def test_captures_to_film_with_a_pretrained_encoder(encoder: Path, invoke: Talke
     assert "found --stream with a teacher that hears by" in invoke(
         "animate", "-", "--stream", "--model", "model", "-i", config.identities[0], "--steps", 4
     ).mistake  # fmt: skip
-    stages = ("--stage-steps", 1, "--last-stage-steps", 1, "--encoder-steps", 2, "--validation-clips", 1)
+    stages = ("--stage-steps", 1, "--kept-stage-steps", 1, "--encoder-steps", 2, "--validation-clips", 1)
     done = invoke("distill", "model", "prepared", *stages, "--batch-frames", 64, "--device", "cpu")
     assert done.out.split() == ["model/student.safetensors"]
     student = load_model(tmp_path / "model" / "student.safetensors", "student")

@@ -80,7 +80,7 @@ def test_wrong_settings_get_one_line(text: str, found: str) -> None:
 def test_a_student_of_another_teacher_is_told_of(dataset: Path, invoke: Talker, tmp_path: Path) -> None:
     """Breaks if whoever trains anew animates with the old student and never hears of it."""
     train_it, says = ("train", dataset, "-o", "model", *SMALL, "--steps", 2), "was distilled from another teacher"
-    halve = ("--stage-steps", 1, "--last-stage-steps", 1, "--validation-clips", 0, "--batch-frames", 64, "--device", "cpu")
+    halve = ("--stage-steps", 1, "--kept-stage-steps", 1, "--validation-clips", 0, "--batch-frames", 64, "--device", "cpu")
     assert invoke(*train_it).code == 0 and invoke("distill", "model", dataset, *halve).code == 0
     assert says not in invoke(*train_it).err
     shutil.rmtree(tmp_path / "model" / "run-teacher")
