@@ -16,8 +16,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from talker_cli.corpus.align.adaptation import place_again
-from talker_cli.corpus.align.alignment import Aligner, Phones
-from talker_cli.corpus.align.phonetics import BILABIALS, VOWELS
+from talker_cli.corpus.align.alignment import Aligner
+from talker_cli.corpus.align.phonetics import VOWELS
 from talker_cli.corpus.align.refine import odd_silence, refine
 from talker_cli.corpus.build import refusal
 from talker_cli.corpus.speech.recordings import Utterance
@@ -25,6 +25,7 @@ from talker_cli.corpus.speech.sentences import SENTENCES
 from talker_cli.corpus.speech.sentences_by_language import SENTENCES_ABROAD
 from talker_cli.corpus.speech.synthesis import synthesise
 from talker_cli.corpus.speech.voices import SYNTHETIC_VOICES, SyntheticVoice
+from talker_cli.metrics import BILABIALS, Phones
 
 VOICES = (
     "flite_rms", "flite_slt", "festival_ked", "festival_dita", "festival_machac", "festival_lj", "festival_mv", "festival_ona",

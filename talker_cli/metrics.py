@@ -9,7 +9,7 @@ from itertools import combinations
 
 import numpy as np
 
-Phones = Sequence[tuple[str, float, float]]
+Phones = tuple[tuple[str, float, float], ...]  # (ARPAbet symbol or SILENCE, start, end), seconds
 
 BILABIALS = frozenset({"P", "B", "M"})
 OPEN_VOWELS = frozenset({"AA", "AE", "AO", "AW", "AY"})

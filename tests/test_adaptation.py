@@ -9,11 +9,10 @@ from test_transcribed import needs_voices
 
 from talker_cli.corpus import prepare_folder
 from talker_cli.corpus.align.adaptation import cepstra, place_again
-from talker_cli.corpus.align.alignment import Phones
-from talker_cli.corpus.align.phonetics import SILENCE
 from talker_cli.corpus.speech.sentences import SENTENCES
 from talker_cli.corpus.speech.synthesis import synthesise
 from talker_cli.corpus.speech.voices import SYNTHETIC_VOICES
+from talker_cli.metrics import SILENCE, Phones
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ from talker_cli.corpus.speech.sources import PROMPT_VOICES, spoken_text
 from talker_cli.corpus.speech.synthesis import resample, synthesise
 from talker_cli.corpus.speech.voices import HELD_OUT_VOICES, SYNTHETIC_VOICES
 from talker_cli.data.dataset import SAMPLE_RATE, Clip, Dataset, DatasetInfo, Recording, write_dataset
-from talker_cli.metrics import Articulation
+from talker_cli.metrics import Articulation, Phones
 from talker_cli.rig import ARKIT_NAMES, Identity, Rig, RigFile
 
 COLUMN = {name: index for index, name in enumerate(ARKIT_NAMES)}
@@ -52,7 +52,7 @@ TRANSCRIPT_FIXES = (
 )
 
 
-def timed(text: str) -> tuple[tuple[str, float, float], ...]:
+def timed(text: str) -> Phones:
     phones, at = [], 0.0
     for item in text.split():
         phone, seconds = item.split(":")
@@ -61,11 +61,11 @@ def timed(text: str) -> tuple[tuple[str, float, float], ...]:
     return tuple(phones)
 
 
-def samples_of(phones: tuple[tuple[str, float, float], ...]) -> int:
+def samples_of(phones: Phones) -> int:
     return round(phones[-1][2] * SAMPLE_RATE)
 
 
-def flat(phones: tuple[tuple[str, float, float], ...]) -> Prosody:
+def flat(phones: Phones) -> Prosody:
     count = int(phones[-1][2] * 100) + 1
     return Prosody(np.zeros(count), np.zeros(count), np.ones(count, bool))
 
@@ -371,7 +371,7 @@ def test_alignment_agrees_with_flites_own_times():
     assert np.median(errors) < 0.02 and max(errors) < 0.08
 
 
-def check_sound_under(speech: np.ndarray, phones: tuple[tuple[str, float, float], ...]) -> None:
+def check_sound_under(speech: np.ndarray, phones: Phones) -> None:
     """Vowels are loud, p's middle and silences are not: labels that lag or lead fail."""
 
     def level(start: float, end: float) -> float:

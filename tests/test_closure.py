@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from test_transcribed import needs_voices
 
-from talker_cli.corpus.align.alignment import Phones
 from talker_cli.corpus.align.closure import closed_stops, misplaced
-from talker_cli.corpus.align.phonetics import SILENCE, VOWELS
+from talker_cli.corpus.align.phonetics import VOWELS
 from talker_cli.corpus.speech.sentences import SENTENCES
 from talker_cli.corpus.speech.synthesis import synthesise
 from talker_cli.corpus.speech.voices import SYNTHETIC_VOICES
+from talker_cli.metrics import SILENCE, Phones
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,7 @@ from talker_cli.corpus.speech.transcribed import AT_ONCE, find_transcribed
 from talker_cli.corpus.speech.voices import SYNTHETIC_VOICES
 from talker_cli.data.dataset import SAMPLE_RATE, Dataset
 from talker_cli.errors import InputError
+from talker_cli.metrics import Phones
 
 MISSING = [program for program in ("flite", "espeak-ng") if shutil.which(program) is None]
 MISSING += [] if find_spec("pocketsphinx") else ["pocketsphinx (the extra [corpus])"]
@@ -31,8 +32,6 @@ needs_voices = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.j
 COMMAND = [sys.executable, "-m", "talker_cli", "preprocess", "articulated"]
 VOICES = {"slt": "f", "rms": "m"}
 SHORT = sorted(SENTENCES, key=len)[: AT_ONCE + 2]  # of each voice; in all more than two shares
-
-Phones = tuple[tuple[str, float, float], ...]
 
 
 def write_wav(path: Path, speech: np.ndarray) -> None:

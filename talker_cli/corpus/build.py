@@ -18,9 +18,8 @@ from typing import Any
 import numpy as np
 
 from talker_cli.corpus.align.adaptation import place_again
-from talker_cli.corpus.align.alignment import Aligner, Alignment, Phones
+from talker_cli.corpus.align.alignment import Aligner, Alignment
 from talker_cli.corpus.align.closure import closed_stops, misplaced
-from talker_cli.corpus.align.phonetics import SILENCE
 from talker_cli.corpus.align.refine import odd_silence, refine
 from talker_cli.corpus.articulate.articulation import articulate
 from talker_cli.corpus.articulate.prosody import measure_prosody
@@ -31,6 +30,7 @@ from talker_cli.corpus.speech.selection import split_of
 from talker_cli.data.dataset import Clip, DatasetInfo, Recording, write_dataset
 from talker_cli.data.resume import ResumableParts
 from talker_cli.errors import InputError
+from talker_cli.metrics import SILENCE, Phones
 from talker_cli.rig import RigFile
 
 HEARD, PLACED, MOVED = "heard", "placed", "moved"  # the rounds' parts

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from talker_cli.corpus.align.alignment import ALIGNER, Phones
+from talker_cli.corpus.align.alignment import ALIGNER
 from talker_cli.formats.files import write_bytes
+from talker_cli.metrics import Phones
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from talker_cli.data.dataset import Clip, Dataset
 from talker_cli.errors import InputError
 from talker_cli.evaluate.model import loudness_coefficients
 from talker_cli.formats.audio import SAMPLE_RATE
-from talker_cli.metrics import Phones
+from talker_cli.metrics import SILENCE, Phones
 from talker_cli.model.diffusion import noise_seed
 from talker_cli.rig import Rig
 
@@ -33,7 +33,6 @@ SHUT = 1.0  # mm: lips nearer than this are shut
 LAG = 0.3  # seconds within which the best lag is sought
 OPENS = 2.0  # mm: the mouth is open
 MARGIN = 0.1  # seconds about the spoken part of a clip, within which it is measured
-SILENCE = "SIL"
 RESAMPLES, LEVEL = 1000, 0.95
 CURVES = ("gap", "width", "jaw")
 Generate = Callable[[np.ndarray, Clip, Phones], tuple[np.ndarray, float]]  # (speech, clip, phones) -> coefficients, fps

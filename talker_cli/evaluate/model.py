@@ -109,7 +109,9 @@ class Evaluation:
             clip,
             change(speech, clip.recording) if change else speech,
             faster_motion(self.dataset.coefficients(clip.name), factor),
-            [(symbol, start / factor, end / factor) for symbol, start, end in self.dataset.recordings[clip.recording].phones],
+            tuple(
+                (symbol, start / factor, end / factor) for symbol, start, end in self.dataset.recordings[clip.recording].phones
+            ),
         )
 
     def loudness(self, item: Item, identity: str, seed: int) -> np.ndarray:

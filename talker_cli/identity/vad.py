@@ -34,6 +34,19 @@ WEIGHTS = np.array([0.258, 15.505, 0.593, -16.461, -12.053, 0.2])
 BIAS = -8.1
 
 
+def strongest_lag(correlation: np.ndarray, window: np.ndarray, shortest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return (N,) the lag of the highest normalised autocorrelation, samples, and (N,) its value, 0…1.
+
+    Args:
+        correlation: (N, L) autocorrelation of N windowed frames, by lag.
+        window: (L,) autocorrelation of the window, whose decay is divided out.
+        shortest: Shortest lag that counts, samples.
+    """
+    normal = correlation / (correlation[:, :1] + 1e-9) / (window / window[0])
+    lag = normal[:, shortest:].argmax(1) + shortest
+    return lag, np.take_along_axis(normal, lag[:, None], 1)[:, 0]
+
+
 @dataclass(frozen=True)
 class SpeechSegments:
     """Speech of a recording.
@@ -111,10 +124,7 @@ class _Columns:
             at = (np.arange(start, min(start + BLOCK, count)) * HOP)[:, None] + np.arange(WINDOW)
             power = np.abs(np.fft.rfft(sound[at] * window, FFT)).astype(np.float32) ** 2 * inside
             level = 10 * np.log10(power.sum(1) * (2 / FFT / np.square(window).sum()) + 1e-12)
-            correlation = np.fft.irfft(power)[:, :last]
-            correlation = correlation / (correlation[:, :1] + 1e-9) * (taper[0] / taper)
-            lag = correlation[:, first:].argmax(1) + first
-            periodicity = correlation[np.arange(len(lag)), lag]
+            lag, periodicity = strongest_lag(np.fft.irfft(power)[:, :last], taper, first)
             parts.append((level, periodicity, SAMPLE_RATE / lag, 10 * np.log10(power @ bank + 1e-9)))
         return cls(*(np.concatenate(part).astype(np.float32) for part in zip(*parts, strict=True)))
 

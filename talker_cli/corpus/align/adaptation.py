@@ -10,9 +10,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from talker_cli.corpus.align.alignment import Phones, cover
-from talker_cli.corpus.align.phonetics import SILENCE
+from talker_cli.corpus.align.alignment import cover
 from talker_cli.data.dataset import SAMPLE_RATE
+from talker_cli.metrics import SILENCE, Phones
 
 HOP = 80  # samples, 5 ms
 WINDOW = 400

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from talker_cli.corpus.align.phonetics import PHONES, SILENCE, english_words, ipa_words, phones_of_ipa
+from talker_cli.corpus.align.phonetics import PHONES, english_words, ipa_words, phones_of_ipa
 from talker_cli.data.dataset import SAMPLE_RATE
 from talker_cli.errors import MachineError
-
-Phones = tuple[tuple[str, float, float], ...]
+from talker_cli.metrics import SILENCE, Phones
 
 FRAME = 0.01  # seconds, pocketsphinx's frame
 # A frame of pocketsphinx is named by its start but describes a 25.6 ms window: boundaries lie this much later.

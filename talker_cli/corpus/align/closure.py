@@ -8,9 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from talker_cli.corpus.align.alignment import Phones
-from talker_cli.corpus.align.phonetics import SILENCE
 from talker_cli.corpus.align.refine import HOP, sound_level
+from talker_cli.metrics import SILENCE, Phones
 
 VOICELESS_STOPS = frozenset({"P", "T", "K"})
 DIP = 10.0  # decibels that a closure lies below both its neighbours; in noise, half of what speech is above it

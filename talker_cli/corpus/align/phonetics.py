@@ -7,39 +7,9 @@ from functools import cache
 from talker_cli.corpus.align.programs import program, run_program
 from talker_cli.errors import InputError, MachineError
 
-SILENCE = "SIL"
-BILABIALS = frozenset({"P", "B", "M"})
 LABIODENTALS = frozenset({"F", "V"})
-OPEN_VOWELS = frozenset({"AA", "AE", "AO", "AW", "AY"})
 VOWELS = frozenset({"AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW"})
-CONSONANTS = frozenset(
-    {
-        "B",
-        "CH",
-        "D",
-        "DH",
-        "F",
-        "G",
-        "HH",
-        "JH",
-        "K",
-        "L",
-        "M",
-        "N",
-        "NG",
-        "P",
-        "R",
-        "S",
-        "SH",
-        "T",
-        "TH",
-        "V",
-        "W",
-        "Y",
-        "Z",
-        "ZH",
-    }
-)
+CONSONANTS = frozenset("B CH D DH F G HH JH K L M N NG P R S SH T TH V W Y Z ZH".split())
 PHONES = VOWELS | CONSONANTS
 
 # The nearest English phones of each IPA symbol, by what the lips do first and by sound second: Spanish /β/ is an

@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from talker_cli.corpus.align.alignment import Phones, cover
-from talker_cli.corpus.align.phonetics import BILABIALS, LABIODENTALS, SILENCE, VOWELS
+from talker_cli.corpus.align.alignment import cover
+from talker_cli.corpus.align.phonetics import LABIODENTALS, VOWELS
 from talker_cli.data.dataset import SAMPLE_RATE
+from talker_cli.metrics import BILABIALS, SILENCE, Phones
 
 HOP = 0.005  # seconds
 STOPS = frozenset({"P", "B", "T", "D", "K", "G", "CH", "JH"})

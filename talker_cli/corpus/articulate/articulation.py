@@ -7,14 +7,15 @@ computed on a grid of 120 instants a second and read off at the frames' instants
 
 import numpy as np
 
-from talker_cli.corpus.align.phonetics import SILENCE, VOWELS
-from talker_cli.corpus.articulate.contact import Phones, lip_teeth_holds, seal_holds, signal
+from talker_cli.corpus.align.phonetics import VOWELS
+from talker_cli.corpus.articulate.contact import lip_teeth_holds, seal_holds, signal
 from talker_cli.corpus.articulate.noise import generator, slow_noise
 from talker_cli.corpus.articulate.prosody import Prosody
 from talker_cli.corpus.articulate.styles import Style
 from talker_cli.corpus.articulate.targets import REACH, TARGETS, TRACKS, Target
 from talker_cli.corpus.articulate.upper_face import move_upper_face
 from talker_cli.data.dataset import SAMPLE_RATE
+from talker_cli.metrics import SILENCE, Phones
 from talker_cli.rig import ARKIT_NAMES
 
 GRID = 120.0  # instants a second

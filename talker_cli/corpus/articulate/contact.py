@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from talker_cli.corpus.align.phonetics import BILABIALS, LABIODENTALS, OPEN_VOWELS, SILENCE
-
-Phones = Sequence[tuple[str, float, float]]
+from talker_cli.corpus.align.phonetics import LABIODENTALS
+from talker_cli.metrics import BILABIALS, OPEN_VOWELS, SILENCE, Phones
 
 PAUSE = 0.25  # seconds; a longer silence lets the lips come to rest, sealed
 PLATEAU = 0.052  # seconds; a seal lasts at least this long, so that a frame at 30 a second falls into it
@@ -81,8 +80,8 @@ def signal(holds: Sequence[Hold], times: np.ndarray) -> np.ndarray:
     for hold in holds:
         first, last = np.searchsorted(times, (hold.start - hold.closing, hold.end + hold.opening))
         window = times[first:last]
-        rising = _ease((window - (hold.start - hold.closing)) / hold.closing)
-        falling = _ease((hold.end + hold.opening - window) / hold.opening)
+        rising = ease((window - (hold.start - hold.closing)) / hold.closing)
+        falling = ease((hold.end + hold.opening - window) / hold.opening)
         open_share[first:last] *= 1.0 - np.minimum(rising, falling)
     return 1.0 - open_share
 
@@ -107,7 +106,7 @@ def _fit(holds: Sequence[Hold]) -> list[Hold]:
     return fitted
 
 
-def _ease(share: np.ndarray) -> np.ndarray:
+def ease(share: np.ndarray) -> np.ndarray:
     """Return 6x^5 - 15x^4 + 10x^3 within 0…1: no jerk at either end (minimum jerk, Flash & Hogan 1985)."""
     x = np.clip(share, 0.0, 1.0)
     return np.asarray(x * x * x * (x * (6.0 * x - 15.0) + 10.0))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from talker_cli.data.dataset import SAMPLE_RATE
+from talker_cli.identity.vad import strongest_lag
 
 RATE = 100  # values a second
 WINDOW = 640  # samples, 40 ms
@@ -60,10 +61,8 @@ def measure_prosody(speech: np.ndarray) -> Prosody:
         energy = np.square(block).mean(-1)
         level[first : first + len(block)] = 10.0 * np.log10(energy + 1e-9)
         correlation = _autocorrelation((block - block.mean(-1, keepdims=True)) * taper)[:, : high + 1]
-        normal = correlation / (correlation[:, :1] + 1e-9) / (window_correlation / window_correlation[0])
-        best = normal[:, low:].argmax(-1)
-        clarity[first : first + len(block)] = np.take_along_axis(normal[:, low:], best[:, None], 1)[:, 0]
-        frequency[first : first + len(block)] = SAMPLE_RATE / (best + low)
+        lag, clarity[first : first + len(block)] = strongest_lag(correlation, window_correlation, low)
+        frequency[first : first + len(block)] = SAMPLE_RATE / lag
     loud = level > np.percentile(level, 95) - 25.0
     level = np.maximum(level - np.median(level[loud]), -40.0)
     voiced = (clarity > VOICED) & (level > -18.0)

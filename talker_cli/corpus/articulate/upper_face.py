@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from talker_cli.corpus.align.phonetics import SILENCE, VOWELS
-from talker_cli.corpus.articulate.contact import Phones
+from talker_cli.corpus.align.phonetics import VOWELS
+from talker_cli.corpus.articulate.contact import ease
 from talker_cli.corpus.articulate.noise import generator, slow_noise
 from talker_cli.corpus.articulate.prosody import Prosody
 from talker_cli.corpus.articulate.styles import Style
+from talker_cli.metrics import SILENCE, Phones
 
 Curves = dict[str, np.ndarray]
 
@@ -126,8 +127,8 @@ def gaze(times: np.ndarray, style: Style, key: str) -> tuple[np.ndarray, np.ndar
     while at < float(times[-1]):
         away = rng.random() < 0.35
         goal = rng.normal(size=2) * np.array([0.10, 0.06]) * style.gaze if away else rng.normal(size=2) * 0.015
-        ease = _ease((times - at) / 0.055)
-        x, y = x + (goal[0] - here[0]) * ease, y + (goal[1] - here[1]) * ease
+        share = ease((times - at) / 0.055)
+        x, y = x + (goal[0] - here[0]) * share, y + (goal[1] - here[1]) * share
         here = goal
         at += float(rng.uniform(0.3, 0.9) if away else rng.uniform(0.8, 3.0))
     return x, y
@@ -136,14 +137,9 @@ def gaze(times: np.ndarray, style: Style, key: str) -> tuple[np.ndarray, np.ndar
 def _blink_shape(tau: np.ndarray, pace: float) -> np.ndarray:
     """Return 0…1: closed at tau = 0, after a closing and before a slower opening."""
     closing, opening, held = CLOSING * pace, OPENING * pace, 0.012 * pace
-    return np.where(tau < 0, _ease(1.0 + tau / closing), _ease(1.0 - np.maximum(tau - held, 0.0) / opening))
+    return np.where(tau < 0, ease(1.0 + tau / closing), ease(1.0 - np.maximum(tau - held, 0.0) / opening))
 
 
 def _bump(times: np.ndarray, peak: float, rise: float, fall: float) -> np.ndarray:
     tau = times - peak
-    return np.where(tau < 0, _ease(1.0 + tau / rise), _ease(1.0 - tau / fall))
-
-
-def _ease(share: np.ndarray) -> np.ndarray:
-    x = np.clip(share, 0.0, 1.0)
-    return np.asarray(x * x * x * (x * (6.0 * x - 15.0) + 10.0))
+    return np.where(tau < 0, ease(1.0 + tau / rise), ease(1.0 - tau / fall))

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from talker_cli.corpus.align.phonetics import SILENCE
 from talker_cli.corpus.align.programs import run_program
 from talker_cli.errors import MachineError
+from talker_cli.metrics import SILENCE
 
 Table = dict[str, tuple[str, ...]]
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from talker_cli.corpus.align.alignment import Phones, cover
-from talker_cli.corpus.align.phonetics import PHONES, SILENCE
+from talker_cli.corpus.align.alignment import cover
+from talker_cli.corpus.align.phonetics import PHONES
 from talker_cli.corpus.align.programs import run_program
 from talker_cli.corpus.speech.espeak import read_text as read_with_espeak
 from talker_cli.corpus.speech.festival import read_text as read_with_festival
@@ -19,6 +19,7 @@ from talker_cli.corpus.speech.recordings import Utterance
 from talker_cli.corpus.speech.voices import SyntheticVoice
 from talker_cli.data.dataset import SAMPLE_RATE
 from talker_cli.errors import MachineError
+from talker_cli.metrics import SILENCE, Phones
 
 # Float speech at 16 kHz, and (phone, start, end) in seconds.
 Read = tuple[np.ndarray, list[tuple[str, float, float]]]
