@@ -1,4 +1,4 @@
-"""Where an aligner finds phones depends on the recording, its text and its language, and on nothing else."""
+"""An alignment depends on the recording, its text and its language, and on nothing else."""
 
 from test_transcribed import needs_voices
 
@@ -7,8 +7,8 @@ from talker_cli.corpus.speech.sentences import SENTENCES
 from talker_cli.corpus.speech.synthesis import synthesise
 from talker_cli.corpus.speech.voices import SYNTHETIC_VOICES
 
-# Voice, text, language, accent. Each accent has a vowel of its own for the words that no dictionary has.
-TRANSCRIPT_FIXES = (
+# Voice, text, language, accent. Each accent has a vowel of its own for the words that are in no dictionary.
+ITEMS = (
     *(("flite_slt", text, "en", "en-us") for text in SENTENCES[:6]),
     ("flite_rms", "Gobbot mothered a lonely parmot.", "en", "en-us"),
     ("flite_rms", "Gobbot mothered a lonely parmot.", "en", "en-gb"),
@@ -17,14 +17,14 @@ TRANSCRIPT_FIXES = (
 
 
 @needs_voices
-def test_what_was_heard_before_changes_nothing() -> None:
-    """Breaks if a corpus depends on which process happened to hear what, or a killed run ends with other phones."""
+def test_recordings_aligned_before_change_nothing() -> None:
+    """Breaks if a corpus depends on which process aligned which recording, or a killed run ends with other phones."""
     voices = {voice.name: voice for voice in SYNTHETIC_VOICES}
-    items = [(synthesise(voices[voice], text)[0], text, language, accent) for voice, text, language, accent in TRANSCRIPT_FIXES]
+    items = [(synthesise(voices[voice], text)[0], text, language, accent) for voice, text, language, accent in ITEMS]
     forward, backward = Aligner(), Aligner()
-    there = [forward.align(*item) for item in items]
-    back = [backward.align(*item) for item in reversed(items)][::-1]
-    assert all(there) and there == back
-    assert there == [forward.align(*item) for item in items]
-    names = [[phone for phone, _, _ in found.phones if phone != "SIL"] for found in (there[6], there[7]) if found]
-    assert names[0] != names[1]  # each accent is heard as itself
+    first = [forward.align(*item) for item in items]
+    reverse = [backward.align(*item) for item in reversed(items)][::-1]
+    assert all(first) and first == reverse
+    assert first == [forward.align(*item) for item in items]
+    names = [[phone for phone, _, _ in found.phones if phone != "SIL"] for found in (first[6], first[7]) if found]
+    assert names[0] != names[1]  # each accent is spelled by its own voice

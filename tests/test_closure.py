@@ -1,4 +1,4 @@
-"""A text that is not what was said is noticed by its stops: where they should be, nothing falls silent."""
+"""A wrong text is detected by its stops: where they should be, the level does not dip."""
 
 import numpy as np
 import pytest
@@ -14,13 +14,13 @@ from talker_cli.metrics import SILENCE, Phones
 
 @pytest.fixture(scope="module")
 def spoken() -> list[tuple[np.ndarray, Phones]]:
-    """Return what a voice says and its own phones."""
+    """Return a voice's speech and its own phones."""
     voice = next(voice for voice in SYNTHETIC_VOICES if voice.name == "flite_rms")
     return [synthesise(voice, text) for text in SENTENCES[:16]]
 
 
 @needs_voices
-def test_a_voice_s_own_phones_are_believed_in_noise_too(spoken: list[tuple[np.ndarray, Phones]]) -> None:
+def test_a_voices_own_phones_are_accepted_in_noise_too(spoken: list[tuple[np.ndarray, Phones]]) -> None:
     """Breaks if good recordings are dropped, or all that are noisy."""
     stops = [closed_stops(phones, speech) for speech, phones in spoken]
     assert sum(map(len, stops)) > 60 and all(map(all, stops))
@@ -33,17 +33,17 @@ def test_a_voice_s_own_phones_are_believed_in_noise_too(spoken: list[tuple[np.nd
 
 
 @needs_voices
-def test_phones_of_something_else_are_not(spoken: list[tuple[np.ndarray, Phones]]) -> None:
-    """Breaks if a text that was not said teaches lips to close amid vowels."""
+def test_phones_of_another_text_are_refused(spoken: list[tuple[np.ndarray, Phones]]) -> None:
+    """Breaks if a wrong text trains lips to close amid vowels."""
 
     def stops_at_vowels(phones: Phones) -> Phones:
         return tuple(("T" if name in VOWELS else name if name == SILENCE else "L", start, end) for name, start, end in phones)
 
-    found = misplaced([closed_stops(stops_at_vowels(phones), speech) for speech, phones in spoken])
-    assert sum(found) >= len(found) - 1  # what it tells is a majority: one of sixteen passes by chance
+    refused = misplaced([closed_stops(stops_at_vowels(phones), speech) for speech, phones in spoken])
+    assert sum(refused) >= len(refused) - 1  # the majority decides: one of sixteen passes by chance
 
 
-def test_a_recording_that_cannot_tell_follows_its_voice() -> None:
+def test_a_recording_with_too_few_stops_is_judged_as_its_voice() -> None:
     """Breaks if short recordings of a voice whose texts are wrong are kept, or those of any other voice dropped."""
     right, wrong, short = [True, True, False], [False, False, True], [False]
     assert misplaced([right, right, wrong, short]) == [False, False, True, False]

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from talker_cli.corpus.align.adaptation import place_again
+from talker_cli.corpus.align.adaptation import realign
 from talker_cli.corpus.align.alignment import Aligner, Alignment
 from talker_cli.corpus.align.closure import closed_stops, misplaced
 from talker_cli.corpus.align.refine import odd_silence, refine
@@ -233,7 +233,7 @@ def _place(parts: Mapping[str, Sequence[str]], work: ResumableParts, key: str) -
         speech += [stored.array(name) for name in names]
     placed = [_phones(entry.phones) for entry in entries]
     if sum(entry.seconds for entry in entries) >= LEAST_SPEECH:
-        placed = place_again(list(zip(speech, placed, strict=True)))
+        placed = realign(list(zip(speech, placed, strict=True)))
     phones = [refine(each, sound, entry.language) for each, sound, entry in zip(placed, speech, entries, strict=True)]
     reasons = _reasons(entries, phones, speech)
     work.save(key, {}, {entry.name: kept for entry, *kept in zip(entries, phones, reasons, strict=True)})

@@ -1,1 +1,1 @@
-"""Phones of the corpus: where each sound of a text lies in its recording."""
+"""Alignment of the corpus: the times of each phone of a text in its recording."""

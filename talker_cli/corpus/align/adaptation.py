@@ -1,7 +1,12 @@
-"""A second look at a voice's phones, with models of its own sounds, estimated where a general aligner placed them.
+"""Speaker adaptation of aligned phones: models of one voice's own sounds, estimated from the general aligner's phones.
 
-A Gaussian for each third of a phone, over cepstra and their slopes every 5 ms, and Viterbi training (Juang & Rabiner 1990).
-It knows one voice in its language and its room; the general aligner knows all of English and of other languages nothing.
+A Gaussian for each third of a phone, over cepstra and their deltas every 5 ms, and Viterbi training (Juang & Rabiner 1990).
+The general aligner's acoustic model is English; these models are of the voice, its language and its room.
+
+What it gives, by benchmarks/alignment.py against the phones of flite and espeak-ng, 24 English sentences a voice: 79-87 % ->
+88-93 % of the vowels begin within 20 ms, and bilabials lie 2 ms nearer in the median (slt, rms, awb); the share of bilabials
+within 50 ms stays as it is (98-100 % -> 96-100 %). In festival's languages that share was 89 % -> 90 % (Catalan), 78 -> 80 and
+83 (Marathi, Hindi), 95 and 63 unchanged (Czech, Telugu). The shipped weights learned from these phones.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,37 +23,37 @@ HOP = 80  # samples, 5 ms
 WINDOW = 400
 FFT = 512
 BANDS, CEPSTRA = 26, 13
-PARTS = 3  # of a phone; a silence has one sound
-ROUNDS = 2  # of estimating and placing
-PRIOR_FRAMES = 3.0  # of all sounds together, that each sound's Gaussian begins with
-ACOUSTIC_SCALE = 0.3  # neighbouring frames say much the same
-REACH = 0.06  # seconds a phone may move at either end: where text and sound differ, free phones gather in one place
-LEAST_VARIANCE = 0.1  # of that of all sounds
+PARTS = 3  # states of a phone; a silence has one
+ROUNDS = 2  # rounds of estimation and alignment
+PRIOR_FRAMES = 3.0  # weight of all sounds' Gaussian in each sound's, so that rare sounds have one
+ACOUSTIC_SCALE = 0.3  # neighbouring frames are correlated: their likelihoods count less than independent ones
+REACH = 0.06  # seconds a phone may move at either end: unbounded, phones collapse where text and sound differ
+LEAST_VARIANCE = 0.1  # smallest variance, as a share of that of all sounds
 
 
-def place_again(recordings: Sequence[tuple[np.ndarray, Phones]]) -> list[Phones]:
-    """Return the phones of a voice's recordings, in their order, with times that its own sounds suggest; a pause may vanish.
+def realign(recordings: Sequence[tuple[np.ndarray, Phones]]) -> list[Phones]:
+    """Align the phones of a voice's recordings again, by models of its own sounds; pauses may vanish.
 
     Args:
-        recordings: speech (S,) int16 at 16 kHz and its phones.
+        recordings: Speech (S,) int16 at 16 kHz and the phones of each recording of the voice.
     """
-    heard = [cepstra(speech) for speech, _ in recordings]
+    features = [cepstra(speech) for speech, _ in recordings]
     sequences = [[phone for phone, _, _ in phones] for _, phones in recordings]
     sounds = {name: place for place, name in enumerate(sorted({SILENCE, *(name for names in sequences for name in names)}))}
-    states = [_states_at(phones, len(frames), sounds) for frames, (_, phones) in zip(heard, recordings, strict=True)]
-    placed = [phones for _, phones in recordings]
+    states = [_states_at(phones, len(frames), sounds) for frames, (_, phones) in zip(features, recordings, strict=True)]
+    aligned = [phones for _, phones in recordings]
     for _ in range(ROUNDS):
-        model = VoiceModel.estimate(zip(heard, states, strict=True), len(sounds) * PARTS)
-        for index, (frames, names) in enumerate(zip(heard, sequences, strict=True)):
+        model = VoiceModel.estimate(zip(features, states, strict=True), len(sounds) * PARTS)
+        for index, (frames, names) in enumerate(zip(features, sequences, strict=True)):
             path = model.path(frames, names, sounds, _allowed(recordings[index][1], len(frames)))
             if path is not None:
                 phone, states[index] = path
-                placed[index] = _phones_of(phone, names, len(recordings[index][0]) / SAMPLE_RATE)
-    return placed
+                aligned[index] = _phones_of(phone, names, len(recordings[index][0]) / SAMPLE_RATE)
+    return aligned
 
 
 def cepstra(speech: np.ndarray) -> np.ndarray:
-    """Return (T, 3 CEPSTRA) float32 of (S,) int16 speech: cepstra less their mean over what is loud, slopes twice."""
+    """Return (T, 3 CEPSTRA) float32 of (S,) int16 speech: cepstra less their mean over the loud frames, and deltas twice."""
     wave = speech.astype(np.float64) / 32768
     wave = np.append(wave[:1], wave[1:] - 0.97 * wave[:-1])
     count = max(1, len(wave) // HOP)
@@ -58,17 +63,17 @@ def cepstra(speech: np.ndarray) -> np.ndarray:
     values = np.log(power @ _bands() + 1e-8) @ _cosines()
     loud = values[:, 0] >= np.percentile(values[:, 0], 30)
     values -= values[loud].mean(0)
-    slopes = _slopes(values)
-    return np.concatenate([values, slopes, _slopes(slopes)], 1).astype(np.float32)
+    deltas = _deltas(values)
+    return np.concatenate([values, deltas, _deltas(deltas)], 1).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class VoiceModel:
-    """The sounds of a voice.
+    """Acoustic models of a voice's sounds.
 
     Args:
-        mean, variance: (S, D) of each state's frames.
-        length: (S,) mean frames in a state.
+        mean, variance: (S, D) mean and variance of each state's frames.
+        length: (S,) mean duration of each state, frames.
     """
 
     mean: np.ndarray
@@ -77,14 +82,14 @@ class VoiceModel:
 
     @classmethod
     def estimate(cls, examples: Iterable[tuple[np.ndarray, np.ndarray]], states: int) -> "VoiceModel":
-        """Estimate from frames (T, D) and the states (T,) that they are in."""
+        """Estimate the models from frames (T, D) and their states (T,)."""
         count, runs = np.zeros(states), np.zeros(states)
         total, squares = 0.0, 0.0
         for frames, at in examples:
-            belongs = (at[None] == np.arange(states)[:, None]).astype(np.float32)  # (S, T)
-            count += belongs.sum(1)
-            total = total + (belongs @ frames).astype(np.float64)
-            squares = squares + (belongs @ np.square(frames)).astype(np.float64)
+            membership = (at[None] == np.arange(states)[:, None]).astype(np.float32)  # (S, T)
+            count += membership.sum(1)
+            total = total + (membership @ frames).astype(np.float64)
+            squares = squares + (membership @ np.square(frames)).astype(np.float64)
             runs += np.bincount(at[np.flatnonzero(np.diff(at, prepend=-1))], minlength=states)
         all_mean = np.sum(total, 0) / count.sum()
         all_variance = np.sum(squares, 0) / count.sum() - all_mean**2
@@ -97,61 +102,64 @@ class VoiceModel:
     def path(
         self, frames: np.ndarray, names: Sequence[str], sounds: dict[str, int], allowed: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return the likeliest phone's index (T,) in `names`, and state (T,), of frames (T, D); None if there is no way.
+        """Return each frame's phone (T,), an index into `names`, and state (T,), on the likeliest path; None if there is none.
 
-        A silence may be passed over.
+        Silences may be skipped.
 
         Args:
-            allowed: (T, len(names)) bool, where each phone may be.
+            frames: (T, D) features.
+            names: Phones of the recording, in order.
+            sounds: Index of each sound's model.
+            allowed: (T, len(names)) bool, frames that each phone may cover.
         """
         ids = np.concatenate([_states_of(name, sounds) for name in names])  # (N,) states in a row
         silent = [PARTS * place for place, name in enumerate(names) if name == SILENCE]
-        # Over a silence goes who comes from the state before its first and enters the one behind its last.
-        over = np.array([place + PARTS for place in silent if 0 < place < len(ids) - PARTS], int)
+        # A silence is skipped by a step from the state before its first to the one behind its last.
+        after_silence = np.array([place + PARTS for place in silent if 0 < place < len(ids) - PARTS], int)
         log_stay, log_go = np.log1p(-1.0 / self.length[ids]), -np.log(self.length[ids])
         fit = np.where(allowed.repeat(PARTS, 1), ACOUSTIC_SCALE * self._log_likelihood(frames)[:, ids], -np.inf)
         score = np.full(len(ids), -np.inf)
         score[0] = fit[0, 0]
         if names[0] == SILENCE and len(names) > 1:
             score[PARTS] = fit[0, PARTS]
-        steps = np.zeros((len(frames), len(ids)), np.int8)  # how many states back a frame's predecessor was
+        steps = np.zeros((len(frames), len(ids)), np.int8)  # states between a frame's and its predecessor's
         for index in range(1, len(frames)):
             go = score + log_go
             best = score + log_stay
-            come = np.concatenate([[-np.inf], go[:-1]])
-            taken = come > best
-            best, step = np.where(taken, come, best), taken.astype(np.int8)
-            if len(over):
-                jump = go[over - PARTS - 1]
-                far = jump > best[over]
-                best[over[far]], step[over[far]] = jump[far], PARTS + 1
+            entered = np.concatenate([[-np.inf], go[:-1]])
+            forward = entered > best
+            best, step = np.where(forward, entered, best), forward.astype(np.int8)
+            if len(after_silence):
+                jump = go[after_silence - PARTS - 1]
+                far = jump > best[after_silence]
+                best[after_silence[far]], step[after_silence[far]] = jump[far], PARTS + 1
             score, steps[index] = best + fit[index], step
         ends = [len(ids) - 1] + ([len(ids) - 1 - PARTS] if names[-1] == SILENCE and len(names) > 1 else [])
         state = max(ends, key=lambda end: score[end])
         if not np.isfinite(score[state]):
             return None
-        way = np.empty(len(frames), int)
+        path = np.empty(len(frames), int)
         for index in range(len(frames) - 1, -1, -1):
-            way[index] = state
+            path[index] = state
             state -= int(steps[index, state])
-        return way // PARTS, ids[way]
+        return path // PARTS, ids[path]
 
     def _log_likelihood(self, frames: np.ndarray) -> np.ndarray:
-        """Return (T, S), but for a constant."""
+        """Return (T, S) the log likelihood of each state, up to a constant."""
         inverse = 1.0 / self.variance
         shares = np.square(frames) @ inverse.T - 2.0 * frames @ (self.mean * inverse).T
         return np.asarray(-0.5 * (shares + (np.square(self.mean) * inverse + np.log(self.variance)).sum(1)))
 
 
 def _allowed(phones: Phones, count: int) -> np.ndarray:
-    """Return (count, len(phones)) bool: at which frames each phone may be."""
+    """Return (count, len(phones)) bool: the frames that each phone may cover."""
     middle = (np.arange(count) + 0.5)[:, None] * HOP / SAMPLE_RATE
     start, end = (np.array([phone[side] for phone in phones]) for side in (1, 2))
     return np.asarray((middle > start - REACH) & (middle < end + REACH))
 
 
 def _states_of(name: str, sounds: dict[str, int]) -> np.ndarray:
-    """Return the PARTS states of a phone; a silence is in the same one all the time."""
+    """Return the PARTS states of a phone; a silence has one, repeated."""
     return PARTS * sounds[name] + (np.zeros(PARTS, int) if name == SILENCE else np.arange(PARTS))
 
 
@@ -166,7 +174,7 @@ def _states_at(phones: Phones, count: int, sounds: dict[str, int]) -> np.ndarray
 
 
 def _phones_of(phone: np.ndarray, names: Sequence[str], duration: float) -> Phones:
-    """Return the phones whose indices are given for each frame (T,)."""
+    """Return the phones of each frame's index (T,) into `names`."""
     edges = np.flatnonzero(np.diff(phone, prepend=-1, append=-1))
     step = HOP / SAMPLE_RATE
     segments = [(names[phone[first]], float(first * step), float(last * step)) for first, last in pairwise(edges)]
@@ -175,7 +183,7 @@ def _phones_of(phone: np.ndarray, names: Sequence[str], duration: float) -> Phon
 
 
 def _bands() -> np.ndarray:
-    """Return (FFT / 2 + 1, BANDS): triangles on the mel scale from 60 to 7,800 Hz."""
+    """Return (FFT / 2 + 1, BANDS): triangular filters on the mel scale from 60 to 7,800 Hz."""
     low, high = 2595.0 * np.log10(1.0 + np.array([60.0, 7800.0]) / 700.0)
     edges = 700.0 * (10.0 ** (np.linspace(low, high, BANDS + 2) / 2595.0) - 1.0)
     bins = np.linspace(0.0, SAMPLE_RATE / 2, FFT // 2 + 1)[:, None]
@@ -189,7 +197,7 @@ def _cosines() -> np.ndarray:
     return np.cos(angles) * np.sqrt(2.0 / BANDS)
 
 
-def _slopes(values: np.ndarray) -> np.ndarray:
+def _deltas(values: np.ndarray) -> np.ndarray:
     """Return the change (T, D) of values (T, D) over 20 ms on either side."""
     padded = np.pad(values, ((4, 4), (0, 0)), "edge")
     return np.asarray(padded[8:] - padded[:-8] + 0.5 * (padded[6:-2] - padded[2:-6]))

@@ -22,7 +22,13 @@ ALIGNER = "pocketsphinx 5.1 forced alignment (en-us acoustic model), then models
 
 @dataclass(frozen=True)
 class Alignment:
-    """Phones of a recording and how well they fit: the log likelihood a frame, and the share of implausible durations."""
+    """Phones of a recording and how well they fit.
+
+    Args:
+        phones: Phones that cover the recording.
+        score: Log likelihood a frame, on pocketsphinx's integer scale; 0 where nothing was aligned.
+        odd_share: Share of phones with an implausible duration.
+    """
 
     phones: Phones
     score: float = 0.0
@@ -31,9 +37,14 @@ class Alignment:
 
 @dataclass
 class Aligner:
-    """A pocketsphinx decoder with wide beams, the English words that it was asked for, and those that it was taught.
+    """A pocketsphinx decoder with wide beams.
 
-    What it finds in a recording depends on nothing that it heard before: processes share recordings out by chance.
+    An alignment depends on no recording aligned before: which process aligns which recording is left to chance.
+
+    Args:
+        decoder: pocketsphinx's decoder.
+        listed: Whether the dictionary has each word looked up so far.
+        invented: Words added to the dictionary, spelled by their phones.
 
     Raises:
         MachineError: pocketsphinx is not installed.
@@ -62,7 +73,7 @@ class Aligner:
         words = self.english(text, espeak_voice) if language == "en" else self.foreign(text, language, espeak_voice)
         if not words:
             return None
-        padded = np.concatenate([_hush(0.1), speech, _hush(0.1)])
+        padded = np.concatenate([_faint_noise(0.1), speech, _faint_noise(0.1)])
         raw = self._decode(padded, words)
         if raw is None:
             return None
@@ -91,7 +102,7 @@ class Aligner:
         return [word for ipa in ipa_words(text, espeak_voice) for word in self._invented(phones_of_ipa(ipa, language))]
 
     def _invented(self, phones: Sequence[str]) -> list[str]:
-        """Return the word that is spelled by its phones, taught if it is new; no word where there are no phones."""
+        """Return the word that is spelled by its phones, added to the dictionary if it is new; no word without phones."""
         word = "_".join(phones)
         if word and word not in self.invented:
             self.decoder.add_word(word, " ".join(phones), True)
@@ -101,7 +112,7 @@ class Aligner:
     def _decode(self, speech: np.ndarray, words: Sequence[str]) -> tuple[list[tuple[str, float, float]], float] | None:
         data = speech.astype(np.int16).tobytes()
         with _quiet_stderr():
-            self.decoder.reinit_feat()  # or the noise that it learned from recordings before is taken off this one too
+            self.decoder.reinit_feat()  # or noise estimated on earlier recordings is subtracted from this one too
             try:
                 self.decoder.set_align_text(" ".join(words))
                 self._run(data)
@@ -161,7 +172,7 @@ def _plain(name: str) -> str:
     return name if name in PHONES else SILENCE
 
 
-def _hush(seconds: float) -> np.ndarray:
+def _faint_noise(seconds: float) -> np.ndarray:
     """Return faint noise, so that words at the very edge of a recording have a silence before them."""
     count = int(seconds * SAMPLE_RATE)
     return np.random.default_rng(0).normal(0.0, 3.0, count).astype(np.int16)
@@ -169,7 +180,7 @@ def _hush(seconds: float) -> np.ndarray:
 
 @contextlib.contextmanager
 def _quiet_stderr() -> Any:
-    """Send the C library's complaints nowhere: a failed alignment is a result here, not an error."""
+    """Discard the C library's messages: a failed alignment is a result here, not an error."""
     saved = os.dup(2)
     null = os.open(os.devnull, os.O_WRONLY)
     try:

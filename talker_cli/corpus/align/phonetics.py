@@ -1,4 +1,4 @@
-"""Phones: ARPAbet without stress, IPA from espeak-ng mapped onto it, and English text made ready for a dictionary."""
+"""Phones: ARPAbet without stress, IPA from espeak-ng mapped onto it, and English text normalised for a dictionary."""
 
 import re
 import unicodedata
@@ -61,12 +61,12 @@ SPELLED = frozenset({"PBX", "IVR", "IAX", "MGCP", "ISDN", "NBS", "USB", "IP", "P
 
 
 def phones_of_ipa(ipa: str, language: str) -> list[str]:
-    """Return the ARPAbet phones of one IPA word; symbols that no table knows are left out (see `unknown_ipa`)."""
+    """Return the ARPAbet phones of one IPA word; symbols in no table are left out (see `unknown_ipa`)."""
     return [phone for _, phones in _parse_ipa(ipa, language) for phone in phones]
 
 
 def unknown_ipa(ipa: str, language: str) -> set[str]:
-    """Return the symbols of `ipa` that no table knows."""
+    """Return the symbols of `ipa` that are in no table."""
     return {symbol for symbol, phones in _parse_ipa(ipa, language) if not phones and symbol not in IPA_IGNORED}
 
 
@@ -91,7 +91,7 @@ def check_voice(espeak_voice: str) -> None:
     """Refuse a language that espeak-ng has no voice for.
 
     Raises:
-        InputError: there is none.
+        InputError: espeak-ng has no such voice.
         MachineError: espeak-ng is not installed.
     """
     program("espeak-ng", "espeak-ng")
@@ -107,14 +107,14 @@ def ipa_words(text: str, espeak_voice: str) -> list[str]:
 
 
 def ipa_clauses(text: str, espeak_voice: str) -> list[str]:
-    """Return espeak-ng's IPA of `text`, clause by clause as espeak-ng parts them."""
+    """Return espeak-ng's IPA of `text`, clause by clause as espeak-ng splits it."""
     output = run_program(["espeak-ng", "-q", "--ipa", "-v", espeak_voice, "--stdin"], "espeak-ng", stdin=text.encode())
     spoken = re.sub(r"\([a-z-]+\)", "", output.decode(errors="replace"))  # "(en)" marks a word of another language
     return [line.strip() for line in spoken.splitlines() if line.strip()]
 
 
 def number_words(digits: str) -> list[str]:
-    """Say a whole number in English: 28 -> twenty eight; of four digits and more, digit by digit, as telephones do."""
+    """Return a whole number in English words: 28 -> twenty eight; of four digits and more, digit by digit."""
     value = int(digits)
     if len(digits) >= 4 or (len(digits) > 1 and digits[0] == "0"):
         return [_UNITS[int(digit)] for digit in digits]
@@ -128,15 +128,15 @@ def number_words(digits: str) -> list[str]:
 
 
 def _amount(digits: str) -> str:
-    """Say a number that is written with commas, 12,500 -> twelve thousand five hundred."""
+    """Return the words of a number with commas: 12,500 -> twelve thousand five hundred."""
     groups = digits.split(",")
     names = ["", "thousand", "million", "billion", "trillion"][: len(groups)]
-    said = [f"{' '.join(number_words(str(int(group))))} {name}" for group, name in zip(groups, names[::-1], strict=False)]
-    return " ".join(each for each, group in zip(said, groups, strict=False) if int(group)) or "zero"
+    words = [f"{' '.join(number_words(str(int(group))))} {name}" for group, name in zip(groups, names[::-1], strict=False)]
+    return " ".join(each for each, group in zip(words, groups, strict=False) if int(group)) or "zero"
 
 
 def _ordinal(digits: str) -> str:
-    """Say a rank: 1 -> first, 20 -> twentieth."""
+    """Return the word of an ordinal: 1 -> first, 20 -> twentieth."""
     *words, last = number_words(digits)
     last = _RANKS.get(last) or (f"{last[:-1]}ieth" if last.endswith("y") else f"{last}th")
     return " ".join([*words, last])
@@ -145,19 +145,19 @@ def _ordinal(digits: str) -> str:
 def _written_out(text: str) -> str:
     """Return an English text without accents, with signs, titles and all but plain numbers as words."""
     text = "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
-    text = re.sub(r"\b(Dr|Mr|Mrs)\.(?=\s)", lambda found: _TITLES[found[1]], text)
+    text = re.sub(r"\b(Dr|Mr|Mrs)\.(?=\s)", lambda match: _TITLES[match[1]], text)
     text = (
         re.sub(r"\$\s?((?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)", r"\1 dollars", text)
         .replace("%", " percent")
         .replace("&", " and ")
     )
-    text = re.sub(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?!,?\d)", lambda found: _amount(found[0]), text)
-    text = re.sub(r"(?<![\d.])(\d+)\.(\d+)(?!\.?\d)", lambda found: f"{found[1]} point {' '.join(found[2])}", text)
-    return re.sub(r"\b(\d+)(?:st|nd|rd|th)\b", lambda found: _ordinal(found[1]), text)
+    text = re.sub(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?!,?\d)", lambda match: _amount(match[0]), text)
+    text = re.sub(r"(?<![\d.])(\d+)\.(\d+)(?!\.?\d)", lambda match: f"{match[1]} point {' '.join(match[2])}", text)
+    return re.sub(r"\b(\d+)(?:st|nd|rd|th)\b", lambda match: _ordinal(match[1]), text)
 
 
 def english_words(text: str) -> list[str]:
-    """Return the lower-case words of an English text: numbers spoken, abbreviations in capitals spelled letter by letter."""
+    """Return the lower-case words of an English text: numbers as words, abbreviations in capitals spelled letter by letter."""
     words: list[str] = []
     text = _written_out(text.replace("’", "'"))
     text = text.replace(".org", " dot org").replace("www.", "w w w ")

@@ -1,4 +1,4 @@
-"""Synthesisers and other programs of the machine: run, and refused in one line where they are missing, fail or hang."""
+"""Running synthesisers and other programs of the machine; a missing, failing or hanging one is a one-line error."""
 
 import shutil
 import subprocess
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from talker_cli.errors import MachineError
 
-SECONDS = 300.0  # that one text may take
+SECONDS = 300.0  # time limit of one run
 
 
 def program(name: str, packages: str) -> str:
@@ -14,10 +14,10 @@ def program(name: str, packages: str) -> str:
 
     Args:
         name: Name of the program.
-        packages: Debian packages that bring it.
+        packages: Debian packages that contain it.
 
     Raises:
-        MachineError: it is not installed.
+        MachineError: The program is not installed.
     """
     path = shutil.which(name)
     if path is None:
@@ -30,12 +30,12 @@ def run_program(command: Sequence[str], packages: str, *, stdin: bytes = b"", se
 
     Args:
         command: Name of the program and its arguments.
-        packages: Debian packages that bring the program and its voices.
+        packages: Debian packages that contain the program and its voices.
         stdin: Standard input.
-        seconds: Longest time that it may take.
+        seconds: Time limit.
 
     Raises:
-        MachineError: the program is missing, fails, or takes too long.
+        MachineError: The program is missing, fails, or takes too long.
     """
     path = program(command[0], packages)
     advice = f"expected a working program with its voices; run: apt-get install {packages}"
@@ -46,6 +46,6 @@ def run_program(command: Sequence[str], packages: str, *, stdin: bytes = b"", se
     except OSError as error:
         raise MachineError(f"{command[0]} cannot be run ({error.strerror}); {advice}") from error
     if run.returncode:
-        said = " ".join(run.stderr.decode(errors="replace").split())[:100]
-        raise MachineError(f"{command[0]} failed with exit code {run.returncode} ({said or 'no message'}); {advice}")
+        message = " ".join(run.stderr.decode(errors="replace").split())[:100]
+        raise MachineError(f"{command[0]} failed with exit code {run.returncode} ({message or 'no message'}); {advice}")
     return run.stdout

@@ -1,4 +1,4 @@
-"""Mending of aligned phones where energy contradicts them: sounds that swallow a pause, pauses that swallow a sound."""
+"""Correction of aligned phones where the energy contradicts them: sounds that cover a pause, pauses that cover a sound."""
 
 import numpy as np
 
@@ -9,19 +9,19 @@ from talker_cli.metrics import BILABIALS, SILENCE, Phones
 
 HOP = 0.005  # seconds
 STOPS = frozenset({"P", "B", "T", "D", "K", "G", "CH", "JH"})
-LONGEST_STOP = 0.16  # seconds; what is longer is a pause and a stop
-SHORTEST_TRIM = 0.04
+LONGEST_STOP = 0.16  # seconds; a longer one is a pause and a stop
+SHORTEST_TRIM = 0.04  # seconds; edges of pauses are not moved by less
 KEPT = 0.03  # seconds of decay left to a sound before a pause
-MIN_PHONE = 0.03
+MIN_PHONE = 0.03  # seconds, pocketsphinx's shortest phone: three frames
 LONG_PAUSE = 0.3  # seconds; in a shorter one the ends of its neighbours may sound
-SPEECH_LIKE = 12.0  # decibels below a recording's speech: what is louder in a pause is not a pause
+SPEECH_LIKE = 12.0  # decibels below a recording's speech: a pause that is louder holds speech
 SHORT_VOWEL = 0.055  # seconds; pocketsphinx's shortest phone is 0.03, which a vowel never is
 
 
 def refine(phones: Phones, speech: np.ndarray, language: str) -> Phones:
-    """Return phones of (S,) int16 speech with the edges of pauses set where the energy says.
+    """Return phones of (S,) int16 speech with the edges of pauses set by energy.
 
-    A sound next to a pause loses its silent outer part; a stop longer than any closure lends its excess to a pause.
+    A sound next to a pause loses its silent outer part; a stop longer than any closure loses its excess to the pause.
     """
     loud = _loud(speech)
 
@@ -34,7 +34,7 @@ def refine(phones: Phones, speech: np.ndarray, language: str) -> Phones:
         part = np.flatnonzero(loud[int(start / HOP) : int(end / HOP) + 1])
         return end if not len(part) else max(start, start + part[0] * HOP)
 
-    phones = _mend_labels(phones, language)
+    phones = _fix_labels(phones, language)
     names = [SILENCE, *(phone for phone, _, _ in phones), SILENCE]
     out: list[tuple[str, float, float]] = []
     for (phone, start, end), before, after in zip(phones, names, names[2:], strict=False):
@@ -54,7 +54,7 @@ def refine(phones: Phones, speech: np.ndarray, language: str) -> Phones:
             elif before == SILENCE:
                 start = end - LONGEST_STOP
         if phone in VOWELS and end - start < SHORT_VOWEL and out and abs(out[-1][2] - start) < 1e-6:
-            # Take what is missing from the sound before it, if that has plenty and its lips are not the ones that matter.
+            # Borrow the missing time from the sound before it, if it is long enough and no bilabial, whose closure must stay.
             name, since, until = out[-1]
             if name not in BILABIALS and until - since > SHORT_VOWEL:
                 start -= min(SHORT_VOWEL - (end - start), 0.4 * (until - since))
@@ -64,7 +64,7 @@ def refine(phones: Phones, speech: np.ndarray, language: str) -> Phones:
 
 
 def odd_silence(phones: Phones, speech: np.ndarray) -> bool:
-    """Say whether something sounds like speech in a long pause of (S,) int16 speech: its text leaves words out."""
+    """Return whether a long pause of (S,) int16 speech is as loud as speech: its text leaves words out."""
     level = sound_level(speech)
     parts = {True: [0.0], False: [0.0]}
     for phone, start, end in phones:
@@ -77,8 +77,8 @@ def odd_silence(phones: Phones, speech: np.ndarray) -> bool:
     return max(parts[True]) > float(np.median(parts[False])) - SPEECH_LIKE
 
 
-def _mend_labels(phones: Phones, language: str) -> Phones:
-    """Turn the m that espeak-ng writes before f and v in other languages into n: that nasal is made with lip and teeth."""
+def _fix_labels(phones: Phones, language: str) -> Phones:
+    """Replace the m that espeak-ng writes before f and v in other languages by n: that nasal is labiodental."""
     if language == "en":
         return phones
     following = [phone for phone, _, _ in phones[1:]] + [SILENCE]
