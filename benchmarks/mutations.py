@@ -50,12 +50,12 @@ CHANGES: dict[str, tuple[str, str, str]] = {
     ),
     "speech never dropped": (
         "train/losses.py",
-        "torch.where(draw.drop_speech[:, None, None], network.denoiser.no_speech, features)",
+        "torch.where(draw.drop_speech[:, None, None], network.denoiser.null_speech, features)",
         "features",
     ),
     "style never dropped": (
         "train/losses.py",
-        "torch.where(draw.drop_style[:, None], network.denoiser.no_style, style)",
+        "torch.where(draw.drop_style[:, None], network.denoiser.null_style, style)",
         "style",
     ),
     "dropped conditions exchanged": (

@@ -352,11 +352,11 @@ def test_one_temperature_for_all_systems(invoke: Talker, tiny: tuple[Path, Path]
 def test_the_stored_temperature_of_the_student_is_the_teachers_too() -> None:
     """Breaks if a table flatters the student by a temperature that its teacher does not have."""
     base = ModelConfig("student", "", ARKIT_NAMES, IDENTITIES, fps=30.0, timesteps=(256,))
-    stored = replace(base, noise_scale=0.85, upper_noise_scale=1.05, upper_face=("browInnerUp",))
+    stored = replace(base, temperature=0.85, upper_face_temperature=1.05, upper_face=("browInnerUp",))
     teacher = at_temperature(replace(base, kind="teacher", timesteps=()), stored, None)
-    assert (teacher.noise_scale, teacher.upper_noise_scale, teacher.upper_face) == (0.85, 1.05, ("browInnerUp",))
+    assert (teacher.temperature, teacher.upper_face_temperature, teacher.upper_face) == (0.85, 1.05, ("browInnerUp",))
     given = at_temperature(stored, stored, 0.7)
-    assert (given.noise_scale, given.upper_noise_scale) == (0.7, 0.7)
+    assert (given.temperature, given.upper_face_temperature) == (0.7, 0.7)
 
 
 def test_the_nearest_identity_is_what_auto_takes(tiny: tuple[Path, Path]) -> None:

@@ -70,7 +70,7 @@ def test_each_loss_and_the_gradient_are_checked(bad: float, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("config", "name"),
     [(SHORT, name) for name in ("learning_rate", "weight_decay", "ema", "dropout", "guidance_scale")]
-    + [(STAGES, name) for name in ("learning_rate", "guidance_scale", "ema", "encoder_learning_rate", "enhancer")]
+    + [(STAGES, name) for name in ("learning_rate", "guidance_scale", "ema", "encoder_learning_rate")]
     + [(LossWeights(), name) for name in ("surface", "gap", "velocity", "contrastive")],
 )
 def test_settings_are_finite(config: Any, name: str, bad: float) -> None:

@@ -69,7 +69,7 @@ def test_parts_make_what_the_whole_makes(
     sampler: Sampler, guidance: float, fps: float, chunk: int, sizes: tuple[int, ...]
 ) -> None:
     """Breaks if a frame depends on where chunks end: a seam. Any number of steps, with and without noise in between."""
-    network = small_network(fps=fps, noise_scale=0.9, upper_noise_scale=1.5, upper_face=("eyeBlinkLeft", "browInnerUp"))
+    network = small_network(fps=fps, temperature=0.9, upper_face_temperature=1.5, upper_face=("eyeBlinkLeft", "browInnerUp"))
     wave = speech(4.03)
     stream = MotionStream(network, sampler, STYLE, frontend(network), seed=5, guidance=guidance, chunk=chunk)
     made = in_parts(stream, wave, sizes)

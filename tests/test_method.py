@@ -40,7 +40,7 @@ class Affine(nn.Module):
 
     def __init__(self, width: int, style: int, factor: Callable[[Tensor], Tensor], speech: float, manner: float) -> None:
         super().__init__()
-        self.no_speech, self.no_style = nn.Parameter(torch.zeros(width)), nn.Parameter(torch.zeros(style))
+        self.null_speech, self.null_style = nn.Parameter(torch.zeros(width)), nn.Parameter(torch.zeros(style))
         self.factor, self.speech, self.manner = factor, speech, manner
         self.calls: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
 
@@ -439,7 +439,7 @@ def test_students_on_the_way_are_saved_as_they_were_learned(dataset: Path, taugh
     config = DistillConfig(steps=4, stage_steps=1, kept_stage_steps=1, learning_rate=0.03, batch_frames=64, validation_clips=0)
     distill(model, dataset, config, device="cpu", on_progress=lambda progress: None)
     weights = [
-        load_model(model / name, kind).denoiser.step_in[0].weight
+        load_model(model / name, kind).denoiser.time_mlp[0].weight
         for name, kind in (
             ("teacher.safetensors", "teacher"),
             ("student.safetensors", "student"),
@@ -472,13 +472,13 @@ def test_a_training_saves_its_average(dataset: Path, tmp_path: Path) -> None:
         steps=4, batch_frames=64, warmup=1, validate_every=100, save_every=1, ema=0.8, learning_rate=0.03, model=NARROW
     )
     trainer = Trainer(DatasetOf.get(dataset), config, make_accelerator(config, "cpu"), "", None, None)
-    expected = trainer.network.denoiser.step_in[0].weight.detach().double().clone()
+    expected = trainer.network.denoiser.time_mlp[0].weight.detach().double().clone()
     for step in range(4):
         trainer.step(step)
         kept = min(0.8, (1 + step) / (10 + step))
         assert all(each.grad is None or not each.grad.any() for each in trainer.objective.parameters())  # or gradients add up
-        expected = kept * expected + (1 - kept) * trainer.network.denoiser.step_in[0].weight.detach().double()
-    assert torch.allclose(trainer.average.module.denoiser.step_in[0].weight.double(), expected, atol=1e-6)
+        expected = kept * expected + (1 - kept) * trainer.network.denoiser.time_mlp[0].weight.detach().double()
+    assert torch.allclose(trainer.average.module.denoiser.time_mlp[0].weight.double(), expected, atol=1e-6)
     folder = tmp_path / "model"
     train(dataset, folder, config, device="cpu", on_progress=lambda progress: None)
     saved = load_model(folder / "teacher.safetensors", "teacher").state_dict()

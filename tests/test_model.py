@@ -84,7 +84,7 @@ def test_guidance_is_the_extrapolation_from_unconditional_to_conditional() -> No
     x, t = torch.randn(2, 20, 52), torch.tensor([0.3, 0.9])
     features, style = torch.randn(2, 20, 16), torch.randn(2, 32)
     conditional = network.predict_x0(x, t, features, style)
-    absent = network.denoiser.no_speech.expand_as(features), network.denoiser.no_style.expand_as(style)
+    absent = network.denoiser.null_speech.expand_as(features), network.denoiser.null_style.expand_as(style)
     unconditional = network.predict_x0(x, t, *absent)
     assert torch.equal(network.guided_x0(x, t, features, style, 1.0), conditional)
     expected = unconditional + 2.5 * (conditional - unconditional)
@@ -97,10 +97,10 @@ def test_speech_and_style_are_guided_apart() -> None:
     network = small_network()
     x, t = torch.randn(2, 20, 52), torch.tensor([0.3, 0.9])
     features, style = torch.randn(2, 20, 16), torch.randn(2, 32)
-    no_speech, no_style = network.denoiser.no_speech.expand_as(features), network.denoiser.no_style.expand_as(style)
+    null_speech, null_style = network.denoiser.null_speech.expand_as(features), network.denoiser.null_style.expand_as(style)
     both = network.predict_x0(x, t, features, style)
-    manner = network.predict_x0(x, t, no_speech, style)
-    neither = network.predict_x0(x, t, no_speech, no_style)
+    manner = network.predict_x0(x, t, null_speech, style)
+    neither = network.predict_x0(x, t, null_speech, null_style)
     for speech_scale, style_scale, expected in (
         (0.0, 1.0, manner),
         (0.0, 0.0, neither),

@@ -336,8 +336,6 @@ def test_unusable_encoders_get_one_line(
 ) -> None:
     """Breaks if a wrong folder ends in a traceback, or in a half-begun model."""
     damage(shutil.copytree(encoder, tmp_path / "encoder"))
-    said = invoke("train", dataset, "-o", "out", "--audio-encoder", "encoder", "--dry-run").mistake
-    assert found in said, said
     assert found in invoke("train", dataset, "-o", "out", "--audio-encoder", "encoder").mistake
     assert not (tmp_path / "out" / "teacher.safetensors").exists()
 
@@ -386,10 +384,6 @@ def test_captures_to_film_with_a_pretrained_encoder(encoder: Path, invoke: Talke
     hears = shutil.copytree(encoder, tmp_path / "hubert")
     assert invoke("preprocess", "vocaset", raw, "--error", "0.8mm", "-o", "prepared").code == 0
     train_it = ("train", "prepared", *SMALL, "--audio-encoder", "hubert", "--steps", 2)
-    rehearsal = json.loads(invoke(*train_it, "--dry-run", "--json").out)
-    assert rehearsal["encoding_seconds"] > 0 and not (tmp_path / "prepared" / "features").exists()
-    pretrained = sum(array.size for array in load_file(hears / "model.safetensors").values())
-    assert rehearsal["parameters"]["pretrained"] == pretrained
     assert invoke(*train_it, "-o", "model").out.split() == ["model/teacher.safetensors"]
     config = read_config(tmp_path / "model" / "teacher.safetensors", "teacher")
     learned = Dataset(tmp_path / "prepared").clips("train")

@@ -1,8 +1,7 @@
-"""Training as a researcher runs it: settings as TOML, a dry run, the curve's picture, previews, TensorBoard, two processes."""
+"""Training as a researcher runs it: settings as TOML, the curve's picture, previews, TensorBoard, two processes."""
 
 import csv
 import importlib.util
-import json
 import os
 import shutil
 import subprocess
@@ -108,19 +107,6 @@ def test_a_run_is_repeated_by_its_own_settings(dataset: Path, invoke: Talker, tm
     shown = invoke("train", "--help").out
     for value in (TrainConfig().steps, TrainConfig().batch_frames, TrainConfig().learning_rate, TrainConfig().save_every):
         assert str(value) in shown
-
-
-def test_a_dry_run_measures_and_writes_nothing(dataset: Path, invoke: Talker, tmp_path: Path) -> None:
-    """Breaks if it counts other parameters than the model has, or leaves something behind."""
-    report = json.loads(invoke("train", dataset, "--dry-run", "--json", *SMALL, "--steps", 1000, "-o", tmp_path / "none").out)
-    assert list(tmp_path.iterdir()) == []
-    config = changed(TrainConfig(), "train", parse_assignments(SMALL[5::2], TrainConfig(), "train"), "--set")
-    made = load_model(train(dataset, tmp_path, replace(config, steps=1), device="cpu", on_progress=ignore), "teacher")
-    whole = sum(report["parameters"][name] for name in ("encoder", "personalizer", "denoiser"))
-    assert whole == sum(value.numel() for name, value in made.state_dict().items() if name not in ("mean", "deviation"))
-    assert report["steps"] == 1000 and report["seconds"] >= 1000 / report["steps_per_second"]
-    assert report["memory_bytes"] > 1e7 and (report["device"], report["processes"]) == ("cpu", 1)
-    assert "found --json without --dry-run" in invoke("train", dataset, "--json").mistake
 
 
 def test_two_processes_train_as_one(dataset: Path, invoke: Talker, tmp_path: Path) -> None:

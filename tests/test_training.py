@@ -143,7 +143,7 @@ def test_a_run_goes_on_only_with_the_dataset_that_it_began_with(dataset: Path, m
 
 def test_what_was_refused_binds_nothing(dataset: Path, model: Path, tmp_path: Path) -> None:
     """Breaks if doing as the line says is refused, because of the settings that were refused first."""
-    with pytest.raises(InputError, match="train without --start"):
+    with pytest.raises(InputError, match="start from new weights"):
         train(dataset, tmp_path, replace(CONFIG, start="talker-base", model=Architecture()), device="cpu", on_progress=ignore)
     assert train(dataset, tmp_path, CONFIG, device="cpu", on_progress=ignore).is_file()
 
@@ -195,8 +195,10 @@ def test_the_student_is_the_teacher_with_eight_timesteps(model: Path) -> None:
     student = load_model(model / "student.safetensors", "student")
     teacher = load_model(model / "teacher.safetensors", "teacher")
     assert student.config.timesteps == (256, 224, 192, 160, 128, 96, 64, 32)
-    assert student.config.noise_scale < 1 < student.config.upper_noise_scale and "eyeBlinkLeft" in student.config.upper_face
-    plain = {"noise_scale": 1.0, "upper_noise_scale": 1.0, "upper_face": ()}
+    assert (
+        student.config.temperature < 1 < student.config.upper_face_temperature and "eyeBlinkLeft" in student.config.upper_face
+    )
+    plain = {"temperature": 1.0, "upper_face_temperature": 1.0, "upper_face": ()}
     assert replace(student.config, kind="teacher", timesteps=(), **plain) == teacher.config
     for mine, theirs in zip(student.encoder.state_dict().values(), teacher.encoder.state_dict().values(), strict=True):
         assert torch.equal(mine, theirs.half().float())

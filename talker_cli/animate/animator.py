@@ -78,6 +78,7 @@ class Animator:
         seed: int = 0,
         guidance: float | None = None,
         style_guidance: float | None = None,
+        temperature: float | None = None,
         look_ahead: int | None = None,
         chunk: int = CHUNK_FRAMES,
         on_frames: OnFrames | None = None,
@@ -89,6 +90,7 @@ class Animator:
             seed: Seed of the noise; equal seeds give equal motion.
             guidance: Guidance scale, 1 = off; None takes the model's default.
             style_guidance: Guidance scale of the style alone; None takes `guidance`.
+            temperature: Std of the noise that sampling starts from; None takes the model's default.
             look_ahead, chunk, on_frames: See `MotionStream`.
 
         Raises:
@@ -121,6 +123,7 @@ class Animator:
             seed=seed,
             guidance=config.guidance_scale if guidance is None else guidance,
             style_guidance=style_guidance,
+            temperature=temperature,
             look_ahead=look_ahead,
             chunk=chunk,
             on_frames=on_frames,
@@ -134,20 +137,23 @@ class Animator:
         seed: int = 0,
         guidance: float | None = None,
         style_guidance: float | None = None,
+        temperature: float | None = None,
         on_frames: OnFrames | None = None,
     ) -> np.ndarray:
         """Return the motion of speech as coefficients (T, K), T = floor(S * fps / 16000).
 
         Args:
             speech: (S,) float32, 16 kHz; or its parts in order, which need not all be in memory.
-            identity, seed, guidance, style_guidance: See `stream`.
+            identity, seed, guidance, style_guidance, temperature: See `stream`.
             on_frames: Callback with the number of frames done.
 
         Raises:
             InputError: the speech is shorter than a frame, or guidance for a student.
             ModelError: the motion is not finite.
         """
-        stream = self.stream(identity, seed=seed, guidance=guidance, style_guidance=style_guidance, on_frames=on_frames)
+        stream = self.stream(
+            identity, seed=seed, guidance=guidance, style_guidance=style_guidance, temperature=temperature, on_frames=on_frames
+        )
         parts = [stream.push(part) for part in ([speech] if isinstance(speech, np.ndarray) else speech)]
         if not stream.frame_count:
             seconds = stream.samples / SAMPLE_RATE

@@ -128,6 +128,7 @@ class MotionStream:
         seed: Seed of the noise.
         guidance: Guidance scale, 1 = off.
         style_guidance: Guidance scale of the style alone, None = `guidance`.
+        temperature: Std of the noise that sampling starts from, None = the model's default.
         look_ahead: Frames of speech waited for beyond a frame; None waits for the whole receptive field.
         chunk: New frames waited for before the network runs over them.
         on_frames: Called with the number of frames done; a frame that half the steps have passed counts half.
@@ -143,6 +144,7 @@ class MotionStream:
         seed: int = 0,
         guidance: float = 1.0,
         style_guidance: float | None = None,
+        temperature: float | None = None,
         look_ahead: int | None = None,
         chunk: int = CHUNK_FRAMES,
         on_frames: OnFrames | None = None,
@@ -150,8 +152,10 @@ class MotionStream:
         self.network, self.sampler, self.config = network, sampler, network.config
         self._style, self._seed, self._guidance, self._style_guidance = style, seed, guidance, style_guidance
         self._look_ahead, self._chunk, self._on_frames = look_ahead, chunk, on_frames
+        upper_face = self.config.upper_face_temperature if temperature is None else temperature
+        whole = self.config.temperature if temperature is None else temperature
         upper = torch.tensor([name in self.config.upper_face for name in self.config.names], device=style.device)
-        self._noise_scale = torch.where(upper, self.config.upper_noise_scale, self.config.noise_scale)  # (K,)
+        self._temperature = torch.where(upper, upper_face, whole)  # (K,)
         self.samples = 0  # of speech so far
         self._frames = 0  # that went into the network
         self._frontend = frontend
@@ -230,7 +234,7 @@ class MotionStream:
 
     def _denoise(self, index: int, first: int, end: int) -> Tensor:
         """Return frames first … end of x, (1, end - first, K), after step `index`."""
-        x_t = self._states[index - 1].window(first, end) if index else self._noise_scale * self._noise(0, first, end)
+        x_t = self._states[index - 1].window(first, end) if index else self._temperature * self._noise(0, first, end)
         t = torch.full((1,), self.sampler.timesteps[index], device=x_t.device)
         features = self._features.window(first, end)
         x0 = self.network.guided_x0(x_t, t, features, self._style, self._guidance, self._style_guidance)

@@ -141,6 +141,7 @@ class Talker:
         seed: int = 0,
         guidance: float | None = None,
         style_guidance: float | None = None,
+        temperature: float | None = None,
         style_scale: float = 1.0,
         library: Path | None = None,
         expression: float = 1.0,
@@ -156,6 +157,7 @@ class Talker:
             seed: Seed of the noise. Equal seeds give equal motion of equal recordings.
             guidance: Guidance scale of the teacher, None for its default.
             style_guidance: Guidance scale of the style alone, None for that of speech and style together.
+            temperature: Std of the noise that sampling starts from, None for the model's default.
             style_scale, library: See `who`.
             expression: Share of the upper face's expression that is kept, 0…1; blinks and gaze stay.
             smooth: Standard deviation of a Gaussian over time, milliseconds; 0 is off.
@@ -167,8 +169,8 @@ class Talker:
         """
         started = time.perf_counter()
         numbers = {
-            "guidance": guidance, "style_guidance": style_guidance, "style_scale": style_scale, "expression": expression,
-            "smooth": smooth,
+            "guidance": guidance, "style_guidance": style_guidance, "temperature": temperature,
+            "style_scale": style_scale, "expression": expression, "smooth": smooth,
         }  # fmt: skip
         for name, value in numbers.items():
             if value is not None and not math.isfinite(value):
@@ -185,6 +187,7 @@ class Talker:
             seed=noise_seed(seed, digest),
             guidance=guidance,
             style_guidance=style_guidance,
+            temperature=temperature,
             on_frames=on_frames,
         )
         for line in identity.notes:
@@ -208,5 +211,6 @@ class Talker:
             "smooth": smooth,
             "guidance_scale": scale,
             "style_guidance_scale": scale if style_guidance is None else style_guidance,
+            **({} if temperature is None else {"temperature": temperature}),
         }
         return Animation(coefficients, identity.rig, config.fps, about, audio, seconds=time.perf_counter() - started)

@@ -55,6 +55,12 @@ GuidanceOption = Annotated[
 StyleGuidanceOption = Annotated[
     float | None, typer.Option(help="Guidance scale of the style. For the teacher only.", show_default="same as --guidance")
 ]
+TemperatureOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0, max=2.0, help="Sampling temperature: lower keeps to the most likely motion.", show_default="the model's"
+    ),
+]
 SamplesOption = Annotated[
     int, typer.Option(min=1, max=1000, help="Number of samples of each recording, written to out-1.npy, out-2.npy, …")
 ]
@@ -91,6 +97,7 @@ def animate(
     samples: SamplesOption = 1,
     guidance: GuidanceOption = None,
     style_guidance: StyleGuidanceOption = None,
+    temperature: TemperatureOption = None,
     style_scale: ScaleOption = 1.0,
     library: LibraryOption = None,
     expression: ExpressionOption = 1.0,
@@ -113,6 +120,7 @@ def animate(
 
         of_files = {
             "--samples": samples != 1, "--guidance": guidance is not None, "--style-guidance": style_guidance is not None,
+            "--temperature": temperature is not None,
             "--expression": expression != 1.0, "--smooth": smooth != 0.0, "--manifest": manifest is not None,
             "--skip-existing": skip_existing,
         }  # fmt: skip
@@ -162,6 +170,7 @@ def animate(
             seed=job.seed,
             guidance=guidance,
             style_guidance=style_guidance,
+            temperature=temperature,
             style_scale=style_scale,
             expression=expression,
             smooth=smooth,

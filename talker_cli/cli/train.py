@@ -10,7 +10,6 @@ from talker_cli.cli.options import DeviceOption, SeedOption, guarded, note, resu
 from talker_cli.cli.progress import training_progress
 
 if TYPE_CHECKING:
-    from talker_cli.train.dry_run import Rehearsal
     from talker_cli.train.teacher import TrainConfig
 
 DatasetArgument = Annotated[Path, typer.Argument(help="A prepared dataset: what talker preprocess wrote.", show_default=False)]
@@ -44,7 +43,7 @@ def train(
         ),
     ] = None,
     start: Annotated[
-        str | None, typer.Option(help="Go on from the teacher of this model: talker-base, or a folder.", show_default=False)
+        str | None, typer.Option("--init-from", help="Teacher to start from: a built-in model or a folder.", show_default=False)
     ] = None,
     guidance: Annotated[
         float | None, typer.Option(help="The teacher's default guidance at sampling; 1 is off.", show_default="1.0")
@@ -66,10 +65,6 @@ def train(
     log_with: Annotated[
         Literal["tensorboard"] | None, typer.Option(help="Write every step's losses for this too.", show_default=False)
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what it would take, from a few steps; write nothing.")
-    ] = False,
-    json_output: Annotated[bool, typer.Option("--json", help="With --dry-run, write it as JSON.")] = False,
     device: DeviceOption = "auto",
 ) -> None:
     """Train a teacher; the same command goes on where a stopped run ended. Under torchrun, on as many processes.
@@ -79,13 +74,9 @@ def train(
     Example: talker train prepared/ --config models/mine/run-teacher/run.toml --set loss.velocity=0.7 -o models/other
 
     Example: talker train prepared/ --audio-encoder facebook/wav2vec2-base-960h -o models/wide
-
-    Example: talker train prepared/ --dry-run
     """
     from talker_cli.errors import InputError
 
-    if json_output and not dry_run:
-        raise InputError("found --json without --dry-run; a training writes files; leave it out")
     given = {
         "train.steps": steps, "train.batch_frames": batch_frames, "train.learning_rate": learning_rate,
         "train.guidance_scale": guidance, "train.bf16": bf16, "train.seed": seed, "train.save_every": save_every,
@@ -94,13 +85,6 @@ def train(
     folder, settings = _settings(dataset, config, {name: value for name, value in given.items() if value is not None},
                                  assignments or [])  # fmt: skip
     main = os.environ.get("RANK", "0") == "0"  # under torchrun one process speaks for all
-    if dry_run:
-        from talker_cli.train.dry_run import rehearse
-
-        rehearsal = rehearse(folder, settings, device=device)
-        if main:
-            _show(rehearsal, json_output)
-        return
     if output is None:
         raise InputError("found no folder to write; expected one, for example: talker train prepared/ -o models/mine")
     from talker_cli.train.teacher import train as run
@@ -157,36 +141,24 @@ def _settings(
     return dataset, changed(settings, "train", asked, "--set")
 
 
-def _show(rehearsal: "Rehearsal", json_output: bool) -> None:
-    if json_output:
-        import json
-
-        result(json.dumps(rehearsal.row(), indent=2))
-        return
-    for name, count in rehearsal.parameters.items():
-        result(f"{name:<14} {count / 1e6:8.3f} million parameters")
-    hours, minutes = divmod(round(rehearsal.seconds / 60), 60)
-    where = f"on {rehearsal.device}, {rehearsal.processes} process{'es' if rehearsal.processes > 1 else ''}"
-    result(f"{'memory':<14} {rehearsal.memory_bytes / 1e6:8.0f} MB, {where}")
-    result(f"{'speed':<14} {rehearsal.steps_per_second:8.2f} steps/s")
-    if rehearsal.encoding_seconds:
-        result(f"{'audio encoder':<14} {rehearsal.encoding_seconds / 60:8.1f} min, once, for the features of the recordings")
-    result(f"{'whole run':<14} {hours:5d} h {minutes:02d} min for {rehearsal.steps} steps")
-
-
 @guarded
 def distill(
     model: ModelFolderArgument,
     dataset: DatasetArgument,
-    steps: Annotated[int, typer.Option(help="Steps the student ends with: a power of two. From 8 on, each is kept.")] = 8,
+    steps: Annotated[
+        int,
+        typer.Option(
+            help="Final number of steps, a power of two. Students of 8, 4, 2 ... steps passed on the way are saved too."
+        ),
+    ] = 8,
     stage_steps: Annotated[int, typer.Option(help="Optimiser steps of a halving whose student is not kept.", min=1)] = 500,
     kept_stage_steps: Annotated[int, typer.Option(help="Optimiser steps of a halving whose student is kept.", min=1)] = 1000,
     guidance: Annotated[float | None, typer.Option(help="Guidance baked into the student; the teacher's default.")] = None,
-    noise_scale: Annotated[
-        float, typer.Option(help="Deviation of the noise that the student's lower face starts from.", min=0.0, max=2.0)
+    temperature: Annotated[
+        float, typer.Option(help="Sampling temperature to store in the student: std of the starting noise.", min=0.0, max=2.0)
     ] = 0.85,
-    upper_noise_scale: Annotated[
-        float, typer.Option(help="The same of its upper face: with more, it blinks more often.", min=0.0, max=2.0)
+    upper_face_temperature: Annotated[
+        float, typer.Option(help="Sampling temperature of the upper face: more blinks at higher values.", min=0.0, max=2.0)
     ] = 1.05,
     batch_frames: BatchOption = 4096,
     bf16: PrecisionOption = False,
@@ -197,9 +169,6 @@ def distill(
     encoder_steps: Annotated[
         int | None, typer.Option(help="Optimiser steps in which it learns.", min=1, show_default="3000")
     ] = None,
-    enhancer: Annotated[
-        float, typer.Option(help="How much the identity's manner in the upper face counts; 0 is not at all.", min=0.0)
-    ] = 0.0,
     validation_clips: Annotated[int, typer.Option(help="Clips that each stage is measured on.", min=0)] = 4,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
@@ -208,7 +177,7 @@ def distill(
 
     Example: talker distill models/mine prepared/
 
-    Example: talker distill models/mine prepared/ --encoder-width 128 --enhancer 0.01
+    Example: talker distill models/mine prepared/ --encoder-width 128
     """
     from talker_cli.errors import InputError
     from talker_cli.model.checkpoint import has_compact_encoder
@@ -219,8 +188,8 @@ def distill(
         raise InputError("found --encoder-steps without --encoder-width; the teacher's encoder learns no more; leave it out")
     config = DistillConfig(
         steps=steps, stage_steps=stage_steps, kept_stage_steps=kept_stage_steps, guidance_scale=guidance,
-        noise_scale=noise_scale, upper_noise_scale=upper_noise_scale, batch_frames=batch_frames, bf16=bf16, seed=seed,
-        validation_clips=validation_clips, encoder_width=encoder_width, enhancer=enhancer,
+        temperature=temperature, upper_face_temperature=upper_face_temperature, batch_frames=batch_frames, bf16=bf16, seed=seed,
+        validation_clips=validation_clips, encoder_width=encoder_width,
         encoder_steps=DistillConfig.encoder_steps if encoder_steps is None else encoder_steps,
     )  # fmt: skip
     with training_progress(f"the same command resumes the run in {model}") as report:

@@ -192,11 +192,11 @@ def load_systems(
 def at_temperature(config: ModelConfig, stored: ModelConfig, temperature: float | None) -> ModelConfig:
     """Return a config that samples at a temperature, or at the one stored in another config if that is None."""
     if temperature is not None:
-        return replace(config, noise_scale=temperature, upper_noise_scale=temperature)
+        return replace(config, temperature=temperature, upper_face_temperature=temperature)
     return replace(
         config,
-        noise_scale=stored.noise_scale,
-        upper_noise_scale=stored.upper_noise_scale,
+        temperature=stored.temperature,
+        upper_face_temperature=stored.upper_face_temperature,
         upper_face=stored.upper_face,
     )
 
@@ -213,7 +213,7 @@ def _system(animator: Animator, evaluation: Evaluation, model: Path, temperature
         except ModelError as error:  # motion that is not finite
             raise ModelError(f"{animator.sampler}, {item.clip.name} as {identity}: {error}") from error
 
-    used = f"{config.noise_scale:g}" + (f", upper face {config.upper_noise_scale:g}" if config.upper_face else "")
+    used = f"{config.temperature:g}" + (f", upper face {config.upper_face_temperature:g}" if config.upper_face else "")
     return System(animator.sampler, generate, animator, config.identities, style_space(weights), used)
 
 

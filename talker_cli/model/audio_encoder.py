@@ -139,7 +139,7 @@ class CompactEncoder(nn.Module):
         self.stem = SpectrogramStem(config, width)
         self.blocks = nn.ModuleList(ConvBlock(width, dilation) for dilation in config.encoder_dilations)
         # A narrower encoder ends with the features that the denoiser reads all the same.
-        self.widen = nn.Identity() if width == config.feature_width else nn.Linear(width, config.feature_width)
+        self.proj_out = nn.Identity() if width == config.feature_width else nn.Linear(width, config.feature_width)
         self.norm = nn.LayerNorm(config.feature_width)
 
     def forward(self, mel: Tensor) -> Tensor:
@@ -147,7 +147,7 @@ class CompactEncoder(nn.Module):
         x = self.stem(mel)  # (B, T, width)
         for block in self.blocks:
             x = block(x)
-        return self.norm(self.widen(x))  # (B, T, width) -> (B, T, D)
+        return self.norm(self.proj_out(x))  # (B, T, width) -> (B, T, D)
 
 
 class PretrainedHead(nn.Module):

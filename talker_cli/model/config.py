@@ -42,9 +42,9 @@ class ModelConfig:
             style alone: the deterministic model that diffusion is to be compared with.
         timesteps: of a student, the descending timesteps in 1…MAX_TIMESTEP it was distilled for; empty for a teacher.
         guidance_scale: the default at sampling, 1 = off; a student has it baked in and holds 1.
-        noise_scale: deviation of the noise that sampling starts from; under 1, motion keeps closer to the most likely one.
-        upper_face: coefficients of what speech leaves open, such as blinks and brows: their noise has a deviation of its own.
-        upper_noise_scale: that one; over 1, a network that blinks too seldom blinks more often.
+        temperature: Default sampling temperature: std of the noise that sampling starts from.
+        upper_face: Names of the coefficients with a temperature of their own, such as blinks and brows.
+        upper_face_temperature: Default sampling temperature of these; above 1 they move more often.
     """
 
     kind: str
@@ -62,9 +62,9 @@ class ModelConfig:
     prediction: str = "v"
     timesteps: tuple[int, ...] = ()
     guidance_scale: float = 1.0
-    noise_scale: float = 1.0
+    temperature: float = 1.0
     upper_face: tuple[str, ...] = ()
-    upper_noise_scale: float = 1.0
+    upper_face_temperature: float = 1.0
     audio_encoder: str = COMPACT
     pretrained_hash: str = ""
     pretrained_width: int = 0
@@ -72,12 +72,7 @@ class ModelConfig:
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON-able values."""
-        fields = asdict(self)
-        # The same weights keep the bytes they had before there were such fields.
-        unused = [] if self.encoder_width is not None else ["encoder_width"]
-        unused += [] if self.upper_face else ["upper_face", "upper_noise_scale"]
-        unused += ["audio_encoder", "pretrained_hash", "pretrained_width"] if self.audio_encoder == COMPACT else []
-        return {name: value for name, value in fields.items() if name not in unused}
+        return asdict(self)
 
     @classmethod
     def from_json(cls, values: Any, origin: str = "the config") -> "ModelConfig":
@@ -110,8 +105,8 @@ class ModelConfig:
             "prediction": self.prediction in PREDICTIONS,
             "timesteps": descending and all(0 < t <= MAX_TIMESTEP for t in self.timesteps)
             and bool(self.timesteps) == (self.kind == "student"),
-            "noise_scale": 0.0 <= self.noise_scale <= 10.0,
-            "upper_noise_scale": 0.0 <= self.upper_noise_scale <= 10.0,
+            "temperature": 0.0 <= self.temperature <= 10.0,
+            "upper_face_temperature": 0.0 <= self.upper_face_temperature <= 10.0,
             "guidance_scale": abs(self.guidance_scale) <= 100.0,
             "pretrained_width": 0 <= self.pretrained_width <= MAX_WIDTH,
             "encoder_width": self.encoder_width is None or 0 < self.encoder_width <= MAX_WIDTH,

@@ -51,9 +51,9 @@ class Denoiser(nn.Module):
         self.motion_in = nn.Linear(coefficients, config.width)
         self.speech_in = nn.Linear(config.feature_width, config.width)
         self.speech_mid = nn.Linear(config.feature_width, config.width)
-        self.no_speech = nn.Parameter(torch.zeros(config.feature_width))
-        self.no_style = nn.Parameter(torch.zeros(config.style_width))
-        self.step_in = nn.Sequential(nn.Linear(64, CONDITION_WIDTH), nn.GELU(), nn.Linear(CONDITION_WIDTH, CONDITION_WIDTH))
+        self.null_speech = nn.Parameter(torch.zeros(config.feature_width))
+        self.null_style = nn.Parameter(torch.zeros(config.style_width))
+        self.time_mlp = nn.Sequential(nn.Linear(64, CONDITION_WIDTH), nn.GELU(), nn.Linear(CONDITION_WIDTH, CONDITION_WIDTH))
         self.style_in = nn.Linear(config.style_width, CONDITION_WIDTH)
         self.blocks = nn.ModuleList(DenoiserBlock(config.width, dilation) for dilation in config.denoiser_dilations)
         self.norm = nn.LayerNorm(config.width)
@@ -70,7 +70,7 @@ class Denoiser(nn.Module):
             speech_features: (B, T, D).
             style: (B, S).
         """
-        condition = F.gelu(self.step_in(timestep_embedding(t, 64)) + self.style_in(style))  # (B, CONDITION_WIDTH)
+        condition = F.gelu(self.time_mlp(timestep_embedding(t, 64)) + self.style_in(style))  # (B, CONDITION_WIDTH)
         x = self.motion_in(noisy) + self.speech_in(speech_features)  # (B, T, width)
         for index, block in enumerate(self.blocks):
             if index == len(self.blocks) // 2:

@@ -83,11 +83,11 @@ class FaceDiffusion(nn.Module):
             style_scale = guidance_scale
         if guidance_scale == style_scale == 1.0:
             return self.predict_x0(x_t, t, speech_features, style)
-        no_speech = self.denoiser.no_speech.expand_as(speech_features)
-        no_style = self.denoiser.no_style.expand_as(style)
-        conditions = [(speech_features, style), (no_speech, no_style)]
+        null_speech = self.denoiser.null_speech.expand_as(speech_features)
+        null_style = self.denoiser.null_style.expand_as(style)
+        conditions = [(speech_features, style), (null_speech, null_style)]
         if guidance_scale != style_scale:  # else the style alone cancels out
-            conditions.append((no_speech, style))
+            conditions.append((null_speech, style))
         count = len(conditions)
         predicted = self.predict_x0(
             torch.cat([x_t] * count), torch.cat([t] * count),

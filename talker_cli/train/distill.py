@@ -29,11 +29,10 @@ from talker_cli.model.config import COMPACT, MAX_TIMESTEP, ModelConfig
 from talker_cli.model.device import choose_device
 from talker_cli.model.diffusion import add_noise, alpha_sigma, distillation_target
 from talker_cli.model.network import FaceDiffusion
-from talker_cli.rig import Rig, load_rig
+from talker_cli.rig import load_rig
 from talker_cli.train.augment import augment_mel
 from talker_cli.train.batches import Batch, ClipBank
 from talker_cli.train.encoder import encoder_losses, feature_deviation, feature_error, teacher_features
-from talker_cli.train.enhancer import Enhancer, upper_face_directions
 from talker_cli.train.features import FeatureCache, features_for
 from talker_cli.train.losses import LossWeights, SurfaceMetric, lip_gap_of
 from talker_cli.train.rate import warmed_cosine
@@ -48,10 +47,9 @@ DEVIATION_BATCHES = 4  # that the deviation of the teacher's features is taken o
 VALIDATION_BATCHES = 4
 BOUNDS = {
     "stage_steps": (1, math.inf), "kept_stage_steps": (1, math.inf), "batch_frames": (64, math.inf),
-    "learning_rate": (0, math.inf), "guidance_scale": (-100, 100), "noise_scale": (0, 2), "upper_noise_scale": (0, 2),
+    "learning_rate": (0, math.inf), "guidance_scale": (-100, 100), "temperature": (0, 2), "upper_face_temperature": (0, 2),
     "ema": (0, 1), "seed": (0, math.inf), "save_every": (1, math.inf), "validation_clips": (0, math.inf),
     "encoder_width": (1, 16_384), "encoder_steps": (1, math.inf), "encoder_learning_rate": (0, math.inf),
-    "enhancer": (0, math.inf),
 }  # fmt: skip
 FIELDS = {"guidance_scale": "guidance"}  # the command line's names of fields, where they differ
 
@@ -67,9 +65,9 @@ class DistillConfig:
         batch_frames: motion frames a batch.
         learning_rate: at the start of a stage; it falls to 0 over the stage.
         guidance_scale: baked in at the first stage; None takes the teacher's default.
-        noise_scale: recorded as the deviation of the starting noise of the student's lower face, which speech leaves little
-            open. Neither this nor the next changes the distillation.
-        upper_noise_scale: the same of the upper face, whose blinks and brows speech says little of.
+        temperature: Sampling temperature stored as the student's default: std of the starting noise of the lower face.
+            Neither this nor the next changes the distillation.
+        upper_face_temperature: Sampling temperature of the upper face, whose blinks and brows speech says little of.
         ema: decay of the averaged weights.
         bf16: compute matrix products in bfloat16.
         seed: of batches and noise.
@@ -79,8 +77,6 @@ class DistillConfig:
             to the student of a teacher with a pretrained encoder.
         encoder_steps: optimiser steps of its stage.
         encoder_learning_rate: peak of that stage's cosine, after a warm-up.
-        enhancer: weight of the personalizer enhancer: how much it counts that the student's upper face shows the identity's
-            manner of brows, lids and blinks; 0 leaves it out.
 
     Raises:
         InputError: a value is out of bounds.
@@ -92,8 +88,8 @@ class DistillConfig:
     batch_frames: int = 4096
     learning_rate: float = 3e-4
     guidance_scale: float | None = None
-    noise_scale: float = 0.85
-    upper_noise_scale: float = 1.05
+    temperature: float = 0.85
+    upper_face_temperature: float = 1.05
     ema: float = 0.99
     bf16: bool = False
     seed: int = 0
@@ -102,7 +98,6 @@ class DistillConfig:
     encoder_width: int | None = None
     encoder_steps: int = 3000
     encoder_learning_rate: float = 1e-3
-    enhancer: float = 0.0
 
     def __post_init__(self) -> None:
         for name, (low, high) in BOUNDS.items():
@@ -112,15 +107,10 @@ class DistillConfig:
                 raise InputError(f"found {name} = {value}; expected {expected}", field=FIELDS.get(name, name))
 
     def settings(self) -> dict[str, float | None]:
-        """Return what changes the weights: a run that a version without the student's encoder and the enhancer began goes on.
-
-        Down to 8 steps, a run for 8 and one for fewer are the same; what is measured changes nothing.
-        """
+        """Return the settings that a resumed run must share: a run for 8 steps goes on to fewer, measured on any clips."""
         settings = asdict(self) | {"steps": max(self.steps, DEFAULT_STEPS)}
-        unused = ["validation_clips"]
-        unused += ["encoder_width", "encoder_steps", "encoder_learning_rate"] if self.encoder_width is None else []
-        unused += [] if self.enhancer else ["enhancer"]
-        return {name: value for name, value in settings.items() if name not in unused}
+        del settings["validation_clips"]
+        return {name: value for name, value in settings.items() if value is not None}
 
 
 def stages(steps: int) -> list[int]:
@@ -181,8 +171,8 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
     metric = SurfaceMetric(dataset.rig.rig, original.deviation.numpy(), LossWeights()).to(where)
     measured = copy.deepcopy(original)
     measured.config = replace(
-        original.config, guidance_scale=scale, noise_scale=config.noise_scale,
-        upper_noise_scale=config.upper_noise_scale, upper_face=dataset.rig.rig.upper_face_names(),
+        original.config, guidance_scale=scale, temperature=config.temperature,
+        upper_face_temperature=config.upper_face_temperature, upper_face=dataset.rig.rig.upper_face_names(),
     )  # fmt: skip
     table = StageTable(run.folder, dataset, measured, config.validation_clips, where)
     gap_rows = torch.from_numpy(dataset.rig.rig.lip_gap_rows()).float().to(where)
@@ -190,15 +180,12 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
     teacher, student = original.to(where), _student_of(original, config).to(where)
     average = Average(student, config.ema)
     modules: dict[str, nn.Module] = {"teacher": teacher, "student": student, "average": average.module}
-    enhancer = None
-    if config.enhancer:
-        enhancer = modules["enhancer"] = _enhancer_of(original, dataset.rig.rig, config).to(where)
-    halving = _Halving(teacher, student, bank, metric, gap_rows, config, scale, enhancer)
+    halving = _Halving(teacher, student, bank, metric, gap_rows, config, scale)
     encoding = _Encoding(teacher, student, bank, metric, gap_rows, config, cache)
     saved = run.load({}, None)  # which stage it is in says whose state the optimizer's is
     stage, first = (saved["stage"], saved["step"]) if saved else (ENCODER_STAGE if config.encoder_width else 0, 0)
     smoothed: dict[str, float] = saved.get("smoothed", {}) if saved else {}
-    optimizer = _optimizer(student, enhancer, stage, config)
+    optimizer = _optimizer(student, stage, config)
     run.load(modules, optimizer)
 
     while stage < len(halvings):
@@ -245,7 +232,7 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
                 save_model(student_path(model, count, config.steps), average.module)
             table.measure(average.module, count)
         stage, first, smoothed = stage + 1, 0, {}
-        optimizer = _optimizer(student, enhancer, stage, config)
+        optimizer = _optimizer(student, stage, config)
         run.save(0, modules, optimizer, {"stage": stage})
 
     path = student_path(model, config.steps, config.steps)
@@ -297,20 +284,11 @@ def _student_of(teacher: FaceDiffusion, config: DistillConfig) -> FaceDiffusion:
     return student
 
 
-def _enhancer_of(teacher: FaceDiffusion, rig: Rig, config: DistillConfig) -> Enhancer:
-    directions = upper_face_directions(rig, teacher.deviation.cpu().numpy())
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        return Enhancer(directions, teacher.config.style_width)
-
-
-def _optimizer(student: FaceDiffusion, enhancer: Enhancer | None, stage: int, config: DistillConfig) -> torch.optim.AdamW:
+def _optimizer(student: FaceDiffusion, stage: int, config: DistillConfig) -> torch.optim.AdamW:
     """Return the optimizer of a stage, with no state yet; what it does not move has no gradients."""
     student.encoder.requires_grad_(stage == ENCODER_STAGE)
     student.denoiser.requires_grad_(stage != ENCODER_STAGE)
     parameters = list((student.encoder if stage == ENCODER_STAGE else student.denoiser).parameters())
-    if enhancer is not None and stage != ENCODER_STAGE:
-        parameters += enhancer.parameters()
     return torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=0.0)
 
 
@@ -395,7 +373,6 @@ class _Halving(_Stage):
     """The stages in which one step of the student learns to land where two of the teacher's do."""
 
     guidance_scale: float
-    enhancer: Enhancer | None
 
     def losses(self, stage: int, step: int, count: int) -> dict[str, Tensor]:
         """Return the losses of a step of the halving to `count` steps, by name; their sum is what falls."""
@@ -422,7 +399,4 @@ class _Halving(_Stage):
         # Divided by sigma, the error of x0 is that of v: the weighting SNR + 1 of Salimans & Ho, section 4.
         _, sigma = alpha_sigma(t[:, None, None])
         losses = {"distillation": self.metric((predicted - target) / sigma, gap)}
-        if self.enhancer is not None:
-            shown, reader = self.enhancer.losses(predicted, target, teacher.personalizer, batch.identity)
-            losses |= {"enhancer": self.config.enhancer * shown, "reader": reader}
         return losses

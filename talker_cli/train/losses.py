@@ -170,8 +170,8 @@ class Objective(nn.Module):
 
         read = network.personalizer.read(mel)
         style = torch.where(draw.use_audio_style[:, None], read, network.personalizer.named(batch.identity))
-        style = torch.where(draw.drop_style[:, None], network.denoiser.no_style, style)
-        seen = torch.where(draw.drop_speech[:, None, None], network.denoiser.no_speech, features)
+        style = torch.where(draw.drop_style[:, None], network.denoiser.null_style, style)
+        seen = torch.where(draw.drop_speech[:, None, None], network.denoiser.null_speech, features)
 
         x_t = add_noise(x0, draw.noise, draw.t)
         prediction = network.model_output(x_t, draw.t, seen, style)

@@ -191,7 +191,8 @@ def with_architecture(config: TrainConfig) -> TrainConfig:
     if config.model not in (found, Architecture()):
         names = [name for name, value in asdict(config.model).items() if value != getattr(found, name)]
         raise InputError(
-            f"found other {', '.join(names)} than those of {config.start}; leave them out, or train without --start"
+            f"found other {', '.join(names)} than those of {config.start}; leave them out, or start from new weights",
+            field="init_from",
         )
     return replace(config, model=found)
 
@@ -344,7 +345,8 @@ def _teacher_of(folder: Path, config: ModelConfig) -> FaceDiffusion:
         raise InputError(
             f"{folder} is a model of {len(found.names)} coefficients and {len(found.identities)} identities at {found.fps:g} "
             f"fps; expected the dataset's {len(config.names)}, {len(config.identities)} and {config.fps:g}, by the same names; "
-            "train without --start"
+            "start from new weights",
+            field="init_from",
         )
     network.config = config
     return network.train().requires_grad_(True)
