@@ -286,7 +286,7 @@ def halving_of(
     config = DistillConfig(batch_frames=256, seed=5)
     metric = SurfaceMetric(rig, teacher.deviation.numpy(), LossWeights())
     rows = torch.from_numpy(rig.lip_gap_rows()).float()
-    halving = _Halving(teacher, pupil, bank, metric, rows, config, guidance, None)
+    halving = _Halving(teacher, pupil, bank, metric, rows, config, guidance)
     loss = sum(float(value) for value in halving.losses(stage, 3, count).values())
     batch = _Draw.at(bank, config, (stage, 3), torch.device("cpu")).batch
     x_t, t, _, _ = student.calls[-1]

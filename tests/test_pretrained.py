@@ -393,7 +393,7 @@ def test_captures_to_film_with_a_pretrained_encoder(encoder: Path, invoke: Talke
     settings = tomllib.loads((tmp_path / "model" / "run-teacher" / "run.toml").read_text())
     assert settings["model"]["audio_encoder"] == str(hears)
 
-    assert "found --stream with a teacher that hears by" in invoke(
+    assert "found a teacher with the audio encoder" in invoke(
         "animate", "-", "--stream", "--model", "model", "-i", config.identities[0], "--steps", 4
     ).mistake  # fmt: skip
     stages = ("--stage-steps", 1, "--kept-stage-steps", 1, "--encoder-steps", 2, "--validation-clips", 1)

@@ -1,7 +1,7 @@
 """The diffusion process: schedule, conversions between predictions, and the steps of samplers as pure functions of x0.
 
-Variance-preserving, x_t = alpha(t) x0 + sigma(t) eps with alpha = cos(pi t / 2), sigma = sin(pi t / 2), t in 0…1 (the cosine
-schedule of Nichol & Dhariwal 2021 in continuous time, so that halving the number of steps never touches it).
+Variance-preserving, x_t = alpha(t) x0 + sigma(t) eps with alpha = cos(pi t / 2), sigma = sin(pi t / 2), t in 0…1 (the
+schedule of Salimans & Ho 2022, in continuous time, so that halving the number of steps never touches it).
 """
 
 import zlib

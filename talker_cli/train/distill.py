@@ -1,4 +1,4 @@
-"""Distil a teacher's sampler into a student of few steps by progressive halving (Salimans & Ho 2022; 2311.16565, section 3.3).
+"""Distil a teacher's sampler into a student of few steps by progressive halving (Salimans & Ho 2022, as in 2311.16565).
 
 256 -> 128 -> … -> 8: one step of the student is trained to land where two DDIM steps of its teacher land; then the student
 becomes the teacher. The first stage's teacher is guided, so the student needs no guidance. Halvings under 8 keep the

@@ -1,4 +1,4 @@
-"""A student's own audio encoder, learned from its teacher's speech features (2311.16565, section 3.3).
+"""A student's own audio encoder, learned from its teacher's speech features (the idea of 2503.18159; the losses are ours).
 
 The teacher is frozen. What an error of the features does to the motion counts beside the error itself: the denoiser reads some
 directions of the features and overlooks others.
