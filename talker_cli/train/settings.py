@@ -8,6 +8,9 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
+import tomli_w
+from pydantic import TypeAdapter, ValidationError
+
 from talker_cli.errors import InputError
 from talker_cli.formats.schema import reading
 
@@ -40,10 +43,10 @@ def changed(config: ConfigT, own: str, tables: Mapping[str, Any], origin: str) -
     """Return a config in which the fields that `tables` names have its values.
 
     Args:
-        config: a dataclass.
-        own: what its own plain fields' table is called.
-        tables: as `tables_of` gives them, with lists for tuples; they may lack tables and fields.
-        origin: where they come from, for the error.
+        config: Dataclass of settings.
+        own: Name of the table of its own plain fields.
+        tables: Tables as `tables_of` returns them, with lists for tuples. Tables and fields may be missing.
+        origin: Where they come from, for messages.
 
     Raises:
         InputError: a table or a field is unknown, or a value is of the wrong type or out of bounds.
@@ -104,26 +107,14 @@ def parse_assignments(texts: Iterable[str], config: Any, own: str) -> Tables:
 
 
 def format_toml(content: Mapping[str, Any]) -> str:
-    """Return TOML that reads as `content`: plain values, then tables of them; what is None is left out."""
-    plain = {name: value for name, value in content.items() if not isinstance(value, Mapping)}
-    blocks = ["".join(_lines(plain))] if plain else []
-    blocks += [f"[{name}]\n" + "".join(_lines(table)) for name, table in content.items() if isinstance(table, Mapping)]
-    return "\n".join(blocks)
+    """Return TOML that reads as `content`: plain values, then tables of them; None is left out."""
 
+    def kept(table: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            name: kept(value) if isinstance(value, Mapping) else value for name, value in table.items() if value is not None
+        }
 
-def _lines(table: Mapping[str, Any]) -> list[str]:
-    return [f"{name} = {_value(value)}\n" for name, value in table.items() if value is not None]
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, str):
-        # JSON's escapes are TOML's too; DEL alone JSON leaves as it is.
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return "[" + ", ".join(_value(each) for each in value) + "]"
+    return tomli_w.dumps(kept(content))
 
 
 def _types(config: Any, own: str) -> dict[str, dict[str, Any]]:
@@ -148,18 +139,13 @@ def _checked(known: Mapping[str, Mapping[str, Any]], table: str, name: str, valu
     """Return a value as its field wants it: TOML writes whole numbers for floats too, and lists for tuples."""
     _check_known(known, table, name, origin)
     hint = known[table][name]
-    if hint is float and type(value) is int:
-        value = float(value)
-    if hint == tuple[int, ...]:
-        fits = isinstance(value, list | tuple) and all(type(each) is int for each in value)
-        value = tuple(value) if fits else value
-    elif hint == str | None:
-        fits = isinstance(value, str)
-    else:
-        fits = type(value) is hint and (hint is not float or math.isfinite(value))
-    if not fits:
+    try:  # as JSON, in which a list may be a tuple and a whole number a float
+        checked = TypeAdapter(hint).validate_json(json.dumps(value, default=str), strict=True)
+    except (ValidationError, RecursionError):
+        checked = None
+    if checked is None or (isinstance(checked, float) and not math.isfinite(checked)):
         raise InputError(f"{origin}: found {table}.{name} = {value}; expected {EXPECTED[hint]}")
-    return value
+    return checked
 
 
 def _listed(names: Iterable[str]) -> str:
