@@ -22,7 +22,7 @@ from talker_cli.corpus.align.refine import odd_silence, refine
 from talker_cli.corpus.build import refusal
 from talker_cli.corpus.speech.recordings import Utterance
 from talker_cli.corpus.speech.sentences import SENTENCES
-from talker_cli.corpus.speech.sentences_by_language import SENTENCES_ABROAD
+from talker_cli.corpus.speech.sentences_by_language import SENTENCES_BY_LANGUAGE
 from talker_cli.corpus.speech.synthesis import synthesise
 from talker_cli.corpus.speech.voices import SYNTHETIC_VOICES, SyntheticVoice
 from talker_cli.metrics import BILABIALS, Phones
@@ -59,7 +59,7 @@ def measure(voice: SyntheticVoice, aligner: Aligner, count: int) -> str:
     """Return the table's row of one voice."""
     reasons: Counter[str] = Counter()
     used: list[tuple[np.ndarray, Phones, Phones]] = []  # speech, aligned, true
-    for index, text in enumerate(SENTENCES_ABROAD.get(voice.language, SENTENCES)[:count]):
+    for index, text in enumerate(SENTENCES_BY_LANGUAGE.get(voice.language, SENTENCES)[:count]):
         speech, truth = synthesise(voice, text)
         espeak_voice = "en-us" if voice.language == "en" else voice.language
         item = Utterance(str(index), voice.name, voice.language, True, text, speech, espeak_voice, "", "")

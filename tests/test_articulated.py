@@ -30,7 +30,7 @@ from talker_cli.corpus.speech import festival
 from talker_cli.corpus.speech.recordings import Utterance
 from talker_cli.corpus.speech.selection import text_split, texts_to_read
 from talker_cli.corpus.speech.sentences import SENTENCES
-from talker_cli.corpus.speech.sentences_by_language import SENTENCES_ABROAD
+from talker_cli.corpus.speech.sentences_by_language import SENTENCES_BY_LANGUAGE
 from talker_cli.corpus.speech.sources import PROMPT_VOICES, spoken_text
 from talker_cli.corpus.speech.synthesis import resample, synthesise
 from talker_cli.corpus.speech.voices import HELD_OUT_VOICES, SYNTHETIC_VOICES
@@ -264,7 +264,7 @@ def test_equal_texts_fall_into_one_split_and_held_out_voices_read_no_train_text(
     shares = [text_split(f"sentence number {index}") for index in range(2000)]
     assert 0.76 < shares.count("train") / 2000 < 0.84 and 0.09 < shares.count("test") / 2000 < 0.15
     heard: set[str] = set()
-    written = {"en": SENTENCES, "ru": ()} | SENTENCES_ABROAD  # Russian voices read the prompts only
+    written = {"en": SENTENCES, "ru": ()} | SENTENCES_BY_LANGUAGE  # Russian voices read the prompts only
     for voice in SYNTHETIC_VOICES:
         texts = texts_to_read(voice, [], 0)
         if voice.name in HELD_OUT_VOICES:
@@ -351,7 +351,7 @@ def test_festival_tells_its_phones(name, bilabials):
     folders = Path("/usr/share/festival/voices").glob(f"*/{voice.voice}")
     if not any(folders):
         pytest.skip(f"festival's voice {voice.voice} is not installed")
-    speech, phones = synthesise(voice, SENTENCE if voice.language == "en" else SENTENCES_ABROAD[voice.language][0])
+    speech, phones = synthesise(voice, SENTENCE if voice.language == "en" else SENTENCES_BY_LANGUAGE[voice.language][0])
     assert " ".join(phone for phone, _, _ in phones if phone in ("P", "B", "M")) == bilabials
     check_sound_under(speech, phones)
 

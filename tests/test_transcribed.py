@@ -31,7 +31,7 @@ MISSING += [] if find_spec("pocketsphinx") else ["pocketsphinx (the extra [corpu
 needs_voices = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
 COMMAND = [sys.executable, "-m", "talker_cli", "preprocess", "articulated"]
 VOICES = {"slt": "f", "rms": "m"}
-SHORT = sorted(SENTENCES, key=len)[: AT_ONCE + 2]  # of each voice; in all more than two shares
+SHORT = sorted(SENTENCES, key=len)[: AT_ONCE + 2]  # of each voice; in all more than two shards
 
 
 def write_wav(path: Path, speech: np.ndarray) -> None:
@@ -140,9 +140,9 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     here.mkdir()
     arguments = ["../recordings", "-o", "prepared", "--licence", "CC0", "--held-out", "rms", "--processes", "2"]
     process = subprocess.Popen([*COMMAND, *arguments], cwd=here, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    first = here / "prepared" / "unfinished" / "heard-0.part"
+    first = here / "prepared" / "unfinished" / "aligned-0.part"
     while not first.is_file():
-        assert process.poll() is None, "it finished before its first share"
+        assert process.poll() is None, "it finished before its first shard"
         time.sleep(0.01)
     workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     process.send_signal(signal.SIGKILL)
@@ -151,7 +151,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     while any(Path(f"/proc/{pid}").exists() for pid in workers):  # they die with it
         time.sleep(0.01)
     assert not (here / "prepared" / "dataset.json").exists()
-    # What is finished is not read again: a recording of the first share may be overwritten unseen.
+    # What is finished is not read again: a recording of the first shard may be overwritten unseen.
     victim = find_transcribed(tmp_path / "recordings")[0].path
     about = victim.stat()
     victim.write_bytes(bytes(about.st_size))

@@ -1,6 +1,6 @@
-"""From shares of recordings to a prepared dataset, in three rounds: phones are found, placed again voice by voice, and moved.
+"""From shards of recordings to a prepared dataset, in three stages: alignment, realignment voice by voice, and motion.
 
-Several processes work at once; each finished part is kept, and a killed run goes on.
+Several processes work at once; each finished part is kept, and a killed run resumes.
 """
 
 import ctypes
@@ -33,27 +33,27 @@ from talker_cli.errors import InputError
 from talker_cli.metrics import SILENCE, Phones
 from talker_cli.rig import RigFile
 
-HEARD, PLACED, MOVED = "heard", "placed", "moved"  # the rounds' parts
+ALIGNED, REALIGNED, MOTION = "aligned", "realigned", "motion"  # parts of each stage
 
-# What a caller is told: the stage, how many of how many are done.
+# (stage, parts done, parts in all)
 Progress = Callable[[str, int, int], None]
 
-# Below these log likelihoods a frame (pocketsphinx's integer log scale) text and sound do not fit each other.
+# Log likelihoods a frame, on pocketsphinx's integer scale, below which text and sound do not match.
 WORST_SCORE = {"en": -45.0}
-UNLIKELY = -40.0  # in every other language
+UNLIKELY = -40.0  # of every other language
 MOST_ODD = 0.10  # share of phones with an implausible duration, in recordings of more than five phones
-RULES = 2  # counts the changes of what makes parts: what a version before began is begun anew
-LEAST_SPEECH = 120.0  # seconds of a voice's recordings: from under a minute, models of its sounds place some voices worse
+RULES = 3  # version of the stages: a run begun by another version starts again
+LEAST_SPEECH = 120.0  # seconds of a voice: models of its sounds from under a minute align some voices worse
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What every share is prepared with.
+    """Settings of all shards.
 
     Args:
-        fps: of the motion.
-        seed: of all randomness.
-        held_out: voices that are kept for the split test_voice.
+        fps: Frame rate of the motion.
+        seed: Seed of all randomness.
+        held_out: Voices of the split test_voice.
     """
 
     fps: float
@@ -63,18 +63,18 @@ class Settings:
 
 @dataclass(frozen=True)
 class Corpus:
-    """What a corpus is made of.
+    """Recordings of a corpus and their description.
 
     Args:
-        shares: its recordings, in order.
-        source: what they are, in words.
-        licence: theirs and the motion's, in words.
-        identities: voice -> the identity whose voice it is; of all others, the one nearest in pitch.
-        empty: what to say if no recording can be used.
-        command: that asked for it.
+        shards: Recordings, in order.
+        source: Description of the recordings.
+        licence: Licence of the recordings and of the motion.
+        identities: Identity of each voice; other voices get the one nearest in pitch.
+        empty: Advice where no recording can be used.
+        command: Command line that prepares the corpus.
     """
 
-    shares: Sequence[Shard]
+    shards: Sequence[Shard]
     source: str
     licence: str
     identities: Mapping[str, str]
@@ -85,24 +85,24 @@ class Corpus:
 def build(
     output: Path, corpus: Corpus, settings: Settings, rig: RigFile, processes: int, on_progress: Progress
 ) -> dict[str, Any]:
-    """Prepare all shares, write the dataset and its manifest.csv, and return the notes (minutes, voices, dropped).
+    """Prepare all shards, write the dataset and its manifest.csv, and return the notes (minutes, voices, dropped).
 
     Raises:
-        InputError: no recording can be used.
-        MachineError: a package, a program or pocketsphinx is missing.
-        OutputError: the folder cannot be written.
+        InputError: No recording can be used.
+        MachineError: A package, a program or pocketsphinx is missing.
+        OutputError: The folder cannot be written.
     """
     plan = json.dumps(
-        [RULES, settings.fps, settings.seed, sorted(settings.held_out), [share.plan() for share in corpus.shares]]
+        [RULES, settings.fps, settings.seed, sorted(settings.held_out), [shard.plan() for shard in corpus.shards]]
     )
     work = ResumableParts(output, {"kind": "articulated", "digest": hashlib.sha256(plan.encode()).hexdigest()})
-    entries = _prepare_shares(corpus.shares, settings, work, processes, on_progress)
-    everything = [entry for part in entries for entry in part]
-    used = [entry for entry in everything if not entry.reason]
+    entries = _prepare_shards(corpus.shards, settings, work, processes, on_progress)
+    all_entries = [entry for part in entries for entry in part]
+    used = [entry for entry in all_entries if not entry.reason]
     if not any(entry.text for entry in used):
-        reasons = sorted({entry.reason for entry in everything if entry.reason})
+        reasons = sorted({entry.reason for entry in all_entries if entry.reason})
         work.close(failed=True)
-        raise InputError(f"found no usable recording among {len(everything)} ({', '.join(reasons)}); {corpus.empty}")
+        raise InputError(f"found no usable recording among {len(all_entries)} ({', '.join(reasons)}); {corpus.empty}")
     identities = _nearest_identities(used) | dict(corpus.identities)
     recordings = tuple(
         Recording(each.name, each.voice, each.language, each.human, each.split, each.text, each.phones, each.source)
@@ -113,7 +113,7 @@ def build(
         for recording in recordings
         for speaker in SPEAKERS
     )
-    notes = describe(everything, identities)
+    notes = describe(all_entries, identities)
     info = DatasetInfo(
         corpus.source, corpus.licence, settings.fps, tuple(speaker.name for speaker in SPEAKERS), recordings, clips,
         corpus.command, settings.seed, notes,
@@ -127,9 +127,9 @@ def build(
                     yield name, stored.array(name)
 
     on_progress("writing", 0, 0)
-    write_manifest(output / "manifest.csv", everything)
-    speech = arrays(HEARD, lambda entry: [entry.name])
-    motion = arrays(MOVED, lambda entry: [clip_name(entry.name, speaker.name) for speaker in SPEAKERS])
+    write_manifest(output / "manifest.csv", all_entries)
+    speech = arrays(ALIGNED, lambda entry: [entry.name])
+    motion = arrays(MOTION, lambda entry: [clip_name(entry.name, speaker.name) for speaker in SPEAKERS])
     write_dataset(output, info, rig, speech, motion)
     work.close()
     return notes
@@ -140,25 +140,25 @@ def clip_name(recording: str, identity: str) -> str:
     return f"{recording}@{identity}"
 
 
-def refusal(item: Utterance, found: Alignment | None) -> str:
-    """Say why a recording cannot be used, or return nothing."""
-    if found is None:
+def refusal(item: Utterance, alignment: Alignment | None) -> str:
+    """Return why a recording cannot be used; empty if it can."""
+    if alignment is None:
         return "words do not fit"
-    sounds = sum(phone != SILENCE for phone, _, _ in found.phones)
+    sounds = sum(phone != SILENCE for phone, _, _ in alignment.phones)
     if item.text and not sounds:
         return "no sound found"
-    if item.text and found.score < WORST_SCORE.get(item.language, UNLIKELY):
+    if item.text and alignment.score < WORST_SCORE.get(item.language, UNLIKELY):
         return "unlikely"
-    if sounds > 5 and found.odd_share > MOST_ODD:
+    if sounds > 5 and alignment.odd_share > MOST_ODD:
         return "odd durations"
     return ""
 
 
-def _prepare_shares(
-    shares: Sequence[Shard], settings: Settings, work: ResumableParts, processes: int, on_progress: Progress
+def _prepare_shards(
+    shards: Sequence[Shard], settings: Settings, work: ResumableParts, processes: int, on_progress: Progress
 ) -> list[list[Entry]]:
-    """Make what parts are missing; return each share's entries."""
-    # "fork" needs no import of numpy in each process; no thread that runs now holds a lock that a share's work takes.
+    """Prepare the missing parts; return each shard's entries."""
+    # "fork" saves importing numpy in each process; no thread that runs now holds a lock that a shard's work needs.
     pool = ProcessPoolExecutor(processes, multiprocessing.get_context("fork"), initializer=_die_with_parent)
 
     def finish(stage: str, jobs: Mapping[str, Callable[[ResumableParts, str], None]]) -> None:
@@ -169,20 +169,21 @@ def _prepare_shares(
             future.result()
             on_progress(stage, done, len(jobs))
 
-    numbers = range(len(shares))
+    numbers = range(len(shards))
     try:
-        finish("finding phones", {f"{HEARD}-{number}": partial(_hear, shares[number], settings) for number in numbers})
-        voices = _aligned_voices(work, len(shares))
-        finish("placing phones", {f"{PLACED}-{key}": partial(_place, parts) for key, parts in enumerate(voices.values())})
-        voice_keys = {voice: f"{PLACED}-{key}" for key, voice in enumerate(voices)}
-        finish("moving", {f"{MOVED}-{number}": partial(_move, f"{HEARD}-{number}", voice_keys, settings) for number in numbers})
+        finish("aligning", {f"{ALIGNED}-{number}": partial(_align, shards[number], settings) for number in numbers})
+        voices = _aligned_voices(work, len(shards))
+        finish("realigning", {f"{REALIGNED}-{key}": partial(_realign, parts) for key, parts in enumerate(voices.values())})
+        voice_keys = {voice: f"{REALIGNED}-{key}" for key, voice in enumerate(voices)}
+        moves = {f"{MOTION}-{number}": partial(_articulate, f"{ALIGNED}-{number}", voice_keys, settings) for number in numbers}
+        finish("articulating", moves)
     finally:
         pool.shutdown(cancel_futures=True)
-    return [[Entry(**entry) for entry in work.load(f"{MOVED}-{number}").metadata] for number in numbers]
+    return [[Entry(**entry) for entry in work.load(f"{MOTION}-{number}").metadata] for number in numbers]
 
 
 def _die_with_parent() -> None:
-    """Let a killed run leave no process behind: they would wait for work for ever."""
+    """Have the kernel kill this worker with its parent: it would wait for work for ever."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
@@ -191,18 +192,18 @@ def _aligner() -> Aligner:
     return Aligner()
 
 
-def _hear(share: Shard, settings: Settings, work: ResumableParts, key: str) -> None:
-    """Find the phones of a share's recordings; keep speech (S,) and entries, with whether an aligner found the phones."""
+def _align(shard: Shard, settings: Settings, work: ResumableParts, key: str) -> None:
+    """Align a shard's recordings; keep speech (S,) and entries, with whether an aligner timed the phones."""
     arrays: dict[str, np.ndarray] = {}
     entries: list[dict[str, Any]] = []
-    for item in share.read():
-        found = None if item.problem else find_phones(item, _aligner)
-        reason = item.problem or refusal(item, found)
+    for item in shard.read():
+        alignment = None if item.problem else find_phones(item, _aligner)
+        reason = item.problem or refusal(item, alignment)
         aligned = bool(item.text) and not item.phones
-        phones = found.phones if found is not None and not reason else ()
+        phones = alignment.phones if alignment is not None and not reason else ()
         if phones:
             arrays[item.name] = item.speech
-        score = round(found.score, 2) if found is not None and aligned else 0.0
+        score = round(alignment.score, 2) if alignment is not None and aligned else 0.0
         entry = Entry(
             item.name, item.voice, item.language, item.human, item.text, item.source, item.licence,
             split_of(item, settings.held_out), round(item.seconds, 4), reason, score, 0.0, phones,
@@ -211,10 +212,10 @@ def _hear(share: Shard, settings: Settings, work: ResumableParts, key: str) -> N
     work.save(key, arrays, entries)
 
 
-def _aligned_voices(work: ResumableParts, shares: int) -> dict[str, dict[str, list[str]]]:
-    """Return, of each voice with recordings whose phones an aligner found, the parts that hold them, and their names there."""
+def _aligned_voices(work: ResumableParts, shards: int) -> dict[str, dict[str, list[str]]]:
+    """Return each voice with recordings that an aligner timed: their names by the part that holds them."""
     places: dict[str, dict[str, list[str]]] = {}
-    for part in (f"{HEARD}-{number}" for number in range(shares)):
+    for part in (f"{ALIGNED}-{number}" for number in range(shards)):
         for stored in work.load(part).metadata:
             entry = Entry(**stored["entry"])
             if stored["aligned"] and not entry.reason:
@@ -222,50 +223,50 @@ def _aligned_voices(work: ResumableParts, shares: int) -> dict[str, dict[str, li
     return dict(sorted(places.items()))
 
 
-def _place(parts: Mapping[str, Sequence[str]], work: ResumableParts, key: str) -> None:
-    """Place the phones of a voice's recordings; keep by recording [phones, why it cannot be used]."""
+def _realign(parts: Mapping[str, Sequence[str]], work: ResumableParts, key: str) -> None:
+    """Realign a voice's recordings; keep [phones, why it cannot be used] of each."""
     entries: list[Entry] = []
     speech: list[np.ndarray] = []
     for part, names in parts.items():
         stored = work.load(part)
-        found = {each["entry"]["name"]: Entry(**each["entry"]) for each in stored.metadata}
-        entries += [found[name] for name in names]
+        by_name = {each["entry"]["name"]: Entry(**each["entry"]) for each in stored.metadata}
+        entries += [by_name[name] for name in names]
         speech += [stored.array(name) for name in names]
-    placed = [_phones(entry.phones) for entry in entries]
+    aligned = [_phones(entry.phones) for entry in entries]
     if sum(entry.seconds for entry in entries) >= LEAST_SPEECH:
-        placed = realign(list(zip(speech, placed, strict=True)))
-    phones = [refine(each, sound, entry.language) for each, sound, entry in zip(placed, speech, entries, strict=True)]
+        aligned = realign(list(zip(speech, aligned, strict=True)))
+    phones = [refine(each, sound, entry.language) for each, sound, entry in zip(aligned, speech, entries, strict=True)]
     reasons = _reasons(entries, phones, speech)
     work.save(key, {}, {entry.name: kept for entry, *kept in zip(entries, phones, reasons, strict=True)})
 
 
 def _reasons(entries: Sequence[Entry], phones: Sequence[Phones], speech: Sequence[np.ndarray]) -> list[str]:
-    """Say why each of a voice's recordings cannot be used, or nothing: people do not always say what is written."""
+    """Return why each of a voice's recordings cannot be used, empty if it can: people do not always say the written text."""
     reasons = [""] * len(entries)
     stops: dict[int, list[bool]] = {}
-    for index, (entry, found, sound) in enumerate(zip(entries, phones, speech, strict=True)):
-        if entry.human and odd_silence(found, sound):
+    for index, (entry, aligned, sound) in enumerate(zip(entries, phones, speech, strict=True)):
+        if entry.human and odd_silence(aligned, sound):
             reasons[index] = "odd silence"
         elif entry.human:
-            stops[index] = closed_stops(found, sound)
+            stops[index] = closed_stops(aligned, sound)
     for index, wrong in zip(stops, misplaced(list(stops.values())), strict=True):
         if wrong:
             reasons[index] = "stops not closed"
     return reasons
 
 
-def _move(heard: str, voices: Mapping[str, str], settings: Settings, work: ResumableParts, key: str) -> None:
-    """Move all identities by the phones of a share's recordings; keep motion (T, K) and finished entries."""
+def _articulate(aligned: str, voices: Mapping[str, str], settings: Settings, work: ResumableParts, key: str) -> None:
+    """Generate all identities' motion of a shard's recordings; keep motion (T, K) and finished entries."""
     arrays: dict[str, np.ndarray] = {}
     entries: list[dict[str, Any]] = []
-    placed: dict[str, dict[str, Any]] = {}  # by voice
-    stored = work.load(heard)
+    realigned: dict[str, dict[str, Any]] = {}  # by voice
+    stored = work.load(aligned)
     for each in stored.metadata:
         entry = Entry(**each["entry"])
         if not entry.reason and each["aligned"]:
-            if entry.voice not in placed:
-                placed[entry.voice] = work.load(voices[entry.voice]).metadata
-            phones, reason = placed[entry.voice][entry.name]
+            if entry.voice not in realigned:
+                realigned[entry.voice] = work.load(voices[entry.voice]).metadata
+            phones, reason = realigned[entry.voice][entry.name]
             entry = replace(entry, phones=() if reason else _phones(phones), reason=reason)
         if not entry.reason:
             speech, phones = stored.array(entry.name), _phones(entry.phones)
@@ -284,7 +285,7 @@ def _phones(stored: Sequence[Sequence[Any]]) -> Phones:
 
 
 def _nearest_identities(entries: Sequence[Entry]) -> dict[str, str]:
-    """Return each voice's identity: the one whose voice is nearest in pitch."""
+    """Return each voice's identity: the one nearest in pitch."""
     pitches: dict[str, list[float]] = {}
     for entry in entries:
         pitches.setdefault(entry.voice, []).extend([entry.hertz] if entry.hertz else [])

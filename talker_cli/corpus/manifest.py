@@ -1,4 +1,4 @@
-"""What became of every recording: a line of manifest.csv each, and the sums in the dataset's notes."""
+"""The manifest: a row of manifest.csv for each recording, and the totals in the dataset's notes."""
 
 import csv
 import io
@@ -18,10 +18,12 @@ class Entry:
     """A recording after its preparation.
 
     Args:
-        seconds: its length.
-        reason: why it is not used; empty if it is.
-        score: log likelihood a frame of text and sound, 0 where nothing was aligned.
-        hertz: the voice's median pitch in it.
+        split: Split of the dataset.
+        seconds: Length.
+        reason: Why it is not used; empty if it is.
+        score: Log likelihood of the alignment a frame, 0 where nothing was aligned.
+        hertz: Median pitch.
+        phones: Phones that cover it.
     """
 
     name: str
@@ -40,7 +42,7 @@ class Entry:
 
 
 def write_manifest(path: Path, entries: Sequence[Entry]) -> None:
-    """Write one line for each recording: where it comes from, under which licence, and whether or why not it is used."""
+    """Write one row for each recording: source, licence, and why it was dropped if it was."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["name", "voice", "language", "kind", "seconds", "split", "dropped", "score", "licence", "source", "text"])
@@ -54,7 +56,7 @@ def write_manifest(path: Path, entries: Sequence[Entry]) -> None:
 
 
 def describe(entries: Sequence[Entry], identities: Mapping[str, str]) -> dict[str, Any]:
-    """Return the corpus' notes: minutes by kind, language, split and voice, what was dropped and why, and who aligned it."""
+    """Return the corpus' notes: minutes by kind, language, split and voice, dropped recordings by reason, and the aligner."""
     minutes: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     dropped: dict[str, int] = defaultdict(int)
     for entry in entries:

@@ -1,4 +1,4 @@
-"""The articulated corpus: speech of this machine's packages, or any folder of transcribed speech, moved by eight identities."""
+"""The articulated corpus: eight identities' motion over speech of this machine's packages or a folder of transcribed speech."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,7 +39,7 @@ HUMAN_IDENTITY = {"allison_en": 2, "allison_es": 2, "june_fr": 0, "carlo_it": 1,
 IDENTITY_OF_VOICE: dict[str, str] = {voice: SPEAKERS[number].name for voice, number in HUMAN_IDENTITY.items()} | {
     voice.name: SPEAKERS[voice.identity].name for voice in SYNTHETIC_VOICES if voice.identity is not None
 }
-"""Of the voices whose identity was chosen; all others get the one nearest in pitch."""
+"""Identities chosen for voices; other voices get the one nearest in pitch."""
 
 
 def prepare(
@@ -55,27 +55,31 @@ def prepare(
     processes: int = 2,
     command: str = "",
 ) -> dict[str, Any]:
-    """Make the corpus of this machine's packages in the folder `output`; return its notes (minutes, voices, dropped).
+    """Prepare the corpus of this machine's packages in the folder `output`; return its notes (minutes, voices, dropped).
 
-    A run that was killed goes on where it was, and ends with the same bytes.
+    A killed run resumes, and ends with the same bytes.
 
     Args:
-        rig: the head that the motion is for.
-        on_progress: told the round ("finding phones", "placing phones", "moving", "writing"), the parts that are done, and all.
-        languages: of the human recordings.
-        synthetic_minutes: of the speech of flite, festival and espeak-ng, in all.
-        kokoro: a folder with Kokoro-82M, whose voices speak another KOKORO_MINUTES.
-        seed: of all randomness.
+        output: Folder of the dataset.
+        rig: Head of the motion.
+        on_progress: Called with the stage ("aligning", "realigning", "articulating", "writing"), the parts done and all parts.
+        languages: Languages of the human recordings.
+        synthetic_minutes: Minutes of speech of flite, festival and espeak-ng together.
+        kokoro: Folder of Kokoro-82M, whose voices add KOKORO_MINUTES.
+        seed: Seed of all randomness.
+        fps: Frame rate of the motion.
+        processes: Number of worker processes.
+        command: Command line that is recorded in the dataset.
 
     Raises:
-        InputError: the folder `kokoro` lacks a file.
-        MachineError: a package, a program or pocketsphinx is missing.
-        OutputError: the folder cannot be written.
+        InputError: The folder `kokoro` lacks a file.
+        MachineError: A package, a program or pocketsphinx is missing.
+        OutputError: The folder cannot be written.
     """
-    shares: list[Shard] = [*prompt_shards(languages), *(voice_shards(synthetic_minutes, seed) if synthetic_minutes > 0 else ())]
+    shards: list[Shard] = [*prompt_shards(languages), *(voice_shards(synthetic_minutes, seed) if synthetic_minutes > 0 else ())]
     if kokoro is not None:
-        shares += kokoro_shards(kokoro, KOKORO_MINUTES, prompt_texts("en", "es", "fr"), seed)
-    corpus = Corpus(shares, SOURCE, LICENCE, IDENTITY_OF_VOICE, "reinstall the packages", command)
+        shards += kokoro_shards(kokoro, KOKORO_MINUTES, prompt_texts("en", "es", "fr"), seed)
+    corpus = Corpus(shards, SOURCE, LICENCE, IDENTITY_OF_VOICE, "reinstall the packages", command)
     return build(output, corpus, Settings(fps, seed, HELD_OUT_VOICES), rig, processes, on_progress)
 
 
@@ -94,26 +98,34 @@ def prepare_folder(
     processes: int = 2,
     command: str = "",
 ) -> dict[str, Any]:
-    """Make a corpus of a folder of transcribed speech (see `transcribed`); return its notes.
+    """Prepare a corpus of a folder of transcribed speech (see `transcribed`); return its notes.
 
     Args:
-        language: a voice of espeak-ng, such as "en", "de" or "pt-br".
-        voice: who speaks all of it; None: the names of the folders say it.
-        held_out: voices that are kept for the split test_voice.
-        licence: of the recordings.
+        folder: Folder of recordings and texts.
+        output: Folder of the dataset.
+        rig: Head of the motion.
+        language: Voice of espeak-ng, such as "en", "de" or "pt-br".
+        voice: Name of the one speaker; None: each subfolder is a speaker.
+        held_out: Voices of the split test_voice.
+        licence: Licence of the recordings.
+        on_progress: Called with the stage, the parts done and all parts.
+        seed: Seed of all randomness.
+        fps: Frame rate of the motion.
+        processes: Number of worker processes.
+        command: Command line that is recorded in the dataset.
 
     Raises:
-        InputError: nothing usable in the folder, no such language, or no such voice to hold out.
-        MachineError: a package, a program or pocketsphinx is missing.
-        OutputError: the folder cannot be written.
+        InputError: Nothing usable in the folder, no such language, or no such voice to hold out.
+        MachineError: A package, a program or pocketsphinx is missing.
+        OutputError: The folder cannot be written.
     """
     check_voice(language)
-    shares = file_shards(folder, language, voice, licence)
-    voices = sorted({file.voice for share in shares for file in share.files})
+    shards = file_shards(folder, language, voice, licence)
+    voices = sorted({file.voice for shard in shards for file in shard.files})
     for name in held_out:
         if name not in voices:
             raise InputError(f"found no voice {name} to hold out; expected one of {', '.join(voices[:10])}; check its name")
     source = f"Motion modelled from phones (not captured) over the recordings of {folder.resolve().name}"
     about = f"Recordings: {licence}. Motion: Apache-2.0"
-    corpus = Corpus(shares, source, about, {}, "check the language and the texts", command)
+    corpus = Corpus(shards, source, about, {}, "check the language and the texts", command)
     return build(output, corpus, Settings(fps, seed, frozenset(held_out)), rig, processes, on_progress)

@@ -1,6 +1,9 @@
 """Human dialogues: the spoken lines of the game Fish Fillets, Czech and Dutch, with their subtitles (some 3,200 recordings).
 
-Acted speech of two dozen speakers: whispers, shouts and laughter, where telephone prompts are all read in one manner.
+Acted speech of 16 characters: whispers, shouts and laughter, where telephone prompts all have one speaking style. What it gives
+by the model card: the only acted speech to train on and to measure (the student closes .79 of the held-out Czech bilabials, .65
+of the Dutch). Its price: most of the 2,470 dropped recordings, and the worst phones (62 to 70 % of the stops dip, in the prompts
+93 to 98 %). No ablation measures what it adds to a model.
 """
 
 import re
@@ -24,7 +27,7 @@ def list_dialogues(language: str) -> list[Prompt]:
     """Return the lines of one language that were recorded, sorted by character and name.
 
     Raises:
-        MachineError: the packages are not installed.
+        MachineError: The packages are not installed.
     """
     package = f"fillets-ng-data-{language}"
     sounds = GAME / "sound"
@@ -39,9 +42,9 @@ def list_dialogues(language: str) -> list[Prompt]:
     for path in paths:
         level = path.parent.parent.relative_to(sounds).as_posix()
         for place in (level, "share"):
-            found = subtitles.get((place, path.stem))
-            if found:
-                font, text = found
+            subtitle = subtitles.get((place, path.stem))
+            if subtitle:
+                font, text = subtitle
                 voice, packages = f"fillets_{language}_{font}", f"fillets-ng-data {package}"
                 source = PromptVoice(voice, language, "", language, DIALOGUE_LICENCE, packages, suffix="ogg")
                 prompts.append(Prompt(source, f"{level}/{path.stem}", path, text))

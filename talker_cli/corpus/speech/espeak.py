@@ -1,4 +1,4 @@
-"""Speech and exact phone times from libespeak-ng, by ctypes: its command line does not tell when each phone begins."""
+"""Speech and exact phone times from libespeak-ng, by ctypes: its command line does not print phone times."""
 
 import ctypes
 import ctypes.util
@@ -38,8 +38,8 @@ _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What espeak-ng said: (S,) int16 samples, their rate in hertz, and each phone (ARPAbet symbol or "", start in seconds)."""
+class TimedSpeech:
+    """Speech of espeak-ng: (S,) int16 samples, their rate in hertz, and each phone (ARPAbet symbol or "", start in seconds)."""
 
     samples: np.ndarray
     sample_rate: int
@@ -47,7 +47,7 @@ class Reading:
 
 
 class _Library:
-    """libespeak-ng and what its callback has gathered."""
+    """libespeak-ng and the samples and events of its callback."""
 
     def __init__(self) -> None:
         try:
@@ -76,45 +76,45 @@ class _Library:
         return 0
 
 
-def read_text(voice: str, pitch: int, rate: int, text: str) -> Reading:
-    """Let espeak-ng read a text; phones it does not name in IPA's letters that we know become "" (a pause).
+def speak_with_espeak(voice: str, pitch: int, rate: int, text: str) -> TimedSpeech:
+    """Synthesise a text; phones in unknown IPA letters become "" (a pause).
 
-    The library's sound and times depend on all that it has read, so each text is read by one that has read nothing: in a
-    process of its own.
+    The library's sound and times depend on all texts before, so each text is synthesised in a process of its own.
 
     Args:
-        voice: "language+variant".
-        pitch: 0…99.
-        rate: words a minute.
+        voice: Voice of espeak-ng, "language+variant".
+        pitch: Pitch, 0…99.
+        rate: Speaking rate, words a minute.
+        text: Text.
 
     Raises:
         MachineError: espeak-ng or this voice of it is not installed.
     """
     context = multiprocessing.get_context("fork")  # "spawn" would import numpy for every text
     receiver, sender = context.Pipe(duplex=False)
-    reader = context.Process(target=_read, args=(sender, voice, pitch, rate, text), daemon=True)
-    reader.start()
-    sender.close()  # ours: where the reader dies, there is an end to wait for
+    process = context.Process(target=_speak, args=(sender, voice, pitch, rate, text), daemon=True)
+    process.start()
+    sender.close()  # our end: if the process dies, recv ends with EOFError
     try:
         answer = receiver.recv()
     except EOFError as error:
-        raise MachineError(f"libespeak-ng ended while it read '{text[:60]}'; run: apt-get install espeak-ng") from error
+        raise MachineError(f"libespeak-ng ended while it synthesised '{text[:60]}'; run: apt-get install espeak-ng") from error
     finally:
         receiver.close()
-        reader.join()
+        process.join()
     if isinstance(answer, MachineError):
         raise answer
-    return cast(Reading, answer)
+    return cast(TimedSpeech, answer)
 
 
-def _read(sender: Connection, *reading: Any) -> None:
+def _speak(sender: Connection, *arguments: Any) -> None:
     try:
-        sender.send(_read_here(*reading))
+        sender.send(_speak_here(*arguments))
     except MachineError as error:
         sender.send(error)
 
 
-def _read_here(voice: str, pitch: int, rate: int, text: str) -> Reading:
+def _speak_here(voice: str, pitch: int, rate: int, text: str) -> TimedSpeech:
     library = _Library()
     if library.lib.espeak_SetVoiceByName(voice.encode()) != 0:
         raise MachineError(
@@ -134,4 +134,4 @@ def _read_here(voice: str, pitch: int, rate: int, text: str) -> Reading:
         length = (stop - sample) / library.sample_rate
         for part, phone in enumerate(phones or [""]):
             starts.append((phone, start + part * length / max(1, len(phones))))
-    return Reading(samples, library.sample_rate, starts)
+    return TimedSpeech(samples, library.sample_rate, starts)

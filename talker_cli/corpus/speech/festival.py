@@ -1,4 +1,8 @@
-"""Speech and phone times from festival: its voices' phone sets, each mapped to ARPAbet by a table."""
+"""Speech and phone times from festival: its voices' phone sets, each mapped to ARPAbet by a table.
+
+What it gives: twelve of the card's 43 synthetic voices, in eight languages where the other 31 speak English, with exact phone
+times. No ablation measures what they add to a model.
+"""
 
 import tempfile
 import wave
@@ -67,12 +71,16 @@ PHONE_SETS: dict[str, Table] = {
 ENCODINGS = {"cs": "iso-8859-2", "fi": "iso-8859-1", "ca": "iso-8859-15"}  # of texts; all others UTF-8
 
 
-def read_text(voice: str, language: str, stretch: float, text: str) -> tuple[np.ndarray, int, list[tuple[str, float, float]]]:
-    """Let festival read a text; return int16 samples, their rate in hertz, and (ARPAbet symbol or "SIL", start, end), seconds.
+def speak_with_festival(
+    voice: str, language: str, stretch: float, text: str
+) -> tuple[np.ndarray, int, list[tuple[str, float, float]]]:
+    """Synthesise a text; return int16 samples, their rate in hertz, and (symbol or "SIL", start, end), seconds.
 
     Args:
-        voice: festival's name of it, such as "czech_dita".
-        stretch: of all durations, 1 is the voice's own.
+        voice: Voice of festival, such as "czech_dita".
+        language: ISO 639-1 code, which decides phone set and encoding.
+        stretch: Factor of all durations.
+        text: Text.
 
     Raises:
         MachineError: festival or this voice of it is not installed.
@@ -97,10 +105,10 @@ def read_text(voice: str, language: str, stretch: float, text: str) -> tuple[np.
 
 
 def segments(labels: str, language: str) -> list[tuple[str, float, float]]:
-    """Read lines of `end colour name`; a symbol of several phones is shared among them evenly."""
+    """Parse lines of `end colour name`; the time of a symbol of several phones is divided evenly."""
     table = PHONE_SETS[language]
     names = [(line.split()[2], float(line.split()[0])) for line in labels.splitlines() if len(line.split()) == 3]
-    found: list[tuple[str, float, float]] = []
+    timed: list[tuple[str, float, float]] = []
     at = 0.0
     for index, (name, end) in enumerate(names):
         phones = table[name] or (SILENCE,)
@@ -108,6 +116,6 @@ def segments(labels: str, language: str) -> list[tuple[str, float, float]]:
             phones = ("V",)  # an approximant, whose lips do not meet
         for part, phone in enumerate(phones):
             step = (end - at) / len(phones)
-            found.append((phone, at + part * step, at + (part + 1) * step))
+            timed.append((phone, at + part * step, at + (part + 1) * step))
         at = end
-    return found
+    return timed

@@ -1,4 +1,4 @@
-"""Many voices of one synthesiser: Kokoro-82M, and voices halfway between two of its own, read by the network in ONNX form."""
+"""Kokoro-82M's voices, and voices halfway between two of them, synthesised by its network in ONNX form."""
 
 import json
 import zlib
@@ -17,13 +17,13 @@ from talker_cli.corpus.speech.synthesis import resample
 from talker_cli.corpus.speech.voices import SyntheticVoice
 from talker_cli.errors import InputError, MachineError
 
-SAMPLE_RATE = 24_000  # hertz, of what the network says
-STYLE_WIDTH = 256  # of a voice: one vector for each length of a text, in phones
+SAMPLE_RATE = 24_000  # hertz, of the network's output
+STYLE_WIDTH = 256  # width of a voice's vectors, one for each length of a text in phones
 MOST_PHONES = 400
 FILES = ("model.onnx", "vocab.json", "voices")
 
 # The first letter of a voice's name is its language, the second "f" or "m". Italian voices are left out: that language is held
-# out. Voices of languages that the texts lack read English, with an accent.
+# out. Voices of languages without texts here speak English, with an accent.
 LANGUAGE_OF = {"e": ("es", "es-419"), "f": ("fr", "fr-fr"), "h": ("hi", "hi"), "b": ("en", "en-gb")}
 ENGLISH = ("en", "en-us")
 HELD_OUT_LETTER = "i"
@@ -31,12 +31,14 @@ HELD_OUT_LETTER = "i"
 
 @dataclass(frozen=True)
 class KokoroShard:
-    """What one voice reads: `texts` in turn, until it has spoken for `seconds`.
+    """Texts of one voice, synthesised in turn until they last `seconds`.
 
     Args:
-        folder: with model.onnx, vocab.json and voices/NAME.bin (float32, (510, 256) each).
-        voice: whose `voice` is a name, or two with a plus between them.
-        espeak_voice: whose phones it reads.
+        folder: Folder of model.onnx, vocab.json and voices/NAME.bin (float32, (510, 256) each).
+        voice: Voice; its `voice` is a name, or two joined by a plus.
+        espeak_voice: Voice of espeak-ng whose phones are the network's input.
+        texts: Texts.
+        seconds: Length of the speech.
     """
 
     folder: Path
@@ -52,10 +54,10 @@ class KokoroShard:
         return [asdict(self.voice), self.espeak_voice, list(self.texts), self.seconds, sizes]
 
     def read(self) -> Iterator[Utterance]:
-        """Let the voice read.
+        """Synthesise the texts.
 
         Raises:
-            InputError: the folder's files are not Kokoro's.
+            InputError: The folder's files are not Kokoro's.
             MachineError: onnxruntime or espeak-ng is not installed.
         """
         styles = _styles(self.folder, self.voice.voice)
@@ -63,7 +65,9 @@ class KokoroShard:
         for index, text in enumerate(self.texts):
             if spoken >= self.seconds:
                 return
-            samples = _say(self.folder, ", ".join(ipa_clauses(text, self.espeak_voice)) + ".", styles, self.voice.rate / 165.0)
+            samples = _synthesise(
+                self.folder, ", ".join(ipa_clauses(text, self.espeak_voice)) + ".", styles, self.voice.rate / 165.0
+            )
             loud = samples * (self.voice.level / max(1e-6, float(np.abs(samples).max())))
             loud += np.random.default_rng(len(text)).normal(0.0, 1e-4, len(loud)).astype(np.float32)
             item = Utterance(
@@ -76,14 +80,16 @@ class KokoroShard:
 
 
 def kokoro_shards(folder: Path, minutes: float, prompts: dict[str, list[str]], seed: int) -> list[KokoroShard]:
-    """Give every voice in the folder, and half as many pairs of voices, their texts; `minutes` in all, in equal parts.
+    """Return a shard for every voice in the folder, and for half as many pairs of voices.
 
     Args:
-        folder: as `KokoroShard`'s.
-        prompts: texts by language that are read beside the built-in sentences.
+        folder: Folder of Kokoro's files, as in `KokoroShard`.
+        minutes: Minutes of speech in all, divided evenly.
+        prompts: Texts by language, besides the built-in sentences.
+        seed: Seed of the order of the texts.
 
     Raises:
-        InputError: the folder lacks one of Kokoro's files.
+        InputError: The folder lacks one of Kokoro's files.
     """
     for name in FILES:
         if not (folder / name).exists():
@@ -91,9 +97,9 @@ def kokoro_shards(folder: Path, minutes: float, prompts: dict[str, list[str]], s
                 f"{folder} holds no {name}; expected {', '.join(FILES)} of Kokoro-82M; run: tools/fetch_kokoro.sh {folder}"
             )
     single = sorted(path.stem for path in (folder / "voices").glob("*.bin") if path.stem[0] != HELD_OUT_LETTER)
-    # Each voice with one half the list further, so that pairs mix sexes and languages: speakers that nobody is.
+    # Each voice is paired with one half the list further, so that pairs mix sexes and languages.
     paired = [f"{name}+{single[(index + len(single) // 2) % len(single)]}" for index, name in enumerate(single[::2])]
-    shares = []
+    shards = []
     for name in [*single, *paired]:
         language, espeak_voice = ENGLISH if "+" in name else LANGUAGE_OF.get(name[0], ENGLISH)
         key = zlib.crc32(name.encode())
@@ -102,8 +108,8 @@ def kokoro_shards(folder: Path, minutes: float, prompts: dict[str, list[str]], s
             language=language,
         )  # fmt: skip
         texts = texts_to_read(voice, prompts.get(language, []), seed)
-        shares.append(KokoroShard(folder, voice, espeak_voice, tuple(texts), 60.0 * minutes / (len(single) + len(paired))))
-    return shares
+        shards.append(KokoroShard(folder, voice, espeak_voice, tuple(texts), 60.0 * minutes / (len(single) + len(paired))))
+    return shards
 
 
 def _styles(folder: Path, name: str) -> np.ndarray:
@@ -118,7 +124,7 @@ def _styles(folder: Path, name: str) -> np.ndarray:
     return np.asarray(np.mean(voices, axis=0), np.float32)
 
 
-def _say(folder: Path, ipa: str, styles: np.ndarray, speed: float) -> np.ndarray:
+def _synthesise(folder: Path, ipa: str, styles: np.ndarray, speed: float) -> np.ndarray:
     """Return (S,) float32 speech at 16 kHz."""
     session, vocabulary = _network(folder)
     tokens = [vocabulary[symbol] for symbol in ipa if symbol in vocabulary][:MOST_PHONES]

@@ -1,4 +1,4 @@
-"""Recordings with their texts, and what finds their phones: the corpus before anything moves."""
+"""Recordings with their texts, and their alignment: the corpus before its motion."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from talker_cli.corpus.speech.sources import PROMPT_VOICES, Prompt, decode_promp
 from talker_cli.data.dataset import SAMPLE_RATE
 from talker_cli.metrics import SILENCE, Phones
 
-AT_ONCE = 50  # prompts that one process prepares in one go
+AT_ONCE = 50  # prompts of a shard
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,17 @@ class Utterance:
     """A recording and its text.
 
     Args:
-        name: unique, the recording's name in the dataset.
+        name: Unique name in the dataset.
+        voice: Name of the speaker.
+        language: ISO 639-1 code.
+        human: Whether a person speaks, not a synthesiser.
+        text: Transcript; empty for silence.
         speech: (S,) int16 at 16 kHz.
-        espeak_voice: whose phones spell words that the dictionary lacks.
-        source: package, program or file it comes from.
-        licence: of the recording.
-        phones: with times, where the synthesiser tells them; empty otherwise.
-        problem: why it cannot be used, where reading it already shows that.
+        espeak_voice: Voice of espeak-ng that spells words missing from the dictionary.
+        source: Package, program or file of origin.
+        licence: Licence of the recording.
+        phones: Phones with the synthesiser's own times; empty if unknown.
+        problem: Why reading it failed; empty if it did not.
     """
 
     name: str
@@ -48,10 +52,10 @@ class Utterance:
 
 
 class Shard(Protocol):
-    """Recordings that one process prepares in one go; small, so that it can be sent there."""
+    """Recordings that one process prepares as a unit; small, because it is pickled."""
 
     def plan(self) -> Any:
-        """Return what decides the recordings, JSON-able: an unfinished corpus is taken up only if it is the same."""
+        """Return what determines the recordings, JSON-able: an unfinished corpus resumes only if it is the same."""
 
     def read(self) -> Iterator[Utterance]:
         """Read, decode or synthesise the recordings."""
@@ -81,7 +85,7 @@ def prompt_shards(languages: Sequence[str]) -> Iterator[PromptShard]:
     """Yield the prompts and the dialogues of these languages.
 
     Raises:
-        MachineError: a package is not installed.
+        MachineError: A package is not installed.
     """
     groups = [list_prompts(source) for source in PROMPT_VOICES if source.language in languages]
     groups += [list_dialogues(language) for language in DIALOGUE_LANGUAGES if language in languages]
@@ -91,7 +95,7 @@ def prompt_shards(languages: Sequence[str]) -> Iterator[PromptShard]:
 
 
 def find_phones(item: Utterance, aligner: Callable[[], Aligner]) -> Alignment | None:
-    """Return a recording's phones: the synthesiser's own, silence, or what an aligner finds."""
+    """Return a recording's phones: the synthesiser's own, silence, or those of the aligner."""
     if item.phones:
         return Alignment(item.phones)
     if not item.text:

@@ -1,4 +1,4 @@
-"""Which recording belongs to which split, and which voice reads which texts."""
+"""Splits of recordings, and the texts of each synthetic voice."""
 
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
@@ -6,13 +6,13 @@ from collections.abc import Collection, Iterator, Sequence
 from talker_cli.corpus.align.phonetics import normalised_text
 from talker_cli.corpus.speech.recordings import Utterance
 from talker_cli.corpus.speech.sentences import SENTENCES
-from talker_cli.corpus.speech.sentences_by_language import SENTENCES_ABROAD
+from talker_cli.corpus.speech.sentences_by_language import SENTENCES_BY_LANGUAGE
 from talker_cli.corpus.speech.sources import PROMPT_VOICES, PromptVoice, list_prompts
 from talker_cli.corpus.speech.synthesis import VoiceShard
 from talker_cli.corpus.speech.voices import HELD_OUT_VOICES, SYNTHETIC_VOICES, SyntheticVoice
 from talker_cli.corpus.speech.words import word_strings, words_of
 
-SHARES = (("train", 0.80), ("validation", 0.08), ("test", 0.12))
+SPLITS = (("train", 0.80), ("validation", 0.08), ("test", 0.12))
 SHORTEST_PROMPT = 4  # words, of prompts that synthetic voices read
 WORD_STRINGS = 2  # for each sentence or prompt: see words.py
 
@@ -20,11 +20,11 @@ WORD_STRINGS = 2  # for each sentence or prompt: see words.py
 def text_split(text: str) -> str:
     """Return the split of a text by a stable hash: the same text falls into the same split in every voice."""
     point = int(hashlib.sha256(normalised_text(text).encode()).hexdigest()[:12], 16) / 16**12
-    for split, share in SHARES:
+    for split, share in SPLITS:
         if point < share:
             return split
         point -= share
-    return SHARES[-1][0]
+    return SPLITS[-1][0]
 
 
 def split_of(item: Utterance, held_out: Collection[str]) -> str:
@@ -32,21 +32,21 @@ def split_of(item: Utterance, held_out: Collection[str]) -> str:
     if item.voice in held_out:
         return "test_voice"
     if not item.text:
-        return "train"  # silence: its lips never part, so that no share of their opening can be measured
+        return "train"  # silence: the lips never part, so there is no opening to measure
     return text_split(item.text)
 
 
 def texts_to_read(voice: SyntheticVoice, prompts: Sequence[str], seed: int) -> list[str]:
     """Return a voice's own order of sentences, prompts and strings of random words.
 
-    Held-out voices read neither texts of the training split nor strings of words.
+    Held-out voices get neither texts of the training split nor strings of words.
     """
 
     def shuffled(texts: Sequence[str], kind: str) -> list[str]:
         return sorted(texts, key=lambda text: hashlib.sha256(f"{seed}|{voice.name}|{kind}|{text}".encode()).hexdigest())
 
     held_out = voice.name in HELD_OUT_VOICES
-    written = SENTENCES if voice.language == "en" else SENTENCES_ABROAD.get(voice.language, ())
+    written = SENTENCES if voice.language == "en" else SENTENCES_BY_LANGUAGE.get(voice.language, ())
     sentences = [text for text in shuffled(written, "s") if not (held_out and text_split(text) == "train")]
     others = [text for text in shuffled(prompts, "p") if not (held_out and text_split(text) == "train")]
     count = 0 if held_out else WORD_STRINGS * (len(sentences) + len(others))
@@ -64,10 +64,10 @@ WEIGHTS = {"flite": 3.0, "festival": 1.0, "espeak-ng": 1.0}
 
 
 def voice_shards(minutes: float, seed: int) -> Iterator[VoiceShard]:
-    """Give every synthetic voice its texts; `minutes` in all, shared by WEIGHTS.
+    """Yield a shard for every synthetic voice; `minutes` in all, divided by WEIGHTS.
 
     Raises:
-        MachineError: the prompts' texts are missing.
+        MachineError: The prompts' texts are missing.
     """
     prompts = prompt_texts("en", "ru")
     total = sum(WEIGHTS[voice.program] for voice in SYNTHETIC_VOICES)
@@ -80,7 +80,7 @@ def prompt_texts(*languages: str) -> dict[str, list[str]]:
     """Return the texts of the prompts in these languages that are sentences, by language.
 
     Raises:
-        MachineError: a package is not installed.
+        MachineError: A package is not installed.
     """
     return {source.language: _sentences(source) for source in PROMPT_VOICES if source.language in languages}
 

@@ -1,4 +1,4 @@
-"""Sentences for the synthetic voices: everyday English written for this corpus, rich in sounds that the lips make."""
+"""Sentences for the synthetic voices: everyday English written for this corpus, rich in labial sounds."""
 
 SENTENCES: tuple[str, ...] = (
     "My brother Bob bought a big brown box of apples from the farmer's market.",

@@ -1,6 +1,6 @@
 """Sentences for the synthetic voices of other languages: everyday speech written for this corpus, rich in lip sounds."""
 
-SENTENCES_ABROAD: dict[str, tuple[str, ...]] = {
+SENTENCES_BY_LANGUAGE: dict[str, tuple[str, ...]] = {
     "cs": (
         "Babička pekla buchty s mákem a maminka vařila bramborovou polévku.",
         "Můj bratr Pavel koupil na trhu velkou bednu jablek a pytel brambor.",

@@ -13,8 +13,8 @@ import numpy as np
 from talker_cli.corpus.align.alignment import cover
 from talker_cli.corpus.align.phonetics import PHONES
 from talker_cli.corpus.align.programs import run_program
-from talker_cli.corpus.speech.espeak import read_text as read_with_espeak
-from talker_cli.corpus.speech.festival import read_text as read_with_festival
+from talker_cli.corpus.speech.espeak import speak_with_espeak
+from talker_cli.corpus.speech.festival import speak_with_festival
 from talker_cli.corpus.speech.recordings import Utterance
 from talker_cli.corpus.speech.voices import SyntheticVoice
 from talker_cli.data.dataset import SAMPLE_RATE
@@ -22,7 +22,7 @@ from talker_cli.errors import MachineError
 from talker_cli.metrics import SILENCE, Phones
 
 # Float speech at 16 kHz, and (phone, start, end) in seconds.
-Read = tuple[np.ndarray, list[tuple[str, float, float]]]
+Synthesis = tuple[np.ndarray, list[tuple[str, float, float]]]
 
 EDGE = 0.15  # seconds of silence added before and after
 LONGEST_CLOSURE = 0.08  # seconds
@@ -31,7 +31,7 @@ NATURAL_RATE = 165.0  # words a minute of the voices of flite and festival at a 
 
 @dataclass(frozen=True)
 class VoiceShard:
-    """What one synthetic voice reads: `texts` in turn, until it has spoken for `seconds`."""
+    """Texts of one synthetic voice, synthesised in turn until they last `seconds`."""
 
     voice: SyntheticVoice
     texts: tuple[str, ...]
@@ -42,10 +42,10 @@ class VoiceShard:
         return [asdict(self.voice), list(self.texts), self.seconds]
 
     def read(self) -> Iterator[Utterance]:
-        """Let the voice read.
+        """Synthesise the texts.
 
         Raises:
-            MachineError: the synthesiser is not installed.
+            MachineError: The synthesiser is not installed.
         """
         spoken = 0.0
         for index, text in enumerate(self.texts):
@@ -64,11 +64,11 @@ def synthesise(voice: SyntheticVoice, text: str) -> tuple[np.ndarray, Phones]:
     """Return (S,) int16 speech at 16 kHz with short silences before and after, and the synthesiser's own phones and times.
 
     Raises:
-        MachineError: the synthesiser is not installed.
+        MachineError: The synthesiser is not installed.
     """
     samples, spoken = SYNTHESISERS[voice.program](voice, text)
     samples *= voice.level / max(1e-6, float(np.abs(samples).max()))
-    # Synthesisers are silent to the last bit; a breath of noise keeps the silence's log energy finite, as in a room.
+    # Synthesisers' silences are all zeros; faint noise keeps their log energy finite, as in a recording.
     edge = np.zeros(int(EDGE * SAMPLE_RATE), np.float32)
     padded = np.concatenate([edge, samples, edge])
     padded += np.random.default_rng(len(text)).normal(0.0, 1e-4, len(padded)).astype(np.float32)
@@ -79,15 +79,15 @@ def synthesise(voice: SyntheticVoice, text: str) -> tuple[np.ndarray, Phones]:
     return speech, cover(segments, len(speech) / SAMPLE_RATE)
 
 
-def _flite(voice: SyntheticVoice, text: str) -> Read:
-    """Speak with flite: -psdur prints each segment with its end."""
+def _flite(voice: SyntheticVoice, text: str) -> Synthesis:
+    """Synthesise with flite: -psdur prints each segment with its end."""
     stretch = NATURAL_RATE / voice.rate
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "speech.wav"
         options = ["-voice", voice.voice, "--setf", f"duration_stretch={stretch:.3f}", "-psdur", "-t", text, "-o", str(path)]
         output = run_program(["flite", *options], "flite").decode(errors="replace")
         if not path.is_file():
-            raise MachineError(f"flite spoke nothing with the voice {voice.voice}; expected one of flite -lv")
+            raise MachineError(f"flite wrote no sound with the voice {voice.voice}; expected one of flite -lv")
         with wave.open(str(path), "rb") as file:
             samples, rate = np.frombuffer(file.readframes(file.getnframes()), np.int16), file.getframerate()
     segments: list[tuple[str, float, float]] = []
@@ -99,23 +99,30 @@ def _flite(voice: SyntheticVoice, text: str) -> Read:
     return resample(samples, rate), segments
 
 
-def _festival(voice: SyntheticVoice, text: str) -> Read:
-    samples, rate, segments = read_with_festival(voice.voice, voice.language, NATURAL_RATE / voice.rate, text)
+def _festival(voice: SyntheticVoice, text: str) -> Synthesis:
+    samples, rate, segments = speak_with_festival(voice.voice, voice.language, NATURAL_RATE / voice.rate, text)
     return resample(samples, rate), segments
 
 
-def _espeak(voice: SyntheticVoice, text: str) -> Read:
-    reading = read_with_espeak(voice.voice, voice.pitch, voice.rate, text)
-    ends = [start for _, start in reading.starts[1:]] + [len(reading.samples) / reading.sample_rate]
-    segments = [(phone or SILENCE, start, end) for (phone, start), end in zip(reading.starts, ends, strict=True)]
-    return resample(reading.samples, reading.sample_rate), segments
+def _espeak(voice: SyntheticVoice, text: str) -> Synthesis:
+    speech = speak_with_espeak(voice.voice, voice.pitch, voice.rate, text)
+    ends = [start for _, start in speech.starts[1:]] + [len(speech.samples) / speech.sample_rate]
+    segments = [(phone or SILENCE, start, end) for (phone, start), end in zip(speech.starts, ends, strict=True)]
+    return resample(speech.samples, speech.sample_rate), segments
 
 
-SYNTHESISERS: dict[str, Callable[[SyntheticVoice, str], Read]] = {"flite": _flite, "festival": _festival, "espeak-ng": _espeak}
+SYNTHESISERS: dict[str, Callable[[SyntheticVoice, str], Synthesis]] = {
+    "flite": _flite,
+    "festival": _festival,
+    "espeak-ng": _espeak,
+}
 
 
 def resample(samples: np.ndarray, rate: int) -> np.ndarray:
-    """Return int16 samples of any rate as (S,) float32 at 16 kHz, by cutting or padding their spectrum."""
+    """Return int16 samples of any rate as (S,) float32 at 16 kHz, by cutting or padding their spectrum.
+
+    scipy.signal.resample does the same but for the Nyquist bin; it would change the bytes of every corpus.
+    """
     speech = samples.astype(np.float64) / 32768.0
     if rate == SAMPLE_RATE:
         return speech.astype(np.float32)
@@ -125,19 +132,19 @@ def resample(samples: np.ndarray, rate: int) -> np.ndarray:
 
 
 def _with_closures(segments: list[tuple[str, float, float]], speech: np.ndarray) -> list[tuple[str, float, float]]:
-    """Let stops begin with the silence before them: espeak-ng names a voiceless stop at its burst, after its closure."""
+    """Move the start of stops to that of their closure: espeak-ng times a voiceless stop at its burst."""
     hop = int(0.005 * SAMPLE_RATE)
     level = np.sqrt(np.square(speech[: len(speech) // hop * hop].astype(np.float64).reshape(-1, hop)).mean(-1))
     quiet = level < 0.04 * np.percentile(level, 95)
-    mended: list[tuple[str, float, float]] = []
+    moved: list[tuple[str, float, float]] = []
     for phone, start, end in segments:
         if phone in ("P", "T", "K", "CH", "B", "D", "G", "JH"):
-            earliest = max(start - LONGEST_CLOSURE, mended[-1][1] + 0.03 if mended else 0.0)
+            earliest = max(start - LONGEST_CLOSURE, moved[-1][1] + 0.03 if moved else 0.0)
             at = start
             while at - 0.005 >= earliest and quiet[int((at - 0.005) / 0.005)]:
                 at -= 0.005
             start = at
-            if mended and mended[-1][2] > start:
-                mended[-1] = (mended[-1][0], mended[-1][1], start)
-        mended.append((phone, start, end))
-    return mended
+            if moved and moved[-1][2] > start:
+                moved[-1] = (moved[-1][0], moved[-1][1], start)
+        moved.append((phone, start, end))
+    return moved

@@ -16,8 +16,8 @@ AUDIO = frozenset(
     ".aac .aif .aiff .au .flac .m4a .m4b .mka .mkv .mov .mp3 .mp4 .oga .ogg .opus .wav .weba .webm .wma".split()
 )  # suffixes
 LISTING = ".trans.txt"
-AT_ONCE = 8  # recordings that one process prepares in one go
-LONGEST = 120.0  # seconds; what is longer aligns badly
+AT_ONCE = 8  # recordings of a shard
+LONGEST = 120.0  # seconds; longer recordings align badly
 SHORTEST = 0.3
 
 NO_TEXT = "no text"
@@ -28,10 +28,11 @@ class Transcribed:
     """A file of speech and its text.
 
     Args:
-        name: path below the folder, without suffix.
-        voice: who speaks.
-        text: what is said; empty if there is none.
-        problem: why it cannot be used.
+        name: Path below the folder, without suffix.
+        voice: Name of the speaker.
+        path: Path of the file.
+        text: Transcript; empty if there is none.
+        problem: Why it cannot be used; empty if it can.
     """
 
     name: str
@@ -46,9 +47,10 @@ class FileShard:
     """Some files of a folder.
 
     Args:
+        files: Files of the shard.
         language: ISO 639-1 code.
-        espeak_voice: whose phones fit the speakers' accent.
-        licence: of the recordings.
+        espeak_voice: Voice of espeak-ng that fits the speakers' accent.
+        licence: Licence of the recordings.
     """
 
     files: tuple[Transcribed, ...]
@@ -57,11 +59,11 @@ class FileShard:
     licence: str
 
     def plan(self) -> Any:
-        """Return names, texts, sizes and times of change."""
+        """Return names, texts, sizes and modification times."""
         files = []
         for file in self.files:
-            about = file.path.stat()
-            files.append([file.name, file.voice, file.text, file.problem, str(file.path), about.st_size, about.st_mtime_ns])
+            status = file.path.stat()
+            files.append([file.name, file.voice, file.text, file.problem, str(file.path), status.st_size, status.st_mtime_ns])
         return [self.language, self.espeak_voice, self.licence, files]
 
     def read(self) -> Iterator[Utterance]:
@@ -83,14 +85,16 @@ class FileShard:
 
 
 def file_shards(folder: Path, language: str, voice: str | None, licence: str) -> list[FileShard]:
-    """Return a folder's recordings.
+    """Return the shards of a folder's recordings.
 
     Args:
-        language: a voice of espeak-ng, such as "de" or "pt-br"; its first part is the language's code.
-        voice: who speaks all of it; None: the name of the first folder below `folder` that a recording lies in.
+        folder: Folder of recordings and texts.
+        language: Voice of espeak-ng, such as "de" or "pt-br"; its first part is the language's code.
+        voice: Name of the one speaker; None: the first folder below `folder` that a recording is in.
+        licence: Licence of the recordings.
 
     Raises:
-        InputError: no such folder, no recordings with a text in it, or two recordings of one name.
+        InputError: No such folder, no recordings with a text in it, or two recordings of one name.
     """
     files = find_transcribed(folder, voice)
     code = language.split("-")[0]
@@ -135,14 +139,14 @@ def find_transcribed(folder: Path, voice: str | None = None) -> list[Transcribed
 
 
 def _read_listing(folder: Path, path: Path) -> dict[str, str]:
-    """Read LibriSpeech's lines of `NAME TEXT` about the recordings beside it."""
+    """Read LibriSpeech's lines of `NAME TEXT`, for recordings in the same folder."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8; expected lines of NAME TEXT; save it as UTF-8") from error
     here = path.parent.relative_to(folder)
     pairs: Sequence[tuple[str, str, str]] = [line.strip().partition(" ") for line in lines if line.strip()]
-    # LibriSpeech writes in capitals, which would be spelled where they look like an abbreviation.
+    # LibriSpeech's texts are in capitals, which would be read as abbreviations.
     return {(here / name).as_posix(): text.strip().lower() for name, _, text in pairs}
 
 

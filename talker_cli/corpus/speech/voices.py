@@ -1,4 +1,4 @@
-"""The synthetic voices and which identity each belongs to."""
+"""The synthetic voices and the identity of each."""
 
 from dataclasses import dataclass
 
@@ -8,14 +8,14 @@ class SyntheticVoice:
     """One voice of a synthesiser.
 
     Args:
-        name: the voice's name in the dataset.
+        name: Name in the dataset.
         program: "flite", "festival", "espeak-ng" or "kokoro".
-        voice: the program's name of it; for espeak-ng "language+variant".
-        identity: number of the speaker (see styles.SPEAKERS) whose voice it is; None: the one nearest in pitch.
-        pitch: espeak-ng's -p, 0…99.
-        rate: words a minute.
-        level: peak of the recording, 0…1.
-        language: ISO 639-1 code of what it reads.
+        voice: Name in the program; "language+variant" for espeak-ng.
+        identity: Index of its speaker in styles.SPEAKERS; None: the one nearest in pitch.
+        pitch: Pitch by espeak-ng's -p, 0…99.
+        rate: Speaking rate, words a minute.
+        level: Peak of the recording, 0…1.
+        language: ISO 639-1 code of its texts.
     """
 
     name: str
@@ -29,11 +29,11 @@ class SyntheticVoice:
 
     @property
     def licence(self) -> str:
-        """Return the licence of what the voice speaks."""
+        """Return the licence of the voice's speech."""
         return next(licence for start, licence in LICENCES.items() if f"{self.program} {self.voice}".startswith(start))
 
 
-# Of the voices by the beginning of "program voice", from their packages.
+# Licences of the voices by the beginning of "program voice", from their packages.
 LICENCES = {
     "flite": "BSD-like, Carnegie Mellon University",
     "kokoro": "Apache-2.0, hexgrad",
@@ -56,7 +56,7 @@ SYNTHETIC_VOICES: tuple[SyntheticVoice, ...] = (
     SyntheticVoice("flite_rms", "flite", "rms", 1, rate=150, level=0.45),
     SyntheticVoice("flite_awb", "flite", "awb", 3, rate=185, level=0.65),
     SyntheticVoice("flite_kal16", "flite", "kal16", 7, rate=165, level=0.55),
-    # festival's; those of other languages read `sentences_by_language`. Its slt, the speaker of flite's slt, its
+    # festival's; those of other languages speak `sentences_by_language`. Its slt, the speaker of flite's slt, its
     # kal, flite's kal16, and its Italian voices are left out: that speaker and that language are held out.
     SyntheticVoice("festival_ked", "festival", "ked_diphone", 7, rate=170, level=0.6),
     SyntheticVoice("festival_dita", "festival", "czech_dita", 2, rate=165, level=0.55, language="cs"),

@@ -1,6 +1,6 @@
-"""Strings of random words for the synthetic voices: sounds in every order, where sentences repeat a few thousand.
+"""Strings of random words for the synthetic voices: sounds in every order, where sentences repeat a few thousand words.
 
-A network that hears an hour and a half of prompts learns their words by heart, and then misses the same sounds in other words.
+A network trained on an hour and a half of prompts overfits to their words, and misses the same sounds in other words.
 """
 
 import importlib.util
@@ -13,7 +13,7 @@ from pathlib import Path
 from talker_cli.errors import MachineError
 
 DICTIONARY = Path("model/en-us/cmudict-en-us.dict")  # inside the package pocketsphinx: 134,000 English words and names
-WORDS = (4, 9)  # in a string
+WORDS = (4, 9)  # fewest and most words in a string
 
 
 @cache
@@ -31,7 +31,7 @@ def dictionary() -> tuple[str, ...]:
 
 
 def words_of(texts: Iterable[str]) -> tuple[str, ...]:
-    """Return the different words of some texts, sorted: what strings of another language are made of."""
+    """Return the distinct words of some texts, sorted: the vocabulary of strings in another language."""
     return tuple(sorted({word for text in texts for word in re.sub(r"[.,;:?!।]", " ", text.lower()).split()}))
 
 
@@ -39,7 +39,9 @@ def word_strings(count: int, key: str, words: Sequence[str] = ()) -> list[str]:
     """Return `count` strings of random words, each a sentence by its comma and full stop; a function of the arguments alone.
 
     Args:
-        words: to choose from; the English dictionary's if there are none.
+        count: Number of strings.
+        key: Seed.
+        words: Words to choose from; empty: those of the English dictionary.
     """
     draw = random.Random(key)  # a text seeds by its SHA-512, the same in every process
     strings = []
