@@ -78,8 +78,8 @@ def enroll(invoke: Talker, speaking: Path, tmp_path: Path) -> Talker:
     return run
 
 
-def test_speech_is_told_from_everything_else() -> None:
-    """Breaks if music, noise or silence becomes part of a voice, or a voice is taken for one of them."""
+def test_speech_is_detected_among_music_noise_and_silence() -> None:
+    """Breaks if music, noise or silence becomes part of a voice, or speech is classified as one of them."""
     speech = load_speech(SPEECH)
     whole = detect_speech(speech)
     assert whole.speech > 0.9 * len(speech) / 16_000
@@ -90,9 +90,9 @@ def test_speech_is_told_from_everything_else() -> None:
 
     music = chord(6).astype(np.float32)
     mixed = np.concatenate([music, speech, np.zeros(64_000, np.float32), music])
-    heard = detect_speech(mixed)
-    assert abs(heard.speech - whole.speech) < 2.0 and heard.other > 8.0
-    assert all(start > 80_000 and end < 96_000 + len(speech) + 16_000 for start, end in heard.segments)
+    detected = detect_speech(mixed)
+    assert abs(detected.speech - whole.speech) < 2.0 and detected.other > 8.0
+    assert all(start > 80_000 and end < 96_000 + len(speech) + 16_000 for start, end in detected.segments)
 
 
 def test_a_folder_becomes_an_identity(enroll: Talker, invoke: Talker, clips: Path, speaking: Path, tmp_path: Path) -> None:

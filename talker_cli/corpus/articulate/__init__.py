@@ -1,1 +1,1 @@
-"""Motion of the corpus: phones to coefficients, for one style."""
+"""Motion of the corpus: from phones to coefficients, for one style."""

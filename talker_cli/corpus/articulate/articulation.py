@@ -2,7 +2,7 @@
 
 Tracks of targets are blended by dominance functions (Cohen & Massaro 1993); jaw and lips have their own style axes (Edwards
 et al. 2016); the lips' contact is exact: at a seal every opening shape is 0 and mouthClose cancels jawOpen. Motion is
-computed on a grid of 120 instants a second and read off at the frames' instants, so that the frame rate changes nothing.
+computed on a grid of 120 instants a second and sampled at the frames' instants, so that it does not depend on the frame rate.
 """
 
 import numpy as np
@@ -19,10 +19,10 @@ from talker_cli.metrics import SILENCE, Phones
 from talker_cli.rig import ARKIT_NAMES
 
 GRID = 120.0  # instants a second
-CORE = 0.28  # share of a phone's duration, on either side of its core, in which its pull is full
-SMOOTHING = 0.022  # seconds, of the last smoothing
-CHUNK = 480  # grid instants that are blended at once
-FAR = 1.0  # seconds beyond which a phone pulls no more
+CORE = 0.28  # share of a phone's duration, on either side of its centre, with full dominance
+SMOOTHING = 0.022  # seconds, sigma of the last smoothing
+CHUNK = 480  # grid instants blended at once
+FAR = 1.0  # seconds beyond which a phone's dominance is negligible (under 1e-8)
 
 Curves = dict[str, np.ndarray]
 
@@ -31,9 +31,12 @@ def articulate(phones: Phones, samples: int, style: Style, prosody: Prosody, key
     """Return (T, 52) float32 coefficients over ARKIT_NAMES, T = floor(samples * fps / 16000); frame i is the instant i / fps.
 
     Args:
-        phones: (ARPAbet symbol or "SIL", start, end), seconds, covering the recording.
-        samples: length of the recording at 16 kHz.
-        key: what all randomness follows from, such as "seed|recording|identity".
+        phones: (ARPAbet symbol or "SIL", start, end), seconds, that cover the recording.
+        samples: Length of the recording at 16 kHz.
+        style: Style of the motion.
+        prosody: Pitch and loudness of the recording.
+        key: Seed of all randomness, such as "seed|recording|identity".
+        fps: Frame rate.
     """
     seconds = samples / SAMPLE_RATE
     times = np.arange(int(np.ceil(seconds * GRID)) + 2) / GRID
@@ -47,7 +50,7 @@ def articulate(phones: Phones, samples: int, style: Style, prosody: Prosody, key
 
 
 def move_mouth(phones: Phones, times: np.ndarray, style: Style, prosody: Prosody, key: str) -> Curves:
-    """Return the curves (N,) of jaw, mouth and tongue, by ARKit name."""
+    """Return the coefficients (N,) of jaw, mouth and tongue, by ARKit name."""
     tracks = blend(phones, times, style, prosody, key)
     noise = {name: slow_noise(generator(key, name), times, hertz) for name, hertz in SLOW.items()}
     sealed = signal(seal_holds(phones, style.width), times)
@@ -67,7 +70,7 @@ def move_mouth(phones: Phones, times: np.ndarray, style: Style, prosody: Prosody
     upper = bounded(tracks["upper"] * lip_size * style.upper_lip, 0.18, 0.36) * (1.0 - sealed)
     round_rest = style.funnel * speaking
     funnel = bounded(tracks["funnel"] * round_size + round_rest, 0.30, 0.58) * free
-    # A sealed mouth cannot part its lips, but keeps them forward between rounded neighbours.
+    # Sealed lips stay protruded between rounded neighbours.
     pucker = bounded(tracks["pucker"] * round_size, 0.35, 0.62) + 0.35 * tracks["funnel"] * round_size * sealed * speaking
     smile_rest = style.smile * (0.45 + 0.55 * speaking) * np.exp(0.30 * noise["smile"])
     rounded = np.clip(1.0 - 1.6 * pucker - 0.8 * funnel, 0.2, 1.0)
@@ -106,16 +109,17 @@ def move_mouth(phones: Phones, times: np.ndarray, style: Style, prosody: Prosody
     return curves
 
 
-# Sizes of whole tracks against the targets' table, set so that means and 95th percentiles agree with captured speech.
+# Gains of whole tracks against the targets' table, set by hand so that means and 95th percentiles agree with captured speech.
+# Neither those captures nor a script that derives the gains are in the repository.
 TRACK_GAIN = {"pucker": 0.75, "funnel": 0.86, "upper": 0.76, "lower": 0.98}
 
-SLOW = {"size": 0.4, "jaw": 0.6, "lips": 0.6, "round": 0.5, "smile": 0.15, "side": 0.2}  # hertz, of slow random changes
+SLOW = {"size": 0.4, "jaw": 0.6, "lips": 0.6, "round": 0.5, "smile": 0.15, "side": 0.2}  # hertz of slow random changes
 
 
 def blend(phones: Phones, times: np.ndarray, style: Style, prosody: Prosody, key: str) -> Curves:
     """Return the tracks (N,): at each instant the mean of the phones' targets, weighted by their dominance.
 
-    Dominance of a phone at distance tau from its core: weight * exp(-(tau / reach)^1.6), reach before and after apart.
+    Dominance of a phone at distance tau from its core: weight * exp(-(tau / reach)^1.6), with a reach before and one after.
     """
     cores = _cores(phones, prosody, style, generator(key, "targets"))
     centre, half, gain = (np.array([core[index] for core in cores]) for index in (1, 2, 3))
@@ -171,7 +175,7 @@ def _activity(phones: Phones, times: np.ndarray) -> np.ndarray:
 
 
 def bounded(curve: np.ndarray, knee: float, limit: float) -> np.ndarray:
-    """Return the curve as it is up to `knee`, then bent so that it never passes `limit`: real faces have a range."""
+    """Return the curve unchanged up to `knee`, then compressed below `limit`: real faces have a range."""
     room = limit - knee
     return np.where(curve > knee, knee + room * np.tanh((curve - knee) / room), np.maximum(curve, 0.0))
 

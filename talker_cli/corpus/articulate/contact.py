@@ -8,13 +8,13 @@ import numpy as np
 from talker_cli.corpus.align.phonetics import LABIODENTALS
 from talker_cli.metrics import BILABIALS, OPEN_VOWELS, SILENCE, Phones
 
-PAUSE = 0.25  # seconds; a longer silence lets the lips come to rest, sealed
-PLATEAU = 0.052  # seconds; a seal lasts at least this long, so that a frame at 30 a second falls into it
-CLOSING = 0.065  # seconds, of a lip closing for p b m
+PAUSE = 0.25  # seconds; in a longer silence the lips rest, sealed
+PLATEAU = 0.052  # seconds; shortest seal, so that a frame at 30 fps falls into it
+CLOSING = 0.065  # seconds, of lips closing for p b m
 OPENING = {"P": 0.062, "B": 0.065, "M": 0.080, "F": 0.060, "V": 0.065, SILENCE: 0.10}  # seconds
 RESTING = 0.11  # seconds, of lips coming to rest in a pause
-SHORTEST_RAMP = 0.034
-HISS = 0.045  # seconds of a p in which its breath already flows out of open lips
+SHORTEST_RAMP = 0.034  # seconds, just over a frame at 30 fps
+ASPIRATION = 0.045  # seconds at the end of a p, when its lips are open already
 
 
 @dataclass(frozen=True)
@@ -28,22 +28,23 @@ class Hold:
 
 
 def seal_holds(phones: Phones, width: float = 1.0) -> list[Hold]:
-    """Return the holds of p b m and of the pauses; neighbours that no sound parts are one hold.
+    """Return the holds of p b m and of the pauses; adjacent ones are one hold.
 
     Args:
-        width: of coarticulation; scales the ramps' duration.
+        phones: Phones that cover the recording.
+        width: Width of coarticulation, a factor of the ramps' duration.
     """
     holds: list[Hold] = []
     last = len(phones) - 1
 
     def ramp(neighbour: int, usual: float) -> float:
-        """Return a ramp's duration: shorter beside a short open vowel, which has to open all the same."""
+        """Return a ramp's duration: shorter beside a short open vowel, which must open too."""
         phone, start, end = phones[min(max(neighbour, 0), last)]
         return min(usual, max(SHORTEST_RAMP, 0.4 * (end - start))) if phone in OPEN_VOWELS else usual
 
     for index, (phone, start, end) in enumerate(phones):
         if phone in BILABIALS:
-            released = end - {"P": min(HISS, 0.4 * (end - start)), "B": 0.012, "M": 0.0}[phone]
+            released = end - {"P": min(ASPIRATION, 0.4 * (end - start)), "B": 0.012, "M": 0.0}[phone]
             middle = (start + released) / 2
             half = max((released - start) / 2, PLATEAU / 2)
             closing, opening = ramp(index - 1, CLOSING * width), ramp(index + 1, OPENING[phone] * width)
@@ -87,7 +88,7 @@ def signal(holds: Sequence[Hold], times: np.ndarray) -> np.ndarray:
 
 
 def _fit(holds: Sequence[Hold]) -> list[Hold]:
-    """Join holds that touch; where the time between two is short, let both ramps share it so that the lips still part."""
+    """Join holds that touch; halve a short time between two among both ramps, so that the lips still part."""
     joined: list[Hold] = []
     for hold in holds:
         if joined and hold.start - joined[-1].end < 0.03:

@@ -18,10 +18,10 @@ class Prosody:
     """Pitch and loudness against the recording's own level.
 
     Args:
-        level: (N,) decibels above the recording's median level of speech, not below -40.
+        level: (N,) decibels above the recording's median level of speech, at least -40.
         pitch: (N,) semitones above the recording's median pitch; 0 where unvoiced.
-        voiced: (N,) bool.
-        hertz: the median pitch; 0 where nothing is voiced.
+        voiced: (N,) bool, voiced instants.
+        hertz: Median pitch; 0 where nothing is voiced.
     """
 
     level: np.ndarray

@@ -1,37 +1,37 @@
-"""Styles: how a person moves when speaking. A style is a set of articulation parameters; the eight identities' are here."""
+"""Styles: articulation parameters of the eight identities."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Style:
-    """How one person articulates. 1 is the average speaker where nothing else is said.
+    """Articulation of one person. 1 is the average speaker unless stated.
 
     Args:
-        effort: size of all mouth movements: 0.7 mumbles, 1.3 over-articulates.
-        jaw: how much of an opening the jaw does (JALI's jaw axis, Edwards et al. 2016).
-        lips: how much of it the lips do (JALI's lip axis).
-        rounding: protrusion and rounding of w, oo, sh, r.
-        spread: sideways pull of ee, s and the like.
-        upper_lip: how much the upper lip takes part; above 1 shows the upper teeth.
-        smile: constant smile under all speech, 0…0.25.
-        frown: constant pull down of the corners, 0…0.1.
-        press: how hard p, b, m press the lips together, 0…1.
-        funnel: constant forward push of the lips, 0…0.08.
-        jaw_forward: constant forward jaw, 0…0.06.
+        effort: Size of all mouth movements: 0.7 mumbles, 1.3 over-articulates.
+        jaw: Share of an opening that the jaw makes (JALI's jaw axis, Edwards et al. 2016).
+        lips: Share of it that the lips make (JALI's lip axis).
+        rounding: Protrusion and rounding of w, oo, sh, r.
+        spread: Sideways pull of ee, s and the like.
+        upper_lip: Share of the upper lip in an opening; above 1 shows the upper teeth.
+        smile: Constant smile under all speech, 0…0.25.
+        frown: Constant pull down of the corners, 0…0.1.
+        press: Pressure of the lips in p, b, m, 0…1.
+        funnel: Constant forward push of the lips, 0…0.08.
+        jaw_forward: Constant forward jaw, 0…0.06.
         asymmetry: -1…1, the mouth's stronger side: positive is the subject's left.
-        width: width of coarticulation; above 1 slurs, below 1 is crisp.
-        variation: size of the random changes from sound to sound and second to second.
-        blinks: blinks a minute in calm speech.
-        blink_depth: peak of a usual blink, 0.8…1.
-        lid: constant lid position: positive a little closed, negative wide, -0.05…0.15.
-        brows: how much the brows follow the accents.
-        brow_rest: constant inner brow raise, 0…0.25.
-        brow_down: constant lowered brow, 0…0.2.
-        squint: constant squint and its growth with effort, 0…0.3.
-        cheek: cheek raise that goes with the smile, 0…1.
-        gaze: how far and often the eyes wander.
-        sneer: wrinkling of the nose with effort, 0…0.2.
+        width: Width of coarticulation; above 1 slurs, below 1 is crisp.
+        variation: Size of the random changes from sound to sound and second to second.
+        blinks: Blinks a minute in calm speech.
+        blink_depth: Peak of a usual blink, 0.8…1.
+        lid: Constant lid position: positive a little closed, negative wide, -0.05…0.15.
+        brows: Size of the brows' motion at accents.
+        brow_rest: Constant inner brow raise, 0…0.25.
+        brow_down: Constant lowered brow, 0…0.2.
+        squint: Constant squint, 0…0.3.
+        cheek: Cheek raise with the smile, 0…1.
+        gaze: Size of the gaze's saccades.
+        sneer: Wrinkling of the nose, 0…0.2.
     """
 
     effort: float = 1.0
@@ -62,7 +62,7 @@ class Style:
 
 @dataclass(frozen=True)
 class VoiceProfile:
-    """The voices that fit an identity: sex ("f" or "m"), pitch in hertz, words a minute, and loudness (1 average)."""
+    """Voice that fits an identity: sex ("f" or "m"), pitch in hertz, words a minute, and loudness (1 average)."""
 
     sex: str
     pitch: float
@@ -72,7 +72,7 @@ class VoiceProfile:
 
 @dataclass(frozen=True)
 class Speaker:
-    """An identity: its style and its voice."""
+    """An identity: its style and voice."""
 
     name: str
     style: Style

@@ -1,14 +1,14 @@
-"""Articulatory targets: where lips and jaw head for in each ARPAbet phone, in units of the ARKit shapes."""
+"""Articulatory targets: lips and jaw of each ARPAbet phone, in units of the ARKit shapes."""
 
 from dataclasses import dataclass, field
 
-# The tracks that phones pull on. "Lower", "upper", "spread" and "stretch" are means of the left and right shape.
+# Tracks with a target for each phone. "Lower", "upper", "spread" and "stretch" are means of the left and right shape.
 TRACKS: tuple[str, ...] = (
     "jaw", "lower", "upper", "funnel", "pucker", "spread", "stretch", "roll_lower", "roll_upper", "shrug", "forward", "tongue",
     "dimple",
 )  # fmt: skip
 
-# Reach of a phone's pull before and after its core, seconds (Cohen & Massaro 1993: rounding is anticipated the longest).
+# Reach of a phone's dominance before and after its core, seconds (Cohen & Massaro 1993: rounding is anticipated the longest).
 REACH: dict[str, tuple[float, float]] = {
     "jaw": (0.075, 0.080), "lower": (0.060, 0.060), "upper": (0.060, 0.060), "funnel": (0.120, 0.080), "pucker": (0.110, 0.070),
     "spread": (0.100, 0.090), "stretch": (0.080, 0.080), "roll_lower": (0.055, 0.045), "roll_upper": (0.055, 0.045),
@@ -18,12 +18,12 @@ REACH: dict[str, tuple[float, float]] = {
 
 @dataclass(frozen=True)
 class Target:
-    """What one phone (or one half of a diphthong) asks for.
+    """Targets of one phone or of one half of a diphthong.
 
     Args:
-        values: track -> target; tracks left out head for 0.
-        pull: weight against the neighbours.
-        pulls: track -> its own weight instead of `pull`.
+        values: Target by track; 0 for tracks left out.
+        pull: Weight against the neighbours.
+        pulls: Weight by track, in place of `pull`.
     """
 
     values: dict[str, float]
@@ -75,7 +75,7 @@ TARGETS: dict[str, tuple[tuple[Target, float], ...]] = {
            (_vowel(0.09, 0.28, 0.10, 0.04, spread=0.15, stretch=0.12), 0.88)),
     "UH": ((Target({"jaw": 0.11, "lower": 0.25, "upper": 0.07, "funnel": 0.24, "pucker": 0.14}, 0.9), 0.5),),
     "UW": ((Target({"jaw": 0.06, "lower": 0.15, "upper": 0.05, "funnel": 0.30, "pucker": 0.40}, 1.0, _ROUNDED), 0.55),),
-    # The lips' contact in p b m and f v is made by the closure signals of `contact`; these only say where the rest goes.
+    # The lips' contact in p b m and f v comes from the closure signals of `contact`; these are the targets of the rest.
     "P": ((Target({"jaw": 0.05, "lower": 0.16, "upper": 0.06, "funnel": 0.06},
                   0.7, {"jaw": 0.9, "funnel": 0.3, "pucker": 0.2}), 0.5),),
     "B": ((Target({"jaw": 0.05, "lower": 0.16, "upper": 0.06, "funnel": 0.06},

@@ -1,4 +1,4 @@
-"""The upper face: blinks, brows that follow pitch accents, lids, cheeks, gaze."""
+"""Motion of the upper face: blinks, brows at pitch accents, lids, cheeks, gaze."""
 
 import numpy as np
 
@@ -12,15 +12,20 @@ from talker_cli.metrics import SILENCE, Phones
 Curves = dict[str, np.ndarray]
 
 CLOSING = 0.080  # seconds, of a blink
-OPENING = 0.135
-REFRACTORY = 0.45  # seconds between two blinks at least
+OPENING = 0.135  # seconds, of a blink
+REFRACTORY = 0.45  # seconds, shortest time between two blinks
 
 
 def move_upper_face(phones: Phones, times: np.ndarray, style: Style, prosody: Prosody, mouth: Curves, key: str) -> Curves:
-    """Return the curves (N,) of eyes, brows, cheeks and nose, by ARKit name.
+    """Return the coefficients (N,) of eyes, brows, cheeks and nose, by ARKit name.
 
     Args:
-        mouth: the mouth's curves, because cheeks and lids follow them.
+        phones: Phones that cover the recording.
+        times: (N,) instants, seconds.
+        style: Style of the motion.
+        prosody: Pitch and loudness of the recording.
+        mouth: Coefficients of the mouth, which cheeks and lids follow.
+        key: Seed of all randomness.
     """
     blink_left, blink_right = blink(phones, times, style, key)
     brow_up, brow_down = brows(phones, times, style, prosody, key)
@@ -68,7 +73,7 @@ DRIFT = {"cheek": 0.3, "squint": 0.12, "lid": 0.2, "side": 0.15, "outer": 0.2}  
 
 
 def blink(phones: Phones, times: np.ndarray, style: Style, key: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the left and right lid (N,): a Poisson process with a refractory time, likelier where a phrase ends."""
+    """Return the left and right lid (N,): a Poisson process with a refractory time, more likely where a phrase ends."""
     rng = generator(key, "blinks")
     end = float(times[-1])
     moments = []
@@ -88,7 +93,7 @@ def blink(phones: Phones, times: np.ndarray, style: Style, key: str) -> tuple[np
         pace = float(np.exp(0.15 * rng.normal()))
         depth = float(np.clip(style.blink_depth + 0.06 * rng.normal(), 0.7, 1.0))
         if rng.random() < 0.08:
-            depth *= 0.6  # a lid that starts and gives up
+            depth *= 0.6  # an incomplete blink
         late = float(rng.normal(0.0, 0.004))
         uneven = float(np.clip(rng.normal(0.0, 0.02), -0.04, 0.04))
         left = np.maximum(left, depth * (1.0 + uneven) * _blink_shape(times - moment, pace))
@@ -120,7 +125,7 @@ def brows(phones: Phones, times: np.ndarray, style: Style, prosody: Prosody, key
 
 
 def gaze(times: np.ndarray, style: Style, key: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return gaze to the subject's left and up (N,): small jumps between moments of looking at the listener."""
+    """Return gaze to the subject's left and up (N,): small saccades away from the listener and back."""
     rng = generator(key, "gaze")
     x, y = np.zeros_like(times), np.zeros_like(times)
     at, here = 0.0, np.zeros(2)
@@ -135,7 +140,7 @@ def gaze(times: np.ndarray, style: Style, key: str) -> tuple[np.ndarray, np.ndar
 
 
 def _blink_shape(tau: np.ndarray, pace: float) -> np.ndarray:
-    """Return 0…1: closed at tau = 0, after a closing and before a slower opening."""
+    """Return 0…1: closed at tau = 0, closing before, and opening more slowly after."""
     closing, opening, held = CLOSING * pace, OPENING * pace, 0.012 * pace
     return np.where(tau < 0, ease(1.0 + tau / closing), ease(1.0 - np.maximum(tau - held, 0.0) / opening))
 

@@ -2,8 +2,8 @@
 
 Acted speech of 16 characters: whispers, shouts and laughter, where telephone prompts all have one speaking style. What it gives
 by the model card: the only acted speech to train on and to measure (the student closes .79 of the held-out Czech bilabials, .65
-of the Dutch). Its price: most of the 2,470 dropped recordings, and the worst phones (62 to 70 % of the stops dip, in the prompts
-93 to 98 %). No ablation measures what it adds to a model.
+of the Dutch). Its price: most of the 2,470 dropped recordings, and the worst phones (62 to 70 % of the stops dip, of the
+prompts' 93 to 98 %). No ablation measures what it adds to a model.
 """
 
 import re
