@@ -1,11 +1,11 @@
-"""What animators have today, on the recordings that ours is measured on: Rhubarb Lip Sync's mouth shapes as a mouth gap.
+"""Rhubarb Lip Sync as a baseline: its mouth shapes as a mouth gap, on the recordings that the student is measured on.
 
     npm install --prefix node/ rhubarb-lip-sync-wasm
     python benchmarks/rhubarb.py prepared/ --node node/ [--model weights/talker-base]
 
-Rhubarb tells which of nine drawings of a mouth belongs where; each is given the gap that the drawing shows, and what lips do is
-counted as everywhere else: from the same phones, by the same code. The port has Rhubarb's English recogniser alone. What no
-drawing has (LVE, identity) is not compared. About as long as the recordings, all in all.
+Rhubarb picks one of nine mouth shapes for each instant. Each shape gets the gap between the lips in its drawing, and the lips
+are scored from the same phones by the same code as every system. The port has only Rhubarb's English recogniser. LVE and
+identity do not apply to mouth shapes. A run takes about as long as the recordings last.
 """
 
 import argparse
@@ -24,26 +24,26 @@ from talker_cli.metrics import Articulation
 from talker_cli.model.diffusion import noise_seed
 from talker_cli.model.folder import model_folder
 
-# Millimetres between the lips in Rhubarb's drawings: A lips pressed, B teeth together, C open, D wide open, E rounded,
+# Gap between the lips in Rhubarb's drawings, millimetres: A lips pressed, B teeth together, C open, D wide open, E rounded,
 # F puckered, G teeth on the lip, H tongue raised, X at rest.
 GAP = {"A": 0.0, "B": 3.0, "C": 8.0, "D": 14.0, "E": 6.0, "F": 3.0, "G": 1.0, "H": 8.0, "X": 0.0}
 SETS: dict[str, dict[str, Any]] = {
     "held-out English (human)": {"split": "test", "human_only": True, "language": "en"},
-    "Italian, unheard voice": {"split": "test_voice", "voice": "carlo_it", "limit": 100},
-    "Italian, unheard voice, telephone": {"split": "test_voice", "voice": "paola_it", "limit": 60},
-    "Czech, unheard voice, acted": {"split": "test_voice", "voice": "fillets_cs_statue"},
+    "Italian, held-out voice": {"split": "test_voice", "voice": "carlo_it", "limit": 100},
+    "Italian, held-out voice, telephone": {"split": "test_voice", "voice": "paola_it", "limit": 60},
+    "Czech, held-out voice, acted": {"split": "test_voice", "voice": "fillets_cs_statue"},
     "held-out Spanish": {"split": "test", "human_only": True, "language": "es", "limit": 60},
     "held-out French": {"split": "test", "human_only": True, "language": "fr", "limit": 60},
     "held-out Russian": {"split": "test", "human_only": True, "language": "ru", "limit": 60},
     "held-out Czech, acted": {"split": "test", "human_only": True, "language": "cs", "limit": 60},
     "held-out Dutch, acted": {"split": "test", "human_only": True, "language": "nl", "limit": 60},
-    "unheard synthetic voice (flite slt)": {"split": "test_voice", "voice": "flite_slt", "limit": 30},
+    "held-out synthetic voice (flite slt)": {"split": "test_voice", "voice": "flite_slt", "limit": 30},
 }
 COLUMNS = ("bilabials_closed", "vowels_open", "silences_closed", "auc", "false_closure_rate")
 
 
 def gap_of(cues: list[tuple[float, float, str]], frames: int, fps: float) -> np.ndarray:
-    """Return the mouth gap (T,), metres, of cues (start, end, drawing)."""
+    """Return the mouth gap (T,), metres, of cues (start, end, mouth shape)."""
     gap = np.zeros(frames)
     instant = np.arange(frames) / fps
     for start, end, shape in cues:
@@ -52,8 +52,8 @@ def gap_of(cues: list[tuple[float, float, str]], frames: int, fps: float) -> np.
 
 
 def rhubarb(evaluation: Evaluation, node: Path) -> Articulation:
-    """Return what Rhubarb's lips do in all clips."""
-    counted = Articulation.empty()
+    """Return the articulation scores of Rhubarb over all clips."""
+    scores = Articulation.empty()
     with tempfile.TemporaryDirectory() as place:
         paths = {}
         for number, clip in enumerate(evaluation.clips):
@@ -61,27 +61,27 @@ def rhubarb(evaluation: Evaluation, node: Path) -> Articulation:
             speech = evaluation.item(clip).speech
             (Path(place) / f"{number}.raw").write_bytes(np.round(speech * 32768).clip(-32768, 32767).astype("<i2").tobytes())
         command = ["node", str(Path(__file__).parents[1] / "tools" / "rhubarb.mjs"), str(node)]
-        # It tells of every step on stderr.
+        # It logs every step to stderr.
         quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        ran = subprocess.run(command, input="\n".join(paths), text=True, check=True, **quiet)
-    for line in ran.stdout.splitlines():
-        found = json.loads(line)
-        item = evaluation.item(paths[found["file"]])
-        if found["cues"] is None:  # then the mouth stays closed, as in every program that asks Rhubarb
-            print(f"Rhubarb makes nothing of {item.clip.recording}", file=sys.stderr)
-            found["cues"] = []
-        counted.add(gap_of(found["cues"], len(item.truth), evaluation.fps), item.phones, evaluation.fps)
-    return counted
+        run = subprocess.run(command, input="\n".join(paths), text=True, check=True, **quiet)
+    for line in run.stdout.splitlines():
+        result = json.loads(line)
+        item = evaluation.item(paths[result["file"]])
+        if result["cues"] is None:  # then the mouth stays closed, as in every program that uses Rhubarb
+            print(f"Rhubarb found no cues in {item.clip.recording}", file=sys.stderr)
+            result["cues"] = []
+        scores.add(gap_of(result["cues"], len(item.truth), evaluation.fps), item.phones, evaluation.fps)
+    return scores
 
 
 def ours(evaluation: Evaluation, model: Path) -> Articulation:
-    """Return what our student's lips do in all clips."""
+    """Return the articulation scores of the student over all clips."""
     (system,) = load_systems(["student"], model, evaluation, "cpu")
     outputs = []
     for clip in evaluation.clips:
         item = evaluation.item(clip)
-        made = system.generate(item, clip.identity, noise_seed(0, clip.recording))
-        outputs.append(evaluation.output(system.title, item, made, (clip.identity, 0), False).articulation)
+        generated = system.generate(item, clip.identity, noise_seed(0, clip.recording))
+        outputs.append(evaluation.output(system.title, item, generated, (clip.identity, 0), False).articulation)
     return Articulation.joined(outputs)
 
 
@@ -89,16 +89,16 @@ def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--node", type=Path, required=True, help="the folder that npm installed into")
+    parser.add_argument("--node", type=Path, required=True, help="Folder that npm installed into.")
     parser.add_argument("--model", default="talker-base")
     arguments = parser.parse_args()
     data = Dataset(arguments.data)
-    print("| | system | closed | open | silent | AUC | others closed |\n|---|---|---|---|---|---|---|")
+    print("| | system | closed | open | silent | AUC | false closures |\n|---|---|---|---|---|---|---|")
     for title, chosen in SETS.items():
         evaluation = Evaluation(data, **chosen)
         rows = {"Rhubarb": rhubarb(evaluation, arguments.node), "talker": ours(evaluation, model_folder(arguments.model))}
-        for name, counted in rows.items():
-            summary = counted.summary()
+        for name, scores in rows.items():
+            summary = scores.summary()
             print(f"| {title} | {name} | " + " | ".join(f"{summary[key]:.3f}" for key in COLUMNS) + " |", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""The articulated corpus: what lips do at the sounds that show, in any style, and labels where the sounds are."""
+"""The articulated corpus: lips at visible sounds in every style, and phones at the times of their sounds."""
 
 import shutil
 import unicodedata
@@ -46,7 +46,7 @@ OPENING = {
     "mouthUpperUpLeft": 0.0023, "mouthUpperUpRight": 0.0023,
 }  # fmt: skip
 
-TRANSCRIPT_FIXES = (
+PHONES_TEXT = (
     "SIL:.4 M:.08 AA:.14 P:.1 AE:.12 B:.06 IY:.1 F:.1 AO:.13 W:.08 UW:.12 SH:.1 AY:.18 M:.07 T:.07 EH:.1 B:.05 AH:.07 "
     "V:.06 AW:.2 SIL:.5"
 )
@@ -70,7 +70,7 @@ def flat(phones: Phones) -> Prosody:
     return Prosody(np.zeros(count), np.zeros(count), np.ones(count, bool))
 
 
-def move(text: str = TRANSCRIPT_FIXES, style: Style | None = None, key: str = "a", fps: float = 30.0) -> np.ndarray:
+def move(text: str = PHONES_TEXT, style: Style | None = None, key: str = "a", fps: float = 30.0) -> np.ndarray:
     phones = timed(text)
     return articulate(phones, samples_of(phones), style or Style(), flat(phones), key, fps)
 
@@ -86,16 +86,16 @@ def frames_between(start: float, end: float, fps: float = 30.0) -> slice:
 @pytest.mark.parametrize("speaker", SPEAKERS, ids=lambda speaker: speaker.name)
 def test_lips_seal_exactly_at_every_bilabial_in_every_style(speaker):
     gap = gap_of(move(style=speaker.style))
-    for phone, start, end in timed(TRANSCRIPT_FIXES):
+    for phone, start, end in timed(PHONES_TEXT):
         if phone in "PBM":
             assert gap[frames_between(start - 0.02, end + 0.02)].min() < 1e-6, (phone, start)
 
 
 @pytest.mark.parametrize("speaker", SPEAKERS, ids=lambda speaker: speaker.name)
-def test_the_four_numbers_are_perfect_on_the_truth(speaker):
+def test_articulation_scores_are_perfect_on_the_truth(speaker):
     counts = Articulation.empty()
     for key in "abcde":
-        counts.add(gap_of(move(style=speaker.style, key=key)), timed(TRANSCRIPT_FIXES), 30.0)
+        counts.add(gap_of(move(style=speaker.style, key=key)), timed(PHONES_TEXT), 30.0)
     summary = counts.summary()
     assert summary["bilabials_closed"] == summary["silences_closed"] == summary["vowels_open"] == 1.0
     assert summary["auc"] > 0.999
@@ -107,7 +107,7 @@ def test_a_short_vowel_between_bilabials_still_opens():
 
 
 def test_a_plateau_is_never_too_short_for_a_frame():
-    # The shortest bilabial the aligner knows, at 40 places between two frames.
+    # The aligner's shortest bilabial, at 40 places between two frames.
     for shift in np.linspace(0.0, 1 / 30, 40):
         phones = timed(f"AA:{0.2 + shift:.5f} B:.03 AA:.2")
         times = np.arange(0, phones[-1][2], 1 / 30)
@@ -141,7 +141,7 @@ def test_nothing_jumps():
 def test_coefficients_are_finite_and_in_range():
     for speaker in SPEAKERS:
         coefficients = move(style=speaker.style)
-        assert coefficients.dtype == np.float32 and coefficients.shape == (int(timed(TRANSCRIPT_FIXES)[-1][2] * 30 + 1e-9), 52)
+        assert coefficients.dtype == np.float32 and coefficients.shape == (int(timed(PHONES_TEXT)[-1][2] * 30 + 1e-9), 52)
         assert np.isfinite(coefficients).all() and coefficients.min() >= 0 and coefficients.max() <= 1
 
 
@@ -162,11 +162,11 @@ def test_styles_differ_more_than_chance():
         return float(np.abs(a[:, lips] - b[:, lips]).mean())
 
     motions = {speaker.name: [move(style=speaker.style, key=key) for key in "abc"] for speaker in SPEAKERS}
-    within = np.mean([distance(takes[0], takes[1]) for takes in motions.values()])
-    for name, takes in motions.items():
-        for other, others in motions.items():
+    within = np.mean([distance(samples[0], samples[1]) for samples in motions.values()])
+    for name, samples in motions.items():
+        for other, other_samples in motions.items():
             if name < other:
-                assert distance(takes[0], others[0]) > 1.3 * within, (name, other)
+                assert distance(samples[0], other_samples[0]) > 1.3 * within, (name, other)
 
 
 def test_rounding_is_anticipated_and_labiodentals_tuck_the_lip():
@@ -230,13 +230,13 @@ def test_english_numbers_and_abbreviations_are_spoken():
     assert " ".join(english_words("The Asterisk PBX, at 500 P.M.")) == "the asterisk p. b. x. at five hundred p. m."
 
 
-def test_texts_lose_their_remarks():
+def test_remarks_in_texts_are_removed():
     assert spoken_text('IAX (note: does not say "2")', "en") == "IAX"
     assert spoken_text("...has joined the conference.", "en") == "has joined the conference."
     assert spoken_text("[ascending tones]", "en") == ""
 
 
-def test_italian_texts_get_their_lost_letters_back_and_keep_their_questions() -> None:
+def test_lost_accents_of_italian_texts_are_restored_and_question_marks_kept() -> None:
     assert (
         spoken_text("Se questo ? corretto, non pu? essere cos? tardi", "it")
         == "Se questo è corretto, non può essere così tardi"
@@ -263,7 +263,7 @@ def test_equal_texts_fall_into_one_split_and_held_out_voices_read_no_train_text(
         assert text_split(unicodedata.normalize("NFC", text)) == text_split(unicodedata.normalize("NFD", text))
     shares = [text_split(f"sentence number {index}") for index in range(2000)]
     assert 0.76 < shares.count("train") / 2000 < 0.84 and 0.09 < shares.count("test") / 2000 < 0.15
-    heard: set[str] = set()
+    used: set[str] = set()
     written = {"en": SENTENCES, "ru": ()} | SENTENCES_BY_LANGUAGE  # Russian voices read the prompts only
     for voice in SYNTHETIC_VOICES:
         texts = texts_to_read(voice, [], 0)
@@ -274,8 +274,8 @@ def test_equal_texts_fall_into_one_split_and_held_out_voices_read_no_train_text(
             assert sorted(text for text in texts if text in sentences) == sorted(sentences)
             strings = [text for text in texts if text not in sentences]
             assert len(set(strings)) == len(strings) == 2 * len(sentences)
-            assert not heard & set(strings), "two voices read the same strings of words"
-            heard |= set(strings)
+            assert not used & set(strings), "two voices read the same strings of words"
+            used |= set(strings)
 
 
 def test_every_voice_belongs_to_one_identity_and_every_identity_has_a_voice():
@@ -285,7 +285,7 @@ def test_every_voice_belongs_to_one_identity_and_every_identity_has_a_voice():
     assert len(SYNTHETIC_VOICES) >= 24
 
 
-def test_prosody_finds_pitch_and_loudness():
+def test_prosody_measures_pitch_and_loudness():
     seconds = np.arange(32000) / SAMPLE_RATE
     hertz = np.where(seconds < 1.0, 120.0, 151.2)  # four semitones up
     tone = sum(np.sin(k * 2 * np.pi * np.cumsum(hertz) / SAMPLE_RATE) / k for k in range(1, 8))
@@ -317,7 +317,7 @@ SENTENCE = "My brother Bob put a map above the lamp."
 
 
 @needs_espeak
-def test_espeak_tells_its_phones():
+def test_espeaks_phones_have_its_times():
     voice = next(voice for voice in SYNTHETIC_VOICES if voice.name == "espeak_f2")
     speech, phones = synthesise(voice, SENTENCE)
     assert phones[0][1] == 0.0 and phones[-1][2] == pytest.approx(len(speech) / SAMPLE_RATE, abs=1e-3)
@@ -326,8 +326,8 @@ def test_espeak_tells_its_phones():
 
 
 @needs_espeak
-def test_what_espeak_read_before_changes_nothing():
-    """Breaks if a corpus depends on which process happened to read what: the library's sound depends on all before."""
+def test_texts_espeak_read_before_change_nothing():
+    """Breaks if a corpus depends on which process synthesised which text: the library's sound depends on all texts before."""
     voices = [next(voice for voice in SYNTHETIC_VOICES if voice.name == name) for name in ("espeak_f2", "espeak_boris")]
     first = [synthesise(voice, SENTENCE) for voice in voices]
     synthesise(voices[0], SENTENCES[0])
@@ -337,7 +337,7 @@ def test_what_espeak_read_before_changes_nothing():
 
 
 @needs_flite
-def test_flite_tells_its_phones():
+def test_flites_phones_have_its_times():
     voice = next(voice for voice in SYNTHETIC_VOICES if voice.name == "flite_rms")
     speech, phones = synthesise(voice, SENTENCE)
     assert " ".join(phone for phone, _, _ in phones if phone in ("P", "B", "M")) == "M B B B P M P B M P"
@@ -346,7 +346,7 @@ def test_flite_tells_its_phones():
 
 @pytest.mark.skipif(shutil.which("festival") is None, reason="festival is not installed")
 @pytest.mark.parametrize(("name", "bilabials"), [("ked", "M B B B P M P B M P"), ("dita", "B B P B M M M M B M B P")])
-def test_festival_tells_its_phones(name, bilabials):
+def test_festivals_phones_have_its_times(name, bilabials):
     voice = next(voice for voice in SYNTHETIC_VOICES if voice.name == f"festival_{name}")
     folders = Path("/usr/share/festival/voices").glob(f"*/{voice.voice}")
     if not any(folders):
@@ -384,8 +384,8 @@ def check_sound_under(speech: np.ndarray, phones: Phones) -> None:
     assert max(silences) < 0.3 * np.median(vowels) and np.median(closures) < 0.25 * np.median(vowels)
 
 
-def test_a_dataset_survives_writing_and_reading(tmp_path: Path):
-    phones = timed(TRANSCRIPT_FIXES)
+def test_a_dataset_is_the_same_after_writing_and_reading(tmp_path: Path):
+    phones = timed(PHONES_TEXT)
     speech = np.random.default_rng(0).integers(-3000, 3000, samples_of(phones)).astype(np.int16)
     rig = Rig(
         np.zeros((4, 3), np.float32), np.array([[0, 1, 2]], np.int32), np.zeros((52, 4, 3), np.float32), ARKIT_NAMES,
@@ -405,16 +405,16 @@ def test_a_dataset_survives_writing_and_reading(tmp_path: Path):
     assert gap_of(read.coefficients(clip.name))[frames_between(0.42, 0.46)].max() < 2e-5  # half floats still seal
 
 
-def test_every_sound_of_a_phone_set_is_a_phone_and_a_closure_that_is_none_is_no_bilabial():
+def test_every_symbol_of_a_phone_set_maps_to_phones_and_an_approximant_b_is_no_bilabial():
     for language, table in festival.PHONE_SETS.items():
         assert {phone for phones in table.values() for phone in phones} <= PHONES, language
     labels = "#\n0.1 100 pau\n0.2 100 a\n0.3 100 b\n0.4 100 J\n0.5 100 m\n0.6 100 b\n"
     assert [phone for phone, _, _ in festival.segments(labels, "ca")] == ["SIL", "AA", "V", "N", "Y", "M", "B"]
 
 
-def test_speech_in_a_long_pause_is_noticed():
+def test_speech_in_a_long_pause_is_detected():
     noise = np.random.default_rng(0).normal(size=32000)
-    loud = np.where((np.arange(32000) // 8000) % 2 == 1, 3000.0, 10.0)  # speaks at 0.5…1.0 and at 1.5…2.0 s
+    loud = np.where((np.arange(32000) // 8000) % 2 == 1, 3000.0, 10.0)  # speech at 0.5…1.0 and at 1.5…2.0 s
     speech = (noise * loud).astype(np.int16)
     assert not odd_silence(timed("SIL:.5 AA:.25 T:.25 SIL:.5 AA:.25 T:.25"), speech)
     assert odd_silence(timed("SIL:.5 AA:.25 T:.25 SIL:1.0"), speech)

@@ -42,29 +42,31 @@ def game(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_lines_are_found_with_their_speaker_and_text(game: Path) -> None:
-    found = dialogues.list_dialogues("cs")
-    assert [(line.source.voice, line.name, line.text) for line in found] == [
+def test_lines_are_listed_with_their_speaker_and_text(game: Path) -> None:
+    lines = dialogues.list_dialogues("cs")
+    assert [(line.source.voice, line.name, line.text) for line in lines] == [
         ("fillets_cs_big", "briefcase/kuf-v-noco", "No, co naděláme."),
         ("fillets_cs_small", "briefcase/kuf-m-je", "Jé, už zase"),
     ], "a line without words, of a voice behind effects, or without a subtitle must not be in the corpus"
-    (share,) = prompt_shards(["cs"])
-    spoken = list(share.read())
+    (shard,) = prompt_shards(["cs"])
+    spoken = list(shard.read())
     assert [item.language for item in spoken] == ["cs", "cs"] and all(item.human for item in spoken)
     # 22,050 samples a second became 16,000; Vorbis ends with a whole block.
     assert all(16_000 <= len(item.speech) < 16_000 + 1024 for item in spoken)
 
 
-def test_a_recording_without_sound_is_left_out_and_told(game: Path) -> None:
+def test_a_recording_without_sound_is_left_out_with_a_reason(game: Path) -> None:
+    """Breaks if an empty file stops the corpus or becomes a recording."""
     path = game / "sound" / "briefcase" / "cs" / "kuf-m-je.ogg"
     soundfile.write(path, np.zeros(0, np.float32), 22050)
-    (share,) = prompt_shards(["cs"])
-    assert {item.name: item.problem for item in share.read()} == {
+    (shard,) = prompt_shards(["cs"])
+    assert {item.name: item.problem for item in shard.read()} == {
         "fillets_cs_big/briefcase/kuf-v-noco": "", "fillets_cs_small/briefcase/kuf-m-je": "empty"
     }  # fmt: skip
 
 
 def test_the_missing_package_is_named(game: Path) -> None:
+    """Breaks if a missing package is a traceback or an empty corpus."""
     with pytest.raises(MachineError, match="apt-get install fillets-ng-data fillets-ng-data-nl"):
         dialogues.list_dialogues("nl")
 
@@ -80,10 +82,11 @@ def kokoro(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_kokoros_voices_and_pairs_share_the_minutes_without_the_language_that_is_held_out(kokoro: Path) -> None:
+def test_kokoros_voices_and_pairs_divide_the_minutes_without_the_held_out_language(kokoro: Path) -> None:
+    """Breaks if held-out speech is trained on, or minutes are lost."""
     prompts = {"fr": ["Appuyez sur le bouton pour parler."], "en": ["Press the button to speak."]}
-    shares = kokoro_shards(kokoro, 10.0, prompts, seed=0)
-    assert [share.voice.voice for share in shares] == [
+    shards = kokoro_shards(kokoro, 10.0, prompts, seed=0)
+    assert [shard.voice.voice for shard in shards] == [
         "af_one",
         "am_two",
         "ff_three",
@@ -91,14 +94,15 @@ def test_kokoros_voices_and_pairs_share_the_minutes_without_the_language_that_is
         "af_one+ff_three",
         "ff_three+zf_five",
     ]
-    assert sum(share.seconds for share in shares) == pytest.approx(600.0)
-    assert [share.voice.language for share in shares] == ["en", "en", "fr", "en", "en", "en"]
-    assert {share.voice.name for share in shares}.isdisjoint(HELD_OUT_VOICES)
-    assert set(shares[2].texts) >= set(prompts["fr"]) and len({share.voice.rate for share in shares}) > 1
+    assert sum(shard.seconds for shard in shards) == pytest.approx(600.0)
+    assert [shard.voice.language for shard in shards] == ["en", "en", "fr", "en", "en", "en"]
+    assert {shard.voice.name for shard in shards}.isdisjoint(HELD_OUT_VOICES)
+    assert set(shards[2].texts) >= set(prompts["fr"]) and len({shard.voice.rate for shard in shards}) > 1
     assert np.array_equal(styles(kokoro, "am_two+ff_three"), np.full((510, STYLE_WIDTH), 1.5))
 
 
 def test_broken_files_of_kokoro_are_refused(kokoro: Path) -> None:
+    """Breaks if a truncated download is a traceback."""
     np.zeros(STYLE_WIDTH + 1, np.float32).tofile(kokoro / "voices" / "af_one.bin")
     with pytest.raises(InputError, match=r"af_one\.bin holds 257 numbers; expected a multiple of 256"):
         styles(kokoro, "af_one")

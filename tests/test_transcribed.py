@@ -1,4 +1,4 @@
-"""A folder of transcribed speech becomes a dataset: real voices, a real aligner, and a real kill in the middle."""
+"""A folder of transcribed speech becomes a dataset: synthesised voices, the real aligner, and a kill in the middle."""
 
 import csv
 import io
@@ -46,14 +46,14 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 def without_stops(speech: np.ndarray, phones: Phones) -> np.ndarray:
-    """Return speech whose p, t and k are filled with the sound before them, as of somebody who said something else."""
+    """Return speech whose p, t and k are filled with the sound before them, as of a speaker of another text."""
     filled = speech.copy()
     for (_, start, end), (phone, first, last) in pairwise(phones):
         if phone in ("P", "T", "K"):
             middle = round((start + end) / 2 * SAMPLE_RATE)
             hum = speech[middle - 160 : middle + 160]
-            hole = filled[round((first - 0.02) * SAMPLE_RATE) : round((last + 0.02) * SAMPLE_RATE)]
-            hole[:] = np.resize(np.append(hum, hum[::-1]), len(hole))
+            stop = filled[round((first - 0.02) * SAMPLE_RATE) : round((last + 0.02) * SAMPLE_RATE)]
+            stop[:] = np.resize(np.append(hum, hum[::-1]), len(stop))
     return filled
 
 
@@ -102,9 +102,9 @@ def test_a_folder_becomes_a_dataset_whose_phones_lie_where_the_sounds_are(
         assert recording.voice == name.split("/")[0] and recording.human and recording.source.endswith(".wav")
         assert recording.text == SHORT[int(name.split("/")[1])]
         true = [phone for phone in truth[name] if phone[0] != "SIL"]
-        found = [phone for phone in recording.phones if phone[0] != "SIL"]
-        if [phone[0] for phone in true] == [phone[0] for phone in found]:  # the dictionary's pronunciation is the voice's
-            errors += [abs(one[1] - other[1]) for one, other in zip(true, found, strict=True)]
+        aligned = [phone for phone in recording.phones if phone[0] != "SIL"]
+        if [phone[0] for phone in true] == [phone[0] for phone in aligned]:  # the dictionary's pronunciation is the voice's
+            errors += [abs(one[1] - other[1]) for one, other in zip(true, aligned, strict=True)]
     assert len(errors) > 50 and np.median(errors) < 0.015 and np.percentile(errors, 90) < 0.05
     for recording in dataset.info.recordings:
         assert recording.split == ("test_voice" if recording.voice == "rms" else text_split(recording.text))
@@ -117,7 +117,7 @@ def test_a_folder_becomes_a_dataset_whose_phones_lie_where_the_sounds_are(
 
 
 @needs_voices
-def test_the_manifest_says_of_every_recording_what_became_of_it(prepared: Path) -> None:
+def test_the_manifest_has_every_recording_with_its_reason(prepared: Path) -> None:
     rows = {row["name"]: row for row in csv.DictReader(io.StringIO((prepared / "manifest.csv").read_text()))}
     assert len(rows) == len(VOICES) * len(SHORT) + 4
     assert {name for name, row in rows.items() if not row["dropped"]} == set(Dataset(prepared).recordings)
@@ -132,7 +132,7 @@ def test_the_manifest_says_of_every_recording_what_became_of_it(prepared: Path) 
 
 
 @needs_voices
-def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
+def test_a_killed_run_resumes_and_ends_with_the_same_bytes(
     spoken: tuple[Path, dict[str, Phones]], prepared: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(spoken[0], tmp_path / "recordings", copy_function=shutil.copy2)
@@ -188,7 +188,7 @@ def test_librispeech_and_pairs_are_found_in_one_tree(tmp_path: Path) -> None:
 
 @needs_voices
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["nowhere"], "not a folder"),
         (["empty"], "holds 0 recordings"),
@@ -198,10 +198,10 @@ def test_librispeech_and_pairs_are_found_in_one_tree(tmp_path: Path) -> None:
         (["--voice", "anna"], "found --voice without a folder"),
     ],
 )
-def test_a_mistake_is_one_line_and_leaves_nothing(tmp_path: Path, arguments: list[str], said: str) -> None:
+def test_a_mistake_is_one_line_and_leaves_nothing(tmp_path: Path, arguments: list[str], message: str) -> None:
     (tmp_path / "empty").mkdir()
     write_wav(tmp_path / "silent" / "a.wav", np.zeros(SAMPLE_RATE, np.int16))
     (tmp_path / "silent" / "a.txt").write_text("Hello there, how are you?")
     done = run(*arguments, "-o", "prepared", cwd=tmp_path)
-    assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1, done.stderr
     assert not (tmp_path / "prepared").exists()
