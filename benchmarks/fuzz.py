@@ -365,7 +365,7 @@ def make_seeds(folder: Path) -> None:
             feature_width=16, encoder_dilations=(1,), style_width=4, width=16, denoiser_dilations=(1,), timesteps=timesteps,
         )  # fmt: skip
         save_model(model / f"{kind}.safetensors", FaceDiffusion(config))
-    sound = spoken(1.0)
+    sound = spoken(1.2)
     sounds = folder / "sounds"
     sounds.mkdir()
     soundfile.write(sounds / "a.wav", sound, 16_000)
@@ -411,6 +411,9 @@ def make_seeds(folder: Path) -> None:
     (folder / "run.toml").write_text("[train]\nsteps = 1\nbatch_frames = 64\n\n[model]\nfeature_width = 16\nwidth = 16\n")
     (folder / "predicted").mkdir()
     np.save(folder / "predicted" / "Ada_1.npy", captured.speaking(1, 40, 30.0).astype(np.float32))
+    (folder / "decoded").mkdir()
+    weights = np.random.default_rng(1).random((40, len(rig.rig.names)), np.float32)
+    np.save(folder / "decoded" / "Ada_1.npy", rig.rig.decode(weights))
     (folder / "words.txt").write_text(
         "--identity Ada:0.7,Bert:0.3\n--identity auto\n--expression 0.7\n--smooth 40\n--style-scale 1.2\n--seed 7\n--steps 4\n"
     )
@@ -476,7 +479,7 @@ def targets() -> dict[str, Target]:
         if not np.isfinite(content.rig.decode(np.ones((1, len(content.rig.names)), np.float32))).all():
             raise Fault("a rig decodes to NaN or infinity")
         save_rig(folder / "again.safetensors", content)
-        command("compare", "predicted", "predicted", "--template", "model/rig.safetensors")
+        command("compare", "decoded", "decoded", "--template", "model/rig.safetensors")
         return [folder / "again.safetensors"]
 
     def mesh(name: str) -> Callable[[Path], Iterable[Path]]:
@@ -534,7 +537,7 @@ def targets() -> dict[str, Target]:
         return [folder / "eve.safetensors"]
 
     def compare(folder: Path) -> Iterable[Path]:
-        command("compare", "predicted", "takes", "--json")
+        command("compare", "predicted", "takes", "--template", "face.ply", "--regions", "lve.txt,fdd.txt", "--json")
         return ()
 
     pickles = ("subj_seq_to_idx.pkl", "raw_audio_fixed.pkl", "templates.pkl")

@@ -15,7 +15,16 @@ import numpy as np
 from pydantic import Field
 
 from talker_cli.errors import InputError
-from talker_cli.formats.files import ArrayFile, atomic_path, file_hash, output_error, read_json, stream_arrays, write_json
+from talker_cli.formats.files import (
+    ArrayFile,
+    atomic_path,
+    file_hash,
+    output_error,
+    read_json,
+    stream_arrays,
+    sweep,
+    write_json,
+)
 from talker_cli.formats.schema import Schema, parse, reading
 from talker_cli.rig import ARKIT_NAMES, RigFile, load_rig, pack_rig
 
@@ -142,9 +151,7 @@ def write_dataset(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise output_error(folder, error) from error
-    for name in FILES:  # what a killed run had begun to write
-        for litter in folder.glob(f".{Path(name).stem}-*{Path(name).suffix}"):
-            litter.unlink()
+    sweep(folder)  # what a killed run had begun to write
     half = ((name, coefficients.astype(np.float16)) for name, coefficients in motion)
     about = {"format": "talker-dataset", "version": VERSION, **asdict(info)}
     with ExitStack() as stack:

@@ -3,12 +3,12 @@
 Each read maps the file anew, so that the pages it touched do not stay in memory.
 """
 
-import warnings
 from pathlib import Path
 
 import numpy as np
 
 from talker_cli.errors import InputError
+from talker_cli.formats.npy import read_npy
 
 
 class FrameFile:
@@ -46,15 +46,7 @@ class FrameFile:
             return np.asarray(np.multiply(block, self.scale, dtype=np.float64), np.float32).reshape(-1, self.vertex_count, 3)
 
     def _map(self) -> np.ndarray:
-        try:
-            with warnings.catch_warnings():  # numpy's words on a header that Python 2 wrote, or that is damaged
-                warnings.simplefilter("ignore")
-                array = np.load(self.path, mmap_mode="r", allow_pickle=False)
-        except FileNotFoundError as error:
-            raise InputError(f"no file {self.path}; expected vertices as .npy; check the folder") from error
-        except Exception as error:  # numpy, zipfile and tokenize raise what they like
-            why = "an array of Python objects" if "object" in str(error).lower() else str(error)[:80]
-            raise InputError(f"{self.path} is not a whole .npy file ({why}); copy or export it again") from error
-        if not isinstance(array, np.ndarray) or array.ndim < 2:
+        array = read_npy(self.path, "vertices (T, V, 3) as a whole .npy file")
+        if array.ndim < 2:
             raise InputError(f"{self.path} holds no frames of vertices; expected a .npy array (T, V, 3)")
         return array

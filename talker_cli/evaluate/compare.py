@@ -32,7 +32,7 @@ from talker_cli.evaluate.report import (
 )
 from talker_cli.evaluate.templates import read_faces
 from talker_cli.formats.motion import read_motion
-from talker_cli.formats.schema import reading
+from talker_cli.formats.npy import read_npy
 from talker_cli.metrics import blendshape_error, mve
 from talker_cli.rig import ARKIT_NAMES
 
@@ -306,11 +306,11 @@ def read_coefficients(path: Path) -> np.ndarray:
     Raises:
         InputError: it cannot be read, is of another shape, or holds NaN or infinity.
     """
-    with reading(path, "coefficients (T, 52) in a .npy file"):
-        array = np.load(path, allow_pickle=False)
-    if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or array.ndim != 2 or array.shape[1] not in (51, 52):
-        found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
-        raise InputError(f"{path} holds {found}; expected ARKit coefficients (T, 52), or (T, 51) without tongueOut")
+    array = read_npy(path, "coefficients (T, 52) in a .npy file")
+    if array.dtype.kind != "f" or array.ndim != 2 or array.shape[1] not in (51, 52):
+        raise InputError(
+            f"{path} holds {array.dtype} {array.shape}; expected ARKit coefficients (T, 52), or (T, 51) without tongueOut"
+        )
     broken = np.flatnonzero(~np.isfinite(array).all(1))
     if len(array) == 0 or broken.size:
         what = f"NaN or infinity, first in frame {broken[0]}" if broken.size else "no frames"

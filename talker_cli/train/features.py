@@ -6,7 +6,6 @@ of other speech or at another frame rate, is made anew. The folder may be delete
 """
 
 import hashlib
-import time
 import zlib
 from pathlib import Path
 
@@ -15,13 +14,12 @@ import torch
 
 from talker_cli.data.dataset import Dataset
 from talker_cli.errors import ModelError
-from talker_cli.formats.files import ArrayFile, output_error, write_arrays
+from talker_cli.formats.files import ArrayFile, output_error, sweep, write_arrays
 from talker_cli.model.config import COMPACT, ModelConfig
 from talker_cli.model.pretrained import Description, load_encoder, verified
 from talker_cli.train.run import OnProgress, Progress
 
 FOLDER = "features"
-ABANDONED = 3600.0  # seconds after which a file that is still being written belongs to a run that was killed
 
 
 class FeatureCache:
@@ -56,7 +54,7 @@ class FeatureCache:
         """
         missing = self.missing()[process::processes]
         if missing:
-            self._tidy()
+            sweep(self.folder)  # what killed runs left half-written
         for done, recording in enumerate(missing, 1):
             self.read(recording)
             if process == 0:
@@ -105,12 +103,6 @@ class FeatureCache:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise output_error(self.folder, error) from error
-
-    def _tidy(self) -> None:
-        """Remove what killed runs left half-written."""
-        for left in self.folder.glob(".*.safetensors"):
-            if time.time() - left.stat().st_mtime > ABANDONED:
-                left.unlink(missing_ok=True)
 
 
 def _kept(path: Path, about: dict[str, object]) -> np.ndarray | None:

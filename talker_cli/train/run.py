@@ -15,7 +15,7 @@ from torch import nn
 
 from talker_cli.errors import InputError
 from talker_cli.formats import plot
-from talker_cli.formats.files import ArrayFile, atomic_path, write_arrays, write_bytes
+from talker_cli.formats.files import ArrayFile, atomic_path, sweep, write_arrays, write_bytes
 from talker_cli.train.curve import draw_curve
 from talker_cli.train.settings import format_toml, read_settings
 
@@ -68,8 +68,7 @@ class RunFolder:
                 )
         else:
             write_bytes(path, text.encode())
-        for left in folder.glob(f".{self.state_path.stem}-*"):  # half a state, of a run that was killed while it wrote one
-            left.unlink(missing_ok=True)
+        sweep(folder)  # half a state, of a run that was killed while it wrote one
 
     def save(
         self, step: int, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer, extra: dict[str, Any]
