@@ -3,7 +3,7 @@
     python benchmarks/ablations.py prepared/ ablations/ [--steps 1200] [-o table.md]
 
 Each row is a training of its own by `talker train` with the settings that it names, under ablations/; a run that is there is
-resumed or used as it is. All are measured by `talker evaluate` with two takes of each clip: diffusion by 8 DDIM steps, the
+resumed or used as it is. All are measured by `talker evaluate` with two samples of each clip: diffusion by 8 DDIM steps, the
 regression by its one.
 """
 
@@ -18,7 +18,7 @@ CLIPS = "--split test --limit 160 --samples 2"
 RUNS = {
     "whole": ("everything", ["--guidance", "1.25"]),
     "contrastive": ("no contrastive loss", ["--guidance", "1.25", "--set", "loss.contrastive=0.0"]),
-    "guidance": ("no guidance, no condition dropped", ["--guidance", "1.0", "--set", "train.drop=0.0"]),
+    "guidance": ("no guidance, no condition dropped", ["--guidance", "1.0", "--set", "train.condition_dropout=0.0"]),
     "lips": (
         "no weight on velocity, lips, gap, closure",
         ["--guidance", "1.25"]

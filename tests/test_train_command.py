@@ -166,7 +166,7 @@ def test_a_missing_tensorboard_is_one_line(dataset: Path, invoke: Talker, tmp_pa
 def test_both_predictions_train_and_sample(dataset: Path, tmp_path: Path, prediction: str) -> None:
     """Breaks if a network that predicts x0 is trained towards, or sampled as if it predicted, something else."""
     config = TrainConfig(
-        steps=150, batch_frames=256, warmup=20, learning_rate=4e-3, ema=0.97, drop=0.0, save_every=1000,
+        steps=150, batch_frames=256, warmup=20, learning_rate=4e-3, ema=0.97, condition_dropout=0.0, save_every=1000,
         model=replace(NARROW, prediction=prediction),
     )  # fmt: skip
     network = load_model(train(dataset, tmp_path, config, device="cpu", on_progress=ignore), "teacher")

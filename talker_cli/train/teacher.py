@@ -35,7 +35,8 @@ OnPreview = Callable[[FaceDiffusion, int], None]  # (averaged network, steps don
 
 BOUNDS = {
     "steps": (1, math.inf), "batch_frames": (64, math.inf), "learning_rate": (0, math.inf), "warmup": (0, math.inf),
-    "weight_decay": (0, math.inf), "clip": (0, math.inf), "ema": (0, 1), "drop": (0, 1), "dropout": (0, 1),
+    "weight_decay": (0, math.inf),
+    "max_grad_norm": (0, math.inf), "ema": (0, 1), "condition_dropout": (0, 1), "dropout": (0, 1),
     "guidance_scale": (-100, 100), "seed": (0, math.inf), "save_every": (1, math.inf), "validate_every": (1, math.inf),
 }  # fmt: skip
 
@@ -50,9 +51,9 @@ class TrainConfig:
         learning_rate: peak of the cosine, after the warm-up.
         warmup: steps of linear warm-up.
         weight_decay: AdamW's.
-        clip: largest norm of the gradient.
+        max_grad_norm: Largest norm of the gradient.
         ema: decay of the averaged weights that are saved.
-        drop: probability of dropping the speech, and of dropping the style (guidance needs both).
+        condition_dropout: Probability of dropping the speech, and of dropping the style; both together in half of it.
         dropout: share of the audio encoder's activations that a step leaves out.
         guidance_scale: recorded as the teacher's default at sampling; it does not change the training.
         bf16: compute matrix products in bfloat16.
@@ -72,9 +73,9 @@ class TrainConfig:
     learning_rate: float = 1.5e-3
     warmup: int = 200
     weight_decay: float = 0.01
-    clip: float = 1.0
+    max_grad_norm: float = 1.0
     ema: float = 0.999
-    drop: float = 0.1
+    condition_dropout: float = 0.1
     dropout: float = DROPOUT
     guidance_scale: float = 1.0
     bf16: bool = False
@@ -288,7 +289,7 @@ class Trainer:
         self._prepared.train()
         losses = self._prepared(batch, mel, draw, part)
         self.accelerator.backward(losses["total"])
-        norm = self.accelerator.clip_grad_norm_(self._prepared.parameters(), self.config.clip)
+        norm = self.accelerator.clip_grad_norm_(self._prepared.parameters(), self.config.max_grad_norm)
         reduced = self.accelerator.reduce(torch.stack([loss.detach() for loss in losses.values()]), "mean")
         values = dict(zip(losses, reduced.tolist(), strict=True))
         check_finite(f"step {step + 1} of {self.config.steps}", values, float(norm), self._state)
@@ -309,7 +310,7 @@ class Trainer:
         mel = batch.mel
         if rng.random() < 0.9:  # the clean recording counts too: it is what most users bring
             mel = augment_mel(mel, generator)
-        draw = Draw.sample(batch, generator, self.config.drop)
+        draw = Draw.sample(batch, generator, self.config.condition_dropout)
         # Of dropout, the one thing that depends on the number of processes.
         torch.manual_seed(int(rng.integers(2**62)) + accelerator.process_index)
         batch, mel, draw = batch.to(accelerator.device), mel.to(accelerator.device), draw.to(accelerator.device)
