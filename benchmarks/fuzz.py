@@ -268,7 +268,7 @@ def judge(code: int, stderr: str) -> None:
     """Hold a command's end against what is promised.
 
     Raises:
-        Refused: exit code 2 with one message, or with the usage that a mistyped option gets.
+        Refused: exit code 2 with one message, or with the usage that a mistyped option gets; exit code 1 of a manifest.
         Fault: any other end but 0.
     """
     if any(sign < " " or sign == "\x7f" for sign in stderr.replace("\n", "")):
@@ -276,7 +276,9 @@ def judge(code: int, stderr: str) -> None:
     if code == 0:
         return
     lines = stderr.splitlines()
-    if code != 2 or not lines or not (all(line.startswith("talker: ") for line in lines) or lines[0].startswith("Usage: ")):
+    some_failed = code == 1 and " failed; the others are written" in stderr  # of a manifest
+    told = bool(lines) and (all(line.startswith("talker: ") for line in lines) or lines[0].startswith("Usage: "))
+    if not told or not (code == 2 or some_failed):
         raise Fault(f"exit code {code}, stderr {stderr[:300]!r}")
     raise Refused(lines[-1])
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -449,6 +450,17 @@ def test_broken_samples_are_reported(tmp_path: Path, subtype: str, value: float,
     sound[sample_rate // 2, 0] = value
     soundfile.write(tmp_path / "a.wav", sound, sample_rate, subtype=subtype)
     with pytest.raises(InputError, match=r"a\.wav holds NaN or infinity, first at 0\.(49|50)"):
+        load_speech(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize("pair", [(np.inf, -np.inf), (3e38, 3e38), (np.nan, np.inf)])
+def test_channels_without_a_finite_mean_are_refused_without_a_warning(tmp_path: Path, pair: tuple[float, float]) -> None:
+    """Breaks if numpy's warning about the mean of two channels reaches the terminal beside the one line."""
+    sound = np.tile(tone(1, 16_000)[:, None], (1, 2))
+    sound[8000] = pair
+    soundfile.write(tmp_path / "a.wav", sound, 16_000, subtype="FLOAT")
+    with warnings.catch_warnings(), pytest.raises(InputError, match=r"a\.wav holds NaN or infinity, first at 0\.500 s"):
+        warnings.simplefilter("error")
         load_speech(tmp_path / "a.wav")
 
 

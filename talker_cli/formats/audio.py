@@ -188,7 +188,8 @@ class Report:
 
     def mix(self, samples: np.ndarray) -> np.ndarray:
         """Return the mean (S,) of the channels (S, C), and note their energy."""
-        mean = samples.mean(axis=1, dtype=np.float32)
+        with np.errstate(invalid="ignore", over="ignore"):  # what comes of NaN or infinity is refused later, with its place
+            mean = samples.mean(axis=1, dtype=np.float32)
         if samples.shape[1] > 1:
             energy = np.square(samples, dtype=np.float64).sum(0)
             same = len(energy) == len(self.energy)
