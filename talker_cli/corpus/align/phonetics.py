@@ -49,6 +49,7 @@ _UNITS = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
     "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
 )  # fmt: skip
+_THOUSANDS = ("", "thousand", "million", "billion", "trillion")
 _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 
 _RANKS = {
@@ -115,9 +116,9 @@ def ipa_clauses(text: str, espeak_voice: str) -> list[str]:
 
 def number_words(digits: str) -> list[str]:
     """Return a whole number in English words: 28 -> twenty eight; of four digits and more, digit by digit."""
-    value = int(digits)
     if len(digits) >= 4 or (len(digits) > 1 and digits[0] == "0"):
         return [_UNITS[int(digit)] for digit in digits]
+    value = int(digits)
     if value < 20:
         return [_UNITS[value]]
     if value < 100:
@@ -130,7 +131,9 @@ def number_words(digits: str) -> list[str]:
 def _amount(digits: str) -> str:
     """Return the words of a number with commas: 12,500 -> twelve thousand five hundred."""
     groups = digits.split(",")
-    names = ["", "thousand", "million", "billion", "trillion"][: len(groups)]
+    if len(groups) > len(_THOUSANDS):
+        return " ".join(number_words("".join(groups)))
+    names = _THOUSANDS[: len(groups)]
     words = [f"{' '.join(number_words(str(int(group))))} {name}" for group, name in zip(groups, names[::-1], strict=False)]
     return " ".join(each for each, group in zip(words, groups, strict=False) if int(group)) or "zero"
 

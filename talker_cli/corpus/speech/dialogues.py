@@ -11,6 +11,7 @@ from pathlib import Path
 
 from talker_cli.corpus.speech.sources import Prompt, PromptVoice
 from talker_cli.errors import MachineError
+from talker_cli.formats.schema import reading
 
 GAME = Path("/usr/share/games/fillets-ng")
 DIALOGUE_LICENCE = "GPL-2.0, ALTAR interactive and the Fish Fillets team"
@@ -58,7 +59,9 @@ def _read_subtitles(language: str) -> dict[tuple[str, str], tuple[str, str]]:
     scripts = GAME / "script"
     for path in sorted(scripts.rglob(f"*dialogs_{language}.lua")):
         level = path.parent.relative_to(scripts).as_posix()
-        for name, font, text in LINE.findall(path.read_text(encoding="utf-8")):
+        with reading(path, "a script of dialogues in UTF-8; reinstall its package", MachineError):
+            lines = LINE.findall(path.read_text(encoding="utf-8"))
+        for name, font, text in lines:
             spoken = re.sub(r"\s+", " ", re.sub(r"\\n|\.\.+|[“”„»«…]|\\\"", " ", text)).strip()
             if re.search(r"\w", spoken) and font not in LEFT_OUT_FONTS:
                 subtitles[level, name] = (font, spoken)

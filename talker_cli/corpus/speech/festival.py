@@ -6,12 +6,14 @@ times. No ablation measures what they add to a model.
 
 import tempfile
 import wave
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from talker_cli.corpus.align.programs import run_program
 from talker_cli.errors import MachineError
+from talker_cli.formats.schema import reading
 from talker_cli.metrics import SILENCE
 
 Table = dict[str, tuple[str, ...]]
@@ -105,9 +107,21 @@ def speak_with_festival(
 
 
 def segments(labels: str, language: str) -> list[tuple[str, float, float]]:
-    """Parse lines of `end colour name`; the time of a symbol of several phones is divided evenly."""
+    """Parse lines of `end colour name`; the time of a symbol of several phones is divided evenly.
+
+    Raises:
+        MachineError: A symbol is not in the language's phone set, or an end is no number.
+    """
     table = PHONE_SETS[language]
-    names = [(line.split()[2], float(line.split()[0])) for line in labels.splitlines() if len(line.split()) == 3]
+    fields = [line.split() for line in labels.splitlines()]
+    with reading("festival's phone times", f"lines of end, colour and phone of '{language}'", MachineError):
+        names = [(row[2], float(row[0])) for row in fields if len(row) == 3]
+        ends = [0.0, *(end for _, end in names)]
+        if not all(before <= after < np.inf for before, after in pairwise(ends)):
+            raise ValueError("times out of order")
+        unknown = {name for name, _ in names} - table.keys()
+        if unknown:
+            raise ValueError(f"unknown phone {min(unknown)}")
     timed: list[tuple[str, float, float]] = []
     at = 0.0
     for index, (name, end) in enumerate(names):

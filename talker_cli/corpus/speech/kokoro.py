@@ -1,6 +1,5 @@
 """Kokoro-82M's voices, and voices halfway between two of them, synthesised by its network in ONNX form."""
 
-import json
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -16,6 +15,8 @@ from talker_cli.corpus.speech.selection import texts_to_read
 from talker_cli.corpus.speech.synthesis import resample
 from talker_cli.corpus.speech.voices import SyntheticVoice
 from talker_cli.errors import InputError, MachineError
+from talker_cli.formats.files import read_json
+from talker_cli.formats.schema import Schema, parse, reading
 
 SAMPLE_RATE = 24_000  # hertz, of the network's output
 STYLE_WIDTH = 256  # width of a voice's vectors, one for each length of a text in phones
@@ -120,6 +121,8 @@ def _styles(folder: Path, name: str) -> np.ndarray:
         data = np.fromfile(path, np.float32)
         if not data.size or data.size % STYLE_WIDTH:
             raise InputError(f"{path} holds {data.size} numbers; expected a multiple of {STYLE_WIDTH}; fetch it again")
+        if not np.isfinite(data).all():
+            raise InputError(f"{path} holds numbers that are not finite; expected a voice of Kokoro-82M; fetch it again")
         voices.append(data.reshape(-1, STYLE_WIDTH))
     return np.asarray(np.mean(voices, axis=0), np.float32)
 
@@ -133,8 +136,23 @@ def _synthesise(folder: Path, ipa: str, styles: np.ndarray, speed: float) -> np.
         "style": styles[min(len(tokens), len(styles) - 1)][None],
         "speed": np.array([speed], np.float32),
     }
-    samples = np.asarray(session.run(None, inputs)[0]).reshape(-1)
+    with reading(folder / "model.onnx", "the network of Kokoro-82M; fetch it again"):
+        samples = np.asarray(session.run(None, inputs)[0]).reshape(-1)
     return resample(np.round(np.clip(samples, -1, 1) * 32767.0).astype(np.int16), SAMPLE_RATE)
+
+
+class _Vocabulary(Schema):
+    vocab: dict[str, int]
+
+
+def read_vocabulary(folder: Path) -> dict[str, int]:
+    """Read the token of each IPA symbol.
+
+    Raises:
+        InputError: The file is damaged.
+    """
+    path = folder / "vocab.json"
+    return parse(_Vocabulary, read_json(path), str(path), expected="the vocabulary of Kokoro-82M; fetch it again").vocab
 
 
 @cache
@@ -142,9 +160,12 @@ def _network(folder: Path) -> tuple[Any, dict[str, int]]:
     try:
         import onnxruntime
     except ImportError as error:
-        raise MachineError("onnxruntime is not installed; --kokoro needs it; run: pip install 'talker-cli[kokoro]'") from error
+        raise MachineError(
+            "onnxruntime is not installed; Kokoro's voices need it; run: pip install 'talker-cli[kokoro]'"
+        ) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # each process has one of its own
     options.log_severity_level = 3
-    vocabulary = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))["vocab"]
-    return onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]), vocabulary
+    with reading(folder / "model.onnx", "the network of Kokoro-82M; fetch it again"):
+        session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
+    return session, read_vocabulary(folder)

@@ -13,6 +13,7 @@ import numpy as np
 from talker_cli.data.dataset import SAMPLE_RATE
 from talker_cli.errors import InputError, MachineError
 from talker_cli.formats.ffmpeg import executable
+from talker_cli.formats.schema import reading
 
 SOUNDS = Path("/usr/share/asterisk/sounds")
 TEXTS = Path("/usr/share/doc")
@@ -121,8 +122,13 @@ def list_prompts(source: PromptVoice) -> list[Prompt]:
 
 
 def read_texts(listing: Path) -> dict[str, str]:
-    """Read a package's list of `name: text` lines."""
-    lines = gzip.decompress(listing.read_bytes()).decode("utf-8-sig").splitlines()
+    """Read a package's list of `name: text` lines.
+
+    Raises:
+        MachineError: The list is damaged.
+    """
+    with reading(listing, "a list of texts, compressed by gzip; reinstall its package", MachineError):
+        lines = gzip.decompress(listing.read_bytes()).decode("utf-8-sig").splitlines()
     pairs = (line.split(":", 1) for line in lines if ":" in line and not line.startswith(";"))
     return {name.strip(): text.strip() for name, text in pairs}
 

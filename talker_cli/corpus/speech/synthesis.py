@@ -92,7 +92,7 @@ def _flite(voice: SyntheticVoice, text: str) -> Synthesis:
             samples, rate = np.frombuffer(file.readframes(file.getnframes()), np.int16), file.getframerate()
     segments: list[tuple[str, float, float]] = []
     at = 0.0
-    for name, end in re.findall(r"([a-z]+):([0-9.]+)", output):
+    for name, end in re.findall(r"([a-z]+):([0-9]+(?:\.[0-9]+)?)", output):
         phone = {"ax": "AH", "pau": SILENCE}.get(name, name.upper())
         segments.append((phone if phone in PHONES else SILENCE, at, float(end)))
         at = float(end)
