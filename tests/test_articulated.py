@@ -34,7 +34,8 @@ from talker_cli.corpus.speech.sentences_by_language import SENTENCES_BY_LANGUAGE
 from talker_cli.corpus.speech.sources import PROMPT_VOICES, spoken_text
 from talker_cli.corpus.speech.synthesis import resample, synthesise
 from talker_cli.corpus.speech.voices import HELD_OUT_VOICES, SYNTHETIC_VOICES
-from talker_cli.data.dataset import SAMPLE_RATE, Clip, Dataset, DatasetInfo, Recording, write_dataset
+from talker_cli.data.dataset import Clip, Dataset, DatasetInfo, Recording, write_dataset
+from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.metrics import Articulation, Phones
 from talker_cli.rig import ARKIT_NAMES, Identity, Rig, RigFile
 

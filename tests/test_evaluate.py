@@ -15,12 +15,12 @@ from PIL import Image
 from tiny import IDENTITIES, tiny_dataset, tiny_rig
 
 from talker_cli.animate.animator import load_animator
-from talker_cli.data.dataset import SAMPLE_RATE, Clip, Dataset, DatasetInfo, Recording, write_dataset
+from talker_cli.data.dataset import Clip, Dataset, DatasetInfo, Recording, write_dataset
 from talker_cli.evaluate.conditions import faster_20, faster_motion, noise_10db, telephone
 from talker_cli.evaluate.identities import nearest_identity
 from talker_cli.evaluate.model import Evaluation, at_temperature, load_systems
 from talker_cli.evaluate.report import SURFACE_METRICS, EvaluationReport, Output, estimates, ratios
-from talker_cli.formats.audio import load_speech
+from talker_cli.formats.audio import SAMPLE_RATE, load_speech
 from talker_cli.formats.files import file_hash
 from talker_cli.identity.resolve import IdentityResolver
 from talker_cli.identity.style import style_from_speech

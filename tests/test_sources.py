@@ -471,21 +471,7 @@ def test_data_info(invoke: Talker, folders: Path, tmp_path: Path) -> None:
     assert about["identities"]["F2"]["splits"] == ["train", "validation", "test"]
     assert len(set(about["picture"]["clips"])) == 3
     picture = np.asarray(Image.open(tmp_path / "p.png").convert("RGB")).astype(int)
-    orange = (picture[..., 0] > 200) & (picture[..., 1] < 130) & (picture[..., 2] < 80)
+    orange = (picture[..., 0] > 180) & (picture[..., 1] < 130) & (picture[..., 2] < 80)
     assert orange.sum() > 300  # the mouth gap
     assert "expected a name that ends in .png" in invoke("data", "info", "d", "--picture", "p.jpg").mistake
     assert "holds no dataset.json" in invoke("data", "info", tmp_path).mistake
-
-
-def test_a_title_never_covers_another() -> None:
-    """Breaks if a text is longer than the room it is given, or loses letters that have room."""
-    from talker_cli.formats.canvas import Canvas
-
-    canvas = Canvas(100, 20)
-    assert canvas.text_width("à") == canvas.text_width("a")
-    for room in (0.0, 9.0, 60.0, 200.0):
-        short = canvas.shortened("La password immessa non corrisponde", room)
-        assert canvas.text_width(short) <= room
-    assert canvas.shortened("La password", canvas.text_width("La password")) == "La password" and short.startswith(
-        "La password i"
-    )

@@ -22,8 +22,9 @@ from talker_cli.corpus.speech.sentences import SENTENCES
 from talker_cli.corpus.speech.synthesis import synthesise
 from talker_cli.corpus.speech.transcribed import AT_ONCE, find_transcribed
 from talker_cli.corpus.speech.voices import SYNTHETIC_VOICES
-from talker_cli.data.dataset import SAMPLE_RATE, Dataset
+from talker_cli.data.dataset import Dataset
 from talker_cli.errors import InputError
+from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.metrics import Phones
 
 MISSING = [program for program in ("flite", "espeak-ng") if shutil.which(program) is None]

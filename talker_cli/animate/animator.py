@@ -8,10 +8,11 @@ import torch
 
 from talker_cli.animate.stream import CHUNK_FRAMES, MelFrontend, MotionStream, OnFrames, SpeechFrontend
 from talker_cli.errors import InputError, ModelError
+from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.formats.files import file_hash
 from talker_cli.identity.resolve import StyleCondition
 from talker_cli.model.checkpoint import load_model, read_config
-from talker_cli.model.config import COMPACT, MAX_TIMESTEP, SAMPLE_RATE
+from talker_cli.model.config import COMPACT, MAX_TIMESTEP
 from talker_cli.model.device import choose_device
 from talker_cli.model.diffusion import Sampler, uniform_timesteps
 from talker_cli.model.network import FaceDiffusion

@@ -18,8 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.model.audio_encoder import WINDOW, log_mel
-from talker_cli.model.config import SAMPLE_RATE, ModelConfig
+from talker_cli.model.config import ModelConfig
 from talker_cli.model.diffusion import Sampler, frame_noise
 from talker_cli.model.network import FaceDiffusion
 

@@ -14,12 +14,11 @@ from talker_cli.animate.stream import OnFrames
 from talker_cli.errors import InputError
 from talker_cli.export.formats import check_outputs, write_motion_clip
 from talker_cli.export.motion_clip import MotionClip
-from talker_cli.formats.audio import check_file, read_speech
+from talker_cli.formats.audio import SAMPLE_RATE, check_file, read_speech
 from talker_cli.formats.files import file_hash
 from talker_cli.identity.library import Library
 from talker_cli.identity.resolve import IdentityResolver, ResolvedIdentity, StyleSpace, style_space
 from talker_cli.identity.style import style_from_speech
-from talker_cli.model.config import SAMPLE_RATE
 from talker_cli.model.diffusion import noise_seed
 from talker_cli.model.folder import DEFAULT_IDENTITY, DEFAULT_MODEL, model_folder
 from talker_cli.rig import RigFile, load_rig

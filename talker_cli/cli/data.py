@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from talker_cli.data.captures import Captures, Choice
     from talker_cli.data.sequences import OnProgress, Source
+    from talker_cli.rig import RigFile
 
 FolderArgument = Annotated[Path, typer.Argument(help="Folder of the source data.", show_default=False)]
 FpsOption = Annotated[
@@ -63,7 +64,6 @@ def articulated(
     Example: talker preprocess articulated recordings/ --language de -o prepared/
     """
     from talker_cli.corpus import UNSTATED, prepare, prepare_folder
-    from talker_cli.head import build_head
 
     command = shlex.join(["talker", *sys.argv[1:]])
     for name, value in {"language": language, "voice": voice, "held-out": held_out, "licence": licence}.items():
@@ -78,11 +78,11 @@ def articulated(
 
         if folder is None:
             notes = prepare(
-                output, rig=build_head(), kokoro=kokoro, seed=seed, processes=processes, command=command, on_progress=report
+                output, rig=shipped_rig(), kokoro=kokoro, seed=seed, processes=processes, command=command, on_progress=report
             )
         else:
             notes = prepare_folder(
-                folder, output, rig=build_head(), language=language or "en", voice=voice, held_out=held_out or (),
+                folder, output, rig=shipped_rig(), language=language or "en", voice=voice, held_out=held_out or (),
                 licence=licence or UNSTATED, seed=seed, processes=processes, command=command, on_progress=report,
             )  # fmt: skip
     show_notes(notes)
@@ -218,11 +218,16 @@ def grid(folder: FolderArgument, output: OutputFolderOption, fps: FpsOption = No
     Example: talker preprocess grid grid_s1/ -o prepared/
     """
     from talker_cli.capture.grid import open_grid
+
+    _curves(open_grid(existing(folder), shipped_rig().rig, identity), output, fps)
+
+
+def shipped_rig() -> "RigFile":
+    """Return the built-in head as the default model's folder holds it."""
     from talker_cli.model.folder import model_folder
     from talker_cli.rig import load_rig
 
-    head = load_rig(model_folder(DEFAULT_MODEL) / "rig.safetensors").rig
-    _curves(open_grid(existing(folder), head, identity), output, fps)
+    return load_rig(model_folder(DEFAULT_MODEL) / "rig.safetensors")
 
 
 def existing(folder: Path) -> Path:
@@ -270,10 +275,9 @@ def _captured(captures: "Captures", output: Path, choice: "Choice", fps: float |
 
 def _curves(source: "Source", output: Path, fps: float | None) -> None:
     from talker_cli.data.curves import prepare_curves
-    from talker_cli.head import build_head
 
-    command = shlex.join(["talker", *sys.argv[1:]])
-    _run(output, lambda report: prepare_curves(source, build_head, output, fps=fps, command=command, on_progress=report))
+    command, rig = shlex.join(["talker", *sys.argv[1:]]), shipped_rig()
+    _run(output, lambda report: prepare_curves(source, rig, output, fps=fps, command=command, on_progress=report))
 
 
 def _run(output: Path, work: "Callable[[OnProgress], dict[str, Any]]") -> None:

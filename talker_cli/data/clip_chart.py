@@ -1,32 +1,31 @@
-"""A picture of a few clips: the mouth gap over the spectrogram that the model hears, with the phones."""
+"""An image of a few clips: the mouth gap over the spectrogram that the model gets, with the phones."""
 
 from pathlib import Path
 
 import numpy as np
 
-from talker_cli.data.dataset import SAMPLE_RATE, Clip, Dataset
-from talker_cli.formats.canvas import INK, QUIET, Canvas
+from talker_cli.data.dataset import Clip, Dataset
+from talker_cli.formats.audio import SAMPLE_RATE
+from talker_cli.formats.plot import GRAY, ORANGE, Axes, chart, panels
 from talker_cli.rig import Rig
 
 LONGEST = 8.0  # seconds shown of a clip
-NARROWEST = 4.0  # seconds that the picture has room for: the titles need it
-SECOND, LEFT, RIGHT = 140.0, 16.0, 64.0  # pixels
-TITLE, PHONES, PANEL, SPACE = 24.0, 16.0, 110.0, 14.0
-GAP, SHADOW, TICK = "#e8590c", "#ffffff", "#ccd2d9"
+WIDTH, HEIGHT = 12.0, 1.9  # inches of the image, and of each clip in it
 LEAST_SCALE = 2.0  # millimetres at full height, at least
-DARK, LIGHT = np.array([20.0, 40.0, 74.0]), np.array([244.0, 247.0, 250.0])
+NARROWEST = 0.03  # seconds: a shorter phone has no label
+LONGEST_TEXT = 100  # letters of a title
 
 
 def choose_clips(dataset: Dataset, count: int, seed: int) -> list[Clip]:
-    """Return so many clips at random, each of another recording where there are enough, in the dataset's order."""
+    """Return `count` random clips in the dataset's order, each of another recording where there are enough."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(dataset.info.clips))
     first: dict[str, int] = {}
     for place in order.tolist():
         first.setdefault(dataset.info.clips[place].recording, place)
-    taken = set(first.values())
-    others = [place for place in order.tolist() if place not in taken]
-    return [dataset.info.clips[place] for place in sorted([*first.values(), *others][:count])]
+    chosen = set(first.values())
+    rest = [place for place in order.tolist() if place not in chosen]
+    return [dataset.info.clips[place] for place in sorted([*first.values(), *rest][:count])]
 
 
 def mouth_gap(rig: Rig, coefficients: np.ndarray) -> np.ndarray:
@@ -35,67 +34,62 @@ def mouth_gap(rig: Rig, coefficients: np.ndarray) -> np.ndarray:
 
 
 def draw_clips(dataset: Dataset, path: Path, *, count: int, seed: int) -> list[str]:
-    """Draw clips chosen at random as a PNG; return their names.
+    """Draw random clips as a PNG; return their names.
+
+    Args:
+        dataset: Prepared dataset.
+        path: The PNG.
+        count: Number of clips.
+        seed: Seed of the random choice.
 
     Raises:
-        OutputError: the place cannot be written.
+        MachineError: matplotlib is not installed.
+        OutputError: the file cannot be written.
     """
     clips = choose_clips(dataset, count, seed)
-    shown = [min(LONGEST, dataset.frames(clip.name) / dataset.info.fps) for clip in clips]
-    width = LEFT + SECOND * max(*shown, NARROWEST) + RIGHT
-    height = len(clips) * (TITLE + PHONES + PANEL + SPACE) + SPACE
-    canvas = Canvas(round(width), round(height))
-    for row, (clip, seconds) in enumerate(zip(clips, shown, strict=True)):
-        _panel(canvas, SPACE / 2 + row * (TITLE + PHONES + PANEL + SPACE), width, dataset, clip, seconds)
-    canvas.save(path)
+    with chart(path, WIDTH, HEIGHT * len(clips)) as figure:
+        for axes, clip in zip(panels(figure, len(clips), columns=1), clips, strict=True):
+            _draw_clip(axes, dataset, clip)
     return [clip.name for clip in clips]
 
 
-def _panel(canvas: Canvas, top: float, width: float, dataset: Dataset, clip: Clip, seconds: float) -> None:
+def _draw_clip(axes: Axes, dataset: Dataset, clip: Clip) -> None:
     recording, fps = dataset.recordings[clip.recording], dataset.info.fps
-    frames = max(1, round(seconds * fps))
-    rig = dataset.rig.rig_of(clip.identity)
-    gap = mouth_gap(rig, dataset.coefficients(clip.name))[:frames] * 1000.0
+    frames = min(dataset.frames(clip.name), max(1, round(LONGEST * fps)))
+    seconds = frames / fps
+    gap = mouth_gap(dataset.rig.rig_of(clip.identity), dataset.coefficients(clip.name))[:frames] * 1000.0
     who = "" if clip.identity in clip.name else f"{clip.identity}, "
-    title = f"{clip.name}   {who}{recording.split}, {dataset.frames(clip.name) / fps:.1f} s"
-    canvas.text(LEFT, top + TITLE / 2, title, size=12)
-    if len(recording.text.encode("ascii", "ignore")) > len(recording.text) / 2:  # in letters that the canvas can write
-        start = LEFT + canvas.text_width(title, size=12) + SPACE
-        canvas.text(
-            start, top + TITLE / 2, canvas.shortened(recording.text, width - SPACE - start, size=11), size=11, color=QUIET
-        )
-    sound = top + TITLE + PHONES
-    bottom = sound + PANEL
-    canvas.picture(LEFT, sound, SECOND * seconds, PANEL, _spectrogram(dataset.speech(clip.recording), frames, fps))
+    title = f"{clip.name}   {who}{recording.split}, {dataset.frames(clip.name) / fps:.1f} s   {recording.text}"
+    axes.set_title(title if len(title) <= LONGEST_TEXT else f"{title[: LONGEST_TEXT - 3].rstrip()}...", pad=16)
+    top = max(LEAST_SCALE, float(np.ceil(gap.max())))
+    mel = _log_mel(dataset.speech(clip.recording), frames, fps)
+    low = float(np.percentile(mel, 5))
+    axes.imshow(
+        mel.T, cmap="Blues", vmin=low, vmax=max(float(mel.max()), low + 1e-3), extent=(0.0, seconds, 0.0, top), aspect="auto",
+        origin="lower",
+    )  # fmt: skip
+    axes.grid(False)
+    axes.plot(np.arange(frames) / fps, gap, color="white", linewidth=3.0)
+    axes.plot(np.arange(frames) / fps, gap, color=ORANGE, linewidth=1.5)
     for symbol, start, end in recording.phones:
-        if start < seconds:
-            x, last = LEFT + SECOND * start, LEFT + SECOND * min(end, seconds)
-            canvas.line([(x, sound - PHONES + 2), (x, sound)], TICK, 1)
-            if symbol != "SIL" and last - x > 5:
-                canvas.text((x + last) / 2, sound - PHONES / 2, symbol, anchor="mm", size=9 if last - x > 11 else 7, color=INK)
-    scale = max(LEAST_SCALE, float(np.ceil(gap.max())))
-    points = [
-        (LEFT + SECOND * index / fps, bottom - 2 - (PANEL - 6) * min(value / scale, 1.0)) for index, value in enumerate(gap)
-    ]
-    if len(points) > 1:
-        canvas.line(points, SHADOW, 3.5)
-        canvas.line(points, GAP, 1.8)
-    edge = LEFT + SECOND * seconds + 6
-    canvas.text(edge, sound + 6, f"{scale:.0f} mm", size=11, color=GAP)
-    canvas.text(edge, bottom - 6, "0", size=11, color=GAP)
+        end = min(end, seconds)
+        if symbol != "SIL" and end - start > NARROWEST:
+            axes.annotate(
+                symbol, ((start + end) / 2, 1.03), xycoords=axes.get_xaxis_transform(), ha="center", fontsize=7, color=GRAY
+            )  # fmt: skip
+    axes.set_xlim(0.0, LONGEST)
+    axes.set_ylim(0.0, top)
+    axes.set_ylabel("mouth gap, mm")
 
 
-def _spectrogram(speech: np.ndarray, frames: int, fps: float) -> np.ndarray:
-    """Return (bands, columns, 3) uint8, low bands at the bottom, of the first frames: what the model hears."""
+def _log_mel(speech: np.ndarray, frames: int, fps: float) -> np.ndarray:
+    """Return the model's log-mel features (columns, bands) of the first frames."""
     import torch
 
     from talker_cli.model.audio_encoder import log_mel
     from talker_cli.model.config import ModelConfig
 
     config = ModelConfig("teacher", "", (), (), fps=fps)
-    heard = speech[: int(np.ceil(frames * SAMPLE_RATE / fps))]
+    shown = speech[: int(np.ceil(frames * SAMPLE_RATE / fps))]
     with torch.no_grad():
-        mel = log_mel(torch.from_numpy(heard)[None], frames, config)[0].numpy()  # (columns, bands)
-    low, high = np.percentile(mel, 5), max(float(mel.max()), float(np.percentile(mel, 5)) + 1e-3)
-    level = np.clip((mel.T[::-1] - low) / (high - low), 0.0, 1.0)[..., None]
-    return np.asarray(LIGHT + (DARK - LIGHT) * level, np.float64).round().astype(np.uint8)
+        return np.asarray(log_mel(torch.from_numpy(shown)[None], frames, config)[0].numpy())

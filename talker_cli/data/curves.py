@@ -1,6 +1,5 @@
 """ARKit curves as a prepared dataset on the built-in head: no basis to find, only time to bring into line."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ BEYOND = 2.0  # a curve beyond this is no ARKit coefficient: percent, perhaps, o
 
 def prepare_curves(
     source: Source,
-    head: Callable[[], RigFile],
+    rig: RigFile,
     output: Path,
     *,
     fps: float | None = None,
@@ -36,7 +35,7 @@ def prepare_curves(
     """Write takes of ARKit curves (T, 52), in the order of ARKIT_NAMES, as a prepared dataset; a killed run goes on.
 
     Args:
-        head: makes the built-in head, whose neutral face everybody gets: curves say nothing of whose face they move.
+        rig: Built-in head, whose neutral face every identity gets: curves do not describe a face's form.
         fps: frames a second of the dataset; None takes every n-th frame so that it is at most 30.
         command: recorded.
         on_progress: told the stage, how much of it is done, and of how much.
@@ -70,11 +69,11 @@ def prepare_curves(
                 work.save(key, {"coefficients": np.clip(curves, 0.0, 1.0).astype(np.float16)}, {"clipped": outside})
             clipped += work.load(key).metadata["clipped"]
             on_progress("reading curves", number + 1, len(source.takes))
-        neutral = head().rig
+        neutral = rig.rig
         people = {name: Identity(name, neutral.template, neutral.colors, source.name) for name in source.identities}
-        rig = RigFile(replace(neutral, fps=timeline.fps), people)
+        named = RigFile(replace(neutral, fps=timeline.fps), people)
         notes = {"values clipped to 0…1": clipped} if clipped else {}
-        write_sequences(output, source, work, rig, lengths, notes, command)
+        write_sequences(output, source, work, named, lengths, notes, command)
     except TalkerError:
         work.close(failed=True)
         raise

@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from talker_cli.errors import InputError
+from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.formats.files import (
     ArrayFile,
     atomic_path,
@@ -28,7 +29,6 @@ from talker_cli.formats.files import (
 from talker_cli.formats.schema import Schema, parse, reading
 from talker_cli.rig import ARKIT_NAMES, RigFile, load_rig, pack_rig
 
-SAMPLE_RATE = 16_000  # hertz, of all speech inside talker
 SPLITS = ("train", "validation", "test", "test_voice")
 VERSION = 1
 RIG, SPEECH, CLIPS = "rig.safetensors", "speech.safetensors", "clips.safetensors"

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from talker_cli.data.dataset import SAMPLE_RATE, Clip, DatasetInfo, Recording, write_dataset
+from talker_cli.data.dataset import Clip, DatasetInfo, Recording, write_dataset
 from talker_cli.data.resume import ResumableParts
 from talker_cli.errors import InputError
+from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.rig import RigFile
 
 NOT_STATED = "not stated"  # a licence

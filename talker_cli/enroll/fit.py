@@ -9,9 +9,10 @@ from torch import Tensor
 
 from talker_cli.animate.animator import Animator
 from talker_cli.errors import InputError
+from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.identity.resolve import StyleCondition, on_sphere
 from talker_cli.metrics import lve
-from talker_cli.model.config import MAX_TIMESTEP, SAMPLE_RATE
+from talker_cli.model.config import MAX_TIMESTEP
 from talker_cli.model.diffusion import add_noise, alpha_sigma
 from talker_cli.rig import Rig
 from talker_cli.train.losses import LossWeights, SurfaceMetric, lip_gap_of

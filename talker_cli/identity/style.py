@@ -4,10 +4,10 @@ import numpy as np
 import torch
 
 from talker_cli.errors import InputError
+from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.identity.resolve import on_sphere
 from talker_cli.identity.vad import detect_speech
 from talker_cli.model.audio_encoder import log_mel
-from talker_cli.model.config import SAMPLE_RATE
 from talker_cli.model.network import FaceDiffusion
 
 WINDOW_FRAMES = 128  # the longest crop of training

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from talker_cli.model.config import SAMPLE_RATE, ModelConfig
+from talker_cli.formats.audio import SAMPLE_RATE
+from talker_cli.model.config import ModelConfig
 
 WINDOW = 400  # samples, 25 ms
 FFT = 512  # samples

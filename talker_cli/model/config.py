@@ -8,7 +8,6 @@ from pydantic import ConfigDict, create_model
 from talker_cli.errors import InputError, ModelError
 from talker_cli.formats.schema import Schema, parse
 
-SAMPLE_RATE = 16_000  # hertz
 PREDICTIONS = ("v", "x0", "regression")
 COMPACT = "compact"  # the audio encoder that is trained with the rest, on log-mel columns
 MAX_TIMESTEP = 256  # T of the teacher's full sampler, 2^8 so that it can be halved down to any power of two

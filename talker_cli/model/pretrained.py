@@ -27,8 +27,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from talker_cli.errors import InputError, ModelError
+from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.formats.files import file_hash, read_json
-from talker_cli.model.config import COMPACT, SAMPLE_RATE, ModelConfig
+from talker_cli.model.config import COMPACT, ModelConfig
 
 KINDS = {"hubert": "HuBERT", "wav2vec2": "wav2vec 2.0", "wavlm": "WavLM"}
 CORE, MARGIN = 500, 150  # outputs, 10 s and 3 s: with both margins about as long as what these encoders were trained on

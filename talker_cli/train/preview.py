@@ -9,7 +9,7 @@ import numpy as np
 from talker_cli.animate.animator import Animator
 from talker_cli.data.dataset import Dataset
 from talker_cli.errors import InputError
-from talker_cli.model.config import SAMPLE_RATE
+from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.model.network import FaceDiffusion
 from talker_cli.render import MotionTrack, RenderOptions, render_still, render_video
 

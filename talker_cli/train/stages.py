@@ -16,9 +16,10 @@ import torch
 from talker_cli.animate.animator import Animator
 from talker_cli.data.dataset import Dataset
 from talker_cli.formats import plot
+from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.formats.files import write_bytes
 from talker_cli.metrics import mve
-from talker_cli.model.config import MAX_TIMESTEP, SAMPLE_RATE
+from talker_cli.model.config import MAX_TIMESTEP
 from talker_cli.model.diffusion import noise_seed
 from talker_cli.model.network import FaceDiffusion
 

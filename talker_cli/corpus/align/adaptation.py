@@ -16,7 +16,7 @@ from itertools import pairwise
 import numpy as np
 
 from talker_cli.corpus.align.alignment import cover
-from talker_cli.data.dataset import SAMPLE_RATE
+from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.metrics import SILENCE, Phones
 
 HOP = 80  # samples, 5 ms

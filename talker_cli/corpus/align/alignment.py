@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from talker_cli.corpus.align.phonetics import PHONES, english_words, ipa_words, phones_of_ipa
-from talker_cli.data.dataset import SAMPLE_RATE
 from talker_cli.errors import MachineError
+from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.metrics import SILENCE, Phones
 
 FRAME = 0.01  # seconds, pocketsphinx's frame

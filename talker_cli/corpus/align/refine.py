@@ -4,7 +4,7 @@ import numpy as np
 
 from talker_cli.corpus.align.alignment import cover
 from talker_cli.corpus.align.phonetics import LABIODENTALS, VOWELS
-from talker_cli.data.dataset import SAMPLE_RATE
+from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.metrics import BILABIALS, SILENCE, Phones
 
 HOP = 0.005  # seconds

@@ -14,7 +14,7 @@ from talker_cli.corpus.articulate.prosody import Prosody
 from talker_cli.corpus.articulate.styles import Style
 from talker_cli.corpus.articulate.targets import REACH, TARGETS, TRACKS, Target
 from talker_cli.corpus.articulate.upper_face import move_upper_face
-from talker_cli.data.dataset import SAMPLE_RATE
+from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.metrics import SILENCE, Phones
 from talker_cli.rig import ARKIT_NAMES
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from talker_cli.data.dataset import SAMPLE_RATE
+from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.identity.vad import strongest_lag
 
 RATE = 100  # values a second

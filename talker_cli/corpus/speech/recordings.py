@@ -9,7 +9,7 @@ import numpy as np
 from talker_cli.corpus.align.alignment import Aligner, Alignment
 from talker_cli.corpus.speech.dialogues import DIALOGUE_LANGUAGES, list_dialogues
 from talker_cli.corpus.speech.sources import PROMPT_VOICES, Prompt, decode_prompts, list_prompts
-from talker_cli.data.dataset import SAMPLE_RATE
+from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.metrics import SILENCE, Phones
 
 AT_ONCE = 50  # prompts of a shard

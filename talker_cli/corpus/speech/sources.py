@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from talker_cli.data.dataset import SAMPLE_RATE
 from talker_cli.errors import InputError, MachineError
+from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.formats.ffmpeg import executable
 from talker_cli.formats.schema import reading
 

@@ -17,8 +17,8 @@ from talker_cli.corpus.speech.espeak import speak_with_espeak
 from talker_cli.corpus.speech.festival import speak_with_festival
 from talker_cli.corpus.speech.recordings import Utterance
 from talker_cli.corpus.speech.voices import SyntheticVoice
-from talker_cli.data.dataset import SAMPLE_RATE
 from talker_cli.errors import MachineError
+from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.metrics import SILENCE, Phones
 
 # Float speech at 16 kHz, and (phone, start, end) in seconds.
