@@ -214,7 +214,7 @@ def test_own_captures(invoke: Talker, folders: Path, tmp_path: Path) -> None:
     splits = [dataset.recordings[clip.name].split for clip in dataset.info.clips]
     assert sorted(splits) == ["test", "test", *["train"] * 6, "validation", "validation"]
 
-    assert "add --unit mm" in invoke(*arguments, "-o", "wrong").mistake
+    assert "set the unit to mm (--unit)" in invoke(*arguments, "-o", "wrong").mistake
     rows = [f"{who}_{take},Eve,train,hello" for who in ("Ada", "Bert") for take in range(5)]
     (tmp_path / "clips.csv").write_text("\n".join(["name,identity,split,text", *rows]))
     ran = invoke(*arguments, "--unit", "mm", "-o", "eve", "--clips", "clips.csv", "--fps", 24, "--components", 5)

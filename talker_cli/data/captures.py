@@ -154,12 +154,15 @@ def _rig(captures: Captures, spectrum: Spectrum, choice: Choice, fps: float) -> 
     if not len(pairs):
         raise InputError(
             f"found no lips that part in {captures.source.name}; expected a face that speaks, +y up, in metres; name the "
-            "vertices that meet with --lip-pairs FILE, an upper and a lower a line"
+            "vertices that meet in a text file, an upper and a lower a line",
+            field="lip_pairs",
         )
     regions = captures.regions or derived_regions(template, captures.faces, pairs)
     for name, mask in regions.items():
         if not mask.any():
-            raise InputError(f"found no {name} in {captures.source.name}; expected a face, +y up; name it with --regions")
+            raise InputError(
+                f"found no {name} in {captures.source.name}; expected a face, +y up; give its vertices", field="regions"
+            )
     leaves = np.maximum(spectrum.rms(), spectrum.rms(regions["lips"]))
     notes: dict[str, Any] = {
         "regions": captures.regions_from or DERIVED,

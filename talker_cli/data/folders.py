@@ -53,7 +53,7 @@ def find_pairs(
 
     Args:
         suffix: of the motion files, such as ".npy".
-        table: `--clips`, or None.
+        table: CSV table of the clips, or None.
         identity: who speaks in all of them, or None.
         who: tells it from a motion file where neither of the two does; None takes the name up to its last underscore.
 
@@ -167,7 +167,8 @@ def _from_name(motion: Path) -> str:
     name = motion.stem.rpartition("_")[0]
     if not name:
         raise InputError(
-            f"cannot tell who speaks in {motion}; expected a name such as IDENTITY_{motion.name}; rename it, or use "
-            "--identity or --clips"
+            f"cannot tell who speaks in {motion}; expected a name such as IDENTITY_{motion.name}; rename it, "
+            "name the speaker, or give a table of the clips",
+            field="identity",
         )
     return name

@@ -6,6 +6,9 @@ this finds the two sides of the slit between the lips, with no knowledge of the 
 """
 
 import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
 REACH = 0.008  # metres between the lips at rest, at most
 CONTACT = 0.001  # metres wider than the narrowest pair: what lies wider faces the other lip without meeting it
@@ -88,39 +91,12 @@ def _parting(basis: np.ndarray, upper: np.ndarray, lower: np.ndarray) -> np.ndar
 
 
 def _near_pairs(points: np.ndarray, reach: float) -> np.ndarray:
-    """Return (P, 2) all pairs i < j of points within `reach`, by cubes of that side, each against its neighbours."""
-    if not len(points):
-        return np.zeros((0, 2), np.int64)
-    cube = np.floor((points - points.min(0)) / reach).astype(np.int64)
-    size = cube.max(0) + 3
-    key = ((cube[:, 0] + 1) * size[1] + cube[:, 1] + 1) * size[2] + cube[:, 2] + 1
-    order = np.argsort(key, kind="stable")
-    ordered = key[order]
-    found = []
-    steps = [(x, y, z) for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1) if (x, y, z) >= (0, 0, 0)]
-    for x, y, z in steps:
-        aim = key + (x * size[1] + y) * size[2] + z
-        first, last = np.searchsorted(ordered, aim, "left"), np.searchsorted(ordered, aim, "right")
-        counts = last - first
-        one = np.repeat(np.arange(len(points)), counts)
-        place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(first, counts)
-        other = order[place]
-        near = np.square(points[one] - points[other]).sum(1) <= reach * reach
-        if (x, y, z) == (0, 0, 0):
-            near &= one < other
-        found.append(np.stack([one[near], other[near]], 1))
-    return np.sort(np.concatenate(found), axis=1)
+    """Return (P, 2) all pairs i < j of points within `reach`."""
+    return np.asarray(cKDTree(points).query_pairs(reach, output_type="ndarray"), np.int64).reshape(-1, 2)
 
 
 def _pieces(faces: np.ndarray, vertex_count: int) -> np.ndarray:
-    """Return (V,) the least vertex of the connected piece that each vertex belongs to."""
-    piece = np.arange(vertex_count)
+    """Return (V,) a number for each vertex, the same on each connected piece of the mesh."""
     edges = np.concatenate([faces[:, :2], faces[:, 1:]])
-    while True:
-        least = np.minimum(piece[edges[:, 0]], piece[edges[:, 1]])
-        before = piece.copy()
-        np.minimum.at(piece, edges[:, 0], least)
-        np.minimum.at(piece, edges[:, 1], least)
-        piece = piece[piece]
-        if (piece == before).all():
-            return piece
+    graph = coo_matrix((np.ones(len(edges), bool), (edges[:, 0], edges[:, 1])), (vertex_count, vertex_count))
+    return np.asarray(connected_components(graph, directed=False)[1])

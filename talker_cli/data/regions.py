@@ -15,7 +15,7 @@ TEXT_REGIONS = {"lips": "lve", "upper_face": "fdd"}
 
 
 def parse_region_option(text: str) -> tuple[Path, ...]:
-    """Return the files of `--regions FLAME_masks.pkl` or `--regions lve.txt,fdd.txt`.
+    """Return the files of regions: `FLAME_masks.pkl`, or `lve.txt,fdd.txt`.
 
     Raises:
         InputError: it is neither one pickle nor two texts.
@@ -24,7 +24,9 @@ def parse_region_option(text: str) -> tuple[Path, ...]:
     pickled = [path.suffix.lower() == ".pkl" for path in paths]
     if (len(paths) == 1 and all(pickled)) or (len(paths) == 2 and not any(pickled)):
         return paths
-    raise InputError(f"found --regions {text}; expected FLAME_masks.pkl, or lips and upper face as two texts: lve.txt,fdd.txt")
+    raise InputError(
+        f"found {text}; expected FLAME_masks.pkl, or lips and upper face as two texts: lve.txt,fdd.txt", field="regions"
+    )
 
 
 def read_regions(paths: Sequence[Path], vertex_count: int) -> dict[str, np.ndarray]:

@@ -39,7 +39,7 @@ def open_vertices(
         unit: of the vertices, a key of METRES.
         regions: region files, or none to derive the regions.
         lip_pairs: a file of lip pairs, or None to find them.
-        table: `--clips`, or None.
+        table: CSV table of the clips, or None.
         identity: who speaks in all of them; None takes it from the file's name.
         licence: of the captures, None if it is not stated.
 
@@ -78,8 +78,10 @@ def _check_size(path: Path, mesh: Mesh, unit: str) -> None:
     if FACE[0] <= height <= FACE[1]:
         return
     other = next((name for name, metres in METRES.items() if FACE[0] <= height / METRES[unit] * metres <= FACE[1]), None)
-    hint = f"add --unit {other}" if other else "scale it, and turn it so that +y is up"
-    raise InputError(f"{path} is {height:.4g} m high in the unit {unit}; expected a face of {FACE[0]} to {FACE[1]} m; {hint}")
+    hint = f"set the unit to {other}" if other else "scale it, and turn it so that +y is up"
+    raise InputError(
+        f"{path} is {height:.4g} m high in the unit {unit}; expected a face of {FACE[0]} to {FACE[1]} m; {hint}", field="unit"
+    )
 
 
 def _template_of(identity: str, folder: Path, template: Path, mesh: Mesh) -> np.ndarray:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from talker_cli.data.dataset import Dataset
+from talker_cli.data.sequences import resample_rows
 from talker_cli.errors import InputError
 from talker_cli.model.audio_encoder import log_mel
 from talker_cli.model.config import ModelConfig
@@ -222,8 +223,4 @@ class ClipBank:
 
 def _interpolate(rows: np.ndarray, position: np.ndarray) -> np.ndarray:
     """Return rows (N, C) linearly interpolated at fractional positions, held at the ends; float32."""
-    position = np.clip(position, 0, len(rows) - 1)
-    below = np.floor(position).astype(int)
-    above = np.minimum(below + 1, len(rows) - 1)
-    share = (position - below)[:, None].astype(np.float32)
-    return np.asarray(rows[below] * (1 - share) + rows[above] * share, dtype=np.float32)
+    return resample_rows(np.arange(len(rows)), rows, position)
