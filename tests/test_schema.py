@@ -69,3 +69,12 @@ def test_deep_json_text_is_read_or_refused() -> None:
     """Breaks if the decoder's own recursion limit passes."""
     with pytest.raises(InputError), reading("deep.json", "JSON"):
         json.loads("[" * 200_000)
+
+
+@pytest.mark.parametrize("extra", [float("nan"), [float("-inf")], {"a": {"b": 1e400}}])
+def test_numbers_that_are_not_finite_are_refused_in_fields_that_are_copied(extra: Any) -> None:
+    """Breaks if a field that the schema does not name carries NaN into the outputs; the words alone are text."""
+    whole = {"fps": 30.0, "identity": "a"}
+    with pytest.raises(InputError, match=r"^a\.json is damaged \(Out of range float values"):
+        parse(Sidecar, {**whole, "extra": extra}, "a.json")
+    assert parse(Sidecar, {**whole, "extra": "NaN and Infinity"}, "a.json") == parse(Sidecar, whole, "a.json")

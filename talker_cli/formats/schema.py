@@ -42,7 +42,11 @@ def parse(
     """
     try:
         # As JSON, whose lists may be tuples; names of files that are not UTF-8 lose the bytes that JSON cannot hold.
-        return schema.model_validate_json(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
+        text = json.dumps(value, ensure_ascii=False).encode(errors="replace")
+        checked = schema.model_validate_json(text)
+        if b"NaN" in text or b"Infinity" in text:
+            json.dumps(value, allow_nan=False)  # the schema's fields are finite; those that it ignores are copied to outputs
+        return checked
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "content"
