@@ -133,7 +133,7 @@ def test_bombs_are_refused_at_once(tmp_path: Path, code: bytes) -> None:
     began = time.perf_counter()
     with pytest.raises(InputError, match="not a whole pickle of arrays"):
         load_pickle(tmp_path / "p")
-    assert time.perf_counter() - began < 1.0
+    assert time.perf_counter() - began < 5.0  # for ever, if it were executed
 
 
 PLAIN = st.recursive(

@@ -10,6 +10,7 @@ import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -29,7 +30,7 @@ from talker_cli.corpus.speech.recordings import Shard, Utterance, find_phones
 from talker_cli.corpus.speech.selection import split_of
 from talker_cli.data.dataset import Clip, DatasetInfo, Recording, write_dataset
 from talker_cli.data.resume import ResumableParts
-from talker_cli.errors import InputError
+from talker_cli.errors import InputError, MachineError
 from talker_cli.metrics import SILENCE, Phones
 from talker_cli.rig import RigFile
 
@@ -177,6 +178,11 @@ def _prepare_shards(
         voice_keys = {voice: f"{REALIGNED}-{key}" for key, voice in enumerate(voices)}
         moves = {f"{MOTION}-{number}": partial(_articulate, f"{ALIGNED}-{number}", voice_keys, settings) for number in numbers}
         finish("articulating", moves)
+    except BrokenProcessPool as error:
+        raise MachineError(
+            "a worker process was killed, perhaps for lack of memory; expected all to finish; run the same command again, "
+            "with fewer processes"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
     return [[Entry(**entry) for entry in work.load(f"{MOTION}-{number}").metadata] for number in numbers]

@@ -134,10 +134,11 @@ class Library:
             IdentityError: there is no such identity, or the new name is taken or cannot be used.
             OutputError: the library cannot be written.
         """
-        self.load(old)
+        if old not in self.names():
+            raise self._unknown(old)
         self.check(new, replacing=False)
         with folder_lock(self.folder):
-            self.load(old)  # another process may have renamed it meanwhile
+            self.load(old)  # damaged, or renamed by another process meanwhile
             self._check_free(new, replacing=False)
             self.path(old).rename(self.path(new))
         return self.path(new)
