@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from captured import FACES, TEMPLATE, speaking, write_ply, write_wav
+from conftest import Talker
 from safetensors.numpy import load_file
 from tiny import tiny_dataset, tiny_rig
 
@@ -123,3 +125,17 @@ def test_a_place_that_is_none(tmp_path: Path) -> None:
     info = Dataset(tiny_dataset(tmp_path / "d")).info
     with pytest.raises(OutputError, match="cannot write"):
         write_dataset(tmp_path / "file" / "d", info, tiny_rig(), [], [])
+
+
+def test_numbers_beyond_any_face_are_refused(invoke: Talker, tmp_path: Path) -> None:
+    """Breaks if a coordinate near float32's end overflows in the basis, or leaves a numpy warning."""
+    folder = tmp_path / "takes"
+    folder.mkdir()
+    for name, factor in (("Ada_1", 1.0), ("Ada_2", 1e37)):
+        np.save(folder / f"{name}.npy", (speaking(1, 40, 30.0) * factor).astype(np.float32))
+        write_wav(folder / f"{name}.wav", 40 / 30, 16_000)
+    write_ply(tmp_path / "face.ply", TEMPLATE, FACES)
+    ran = invoke(
+        "preprocess", "vertices", folder, "--template", tmp_path / "face.ply", "--source-fps", 30, "-o", tmp_path / "out"
+    )
+    assert "Ada_2 holds numbers beyond 1e+09" in ran.mistake

@@ -16,7 +16,7 @@ TrackerOption = Annotated[
 ]
 
 
-@examples("talker capture me.mp4 -o me.csv", "talker capture takes/ -o 'curves/{name}.csv'")
+@examples("talker capture me.mp4 -o me.csv", "talker capture clips/ -o 'csv/{name}.csv'")
 @guarded
 def capture(
     video: Annotated[list[str], typer.Argument(help="Videos of one talking person, or folders of them.", show_default=False)],
@@ -26,7 +26,8 @@ def capture(
 ) -> None:
     """Capture a talking person from video: ARKit coefficients and the head's rotation, at the video's frame rate.
 
-    Needs talker-cli[capture]. The motion is that of the person in the video; the identity is only the face that shows it.
+    Needs the extra `capture` of talker-cli. The motion is that of the person in the video; the identity is only the face that
+    shows it.
     """
     from talker_cli.animate.batch import plan_jobs
     from talker_cli.capture.clip import capture as capture_video

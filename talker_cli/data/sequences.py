@@ -13,6 +13,7 @@ from talker_cli.data.dataset import Clip, DatasetInfo, Recording, write_dataset
 from talker_cli.data.resume import ResumableParts
 from talker_cli.errors import InputError
 from talker_cli.formats.audio import SAMPLE_RATE
+from talker_cli.formats.mesh import LARGEST
 from talker_cli.rig import RigFile
 
 NOT_STATED = "not stated"  # a licence
@@ -118,6 +119,8 @@ def _finite(take: CaptureSequence, rows: np.ndarray) -> np.ndarray:
     flat = values.reshape(len(values), -1)
     with np.errstate(over="ignore", invalid="ignore"):
         broken = ~np.isfinite(flat.sum(1, dtype=np.float64))  # a sum of finite float32 is finite in float64
+    if not broken.any() and flat.size and np.abs(flat).max() > LARGEST:
+        raise InputError(f"{take.name} holds numbers beyond {LARGEST:g}; expected positions or coefficients; check its unit")
     if broken.any():
         frame = int(rows[int(np.argmax(broken))])
         raise InputError(

@@ -66,7 +66,12 @@ def _resampled(frames: np.ndarray, values: np.ndarray, times: np.ndarray) -> np.
 
 
 def lagged(truth: np.ndarray, made: np.ndarray) -> tuple[float, float, float]:
-    """Return Pearson's r at lag 0, the largest r within 0.3 s, and its lag in seconds: positive where `made` comes later."""
+    """Return Pearson's r at lag 0, the largest r within 0.3 s, and its lag in seconds: positive where `made` comes later.
+
+    A curve that does not move has r = 0 and no lag: NaN.
+    """
+    if np.ptp(made) < 1e-9 or np.ptp(truth) < 1e-9:
+        return 0.0, 0.0, np.nan
     shifts = range(-round(LAG * RATE), round(LAG * RATE) + 1)
     found = {}
     for shift in shifts:

@@ -72,6 +72,10 @@ def read_faces(template: Path, regions: str | None, lip_pairs: Path | None) -> F
         pairs = read_lip_pairs(lip_pairs, count)
     if not {"lips", "upper_face"} <= masks.keys():
         raise InputError(f"found no regions with {template}; expected FLAME_masks.pkl, or lve.txt,fdd.txt", field="regions")
+    if empty := next((name for name in ("lips", "upper_face") if not masks[name].any()), None):
+        raise InputError(
+            f"the region {empty} has no vertices; expected some to measure on; give regions that have them", "regions"
+        )
     return Faces(templates, masks["lips"], masks["upper_face"], pairs if pairs is not None and len(pairs) else None)
 
 

@@ -162,7 +162,9 @@ def check_file(path: Path) -> None:
         raise InputError(f"no file {path}; expected a recording (wav, flac, mp3, m4a, …); check the path") from error
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
-            raise  # the command line has a line for it
+            raise InputError(
+                f"{str(path)[:40]}…: a name of more than the 255 bytes that file systems allow; shorten it"
+            ) from error
         raise InputError(f"cannot read {path} ({error.strerror}); expected a readable recording; check its rights") from error
     if empty:
         raise InputError(f"{path} is empty (0 bytes); expected a recording; record or copy it again")
