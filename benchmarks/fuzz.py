@@ -9,6 +9,7 @@ not a user's mistake, a message of several lines, a numpy warning, an output tha
 """
 
 import argparse
+import copy
 import json
 import multiprocessing
 import os
@@ -82,17 +83,17 @@ def odd_json(value: Any, rng: random.Random) -> Any:
                 places.append((at, key))
                 todo.append(at[key])
         if not places:
-            return rng.choice(ODD)
+            return copy.deepcopy(rng.choice(ODD))
         holder, key = rng.choice(places)
         match rng.randrange(8):
             case 0 | 1 | 2 | 3:
-                holder[key] = rng.choice(ODD)
+                holder[key] = copy.deepcopy(rng.choice(ODD))
             case 4:
                 del holder[key]
             case 5:
                 holder[key] = [holder[key]]
             case 6 if isinstance(holder, dict):
-                holder[f"{key}2"] = rng.choice(ODD)
+                holder[f"{key}2"] = copy.deepcopy(rng.choice(ODD))
             case _:
                 other, place = rng.choice(places)
                 if isinstance(other, dict) or place < len(other):
