@@ -7,7 +7,7 @@ import pytest
 from pydantic import Field
 
 from talker_cli.errors import InputError, ModelError
-from talker_cli.formats.schema import Schema, parse, reading
+from talker_cli.formats.schema import PathText, Schema, parse, reading
 
 
 class Sidecar(Schema):
@@ -78,3 +78,15 @@ def test_numbers_that_are_not_finite_are_refused_in_fields_that_are_copied(extra
     with pytest.raises(InputError, match=r"^a\.json is damaged \(Out of range float values"):
         parse(Sidecar, {**whole, "extra": extra}, "a.json")
     assert parse(Sidecar, {**whole, "extra": "NaN and Infinity"}, "a.json") == parse(Sidecar, whole, "a.json")
+
+
+@pytest.mark.parametrize("text", ["a" * 256, "é" * 128, "a/" * 2049, "a\0b", "ok/" + "b" * 300])
+def test_paths_that_no_file_system_takes_are_refused(text: str) -> None:
+    """Breaks if a path in a file ends in the operating system's own error."""
+
+    class Named(Schema):
+        path: PathText
+
+    with pytest.raises(InputError, match=r"path: .*no path"):
+        parse(Named, {"path": text}, "out.json")
+    assert parse(Named, {"path": "é/" + "a" * 255}, "out.json").path.startswith("é/")

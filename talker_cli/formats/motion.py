@@ -19,7 +19,7 @@ from pydantic import Field
 from talker_cli.errors import InputError
 from talker_cli.formats.files import atomic_path, check_free_space, check_writable, file_hash, folder_lock, read_json
 from talker_cli.formats.npy import read_npy, read_npz
-from talker_cli.formats.schema import Schema, parse
+from talker_cli.formats.schema import PathText, Schema, parse
 
 RELEASE_EVERY = 256  # frames between two calls of `release`
 VERTICES = "a motion, an array of floats (T, V, 3)"
@@ -28,7 +28,7 @@ VERTICES = "a motion, an array of floats (T, V, 3)"
 class FileReference(Schema):
     """A file that a sidecar names: its path, from the sidecar's folder if it is relative, and its SHA-256."""
 
-    path: str
+    path: PathText
     sha256: str | None = None
 
 
@@ -36,7 +36,7 @@ class FaceReference(Schema):
     """The face of a motion: that of a model's identity, or an identity file's."""
 
     identity: str | None = None
-    path: str | None = None
+    path: PathText | None = None
     sha256: str | None = None
 
 
@@ -56,7 +56,7 @@ class Sidecar(Schema):
     rig: FileReference | None = None
     audio: FileReference | None = None
     model: FileReference | None = None
-    coefficients: str | None = None
+    coefficients: PathText | None = None
     files: Hashes | None = None
     sampler: str = ""
     seed: int = Field(0, ge=0, lt=2**63)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from talker_cli.errors import InputError, TalkerError
 
@@ -19,6 +19,17 @@ class Schema(BaseModel):
 
 S = TypeVar("S", bound=BaseModel)
 Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]  # without control characters, which move a terminal's cursor
+
+
+def _path(text: str) -> str:
+    """Refuse what no file system takes for a path."""
+    size = len(text.encode(errors="surrogatepass"))
+    if "\0" in text or size > 4096 or any(len(part.encode(errors="surrogatepass")) > 255 for part in text.split("/")):
+        raise ValueError("no path that a file system allows")
+    return text
+
+
+PathText = Annotated[str, AfterValidator(_path)]
 
 
 def parse(
