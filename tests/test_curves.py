@@ -74,7 +74,7 @@ def test_beat_takes_the_order_from_the_file(invoke: Talker, tmp_path: Path) -> N
         ),
         (
             lambda content: content["frames"][8]["weights"].__setitem__(3, float("nan")),
-            "frame 8 holds something else than finite numbers",
+            "frames.8.weights.3 is nan, no finite number",
         ),
         (lambda content: content["frames"][8]["weights"].__setitem__(3, 75.0), "at 75; expected curves from 0 to 1"),
         (lambda content: content.pop("frames"), "lacks names or frames"),

@@ -75,7 +75,7 @@ def test_deep_json_text_is_read_or_refused() -> None:
 def test_numbers_that_are_not_finite_are_refused_in_fields_that_are_copied(extra: Any) -> None:
     """Breaks if a field that the schema does not name carries NaN into the outputs; the words alone are text."""
     whole = {"fps": 30.0, "identity": "a"}
-    with pytest.raises(InputError, match=r"^a\.json is damaged \(Out of range float values"):
+    with pytest.raises(InputError, match=r"^a\.json is damaged \(.* no finite number\)"):
         parse(Sidecar, {**whole, "extra": extra}, "a.json")
     assert parse(Sidecar, {**whole, "extra": "NaN and Infinity"}, "a.json") == parse(Sidecar, whole, "a.json")
 

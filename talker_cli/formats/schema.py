@@ -1,6 +1,7 @@
 """Checked structures of files: JSON parsed by pydantic models, and a boundary that turns any exception into one line."""
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,8 +56,9 @@ def parse(
         # As JSON, whose lists may be tuples; names of files that are not UTF-8 lose the bytes that JSON cannot hold.
         text = json.dumps(value, ensure_ascii=False).encode(errors="replace")
         checked = schema.model_validate_json(text)
-        if b"NaN" in text or b"Infinity" in text:
-            json.dumps(value, allow_nan=False)  # the schema's fields are finite; those that it ignores are copied to outputs
+        # The schema's fields are finite; those that it ignores are copied to outputs.
+        if (b"NaN" in text or b"Infinity" in text) and (place := _not_finite(value)):
+            raise kind(f"{what} is damaged ({place}, no finite number); expected {expected}")
         return checked
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
@@ -91,6 +93,18 @@ def reading(path: Path | str, expected: str, kind: type[TalkerError] = InputErro
         raise kind(f"cannot read {path} ({error.strerror or _first_line(error)}); expected {expected}") from error
     except Exception as error:
         raise kind(f"{path} is damaged ({type(error).__name__}: {_first_line(error)}); expected {expected}") from error
+
+
+def _not_finite(value: Any) -> str | None:
+    """Return the place of the first number that is not finite, as "frames.8.weights.3 is nan"."""
+    todo: list[tuple[str, Any]] = [("", value)]
+    while todo:
+        place, each = todo.pop()
+        if isinstance(each, float) and not math.isfinite(each):
+            return f"{place} is {each}"
+        inner = each.items() if isinstance(each, dict) else enumerate(each) if isinstance(each, list | tuple) else ()
+        todo += [(f"{place}.{key}" if place else str(key), item) for key, item in inner]
+    return None
 
 
 def _first_line(error: BaseException) -> str:
