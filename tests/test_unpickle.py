@@ -5,6 +5,7 @@ import contextlib
 import os
 import pickle
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -213,3 +214,13 @@ def test_lip_pairs_that_are_none(tmp_path: Path, text: str, words: str) -> None:
         read_lip_pairs(tmp_path / "pairs.txt", 9)
     (tmp_path / "pairs.txt").write_text("1,2\n\n3 8\n")
     assert read_lip_pairs(tmp_path / "pairs.txt", 9).tolist() == [[1, 2], [3, 8]]
+
+
+def test_states_that_no_numpy_wrote_are_refused_or_read(tmp_path: Path) -> None:
+    """Breaks if a state goes to numpy's own `__setstate__`, which crashes the process on some."""
+    whole = python2(ARRAY)
+    for place in range(2, len(whole)):
+        for value in (0, 1, whole[place] ^ 1, whole[place] ^ 128, 255):
+            (tmp_path / "p").write_bytes(whole[:place] + bytes([value]) + whole[place + 1 :])
+            with suppress(InputError):
+                load_pickle(tmp_path / "p")

@@ -1,5 +1,6 @@
 """Pickles of numpy arrays in plain containers, such as VOCASET's; whatever else a pickle asks for is refused, not run."""
 
+import math
 import os
 import pickle
 import pickletools
@@ -20,15 +21,60 @@ class _ArrayClass:
     __slots__ = ()
 
 
+class _Dtype:
+    """Stands for a numpy dtype of a plain kind: numpy's own `__setstate__` crashes on states that no numpy wrote."""
+
+    __slots__ = ("dtype",)
+
+    def __init__(self, dtype: np.dtype) -> None:
+        self.dtype = dtype
+
+    def __setstate__(self, state: object) -> None:
+        if not isinstance(state, tuple) or len(state) < 2 or state[1] not in ("<", ">", "=", "|", b"<", b">", b"=", b"|"):
+            raise pickle.UnpicklingError("a dtype of another byte order")
+        swapped = {"<": "<", ">": ">", b"<": "<", b">": ">"}.get(state[1])
+        if swapped is not None:
+            self.dtype = self.dtype.newbyteorder("<" if swapped == "<" else ">")
+
+
+class _Array:
+    """Stands for an array until all is read: numpy's own `__setstate__` crashes on states that no numpy wrote."""
+
+    __slots__ = ("array",)
+
+    def __init__(self) -> None:
+        self.array = np.empty(0, np.int8)
+
+    def __setstate__(self, state: object) -> None:
+        if not isinstance(state, tuple) or len(state) != 5:
+            raise pickle.UnpicklingError("an array without its state")
+        _, shape, kind, fortran, raw = state
+        raw = raw.encode("latin1") if isinstance(raw, str) else raw
+        sizes = isinstance(shape, tuple) and all(type(size) is int and size >= 0 for size in shape)
+        if not sizes or not isinstance(kind, _Dtype) or not isinstance(raw, list if kind.dtype.hasobject else bytes):
+            raise pickle.UnpicklingError("an array that is not of numbers")
+        if isinstance(raw, list):  # an array of objects, which are what the pickle made of them
+            if math.prod(shape) != len(raw) or kind.dtype != object:
+                raise pickle.UnpicklingError("an array of another size than its objects")
+            self.array = np.empty(len(raw), object)
+            self.array[:] = [_arrays(each) for each in raw]
+            self.array = self.array.reshape(shape, order="F" if fortran else "C")
+            return
+        if math.prod(shape) * kind.dtype.itemsize != len(raw):
+            raise pickle.UnpicklingError("an array of another size than its bytes")
+        # A copy: the bytes of a pickle cannot be written to.
+        self.array = np.frombuffer(raw, kind.dtype).reshape(shape, order="F" if fortran else "C").copy(order="K")
+
+
 class _MakeArray:
     """`numpy.core.multiarray._reconstruct`: an empty array, whose state comes with the pickle's next instruction."""
 
     __slots__ = ()
 
-    def __call__(self, kind: object, shape: object, code: object) -> np.ndarray:
+    def __call__(self, kind: object, shape: object, code: object) -> _Array:
         if not isinstance(kind, _ArrayClass) or shape != (0,):
             raise pickle.UnpicklingError("an array of a class of its own")
-        return np.empty(0, np.int8)
+        return _Array()
 
 
 class _MakeDtype:
@@ -36,14 +82,13 @@ class _MakeDtype:
 
     __slots__ = ()
 
-    def __call__(self, name: object, *flags: object) -> np.dtype:
+    def __call__(self, name: object, *flags: object) -> _Dtype:
         if not isinstance(name, (str, bytes)):
             raise pickle.UnpicklingError("a dtype that is not named")
         text = name.decode("ascii") if isinstance(name, bytes) else name
         if not re.fullmatch("[A-Za-z?][0-9]{0,6}", text):
             raise pickle.UnpicklingError("a dtype of several parts")
-        # A copy: the pickle's next instruction sets its byte order, and the original is everybody's.
-        return np.dtype(text, False, True)
+        return _Dtype(np.dtype(text))
 
 
 class _MakeScalar:
@@ -52,12 +97,12 @@ class _MakeScalar:
     __slots__ = ()
 
     def __call__(self, kind: object, data: object) -> Any:
-        if not isinstance(kind, np.dtype) or kind.hasobject:
+        if not isinstance(kind, _Dtype) or kind.dtype.hasobject:
             raise pickle.UnpicklingError("a scalar that is no number")
         raw = data.encode("latin1") if isinstance(data, str) else data
         if not isinstance(raw, bytes):
             raise pickle.UnpicklingError("a scalar without bytes")
-        return np.frombuffer(raw, kind, 1)[0]
+        return np.frombuffer(raw, kind.dtype, 1)[0]
 
 
 class _FromBuffer:
@@ -66,9 +111,9 @@ class _FromBuffer:
     __slots__ = ()
 
     def __call__(self, buffer: Any, kind: object, shape: Any, order: Any) -> np.ndarray:
-        if not isinstance(kind, np.dtype) or kind.hasobject:
+        if not isinstance(kind, _Dtype) or kind.dtype.hasobject:
             raise pickle.UnpicklingError("an array that is not of numbers")
-        return np.frombuffer(buffer, kind).reshape(shape, order=order)
+        return np.frombuffer(buffer, kind.dtype).reshape(shape, order=order)
 
 
 class _Encode:
@@ -210,6 +255,19 @@ class _Refused(Exception):
     """A class or function that a pickle asked for."""
 
 
+def _arrays(value: Any) -> Any:
+    """Return a value with arrays in place of what stands for them; how deep it nests was checked."""
+    if isinstance(value, _Array):
+        return value.array
+    if isinstance(value, _Dtype):
+        return value.dtype
+    if isinstance(value, dict):
+        return type(value)((key, _arrays(each)) for key, each in value.items())
+    if isinstance(value, list | tuple):
+        return type(value)(_arrays(each) for each in value)
+    return value
+
+
 def load_pickle(path: Path) -> Any:
     """Return the content of a pickle of arrays, numbers, texts, lists, tuples and dictionaries, written by Python 2 or 3.
 
@@ -220,7 +278,7 @@ def load_pickle(path: Path) -> Any:
         with Path(path).open("rb") as stream:
             _check_structure(stream)
             stream.seek(0)
-            return _Unpickler(stream, encoding="latin1").load()
+            return _arrays(_Unpickler(stream, encoding="latin1").load())
     except FileNotFoundError as error:
         raise InputError(f"no file {path}; expected a pickle of arrays; check the folder") from error
     except _Refused as error:
