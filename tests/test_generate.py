@@ -8,10 +8,11 @@ import torch
 from test_model import small_network, speech
 
 from talker_cli.animate.animator import Animator
-from talker_cli.animate.stream import MelFrontend, MotionStream
+from talker_cli.animate.stream import MotionStream
 from talker_cli.model.audio_encoder import log_mel
 from talker_cli.model.config import MAX_TIMESTEP
 from talker_cli.model.diffusion import Sampler, frame_noise, uniform_timesteps
+from talker_cli.model.frontend import MelFrontend
 from talker_cli.model.network import FaceDiffusion
 
 STYLE = torch.nn.functional.normalize(torch.arange(32.0)[None] - 9) * 32**0.5

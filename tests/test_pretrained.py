@@ -27,7 +27,8 @@ from talker_cli.errors import InputError, ModelError
 from talker_cli.model.audio_encoder import CompactEncoder
 from talker_cli.model.checkpoint import load_model, read_config
 from talker_cli.model.config import Architecture
-from talker_cli.model.pretrained import PretrainedEncoder, PretrainedFrontend, describe
+from talker_cli.model.frontend import OutputFrontend, recording_features
+from talker_cli.model.pretrained import PretrainedEncoder, describe
 from talker_cli.rig import load_rig
 from talker_cli.train.batches import ClipBank
 from talker_cli.train.features import FeatureCache
@@ -103,7 +104,12 @@ def test_features_lie_at_their_frames_time(tmp_path: Path) -> None:
         middles = 320 * seen + 199.5  # samples that these outputs are about
         for fps in (25.0, 30.0, 60.0):
             frames = int(3 * fps)
-            difference = (hears.features(click, frames, fps) - hears.features(quiet, frames, fps)).abs().sum(1).numpy()
+            difference = (
+                (recording_features(hears, click, frames, fps) - recording_features(hears, quiet, frames, fps))
+                .abs()
+                .sum(1)
+                .numpy()
+            )
             instants = np.arange(frames) / fps * 16_000
             share = np.clip(1 - np.abs(instants[:, None] - middles) / 320, 0, 1).sum(1)  # of these outputs in a frame
             assert ((difference > 1e-6) == (share > 1e-6)).all()
@@ -112,7 +118,7 @@ def test_features_lie_at_their_frames_time(tmp_path: Path) -> None:
             row = int(np.argmax(share))
             place = (instants[row] - 199.5) / 320
             expected = (1 - place % 1) * outputs[int(place)] + place % 1 * outputs[int(place) + 1]
-            assert np.allclose(hears.features(click, frames, fps)[row], expected, atol=1e-5)
+            assert np.allclose(recording_features(hears, click, frames, fps)[row], expected, atol=1e-5)
 
 
 def test_windows_and_parts_make_what_the_whole_makes(tmp_path: Path) -> None:
@@ -125,15 +131,15 @@ def test_windows_and_parts_make_what_the_whole_makes(tmp_path: Path) -> None:
     near = loaded(encoder_folder(tmp_path / "near", near=True))
     whole = near.window(wave)
     total = near.about.outputs(len(wave))
-    ear = PretrainedFrontend(near, 50.0)
+    ear = OutputFrontend(near, 50.0)
     ear.push(wave)
     assert ear._offset > 0 and 1000 <= len(ear._outputs) < total  # windows were run, and their sound forgotten
     ear.finish()
     assert ear._outputs.shape == whole.shape == (total, 12)
     assert whole.std() > 0.1 and (ear._outputs - whole).abs().max() < 1e-4
     far = loaded(encoder_folder(tmp_path / "far"))
-    expected = far.features(wave, 1239, 30.0)
-    ear, parts, start = PretrainedFrontend(far, 30.0), [], 0
+    expected = recording_features(far, wave, 1239, 30.0)
+    ear, parts, start = OutputFrontend(far, 30.0), [], 0
     done = 0
     for size in itertools.cycle((70_001, 333, 5)):
         ear.push(wave[start : start + size])
@@ -155,10 +161,10 @@ def test_each_kind_of_encoder_is_read(tmp_path: Path, kind: str) -> None:
     """Breaks if a kind needs something else; the shortest speech has features too, and level does not matter to it."""
     hears = loaded(encoder_folder(tmp_path / kind, kind))
     wave = spoken(1.0).astype(np.float32)
-    features = hears.features(wave, 30, 30.0)
+    features = recording_features(hears, wave, 30, 30.0)
     assert features.shape == (30, 12) and features.std(0).min() > 0
-    assert torch.allclose(hears.features(0.1 * wave, 30, 30.0), features, atol=1e-3)
-    assert hears.features(wave[:100], 1, 30.0).shape == (1, 12)
+    assert torch.allclose(recording_features(hears, 0.1 * wave, 30, 30.0), features, atol=1e-3)
+    assert recording_features(hears, wave[:100], 1, 30.0).shape == (1, 12)
 
 
 def test_an_encoder_below_a_recogniser_is_the_encoder(encoder: Path, tmp_path: Path) -> None:
@@ -233,7 +239,7 @@ def test_features_on_the_disk_are_the_encoders(dataset: Path, encoder: Path, tmp
     for name in ("tone03", "tone15"):
         kept = cache.read(name)
         assert kept.dtype == np.float16 and len(kept) == prepared.frames(f"{name}-Ada")
-        assert np.allclose(kept, hears.features(prepared.speech(name), len(kept), 30.0), atol=2e-3)
+        assert np.allclose(kept, recording_features(hears, prepared.speech(name), len(kept), 30.0), atol=2e-3)
     other = tiny_dataset(tmp_path / "other")
     shutil.copyfile(other / "speech.safetensors", copy / "speech.safetensors")
     data = bytearray((copy / "speech.safetensors").read_bytes())
@@ -428,6 +434,6 @@ def test_captures_to_film_with_a_pretrained_encoder(encoder: Path, invoke: Talke
     )
     shutil.rmtree(hears)
     gone = invoke("animate", wav, "-o", "x.npy", *who, "--steps", 4).mistake
-    assert f"which cannot be used: no audio encoder in {hears}: there is no such folder" in gone
+    assert f"cannot be used: no audio encoder in {hears}: there is no such folder" in gone
     assert invoke("animate", wav, "-o", "again.npy", *who).code == 0
     assert (tmp_path / "again.npy").read_bytes() == (tmp_path / "student.npy").read_bytes()

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from talker_cli.animate.stream import CHUNK_FRAMES, MelFrontend, MotionStream, OnFrames, SpeechFrontend
+from talker_cli.animate.stream import CHUNK_FRAMES, MotionStream, OnFrames
 from talker_cli.errors import InputError, ModelError
 from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.formats.files import file_hash
@@ -15,8 +15,8 @@ from talker_cli.model.checkpoint import load_model, read_config
 from talker_cli.model.config import COMPACT, MAX_TIMESTEP
 from talker_cli.model.device import choose_device
 from talker_cli.model.diffusion import Sampler, uniform_timesteps
+from talker_cli.model.encoders import frontend_of, verified
 from talker_cli.model.network import FaceDiffusion
-from talker_cli.model.pretrained import frontend_of, verified
 from talker_cli.rig import ARKIT_NAMES
 
 
@@ -61,16 +61,12 @@ class Animator:
         Raises:
             ModelError: the network's pretrained encoder cannot be used.
         """
-        frontend = self._frontend()
+        frontend = frontend_of(self.network.config, self.device)
         frontend.push(speech)
         frontend.finish()
         with torch.no_grad():
             features: torch.Tensor = self.network.encoder(frontend.inputs(0, frames))
         return features
-
-    def _frontend(self) -> SpeechFrontend:
-        config = self.network.config
-        return MelFrontend(config, self.device) if config.audio_encoder == COMPACT else frontend_of(config, self.device)
 
     def stream(
         self,
@@ -120,7 +116,7 @@ class Animator:
             network,
             sampler,
             style,
-            self._frontend(),
+            frontend_of(config, self.device),
             seed=seed,
             guidance=config.guidance_scale if guidance is None else guidance,
             style_guidance=style_guidance,

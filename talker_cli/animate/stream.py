@@ -12,16 +12,14 @@ frames that follow are continued from it: no seam there either.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from talker_cli.formats.audio import SAMPLE_RATE
-from talker_cli.model.audio_encoder import WINDOW, log_mel
-from talker_cli.model.config import ModelConfig
 from talker_cli.model.diffusion import Sampler, frame_noise
+from talker_cli.model.frontend import SpeechFrontend
 from talker_cli.model.network import FaceDiffusion
 
 CHUNK_FRAMES = 1024  # new frames a pass through the network, where nobody waits for one
@@ -60,62 +58,6 @@ class Track:
         dropped, self.final = self.final[:, :count], self.final[:, count:].clone()
         self.start += count
         return dropped
-
-
-class SpeechFrontend(Protocol):
-    """Converts speech, as it comes in, to the input of the network's encoder for any frames."""
-
-    def push(self, speech: np.ndarray) -> None:
-        """Append (S,) float32 speech."""
-
-    def finish(self) -> None:
-        """End the speech."""
-
-    def ready(self) -> int:
-        """Return the number of frames whose input is complete."""
-
-    def inputs(self, first: int, end: int) -> Tensor:
-        """Return the encoder's input for frames first … end - 1, a batch of one."""
-
-    def forget(self, before: int) -> None:
-        """Drop the data that only frames before frame `before` need."""
-
-
-class MelFrontend:
-    """Log-mel columns, for the compact encoder.
-
-    Args:
-        config: Model configuration: bands, columns, frame rate.
-        device: Device of the columns.
-    """
-
-    def __init__(self, config: ModelConfig, device: torch.device) -> None:
-        self._config, self._device = config, device
-        self._frame = SAMPLE_RATE / config.fps  # samples
-        self.speech, self._offset = np.zeros(0, np.float32), 0
-
-    def push(self, speech: np.ndarray) -> None:
-        """Append (S,) float32 speech."""
-        self.speech = np.concatenate([self.speech, speech])
-
-    def finish(self) -> None:
-        """End the speech: silence follows."""
-
-    def ready(self) -> int:
-        """Return the number of frames whose columns lie in the speech so far."""
-        samples = self._offset + len(self.speech)
-        return max(0, int((samples - WINDOW // 2 - 1) / self._frame + 0.5 + 0.5 / self._config.mels_per_frame))
-
-    def inputs(self, first: int, end: int) -> Tensor:
-        """Return the log-mel columns (1, T * mels_per_frame, bands) of frames first … end - 1."""
-        speech = torch.from_numpy(self.speech)[None].to(self._device)
-        return log_mel(speech, end - first, self._config, first=first, offset=self._offset)
-
-    def forget(self, before: int) -> None:
-        """Drop the samples that only frames before frame `before` need."""
-        count = int((before - 0.5) * self._frame) - WINDOW - self._offset
-        if count > 0:
-            self.speech, self._offset = self.speech[count:].copy(), self._offset + count
 
 
 class MotionStream:

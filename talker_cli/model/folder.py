@@ -17,18 +17,20 @@ def main_weights(folder: Path) -> Path:
     return student if student.is_file() else folder / "teacher.safetensors"
 
 
+def weights_folder(name: str) -> Path | None:
+    """Return a folder of the weights installed with the package, or else of the checkout's; None if neither has it."""
+    package = Path(__file__).resolve().parents[1]
+    return next((folder for place in (package, package.parent) if (folder := place / "weights" / name).is_dir()), None)
+
+
 def model_folder(model: str) -> Path:
     """Return the folder of a model given by name or by path.
-
-    A name is looked up in the weights that were installed with the package, then in the checkout's.
 
     Raises:
         ModelError: there is no such folder.
     """
-    package = Path(__file__).resolve().parents[1]
-    places = [package / "weights" / model, package.parent / "weights" / model, Path(model)]
-    for place in places:
-        if (place / "rig.safetensors").is_file():
+    for place in (weights_folder(model), Path(model)):
+        if place is not None and (place / "rig.safetensors").is_file():
             return place
     if Path(model).is_dir():
         raise ModelError(f"{model} is no model folder: no rig.safetensors in it; expected what talker train writes")

@@ -16,7 +16,9 @@ from talker_cli.data.dataset import Dataset
 from talker_cli.errors import ModelError
 from talker_cli.formats.files import ArrayFile, output_error, sweep, write_arrays
 from talker_cli.model.config import COMPACT, ModelConfig
-from talker_cli.model.pretrained import Description, load_encoder, verified
+from talker_cli.model.encoders import load_encoder, verified
+from talker_cli.model.frontend import recording_features
+from talker_cli.model.frozen import Description
 from talker_cli.train.run import OnProgress, Progress
 
 FOLDER = "features"
@@ -83,7 +85,7 @@ class FeatureCache:
         kept = _kept(path, about)
         if kept is not None and kept.shape == shape:
             return kept
-        made = load_encoder(self.encoder, self._device).features(speech, shape[0], fps).half().cpu().numpy()
+        made = recording_features(load_encoder(self.encoder, self._device), speech, shape[0], fps).half().cpu().numpy()
         if not np.isfinite(made).all():
             raise ModelError(f"the audio encoder in {self.encoder.folder} makes numbers over 65504; expected smaller ones")
         self._make_folder()

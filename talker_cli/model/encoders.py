@@ -1,0 +1,78 @@
+"""The audio encoders that a model can have, by name: `compact`, `whisper`, or the folder or hub name of a pretrained one."""
+
+import re
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from talker_cli.errors import InputError, ModelError
+from talker_cli.model import pretrained, whisper
+from talker_cli.model.config import COMPACT, ModelConfig
+from talker_cli.model.frontend import MelFrontend, OutputFrontend, SpeechFrontend
+from talker_cli.model.frozen import Description, FrozenEncoder
+from talker_cli.model.whisper import WHISPER
+
+
+def resolved(name: str) -> str:
+    """Return how a model's config names an encoder: a folder by its absolute path, so that it is found from everywhere.
+
+    Raises:
+        InputError: it is neither built in, nor a folder, nor a name that a hub can have.
+    """
+    if name in (COMPACT, WHISPER):
+        return name
+    if Path(name).expanduser().is_dir():
+        return str(Path(name).expanduser().resolve())
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith("."):
+        raise InputError(f"no audio encoder in {name}: there is no such folder; {pretrained.EXPECTED}, {WHISPER} or {COMPACT}")
+    return name
+
+
+def describe(name: str) -> Description:
+    """Return what a frozen encoder is; a hub's is downloaded, unless it has been before.
+
+    Raises:
+        ModelError: it is not there, damaged, or of another architecture.
+    """
+    return whisper.describe() if name == WHISPER else pretrained.describe(name)
+
+
+def verified(config: ModelConfig) -> Description:
+    """Return the encoder of a model that was trained with a frozen one.
+
+    Raises:
+        ModelError: it is not there, or not the one.
+    """
+    try:
+        found = describe(config.audio_encoder)
+    except ModelError as error:
+        raise ModelError(f"the audio encoder of the {config.kind} cannot be used: {error}") from error
+    if found.hash != config.pretrained_hash:
+        raise ModelError(
+            f"the {config.kind} was trained with another audio encoder than that in {found.folder}; expected the same; put it "
+            "back, train again, or use a student with a compact one"
+        )
+    return found
+
+
+@lru_cache(maxsize=1)
+def load_encoder(about: Description, device: torch.device) -> FrozenEncoder:
+    """Return a frozen encoder, loaded once however many ask for it.
+
+    Raises:
+        ModelError: it is damaged.
+    """
+    kind = whisper.WhisperEncoder if about.name == WHISPER else pretrained.PretrainedEncoder
+    return kind(about, device)
+
+
+def frontend_of(config: ModelConfig, device: torch.device) -> SpeechFrontend:
+    """Return what turns speech into the input of a model's encoder.
+
+    Raises:
+        ModelError: its frozen encoder is not there, damaged, or not the one.
+    """
+    if config.audio_encoder == COMPACT:
+        return MelFrontend(config, device)
+    return OutputFrontend(load_encoder(verified(config), device), config.fps)

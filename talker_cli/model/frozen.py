@@ -1,0 +1,99 @@
+"""Audio encoders that are not trained: windows of speech (S,) at 16 kHz -> outputs (N, W) at a rate of their own."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from talker_cli.errors import ModelError
+from talker_cli.formats.audio import SAMPLE_RATE
+
+KEPT_WINDOWS = 16  # windows whose outputs are kept: one recording is often animated again, as another person
+
+
+@dataclass(frozen=True)
+class Description:
+    """What is known of a frozen encoder from its files, without running it.
+
+    Args:
+        name: Name in a model's config: "whisper", an absolute folder, or a hub name.
+        folder: Folder of its files.
+        hash: SHA-256 of all that its outputs depend on.
+        width: W of its outputs.
+        stride: Number of samples from one output to the next.
+        field: Number of samples of the shortest window with an output.
+        centre: Sample that output 0 is about.
+        core: Number of outputs that are kept of a window.
+        margin: Number of outputs on either side that only give context.
+        normalise: Whether it wants a window with mean 0 and variance 1.
+    """
+
+    name: str
+    folder: Path
+    hash: str
+    width: int
+    stride: int
+    field: int
+    centre: float
+    core: int
+    margin: int
+    normalise: bool = False
+
+    def outputs(self, samples: int) -> int:
+        """Return the number of outputs of so many samples; the shortest speech has one."""
+        return max(1, (samples - self.field) // self.stride + 1)
+
+    def position(self, frames: Tensor, fps: float) -> Tensor:
+        """Return where the instants of frames lie among the outputs."""
+        return (frames * (SAMPLE_RATE / fps) - self.centre) / self.stride
+
+
+class FrozenEncoder(ABC):
+    """A frozen encoder, loaded.
+
+    Args:
+        about: Its description.
+        device: Device that runs it.
+    """
+
+    def __init__(self, about: Description, device: torch.device) -> None:
+        self.about, self.device = about, device
+        self._windows: dict[bytes, Tensor] = {}  # outputs of the last windows, by their sound
+
+    @property
+    @abstractmethod
+    def parameters(self) -> int:
+        """The number of its parameters, none of them trained here."""
+
+    @abstractmethod
+    def _run(self, speech: Tensor) -> Tensor:
+        """Return the outputs (N, W) of a window (S,) on the device, at least `field` samples long."""
+
+    @torch.no_grad()
+    def window(self, speech: np.ndarray) -> Tensor:
+        """Return the outputs (N, W) of a window of speech (S,) float32; what is too short for one is filled with silence.
+
+        Raises:
+            ModelError: the outputs are not finite, or not as many as described.
+        """
+        sound = hashlib.sha256(np.ascontiguousarray(speech, np.float32).data).digest()
+        if sound not in self._windows:
+            if len(self._windows) == KEPT_WINDOWS:
+                del self._windows[next(iter(self._windows))]
+            x = torch.from_numpy(np.array(speech, np.float32)).to(self.device)
+            outputs = self._run(torch.nn.functional.pad(x, (0, max(0, self.about.field - len(x)))))
+            if len(outputs) != self.about.outputs(len(speech)):
+                raise ModelError(
+                    f"the audio encoder in {self.about.folder} made {len(outputs)} outputs of {len(speech)} samples; expected "
+                    f"{self.about.outputs(len(speech))}, as its convolutions make them; take one without an adapter behind them"
+                )
+            if not bool(torch.isfinite(outputs).all()):
+                raise ModelError(
+                    f"the audio encoder in {self.about.folder} made outputs that are not finite; expected undamaged weights"
+                )
+            self._windows[sound] = outputs
+        return self._windows[sound]
