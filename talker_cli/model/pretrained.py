@@ -98,7 +98,7 @@ def _weights(folder: Path) -> list[Path]:
 
 def _downloaded(name: str) -> Path:
     """Return the folder that a hub's encoder lies in on this machine."""
-    with _quiet():
+    with quiet_transformers():
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
 
@@ -120,7 +120,7 @@ def _downloaded(name: str) -> Path:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """Import and use the hub and transformers without their messages, and without torchaudio.
 
     transformers loads torchaudio where it finds one, and a build for other CUDA libraries than torch's fails at that; what
@@ -155,7 +155,7 @@ class PretrainedEncoder(FrozenEncoder):
     def __init__(self, about: Description, device: torch.device) -> None:
         super().__init__(about, device)
         # It begins with random weights: other draws must not depend on whether an encoder had to run.
-        with _quiet(), torch.random.fork_rng(devices=[]):
+        with quiet_transformers(), torch.random.fork_rng(devices=[]):
             from transformers import AutoModel
             from transformers.utils import logging
 

@@ -1,7 +1,7 @@
 """Whisper as an audio encoder (Radford et al. 2022): speech (S,) at 16 kHz -> outputs of its fourth layer (N, W), 50 a second.
 
 It is the stem, the positions and the first four layers of openai/whisper-base's encoder, frozen. transformers' own takes
-windows of 30 s and no others. Output j is about the instant j / 50 s, and normalised: the norm of some is far above that of all others.
+windows of 30 s and no others. Output j is about the instant j / 50 s, and normalised: a few have norms far above all others.
 The level of each window's spectrogram is taken out, so that soft speech is read like loud.
 """
 
