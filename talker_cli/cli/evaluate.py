@@ -1,6 +1,7 @@
 """The commands that measure: evaluate a model, compare motions. Workers are imported inside them."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -9,6 +10,7 @@ import typer
 from talker_cli.cli.options import DeviceOption, SeedOption, guarded, note, one_thread, progress, result, show_table
 
 if TYPE_CHECKING:
+    from talker_cli.evaluate.captured import CapturedReport
     from talker_cli.evaluate.report import EvaluationReport
 
 ProtocolOption = Annotated[
@@ -17,7 +19,10 @@ ProtocolOption = Annotated[
 LveOption = Annotated[Literal["codetalker", "diffspeaker", "imitator"], typer.Option(help="Variant of the lip vertex error.")]
 BlendshapesOption = Annotated[bool, typer.Option("--blendshapes", help="Measure ARKit coefficients, not vertices.")]
 SplitOption = Annotated[
-    str | None, typer.Option(help="Split of a prepared dataset: train, validation, test or test_voice.", show_default="test")
+    str | None,
+    typer.Option(
+        help="Split of a prepared dataset: train, validation, test or test_voice; or all, with --captured.", show_default="test"
+    ),
 ]
 OUTPUT = "Output"
 ByIdentityOption = Annotated[bool, typer.Option("--by-identity", help="Add a line for each identity.", rich_help_panel=OUTPUT)]
@@ -73,7 +78,8 @@ def evaluate(
     captured: Annotated[
         str | None,
         typer.Option(
-            help="Measure against captured faces, in mm, as these identities of the model, with commas.", show_default=False
+            help="Measure against captured faces, in mm, as these identities of the model, separated by commas, or all.",
+            show_default=False,
         ),
     ] = None,
     by_identity: ByIdentityOption = False,
@@ -89,7 +95,13 @@ def evaluate(
     folder = _model_folder(model)
     one_thread()
     if captured is not None:
-        _captured(folder, dataset, split or "test", captured, limit, seed, device, csv, json_output)
+        unused = {
+            "systems": systems, "protocol": protocol, "temperature": temperature, "relative_to": relative_to,
+            "condition": condition != "clean", "human": human, "language": language, "blendshapes": blendshapes,
+            "by_identity": by_identity, "lve": lve != "codetalker",
+        }  # fmt: skip
+        _refuse_with_captured(unused)
+        _captured_model(folder, dataset, split or "test", captured, voice, limit, seed, samples, device, csv, plot, json_output)
         return
     from talker_cli.evaluate.model import evaluate as run
 
@@ -130,6 +142,9 @@ def compare(
     protocol: ProtocolOption = None,
     lve: LveOption = "codetalker",
     blendshapes: BlendshapesOption = False,
+    captured: Annotated[
+        bool, typer.Option("--captured", help="Measure against captured faces, in mm, any mesh or ARKit coefficients.")
+    ] = False,
     by_identity: ByIdentityOption = False,
     csv: CsvOption = None,
     plot: PlotOption = None,
@@ -140,6 +155,20 @@ def compare(
     Example: talker compare predictions/ vertices_npy/ --template templates.pkl --regions FLAME_masks.pkl
     """
     _check(csv, plot, split, protocol, lve, blendshapes)
+    if captured:
+        unused = {
+            "regions": regions, "truth_fps": truth_fps, "protocol": protocol, "blendshapes": blendshapes,
+            "by_identity": by_identity, "lve": lve != "codetalker",
+        }  # fmt: skip
+        _refuse_with_captured(unused)
+        from talker_cli.evaluate.captured_systems import compare_captured
+
+        with progress("measuring", "clips") as advance:
+            found = compare_captured(
+                predicted, truth, split or "test", template=template, lip_pairs=lip_pairs, fps=fps, on_clip=advance
+            )
+        _write_captured(found, csv, plot, json_output)
+        return
     from talker_cli.evaluate.compare import compare as run
 
     with progress("measuring", "sequences") as advance:
@@ -237,42 +266,66 @@ def _print_table(report: "EvaluationReport", by_identity: bool) -> None:
         result(line)
 
 
-def _captured(
-    model: Path, dataset: Path, split: str, names: str, limit: int | None, seed: int, device: str, csv: Path | None,
-    as_json: bool,
-) -> None:  # fmt: skip
-    """Measure a model's main sampler as several identities against captured clips, and show the table."""
-    from rich.table import Table
+def _refuse_with_captured(options: Mapping[str, object]) -> None:
+    """Refuse options that captured faces are not measured with."""
+    from talker_cli.errors import InputError
 
-    from talker_cli.evaluate.captured import evaluate_captured, systems_of
-    from talker_cli.formats.files import write_bytes
+    if given := [name.replace("_", "-") for name, value in options.items() if value]:
+        raise InputError(f"found --{given[0]} with --captured, which measures without it; leave one out")
+
+
+def _captured_model(
+    model: Path, dataset: Path, split: str, names: str, voice: str | None, limit: int | None, seed: int, samples: int,
+    device: str, csv: Path | None, plot: Path | None, json_output: bool,
+) -> None:  # fmt: skip
+    """Measure a model's main sampler as several identities against captured clips."""
+    from talker_cli.data.dataset import Dataset
+    from talker_cli.evaluate.captured_systems import ALL, evaluate_captured, model_systems
     from talker_cli.identity.resolve import resolve_identity, style_space
     from talker_cli.model.folder import main_weights
 
     known = style_space(main_weights(model)).names
-    identities = [resolve_identity(name.strip(), known) for name in names.split(",")]
+    identities = known if names.strip() == ALL else [resolve_identity(name.strip(), known) for name in names.split(",")]
+    head = Dataset(dataset).rig.rig
+    systems = model_systems(model, ["8"], identities, head, device=device, seed=seed, samples=samples)
     with progress("measuring", "clips") as advance:
-        report = evaluate_captured(
-            dataset, split, systems_of(model, ["8"], identities, device, seed), limit=limit, on_motion=advance
-        )
-    content = report.as_json()
-    if csv is not None:
-        lines = ["system,measure,estimate,lower,upper"]
-        for title, row in content["systems"].items():
-            lines += [f'"{title}",{name},' + ",".join("" if each is None else f"{each}" for each in row[name]) for name in row]
-        write_bytes(csv, ("\n".join(lines) + "\n").encode())
-    if as_json:
-        result(json.dumps(content, indent=2))
+        report = evaluate_captured(dataset, split, systems, voice=voice, limit=limit, on_clip=advance)
+    _write_captured(report, csv, plot, json_output)
+
+
+def _write_captured(report: "CapturedReport", csv: Path | None, plot: Path | None, json_output: bool) -> None:
+    """Print and write a report on captured faces."""
+    from rich.table import Table
+
+    for remark in report.remarks:
+        note(remark)
+    if csv:
+        report.write_csv(csv)
+        note(f"values of each clip: {csv}")
+    if plot:
+        from talker_cli.evaluate.chart import draw_captured
+
+        draw_captured(report, plot)
+        note(f"chart: {plot}")
+    if json_output:
+        result(json.dumps(report.as_json(), indent=2))
         return
-    titles = list(content["systems"])
+    titles = list(report.table)
     table = Table("measure", *titles)
-    for name in content["systems"][titles[0]]:
-        table.add_row(name, *(_estimate(content["systems"][title].get(name)) for title in titles))
-    show_table(table, 40 + 20 * len(titles))
+    for key in report.measured:
+        table.add_row(key, *(_estimate(report.table[title].get(key)) for title in titles))
+    show_table(table, 30 + 26 * len(titles))
+    columns = ("captured", *titles[1:])
+    gaps = Table("mouth gap, mm, at", "phones", *columns)
+    for phone, row in report.by_phone().items():
+        gaps.add_row(phone, f"{row['count']:.0f}", *(f"{row[title]:.1f}" if title in row else "-" for title in columns))
+    show_table(gaps, 40 + 26 * len(titles))
+    result(", ".join(f"{name} {value}" for name, value in report.about.items() if value is not None))
 
 
-def _estimate(values: "list[float | None] | None") -> str:
-    if not values or values[0] is None:
+def _estimate(values: "tuple[float, float, float] | None") -> str:
+    if values is None or values[0] != values[0]:
         return "-"
     value, low, high = values
-    return f"{value:.3f}" if low is None or high is None or low == high else f"{value:.3f} ({low:.3f}, {high:.3f})"
+    digits = 1 if abs(value) >= 100 else 2 if abs(value) >= 10 else 3
+    return f"{value:.{digits}f}" if not low < high else f"{value:.{digits}f} ({low:.{digits}f}…{high:.{digits}f})"

@@ -6,12 +6,18 @@ from typing import Any
 
 import numpy as np
 
+from talker_cli.evaluate.captured import CAPTURE, CapturedReport
 from talker_cli.evaluate.report import EvaluationReport, Metric, Output
-from talker_cli.formats.plot import Interval, chart, draw_intervals, draw_matrix, panels
+from talker_cli.formats.plot import Interval, chart, draw_dots, draw_intervals, draw_matrix, panels
 
 SHOWN = ("lve", "mve", "fdd", "abs_fdd", "gap_error", "diversity", "bilabials_closed", "vowels_open")
 WIDTH = 13.0  # inches
 LINE, HEAD = 0.26, 0.9  # inches: a line of a panel, and its title and axis
+SHOWN_OF_CAPTURED = (
+    "gap_r", "width_r", "jaw_r", "lip_error_mm", "shut_recall", "shut_precision", "first_opening_error_s", "mtm_ms",
+    "jaw_f95_hz", "slcc", "blinks_per_minute", "half_blinks_share",
+)  # fmt: skip
+COMMON = 0.005  # of all phones: rarer ones are not drawn
 NOTE = "dot and line: mean and its 95 % interval (bootstrap over sequences); bar: the middle half of the sequences"
 
 
@@ -72,3 +78,35 @@ def by_sequence(outputs: Sequence[Output], metric: Metric) -> np.ndarray:
     for output in outputs:
         sums[output.sequence] = sums.get(output.sequence, np.zeros(2)) + metric.terms(output)
     return np.array([total[0] / total[1] for total in sums.values() if total[1]])
+
+
+def draw_captured(report: CapturedReport, path: Path) -> None:
+    """Draw a report on captured faces, a line a system, and the mouth gap by phone; write a PNG.
+
+    Raises:
+        MachineError: matplotlib is not installed.
+        OutputError: the place cannot be written.
+    """
+    keys = [key for key in SHOWN_OF_CAPTURED if key in report.measured]
+    height = (len(keys) + 1) // 2 * (HEAD + LINE * len(report.table))
+    phones = report.by_phone()
+    total = sum(row["count"] for row in phones.values())
+    shown = {phone: row for phone, row in phones.items() if row["count"] >= COMMON * total}
+    below = HEAD + LINE * len(shown) if shown else 0.0
+    with chart(path, WIDTH, height + below + HEAD, f"{report.about['dataset']}, {report.about['split']}\n{NOTE}") as figure:
+        upper, lower = figure.subfigures(2, 1, height_ratios=(height, below)) if shown else (figure, None)
+        for axes, key in zip(panels(upper, len(keys)), keys, strict=True):
+            lines = []
+            for title, row in report.table.items():
+                if key in row and np.isfinite(row[key]).all():
+                    values = np.array([score.value(key) for score in report.systems[title]])
+                    known = values[np.isfinite(values)]
+                    half = np.quantile(known, (0.25, 0.75)).tolist() if len(known) else [row[key][0]] * 2
+                    lines.append(Interval(title, row[key][0], row[key][1:], (half[0], half[1])))
+            draw_intervals(axes, key, lines)
+        if shown:
+            (axes,) = panels(lower, 1)
+            points = {title: [row.get(title) for row in shown.values()] for title in report.table if title != CAPTURE}
+            draw_dots(axes, "mouth gap at the middle of each phone, mm", list(shown), {
+                "captured": [row["captured"] for row in shown.values()], **points,
+            })  # fmt: skip

@@ -177,15 +177,15 @@ def _remarks(report: EvaluationReport, truths: Truths, pairs: Pairs) -> list[str
     return remarks
 
 
-def motion_files(folder: Path, blendshapes: bool) -> dict[str, Path]:
+def motion_files(folder: Path, blendshapes: bool, suffixes: Sequence[str] = SUFFIXES) -> dict[str, Path]:
     """Return stem -> file of a folder's motions: `talker animate`'s coefficients if those are wanted, never both.
 
     Raises:
         InputError: there is no such folder, or two files have one stem.
     """
     if not folder.is_dir():
-        raise InputError(f"no folder {folder}; expected one with motions ({', '.join(SUFFIXES)}); check the path")
-    every = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
+        raise InputError(f"no folder {folder}; expected one with motions ({', '.join(suffixes)}); check the path")
+    every = sorted(path for path in folder.iterdir() if path.suffix in suffixes)
     ours = [path for path in every if path.name.endswith(COEFFICIENTS)]
     chosen = ours if blendshapes and ours else [path for path in every if path not in ours]
     found: dict[str, Path] = {}

@@ -57,14 +57,7 @@ def read_faces(template: Path, regions: str | None, lip_pairs: Path | None) -> F
     Raises:
         InputError: a file is missing or damaged, the regions are not given, or do not fit the template.
     """
-    pairs = None
-    masks: dict[str, np.ndarray] = {}
-    if template.suffix == ".safetensors":
-        templates, masks, pairs = _of_rig(template)
-    elif template.suffix == ".pkl":
-        templates = _templates(template)
-    else:
-        templates = {"": read_mesh(template).vertices}
+    templates, masks, pairs = _contents(template)
     count = len(next(iter(templates.values())))
     if regions is not None:
         masks = read_regions(parse_region_option(regions), count)
@@ -77,6 +70,25 @@ def read_faces(template: Path, regions: str | None, lip_pairs: Path | None) -> F
             f"the region {empty} has no vertices; expected some to measure on; give regions that have them", "regions"
         )
     return Faces(templates, masks["lips"], masks["upper_face"], pairs if pairs is not None and len(pairs) else None)
+
+
+def read_template(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read one neutral face (V, 3) and its lip pairs (P, 2), None where the file has none.
+
+    Raises:
+        InputError: the file is missing or damaged, or holds faces of several subjects.
+    """
+    templates, _, pairs = _contents(path)
+    if "" not in templates and len(templates) > 1:
+        raise InputError(f"{path} holds {len(templates)} faces; expected one neutral face, as a mesh", field="template")
+    return templates.get("", next(iter(templates.values()))), pairs if pairs is not None and len(pairs) else None
+
+
+def _contents(path: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray | None]:
+    """Return templates by subject, regions and lip pairs of a file; a plain mesh has a template alone."""
+    if path.suffix == ".safetensors":
+        return _of_rig(path)
+    return (_templates(path) if path.suffix == ".pkl" else {"": read_mesh(path).vertices}), {}, None
 
 
 def _of_rig(path: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray | None]:

@@ -135,6 +135,18 @@ def draw_intervals(axes: Axes, title: str, rows: Sequence[Interval]) -> None:
     axes.grid(False, axis="y")
 
 
+def draw_dots(axes: Axes, title: str, labels: Sequence[str], columns: Mapping[str, Sequence[float | None]]) -> None:
+    """Draw a row for each label from the top down with a dot of each column; the first column is a black line."""
+    axes.set_title(title)
+    for place, (name, values) in enumerate(columns.items()):
+        x, y = [value for value in values if value is not None], [row for row, value in enumerate(values) if value is not None]
+        style = {"color": "black", "marker": "|", "markersize": 14, "mew": 2.5} if place == 0 else {"marker": "o", "alpha": 0.8}
+        axes.plot(x, y, linestyle="none", label=shortened(name), **style)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+    axes.legend(loc="lower right")
+
+
 def draw_matrix(
     axes: Axes,
     title: str,
