@@ -76,7 +76,7 @@ def test_beat_takes_the_order_from_the_file(invoke: Talker, tmp_path: Path) -> N
             lambda content: content["frames"][8]["weights"].__setitem__(3, float("nan")),
             "frames.8.weights.3 is nan, no finite number",
         ),
-        (lambda content: content["frames"][8]["weights"].__setitem__(3, 75.0), "at 75; expected curves from 0 to 1"),
+        (lambda content: content["frames"][8]["weights"].__setitem__(3, 75.0), "at 75; expected coefficients from 0 to 1"),
         (lambda content: content.pop("frames"), "lacks names or frames"),
     ],
 )
@@ -185,7 +185,7 @@ def test_labels_that_do_not_tell_are_asked_for(invoke: Talker, tmp_path: Path) -
     for number in (2, 3):
         write_wav(folder / f"Eve_{number}.wav", 2.0, 16_000)
     mistake = invoke("preprocess", "livelink", folder, "-o", "out").mistake
-    assert "do not tell how many frames a second" in mistake and "--source-fps" in mistake
+    assert "do not show how many frames a second" in mistake and "--source-fps" in mistake
     for number in (2, 3):
         write_livelink(folder / f"Eve_{number}.csv", curves(60, 30, number), np.arange(60) / 30, fps=30.0)
     assert invoke("preprocess", "livelink", folder, "-o", "out").code == 0

@@ -408,7 +408,7 @@ def test_broken_biwi_and_own_captures(invoke: Talker, folders: Path, tmp_path: P
     frame = raw / "faces" / "F2" / "e01" / "frame_003.vl"
     replace(frame, frame.read_bytes()[:-4])
     line = invoke("preprocess", "biwi", raw, "-o", "out").mistake
-    assert "frame_003.vl has 792 bytes and names 66 vertices; expected 796 and 66" in line
+    assert "frame_003.vl has 792 bytes and states 66 vertices; expected 796 and 66" in line
 
     own = linked(folders / "own", tmp_path / "own")
     arguments = ("preprocess", "vertices", own, "--template", own / "face.ply", "--source-fps", 60, "--unit", "mm", "-o", "out")

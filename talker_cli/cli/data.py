@@ -59,7 +59,7 @@ def articulated(
         Path | None, typer.Option(help="Folder of Kokoro-82M from tools/fetch_kokoro.sh: 78 more voices.")
     ] = None,
 ) -> None:
-    """Transcribed speech, motion by articulation rules; the same command goes on where a killed run ended.
+    """Transcribed speech, moved by rules of articulation. The same command resumes a killed run.
 
     Example: talker preprocess articulated recordings/ --language de -o prepared/
     """
@@ -180,13 +180,13 @@ def beat(
     clips: ClipsOption = None,
     identity: OnePersonOption = None,
 ) -> None:
-    """BEAT's ARKit curves: SPEAKER/NAME.json beside NAME.wav.
+    """BEAT's ARKit coefficients: SPEAKER/NAME.json beside NAME.wav.
 
     Example: talker preprocess beat beat_english_v0.2.1/ -o prepared/
     """
     from talker_cli.data.beat import open_beat
 
-    _curves(open_beat(existing(folder), source_fps=source_fps, table=clips, identity=identity), output, fps)
+    _coefficients(open_beat(existing(folder), source_fps=source_fps, table=clips, identity=identity), output, fps)
 
 
 @preprocess_app.command()
@@ -200,14 +200,14 @@ def livelink(
     identity: OnePersonOption = None,
     licence: LicenceOption = None,
 ) -> None:
-    """Live Link Face takes, ARKit curves: IDENTITY_NAME.csv beside IDENTITY_NAME.mov, or .wav.
+    """Live Link Face recordings: IDENTITY_NAME.csv beside IDENTITY_NAME.mov, or .wav.
 
-    Example: talker preprocess livelink takes/ --identity Ada -o prepared/
+    Example: talker preprocess livelink recordings/ --identity Ada -o prepared/
     """
     from talker_cli.data.livelink import open_livelink
 
     source = open_livelink(existing(folder), source_fps=source_fps, table=clips, identity=identity, licence=licence)
-    _curves(source, output, fps)
+    _coefficients(source, output, fps)
 
 
 @preprocess_app.command()
@@ -219,7 +219,7 @@ def grid(folder: FolderArgument, output: OutputFolderOption, fps: FpsOption = No
     """
     from talker_cli.capture.grid import open_grid
 
-    _curves(open_grid(existing(folder), shipped_rig().rig, identity), output, fps)
+    _coefficients(open_grid(existing(folder), shipped_rig().rig, identity), output, fps)
 
 
 def shipped_rig() -> "RigFile":
@@ -273,11 +273,11 @@ def _captured(captures: "Captures", output: Path, choice: "Choice", fps: float |
     _run(output, lambda report: prepare_captures(captures, output, choice, fps=fps, command=command, on_progress=report))
 
 
-def _curves(source: "Source", output: Path, fps: float | None) -> None:
-    from talker_cli.data.curves import prepare_curves
+def _coefficients(source: "Source", output: Path, fps: float | None) -> None:
+    from talker_cli.data.coefficients import prepare_coefficients
 
     command, rig = shlex.join(["talker", *sys.argv[1:]]), shipped_rig()
-    _run(output, lambda report: prepare_curves(source, rig, output, fps=fps, command=command, on_progress=report))
+    _run(output, lambda report: prepare_coefficients(source, rig, output, fps=fps, command=command, on_progress=report))
 
 
 def _run(output: Path, work: "Callable[[OnProgress], dict[str, Any]]") -> None:

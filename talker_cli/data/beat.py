@@ -13,9 +13,8 @@ import numpy as np
 from pydantic import Field
 
 from talker_cli.data.folders import find_pairs, identities_of
-from talker_cli.data.sequences import CaptureSequence, Source, resample_rows
+from talker_cli.data.sequences import Source, resample_rows
 from talker_cli.errors import InputError
-from talker_cli.formats.audio import load_intact_speech
 from talker_cli.formats.files import read_json
 from talker_cli.formats.schema import Schema, parse, reading
 from talker_cli.rig import ARKIT_NAMES
@@ -38,31 +37,27 @@ def open_beat(folder: Path, *, source_fps: float | None, table: Path | None, ide
     """Return a folder of BEAT's coefficients.
 
     Args:
-        folder: Folder of JSON files with their sound beside them.
+        folder: Folder of JSON files with their recordings beside them.
         source_fps: Frame rate of files whose frames state no times, None for 60.
         table: CSV of names, identities and splits, or None.
-        identity: Person who speaks in all of them; None takes it from the file's name, `1_wayne_0_1_1`, or its folder's.
+        identity: Identity of all clips; None reads it from the file's name, `1_wayne_0_1_1`, or its folder's.
 
     Raises:
-        InputError: a file is damaged, or nothing is there.
+        InputError: a file is damaged, or the folder holds no clips.
     """
-    pairs, found = find_pairs(folder, ".json", table=table, identity=identity, who=speaker)
-    notes: dict[str, Any] = dict(found)
+    clips, without_audio = find_pairs(folder, ".json", table=table, identity=identity, identity_of=speaker)
+    notes: dict[str, Any] = dict(without_audio)
     sequences, gaps = [], []
-    for pair in pairs:
-        coefficients, rows = _read(pair.motion, source_fps)
+    for clip in clips:
+        coefficients, rows = _read(clip.motion, source_fps)
         frames = len(coefficients)
         if frames > rows:
             gaps.append((frames - rows) / (source_fps or FPS))
-        motion = partial(_rows, pair.motion, source_fps)
-        row = pair.row
-        speech = partial(load_intact_speech, pair.sound)
-        files = (pair.motion, pair.sound)
-        language = "en" if row.language == "und" else row.language
-        sequences.append(CaptureSequence(pair.name, row.identity, row.split, frames, speech, motion, files, row.text, language))
+        language = "en" if clip.row.language == "und" else None
+        sequences.append(clip.sequence(frames, partial(_rows, clip.motion, source_fps), language))
     if gaps:
         notes["gaps between the times of frames, bridged"] = {"clips": len(gaps), "seconds": round(sum(gaps), 2)}
-    return Source("BEAT", LICENCE, source_fps or FPS, tuple(sequences), identities_of(pairs), notes)
+    return Source("BEAT", LICENCE, source_fps or FPS, tuple(sequences), identities_of(clips), notes)
 
 
 def speaker(motion: Path) -> str:

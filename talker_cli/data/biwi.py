@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from talker_cli.data.captures import Captures
-from talker_cli.data.published import converted_sequences, first_file, left_out, missing_subjects, read_templates
+from talker_cli.data.published import check_subjects, converted_sequences, first_file, left_out, read_templates
 from talker_cli.data.regions import read_regions
 from talker_cli.data.sequences import CaptureSequence, Source, official_order
 from talker_cli.errors import InputError
@@ -42,18 +42,18 @@ def split_of(subject: str, sentence: str) -> str | None:
 
 
 def open_biwi(folder: Path, template: Path | None = None, regions: tuple[Path, ...] = ()) -> Captures:
-    """Return BIWI as it lies in a folder, in either layout.
+    """Return BIWI from a folder, in either layout.
 
     Args:
-        template: the mesh, if not BIWI.ply in the folder, or in the raw layout F2's scan.
-        regions: region files, if not regions/lve.txt and regions/fdd.txt in the folder.
+        template: Mesh, if not BIWI.ply in the folder, or in the raw layout F2's scan.
+        regions: Region files, if not regions/lve.txt and regions/fdd.txt in the folder.
 
     Raises:
         InputError: a file or a subject is missing, or broken.
     """
     raw = (folder / "faces").is_dir() and not (folder / "vertices_npy").is_dir()
     if not raw and not (folder / "vertices_npy").is_dir():
-        raise InputError(f"found neither faces nor vertices_npy in {folder}; expected BIWI, as it was given out or converted")
+        raise InputError(f"found neither faces nor vertices_npy in {folder}; expected BIWI, as published or converted")
     mesh_names = ("rigid_scans/F2.obj",) if raw else ("BIWI.ply", "templates/BIWI.ply", "BIWI_topology.ply")
     mesh = read_mesh(first_file(folder, mesh_names, "mesh", template))
     unit: dict[str, Any] = {"what": "the square root of each face's area", "metres": METRES}
@@ -68,15 +68,15 @@ def open_biwi(folder: Path, template: Path | None = None, regions: tuple[Path, .
             normal, root = normalised(scan.vertices, mesh.faces, f"{name}.obj")
             templates[name] = (normal * METRES).astype(np.float32)
             unit.setdefault("as measured in the files", {})[name] = round(root, 4)
-        takes, notes = _raw_takes(folder, mesh)
+        sequences, notes = _raw_sequences(folder, mesh)
     else:
         templates = read_templates(first_file(folder, ("templates.pkl",), "templates"), mesh, SUBJECTS, METRES)
-        takes, notes = converted_sequences(folder, mesh, SUBJECTS, split_of, METRES)
+        sequences, notes = converted_sequences(folder, mesh, SUBJECTS, split_of, METRES)
     texts = (folder / "regions" / "lve.txt", folder / "regions" / "fdd.txt")
     files = regions or (texts if all(path.is_file() for path in texts) else ())
-    takes.sort(key=lambda take: (SUBJECTS.index(take.identity), take.name))
+    sequences.sort(key=lambda sequence: (SUBJECTS.index(sequence.identity), sequence.name))
     return Captures(
-        source=Source("BIWI", LICENCE, FPS, tuple(takes), official_order(takes, SUBJECTS), {"unit": unit, **notes}),
+        source=Source("BIWI", LICENCE, FPS, tuple(sequences), official_order(sequences, SUBJECTS), {"unit": unit, **notes}),
         faces=mesh.faces,
         templates=templates,
         regions=read_regions(files, len(mesh.vertices)) if files else {},
@@ -100,29 +100,29 @@ def normalised(vertices: np.ndarray, faces: np.ndarray, what: str) -> tuple[np.n
     return centred / np.sqrt(area), float(np.sqrt(area))
 
 
-def _raw_takes(folder: Path, mesh: Mesh) -> tuple[list[CaptureSequence], dict[str, Any]]:
-    moving: dict[str, Path] = {}
+def _raw_sequences(folder: Path, mesh: Mesh) -> tuple[list[CaptureSequence], dict[str, Any]]:
+    motions: dict[str, Path] = {}
     for place in sorted((folder / "faces").glob("*/*")):
         if place.is_dir():
-            moving[f"{place.parent.name}_{place.name}"] = place
-    heard = {name: path for name in moving if (path := _sound(folder, name)) is not None}
-    takes, outside = [], 0
-    for name, place in moving.items():
+            motions[f"{place.parent.name}_{place.name}"] = place
+    sounds = {name: path for name in motions if (path := _sound(folder, name)) is not None}
+    sequences, outside = [], 0
+    for name, place in motions.items():
         subject, _, sentence = name.rpartition("_")
         split = split_of(subject, sentence)
         if split is None:
             outside += 1
-        elif name in heard:
+        elif name in sounds:
             files = sorted(place.glob("frame_*.vl"))
             if not files:
                 raise InputError(f"{place} holds no frame_001.vl; expected the frames of a sentence; get the original folder")
             motion = partial(_read_frames, files, mesh)
-            speech = partial(load_intact_speech, heard[name])
-            takes.append(
-                CaptureSequence(name, subject, split, len(files), speech, motion, (*files, heard[name]), language="en")
+            speech = partial(load_intact_speech, sounds[name])
+            sequences.append(
+                CaptureSequence(name, subject, split, len(files), speech, motion, (*files, sounds[name]), language="en")
             )
-    missing_subjects(folder / "faces", SUBJECTS, (take.identity for take in takes))
-    return takes, left_out(set(moving), set(heard), outside)
+    check_subjects(folder / "faces", SUBJECTS, (sequence.identity for sequence in sequences))
+    return sequences, left_out(set(motions), set(sounds), outside)
 
 
 def _sound(folder: Path, name: str) -> Path | None:
@@ -140,10 +140,10 @@ def _read_frames(files: list[Path], mesh: Mesh, rows: np.ndarray) -> np.ndarray:
     frames = np.empty((len(rows), count, 3), np.float32)
     for place, row in enumerate(rows.tolist()):
         data = files[row].read_bytes()
-        found = struct.unpack("<I", data[:4])[0] if len(data) >= 4 else 0
-        if found != count or len(data) != 4 + 12 * count:
+        stated = struct.unpack("<I", data[:4])[0] if len(data) >= 4 else 0
+        if stated != count or len(data) != 4 + 12 * count:
             raise InputError(
-                f"{files[row]} has {len(data)} bytes and names {found} vertices; expected {4 + 12 * count} and {count}; "
+                f"{files[row]} has {len(data)} bytes and states {stated} vertices; expected {4 + 12 * count} and {count}; "
                 "copy it again"
             )
         vertices = np.frombuffer(data, "<f4", 3 * count, 4).reshape(-1, 3)

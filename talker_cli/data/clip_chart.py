@@ -1,4 +1,4 @@
-"""An image of a few clips: the mouth gap over the spectrogram that the model gets, with the phones."""
+"""A chart of a few clips: mouth gap over the model's spectrogram, with the phones."""
 
 from pathlib import Path
 
@@ -23,8 +23,8 @@ def choose_clips(dataset: Dataset, count: int, seed: int) -> list[Clip]:
     first: dict[str, int] = {}
     for place in order.tolist():
         first.setdefault(dataset.info.clips[place].recording, place)
-    chosen = set(first.values())
-    rest = [place for place in order.tolist() if place not in chosen]
+    firsts = set(first.values())
+    rest = [place for place in order.tolist() if place not in firsts]
     return [dataset.info.clips[place] for place in sorted([*first.values(), *rest][:count])]
 
 
@@ -58,8 +58,8 @@ def _draw_clip(axes: Axes, dataset: Dataset, clip: Clip) -> None:
     frames = min(dataset.frames(clip.name), max(1, round(LONGEST * fps)))
     seconds = frames / fps
     gap = mouth_gap(dataset.rig.rig_of(clip.identity), dataset.coefficients(clip.name))[:frames] * 1000.0
-    who = "" if clip.identity in clip.name else f"{clip.identity}, "
-    title = f"{clip.name}   {who}{recording.split}, {dataset.frames(clip.name) / fps:.1f} s   {recording.text}"
+    identity = "" if clip.identity in clip.name else f"{clip.identity}, "
+    title = f"{clip.name}   {identity}{recording.split}, {dataset.frames(clip.name) / fps:.1f} s   {recording.text}"
     axes.set_title(title if len(title) <= LONGEST_TEXT else f"{title[: LONGEST_TEXT - 3].rstrip()}...", pad=16)
     top = max(LEAST_SCALE, float(np.ceil(gap.max())))
     mel = _log_mel(dataset.speech(clip.recording), frames, fps)

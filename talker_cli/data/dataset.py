@@ -32,7 +32,7 @@ from talker_cli.rig import ARKIT_NAMES, RigFile, load_rig, pack_rig
 SPLITS = ("train", "validation", "test", "test_voice")
 VERSION = 1
 RIG, SPEECH, CLIPS = "rig.safetensors", "speech.safetensors", "clips.safetensors"
-LIKE_IT = "choose the dataset that the model was trained on, or one prepared like it"
+SAME_DATASET = "choose the dataset that the model was trained on, or one prepared like it"
 FILES = ("dataset.json", RIG, SPEECH, CLIPS)
 
 
@@ -41,14 +41,14 @@ class Recording:
     """One piece of speech.
 
     Args:
-        name: unique; the array's name in `speech.safetensors`.
-        voice: who speaks.
+        name: Name, unique; the array's name in `speech.safetensors`.
+        voice: Name of the speaker.
         language: ISO 639-1 code.
-        human: a person's voice, not a synthesiser's.
-        split: one of SPLITS; `test` is held out by recording, `test_voice` by voice.
-        text: what is said.
+        human: The voice is a person's, not a synthesiser's.
+        split: One of SPLITS; `test` is held out by recording, `test_voice` by voice.
+        text: Transcript.
         phones: (ARPAbet symbol without stress or "SIL", start, end), seconds; empty if unknown.
-        source: where it comes from.
+        source: Name of its source.
     """
 
     name: str
@@ -66,10 +66,10 @@ class Clip:
     """One identity's motion for one recording.
 
     Args:
-        name: unique; the array's name in `clips.safetensors`.
-        recording: the recording's name.
-        identity: the identity's name.
-        voice_matched: the recording's voice is this identity's own, so that the audio tells of the style.
+        name: Name, unique; the array's name in `clips.safetensors`.
+        recording: Name of the recording.
+        identity: Name of the identity.
+        voice_matched: The recording's voice is this identity's own, so the style can be learned from the audio.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What `dataset.json` holds."""
+    """The content of `dataset.json`."""
 
     source: str
     licence: str
@@ -138,7 +138,7 @@ def write_dataset(
 ) -> None:
     """Write a prepared dataset, all of its files or none, with one array of speech or motion in memory at a time.
 
-    `dataset.json` comes last, so that a folder without it is an unfinished one.
+    `dataset.json` is written last: a folder without it is unfinished.
 
     Args:
         speech: (recording name, (S,) int16 at 16 kHz).
@@ -151,7 +151,7 @@ def write_dataset(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise output_error(folder, error) from error
-    sweep(folder)  # what a killed run had begun to write
+    sweep(folder)  # temporary files of a killed run
     half = ((name, coefficients.astype(np.float16)) for name, coefficients in motion)
     about = {"format": "talker-dataset", "version": VERSION, **asdict(info)}
     with ExitStack() as stack:
@@ -161,7 +161,7 @@ def write_dataset(
         stream_arrays(paths[2], speech, {"kind": "speech", "sample_rate": SAMPLE_RATE})
         stream_arrays(paths[3], half, {"kind": "clips", "fps": info.fps})
         write_json(paths[0], about)
-        (folder / "dataset.json").unlink(missing_ok=True)  # killed from here on, the folder holds no mixture that is read
+        (folder / "dataset.json").unlink(missing_ok=True)  # a run killed after this leaves no readable mixture
 
 
 class Dataset:
@@ -194,10 +194,10 @@ class Dataset:
         self._check(path)
 
     def _check(self, path: Path) -> None:
-        """Refuse entries that name nothing, and arrays of another form than the entries say.
+        """Check that entries and arrays fit together.
 
         Raises:
-            InputError: they do not belong together.
+            InputError: an entry names nothing, or its array has another shape than it states.
         """
         for kind, names in (
             ("identities", self.info.identities),
@@ -230,21 +230,21 @@ class Dataset:
 
     @property
     def trained(self) -> tuple[str, ...]:
-        """The identities that the training split has clips of: a model learns no others."""
+        """The identities of the training split: a model learns no others."""
         seen = {clip.identity for clip in self.clips("train")}
         return tuple(name for name in self.info.identities if name in seen)
 
     def content(self) -> str:
-        """Return a hash of all that the dataset holds; it reads all of it."""
+        """Return a hash of the whole dataset, which is read for it."""
         return hashlib.sha256("".join(file_hash(self.folder / name) for name in FILES).encode()).hexdigest()
 
     def check_model(self, names: Sequence[str], fps: float, basis: np.ndarray) -> None:
-        """Refuse a model whose coefficients mean something else than the dataset's.
+        """Check that a model's coefficients have the dataset's meaning.
 
         Args:
-            names: of the model's coefficients.
-            fps: its frame rate.
-            basis: (K, V, 3) of its rig.
+            names: Names of the model's coefficients.
+            fps: Its frame rate.
+            basis: Basis of its rig (K, V, 3), metres.
 
         Raises:
             InputError: it has other coefficients, another frame rate or another basis.
@@ -253,13 +253,13 @@ class Dataset:
         if tuple(names) != own.names or fps != self.info.fps:
             raise InputError(
                 f"found a model of {len(names)} coefficients at {fps:g} fps and a dataset of {len(own.names)} at "
-                f"{self.info.fps:g}; expected the same coefficients and rate; {LIKE_IT}"
+                f"{self.info.fps:g}; expected the same coefficients and rate; {SAME_DATASET}"
             )
-        # ARKit's names say what a shape is, whatever the head; `pca_…` is another one in every dataset.
+        # ARKit's names define a shape on any head; `pca_…` is a different shape in every dataset.
         if own.names != ARKIT_NAMES and not (basis.shape == own.basis.shape and np.allclose(basis, own.basis, atol=1e-5)):
             raise InputError(
                 f"found a model whose shapes are not those of {self.folder}, though they have the same names; expected the "
-                f"same basis; {LIKE_IT}"
+                f"same basis; {SAME_DATASET}"
             )
 
     def speech(self, recording: str) -> np.ndarray:

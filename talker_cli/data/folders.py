@@ -1,29 +1,34 @@
-"""A user's folder of takes: which sound belongs to which motion, who speaks, and which split a take is in.
+"""Clips in a user's folder: each motion file with its recording, its identity and its split.
 
-Who speaks is what a small table says (`--clips FILE.csv`: columns name, identity, and as wanted split, text, language),
-or the one name given for all, or the file's name up to its last underscore.
+The identity comes from a CSV table (columns name, identity, and optionally split, text, language), from one name for all
+clips, or from the file's name up to its last underscore.
 """
 
 import csv
 import hashlib
 import io
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from talker_cli.data.dataset import SPLITS
+from talker_cli.data.sequences import CaptureSequence
 from talker_cli.errors import InputError
+from talker_cli.formats.audio import load_intact_speech
 from talker_cli.formats.files import files_below
 from talker_cli.formats.schema import reading
 
-SOUNDS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac", ".mov", ".mp4", ".g722")  # the first there is taken
-HELD_OUT = 10  # of so many takes of a person one is for validation and one for the test
+SOUNDS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac", ".mov", ".mp4", ".g722")  # in order of preference
+HELD_OUT = 10  # one in this many clips of a person is for validation, and one for the test
 COLUMNS = ("name", "identity", "split", "text", "language")
 
 
 @dataclass(frozen=True)
 class Row:
-    """What a table says of a take; empty where it says nothing."""
+    """A clip's row of the table; empty where the table states nothing."""
 
     identity: str = ""
     split: str = ""
@@ -32,13 +37,28 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Found:
-    """A take that was found: its name, its motion, its sound, and what is known of it."""
+class ClipFiles:
+    """A clip's files, and its row of the table, completed.
+
+    Args:
+        name: Name, unique in the folder.
+        motion: Motion file.
+        audio: Recording.
+        row: Identity, split, text and language.
+    """
 
     name: str
     motion: Path
-    sound: Path
+    audio: Path
     row: Row
+
+    def sequence(self, frames: int, motion: Callable[[np.ndarray], np.ndarray], language: str | None = None) -> CaptureSequence:
+        """Return the clip as a sequence, given its number of frames and the reader of its motion."""
+        row, speech = self.row, partial(load_intact_speech, self.audio)
+        files = (self.motion, self.audio)
+        return CaptureSequence(
+            self.name, row.identity, row.split, frames, speech, motion, files, row.text, language or row.language
+        )
 
 
 def find_pairs(
@@ -47,76 +67,74 @@ def find_pairs(
     *,
     table: Path | None = None,
     identity: str | None = None,
-    who: Callable[[Path], str] | None = None,
-) -> tuple[list[Found], dict[str, list[str]]]:
-    """Return the takes of a folder and its subfolders, by name, and notes on motion that has no sound.
+    identity_of: Callable[[Path], str] | None = None,
+) -> tuple[list[ClipFiles], dict[str, list[str]]]:
+    """Return the clips of a folder and its subfolders, sorted by name, and notes on motion without a recording.
 
     Args:
-        suffix: of the motion files, such as ".npy".
+        suffix: Suffix of the motion files, such as ".npy".
         table: CSV table of the clips, or None.
-        identity: who speaks in all of them, or None.
-        who: tells it from a motion file where neither of the two does; None takes the name up to its last underscore.
+        identity: Identity of all clips, or None.
+        identity_of: Identity of a motion file that table and `identity` do not name; None: its name up to the last underscore.
 
     Raises:
-        InputError: there is no such folder or nothing in it, two takes have one name, or a take's person is unknown.
+        InputError: the folder is missing or empty, two clips have one name, or a clip's identity is unknown.
     """
     if not folder.is_dir():
         raise InputError(f"no folder {folder}; expected one with {suffix} files and their recordings; check the path")
     motions = [path for path in files_below(folder) if path.suffix.lower() == suffix]
     rows = read_table(table) if table else {}
-    found: dict[str, Found] = {}
-    silent: list[str] = []
+    clips: dict[str, ClipFiles] = {}
+    without_audio: list[str] = []
     for motion in motions:
         name = motion.stem
-        sound = next((path for end in SOUNDS if (path := _beside(motion, end)) is not None), None)
-        if sound is None:
-            silent.append(name)
+        audio = next((path for end in SOUNDS if (path := _beside(motion, end)) is not None), None)
+        if audio is None:
+            without_audio.append(name)
             continue
-        if name in found:
+        if name in clips:
             raise InputError(
-                f"found two clips named {name}: {found[name].motion} and {motion}; expected a name each; rename one"
+                f"found two clips named {name}: {clips[name].motion} and {motion}; expected a name each; rename one"
             )
         if rows and name not in rows:
             raise InputError(f"{table} has no row for {name}; expected one for each clip; add it, or move {motion} away")
         row = rows.get(name, Row())
-        person = row.identity or identity or (who or _from_name)(motion)
-        found[name] = Found(name, motion, sound, Row(person, row.split, row.text, row.language))
-    gone = [name for name in rows if name not in found]
-    if gone:
+        person = row.identity or identity or (identity_of or _from_name)(motion)
+        clips[name] = ClipFiles(name, motion, audio, replace(row, identity=person))
+    missing = [name for name in rows if name not in clips]
+    if missing:
         raise InputError(
-            f"{table} names {gone[0]}; {folder} holds no such clip with its sound; remove the row, or add the files"
+            f"{table} names {missing[0]}; {folder} holds no such clip with its recording; remove the row, or add the files"
         )
-    if not found:
+    if not clips:
         raise InputError(
             f"found {len(motions)} {suffix} files in {folder}, none with a recording beside it; expected NAME{suffix} "
             "and NAME.wav"
         )
-    return with_splits(sorted(found.values(), key=lambda take: take.name)), {"without sound": silent} if silent else {}
+    notes = {"without sound": without_audio} if without_audio else {}
+    return with_splits(sorted(clips.values(), key=lambda clip: clip.name)), notes
 
 
-def with_splits(takes: list[Found]) -> list[Found]:
-    """Return the takes with a split each: the table's, else of ten of a person one for validation and one for the test.
+def with_splits(clips: list[ClipFiles]) -> list[ClipFiles]:
+    """Return the clips with their splits: the table's, else one in ten of a person for validation and one for the test.
 
-    Which ones is decided by their names alone. A person with fewer than three takes is trained on.
+    The choice depends on the names alone. All clips of a person with fewer than three are for training.
     """
-    split = {take.name: take.row.split for take in takes}
-    for identity in {take.row.identity for take in takes}:
-        free = [take.name for take in takes if take.row.identity == identity and not take.row.split]
+    split = {clip.name: clip.row.split for clip in clips}
+    for identity in {clip.row.identity for clip in clips}:
+        free = [clip.name for clip in clips if clip.row.identity == identity and not clip.row.split]
         free.sort(key=lambda name: hashlib.sha256(name.encode()).digest())
         held = max(1, len(free) // HELD_OUT) if len(free) >= 3 else 0
         for place, name in enumerate(free):
             split[name] = "validation" if place < held else "test" if place < 2 * held else "train"
-    return [
-        Found(take.name, take.motion, take.sound, Row(take.row.identity, split[take.name], take.row.text, take.row.language))
-        for take in takes
-    ]
+    return [replace(clip, row=replace(clip.row, split=split[clip.name])) for clip in clips]
 
 
 def read_table(path: Path) -> dict[str, Row]:
-    """Return clip name -> row of a CSV with the columns name and identity, and as wanted split, text, language.
+    """Return clip name -> row of a CSV with the columns name and identity, and optionally split, text, language.
 
     Raises:
-        InputError: the file is missing, lacks a column, has one that is unknown, a torn line, or a clip twice.
+        InputError: the file is missing, lacks a column, has an unknown one, a line of another length, or a clip twice.
     """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
@@ -134,11 +152,11 @@ def read_table(path: Path) -> dict[str, Row]:
         if not cells:
             continue
         if len(cells) != len(header):
-            raise InputError(f"{path} line {number} has {len(cells)} fields; expected {len(header)}; mend the line")
+            raise InputError(f"{path} line {number} has {len(cells)} fields; expected {len(header)}; fix the line")
         entry = {key: cell.strip() for key, cell in zip(header, cells, strict=True) if cell.strip()}
         name = entry.pop("name", "")
         if not name or "identity" not in entry:
-            raise InputError(f"{path} line {number} names no clip or nobody; expected a name and an identity")
+            raise InputError(f"{path} line {number} lacks a name or an identity; expected a name and an identity")
         if name in rows:
             raise InputError(f"{path} line {number} names {name} again; expected each clip once")
         if entry.get("split", SPLITS[0]) not in SPLITS:
@@ -147,11 +165,11 @@ def read_table(path: Path) -> dict[str, Row]:
     return rows
 
 
-def identities_of(takes: Iterable[Found]) -> tuple[str, ...]:
-    """Return the identities, those that are trained on first, each part by name."""
-    everyone = {take.row.identity for take in takes}
-    trained = {take.row.identity for take in takes if take.row.split == "train"}
-    return (*sorted(trained), *sorted(everyone - trained))
+def identities_of(clips: Iterable[ClipFiles]) -> tuple[str, ...]:
+    """Return the identities, those of the training split first, each group sorted by name."""
+    identities = {clip.row.identity for clip in clips}
+    trained = {clip.row.identity for clip in clips if clip.row.split == "train"}
+    return (*sorted(trained), *sorted(identities - trained))
 
 
 def _beside(motion: Path, suffix: str) -> Path | None:

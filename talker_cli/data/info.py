@@ -1,4 +1,4 @@
-"""What a prepared dataset holds, in numbers and in words; its arrays are not read."""
+"""A summary of a prepared dataset; its arrays are not read."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ def summarise(dataset: Dataset) -> dict[str, Any]:
     """Return a dataset's numbers, JSON-able: clips and hours in all, by split and by identity, mesh, basis, errors, licence."""
     info, rig = dataset.info, dataset.rig.rig
     lengths = {clip.name: dataset.frames(clip.name) / info.fps for clip in info.clips}
-    spoken = {recording.name: dataset.seconds(recording.name) for recording in info.recordings}
+    seconds = {recording.name: dataset.seconds(recording.name) for recording in info.recordings}
     splits: dict[str, dict[str, Any]] = {}
     for split in SPLITS:
         clips = dataset.clips(split)
@@ -41,8 +41,8 @@ def summarise(dataset: Dataset) -> dict[str, Any]:
         "clips": len(info.clips),
         "hours": sum(lengths.values()) / HOUR,
         "recordings": len(info.recordings),
-        "recorded_hours": sum(spoken.values()) / HOUR,
-        "human_hours": sum(spoken[recording.name] for recording in info.recordings if recording.human) / HOUR,
+        "recorded_hours": sum(seconds.values()) / HOUR,
+        "human_hours": sum(seconds[recording.name] for recording in info.recordings if recording.human) / HOUR,
         "languages": sorted({recording.language for recording in info.recordings}),
         "with_phones": sum(bool(recording.phones) for recording in info.recordings),
         "vertices": len(rig.template),
@@ -59,24 +59,24 @@ def summarise(dataset: Dataset) -> dict[str, Any]:
 
 
 def error_lines(reconstruction: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
-    """Yield a line a split: what the basis leaves, root mean square and largest, over all vertices and over the lips."""
+    """Yield a line a split: reconstruction error, root mean square and largest, over all vertices and over the lips."""
     for split, error in reconstruction.items():
         parts = [f"{part} {error[part]:.4f} mm (largest {error[f'{part}_largest']:.3f})" for part in ("all", "lips")]
         yield f"reconstruction error, {split}: {', '.join(parts)}"
 
 
 def note_lines(notes: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the notes of a preparation, a line each; long lists are cut."""
+    """Yield the notes of a preparation, a line each; long lists are shortened."""
     for name, value in notes.items():
         if name == "reconstruction_mm":
             yield from error_lines(value)
         else:
-            yield f"{name}: {_words(value)}"
+            yield f"{name}: {_text(value)}"
 
 
-def _words(value: Any) -> str:
+def _text(value: Any) -> str:
     if isinstance(value, Mapping):
-        return _some([f"{key} {_words(entry)}" for key, entry in value.items()], 12)
+        return _some([f"{key} {_text(entry)}" for key, entry in value.items()], 12)
     return _some(value, 5) if isinstance(value, list) else str(value)
 
 

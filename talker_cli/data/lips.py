@@ -1,4 +1,4 @@
-"""Where the mouth of an unknown mesh is, found from how it moves: lip pairs, and regions where no file names them.
+"""Lip pairs and regions of an unknown mesh, found from its motion.
 
 Two vertices form a lip pair if they lie close together at rest, belong to one piece of the mesh, part vertically when the
 face speaks, and are each other's nearest among the vertices that they part from. Neighbours on one lip never part, so
@@ -11,10 +11,10 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 REACH = 0.008  # metres between the lips at rest, at most
-CONTACT = 0.001  # metres wider than the narrowest pair: what lies wider faces the other lip without meeting it
+CONTACT = 0.001  # metres wider than the narrowest pair: wider pairs face each other without meeting
 PARTING = 0.4  # of the largest parting: pairs that part less lie in the corners, or are not lips
 STILL = 0.15  # of the largest motion: vertices that move less on both sides of a pair are no lips
-LEAST_PARTING = 2e-4  # metres: what parts less than this while speaking is no mouth
+LEAST_PARTING = 2e-4  # metres: a smaller parting in speech is no mouth
 
 LIPS_ROUND = 0.012  # metres about a lip pair, for a derived lip region
 UPPER_FROM = 0.045  # metres above the mouth, for a derived upper face: lower lids, eyes, brows, forehead
@@ -31,9 +31,9 @@ def find_lip_pairs(
         template: (V, 3) metres, +y up, the mouth closed or nearly so.
         faces: (F, 3).
         basis: (K, V, 3) metres, uncorrelated motions of one standard deviation each, so that |basis_u - basis_l| over K is
-            the root mean square of how u and l move against each other.
-        lips: (V,) bool to look among, or None for the whole mesh.
-        reach: metres between the two at rest, at most.
+            the root mean square of the motion of u relative to l.
+        lips: Candidates (V,) bool, or None for the whole mesh.
+        reach: Largest distance of the two at rest, metres.
     """
     moving = np.sqrt(np.square(basis, dtype=np.float64).sum((0, 2)))  # (V,) metres RMS
     candidates = np.flatnonzero(np.ones(len(template), bool) if lips is None else lips)
@@ -42,7 +42,7 @@ def find_lip_pairs(
     piece = _pieces(faces, len(template))
     alike = (piece[upper] == piece[lower]) & (np.maximum(moving[upper], moving[lower]) > STILL * moving.max())
     upper, lower = upper[alike], lower[alike]
-    # Which of the two is the upper one: the one that the other sinks away from. The lower lip follows the jaw.
+    # The upper vertex of a pair is the one that moves less: the lower lip follows the jaw.
     swap = moving[upper] > moving[lower]
     upper, lower = np.where(swap, lower, upper), np.where(swap, upper, lower)
     parting = _parting(basis, upper, lower)
@@ -65,9 +65,9 @@ def find_lip_pairs(
 
 
 def derived_regions(template: np.ndarray, faces: np.ndarray, lip_pairs: np.ndarray) -> dict[str, np.ndarray]:
-    """Return `lips`, what lies within 12 mm of a lip pair, and `upper_face`, what lies 45 mm above the mouth and in front.
+    """Return `lips`, within 12 mm of a lip pair, and `upper_face`, from 45 mm above the mouth, without the back of the head.
 
-    Both on the piece of the mesh that the lips are on.
+    Both lie on the mesh piece of the lips.
     """
     piece = _pieces(faces, len(template))
     mouth = template[lip_pairs.ravel()].astype(np.float64)
@@ -81,7 +81,7 @@ def derived_regions(template: np.ndarray, faces: np.ndarray, lip_pairs: np.ndarr
 
 
 def _parting(basis: np.ndarray, upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
-    """Return (P,) root mean square of the vertical motion of each pair's two vertices against each other, metres."""
+    """Return (P,) root mean square of the relative vertical motion of each pair's vertices, metres."""
     vertical = np.ascontiguousarray(basis[:, :, 1].T, dtype=np.float32)  # (V, K)
     parting = np.empty(len(upper))
     for first in range(0, len(upper), 1 << 16):

@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from talker_cli.data.folders import find_pairs, identities_of
-from talker_cli.data.sequences import NOT_STATED, CaptureSequence, Source, resample_rows
+from talker_cli.data.sequences import NOT_STATED, Source, resample_rows
 from talker_cli.data.timecode import Clock, Labels, agreed_clock, find_clock, parse_labels, times
 from talker_cli.errors import InputError
-from talker_cli.formats.audio import load_intact_speech
 from talker_cli.formats.schema import reading
 from talker_cli.rig import ARKIT_NAMES
 
@@ -29,33 +28,27 @@ def open_livelink(
     """Return a folder of Live Link Face recordings.
 
     Args:
-        folder: Folder of CSV files with their sound beside them.
+        folder: Folder of CSV files with their recordings beside them.
         source_fps: Frame rate of the recordings; None reads it off their timecodes.
         table: CSV of names, identities and splits, or None.
-        identity: Person who speaks in all of them; None takes it from the file's name.
+        identity: Identity of all clips; None reads it from the file's name.
         licence: Licence of the recordings, None if it is not stated.
 
     Raises:
-        InputError: a file is damaged, nothing is there, or nothing tells a file's frame rate.
+        InputError: a file is damaged, the folder holds no clips, or a file's frame rate is unknown.
     """
-    pairs, notes = find_pairs(folder, ".csv", table=table, identity=identity)
-    labels = [_read(pair.motion)[0] for pair in pairs]
+    clips, notes = find_pairs(folder, ".csv", table=table, identity=identity)
+    labels = [_read(clip.motion)[0] for clip in clips]
     clocks = [None if each is None else find_clock(each, source_fps) for each in labels]
     shared = agreed_clock(clocks)
     clocks = [clock or shared for clock in clocks]
     sequences = []
-    for pair, stamps, clock in zip(pairs, labels, clocks, strict=True):
-        row = pair.row
-        frames = _even_length(times(stamps, clock) if stamps else read_csv(pair.motion, source_fps)[0])
-        speech = partial(load_intact_speech, pair.sound)
-        motion = partial(_rows, pair.motion, source_fps, clock)
-        files = (pair.motion, pair.sound)
-        sequences.append(
-            CaptureSequence(pair.name, row.identity, row.split, frames, speech, motion, files, row.text, row.language)
-        )
+    for clip, stamps, clock in zip(clips, labels, clocks, strict=True):
+        frames = _even_length(times(stamps, clock) if stamps else read_csv(clip.motion, source_fps)[0])
+        sequences.append(clip.sequence(frames, partial(_rows, clip.motion, source_fps, clock)))
     counts = Counter(f"{clock.fps:g} frames a second" for clock in clocks if clock is not None)
     about = {"timecodes": dict(sorted(counts.items()))} if counts else {}
-    return Source("Live Link Face", licence or NOT_STATED, FPS, tuple(sequences), identities_of(pairs), {**about, **notes})
+    return Source("Live Link Face", licence or NOT_STATED, FPS, tuple(sequences), identities_of(clips), {**about, **notes})
 
 
 def even_coefficients(path: Path, source_fps: float | None = None, clock: Clock | None = None) -> np.ndarray:
@@ -67,7 +60,7 @@ def even_coefficients(path: Path, source_fps: float | None = None, clock: Clock 
         clock: What the timecodes count, if it is known already.
 
     Raises:
-        InputError: the file cannot be read, lacks a shape, a line is damaged, or nothing tells its frame rate.
+        InputError: the file cannot be read, lacks a shape, a line is damaged, or its frame rate is unknown.
     """
     seconds, coefficients = read_csv(path, source_fps, clock)
     return resample_rows(seconds, coefficients, np.arange(_even_length(seconds)) / FPS)
@@ -82,7 +75,7 @@ def read_csv(path: Path, source_fps: float | None = None, clock: Clock | None = 
         clock: What the timecodes count, if it is known already.
 
     Raises:
-        InputError: the file cannot be read, lacks a shape, a line is damaged, or nothing tells its frame rate.
+        InputError: the file cannot be read, lacks a shape, a line is damaged, or its frame rate is unknown.
     """
     labels, coefficients = _read(path)
     if labels is not None:

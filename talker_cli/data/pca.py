@@ -13,11 +13,11 @@ import numpy as np
 from talker_cli.data.resume import ResumableParts
 
 PASSES = 2
-SEED = 20  # of the random start; any will do, always the same keeps the bytes the same
+SEED = 20  # of the random start; fixed, so that the bytes stay the same
 CHECKPOINT_VALUES = 200_000_000  # numbers read between two states that a killed run resumes from
 NOISE = 1e-7  # of the largest eigenvalue: what lies under it is float32's rounding
 
-Blocks = Callable[[int], Iterator[np.ndarray]]  # take number -> blocks (n, D) float32
+Blocks = Callable[[int], Iterator[np.ndarray]]  # sequence number -> blocks (n, D) float32
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,16 @@ class Spectrum:
         With X'X u = p u, what K components leave on a region is its power minus the sum of p_k |u_k|^2 over the region.
         """
         mask = np.ones(len(self.vertex_power), bool) if region is None else region
-        share = np.square(self.directions.reshape(len(mask), 3, -1)[mask], dtype=np.float64).sum((0, 1))  # (R,)
-        left = self.vertex_power[mask].sum() - np.concatenate([[0.0], np.cumsum(share * self.power)])
+        region_power = np.square(self.directions.reshape(len(mask), 3, -1)[mask], dtype=np.float64).sum((0, 1))  # (R,)
+        left = self.vertex_power[mask].sum() - np.concatenate([[0.0], np.cumsum(region_power * self.power)])
         return np.asarray(np.sqrt(np.maximum(left, 0.0) / (self.frames * mask.sum())))
 
     def basis(self, components: int) -> np.ndarray:
         """Return (K, V, 3) float32: the displacement of one standard deviation along each of the first K directions."""
-        deviation = np.sqrt(self.power[:components] / self.frames)
-        chosen = self.directions[:, :components]
-        largest = chosen[np.abs(chosen).argmax(0), np.arange(components)]
-        signed = chosen * (np.where(largest < 0, -1.0, 1.0) * deviation).astype(np.float32)
+        std = np.sqrt(self.power[:components] / self.frames)
+        directions = self.directions[:, :components]
+        largest = directions[np.abs(directions).argmax(0), np.arange(components)]
+        signed = directions * (np.where(largest < 0, -1.0, 1.0) * std).astype(np.float32)
         return np.ascontiguousarray(signed.T.reshape(components, -1, 3))
 
 
@@ -61,12 +61,12 @@ def find_directions(
     """Return up to `rank` main directions of the rows that `blocks` gives.
 
     Args:
-        blocks: gives each take's rows, a block at a time.
-        frames: how many rows each take has.
-        width: D, three times the vertices.
-        rank: how many directions to look for.
-        work: keeps what a killed run had found.
-        on_progress: told how many takes are read and of how many, over both passes.
+        blocks: Function that yields the rows of a sequence, a block at a time.
+        frames: Number of rows of each sequence.
+        width: D, three times the number of vertices.
+        rank: Number of directions to find.
+        work: Store from which a killed run resumes.
+        on_progress: Called with the number of sequences read and their total, over both passes.
     """
     if "directions" not in work:
         rank = min(rank, sum(frames), width)
@@ -80,8 +80,8 @@ def find_directions(
         work.save("directions", arrays, {"frames": sum(frames)})
         for turn in range(PASSES):
             work.drop(f"pass-{turn}")
-    found = work.load("directions")
-    return Spectrum(found.array("directions"), found.array("power"), found.array("vertex_power"), found.metadata["frames"])
+    part = work.load("directions")
+    return Spectrum(part.array("directions"), part.array("power"), part.array("vertex_power"), part.metadata["frames"])
 
 
 def _pass(
@@ -97,14 +97,14 @@ def _pass(
     product, power, done, unsaved = np.zeros(start.shape), np.zeros(len(start) // 3), 0, 0
     if key in work:
         state = work.load(key)
-        product, power, done = state.array("product"), state.array("power"), state.metadata["takes"]
+        product, power, done = state.array("product"), state.array("power"), state.metadata["sequences"]
     for number in range(done, len(frames)):
         for block in blocks(number):
             product += block.T @ (block @ start)
             power += np.square(block, dtype=np.float64).reshape(len(block), -1, 3).sum((0, 2))
         unsaved += frames[number] * len(start)
         if unsaved > CHECKPOINT_VALUES or number == len(frames) - 1:
-            work.save(key, {"product": product, "power": power}, {"takes": number + 1})
+            work.save(key, {"product": product, "power": power}, {"sequences": number + 1})
             unsaved = 0
         on_progress(turn * len(frames) + number + 1, total)
     return product, power
@@ -114,8 +114,8 @@ def _nystrom(start: np.ndarray, product: np.ndarray) -> tuple[np.ndarray, np.nda
     """Return directions (D, R) float32 and power (R,) of X'X from `product` = X'X start, start orthonormal."""
     core = start.T.astype(np.float64) @ product
     values, vectors = np.linalg.eigh((core + core.T) / 2)
-    kept = values > NOISE * max(values[-1], np.finfo(float).tiny)
-    factor = product @ (vectors[:, kept] / np.sqrt(values[kept]))  # (D, R), factor factor' is close to X'X
+    nonzero = values > NOISE * max(values[-1], np.finfo(float).tiny)
+    factor = product @ (vectors[:, nonzero] / np.sqrt(values[nonzero]))  # (D, R), factor factor' is close to X'X
     power, turn = np.linalg.eigh(factor.T @ factor)
     strong = np.flatnonzero(power > NOISE * power[-1])[::-1] if len(power) else np.zeros(0, int)
     directions = factor @ (turn[:, strong] / np.sqrt(power[strong]))

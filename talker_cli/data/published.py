@@ -24,10 +24,10 @@ def first_file(folder: Path, names: Iterable[str], what: str, given: Path | None
         InputError: none is.
     """
     tried = [given] if given is not None else [folder / name for name in names]
-    found = next((path for path in tried if path.is_file()), None)
-    if found is None:
+    path = next((path for path in tried if path.is_file()), None)
+    if path is None:
         raise InputError(f"found no {what} in {folder}; expected {' or '.join(path.name for path in tried)}; check the folder")
-    return found
+    return path
 
 
 def read_templates(path: Path, mesh: Mesh, subjects: Iterable[str], scale: float = 1.0) -> dict[str, np.ndarray]:
@@ -41,7 +41,7 @@ def read_templates(path: Path, mesh: Mesh, subjects: Iterable[str], scale: float
         raise InputError(
             f"{path} holds a {type(content).__name__}; expected a template for each subject; get the original file"
         )
-    missing_subjects(path, subjects, content)
+    check_subjects(path, subjects, content)
     return {name: checked_template(f"{path}: {name}", content[name], mesh, scale) for name in subjects}
 
 
@@ -59,54 +59,54 @@ def checked_template(what: str, template: Any, mesh: Mesh, scale: float = 1.0) -
     return (array.astype(np.float64) * scale).astype(np.float32)
 
 
-def missing_subjects(where: Path, expected: Iterable[str], found: Iterable[str]) -> None:
+def check_subjects(where: Path, expected: Iterable[str], present: Iterable[str]) -> None:
     """Refuse data that lacks a subject of the official splits.
 
     Raises:
         InputError: one is missing.
     """
-    names, there = list(expected), set(found)
+    names, there = list(expected), set(present)
     missing = [name for name in names if name not in there]
     if missing:
         raise InputError(
             f"{where} lacks {len(missing)} of {len(names)} subjects ({', '.join(missing)}); expected all of the official "
-            "splits; get the rest, or prepare what there is with: talker preprocess vertices"
+            "splits; get the rest, or prepare these with: talker preprocess vertices"
         )
 
 
 def converted_sequences(
     folder: Path, mesh: Mesh, subjects: tuple[str, ...], split_of: SplitOf, scale: float = 1.0
 ) -> tuple[list[CaptureSequence], dict[str, Any]]:
-    """Return the takes of `vertices_npy/SUBJECT_SENTENCE.npy` with `wav/SUBJECT_SENTENCE.wav`, and what was left out.
+    """Return the sequences of `vertices_npy/SUBJECT_SENTENCE.npy` and `wav/SUBJECT_SENTENCE.wav`, and notes on files left out.
 
     Raises:
         InputError: a subject is missing, or a file is broken.
     """
-    moving = {path.stem: path for path in sorted((folder / "vertices_npy").glob("*.npy"))}
-    heard = {path.stem: path for path in sorted((folder / "wav").glob("*.wav"))}
-    takes, outside = [], 0
-    for name, path in moving.items():
+    motions = {path.stem: path for path in sorted((folder / "vertices_npy").glob("*.npy"))}
+    sounds = {path.stem: path for path in sorted((folder / "wav").glob("*.wav"))}
+    sequences, outside = [], 0
+    for name, path in motions.items():
         subject, _, sentence = name.rpartition("_")
         split = split_of(subject, sentence)
         if split is None:
             outside += 1
-        elif name in heard:
+        elif name in sounds:
             frames = FrameFile(path, len(mesh.vertices), scale)
-            speech = partial(load_intact_speech, heard[name])
-            takes.append(
-                CaptureSequence(name, subject, split, frames.frames, speech, frames, (path, heard[name]), language="en")
+            speech = partial(load_intact_speech, sounds[name])
+            sequences.append(
+                CaptureSequence(name, subject, split, frames.frames, speech, frames, (path, sounds[name]), language="en")
             )
-    missing_subjects(folder / "vertices_npy", subjects, (take.identity for take in takes))
-    return takes, left_out(set(moving), set(heard), outside)
+    check_subjects(folder / "vertices_npy", subjects, (sequence.identity for sequence in sequences))
+    return sequences, left_out(set(motions), set(sounds), outside)
 
 
-def left_out(moving: set[str], heard: set[str], outside: int) -> dict[str, Any]:
-    """Return notes on takes without sound, without motion, and outside the official splits."""
+def left_out(motions: set[str], sounds: set[str], outside: int) -> dict[str, Any]:
+    """Return notes on sequences without sound, without motion, and outside the official splits."""
     notes: dict[str, Any] = {}
-    if moving - heard:
-        notes["without sound"] = sorted(moving - heard)
-    if heard - moving:
-        notes["without motion"] = sorted(heard - moving)
+    if motions - sounds:
+        notes["without sound"] = sorted(motions - sounds)
+    if sounds - motions:
+        notes["without motion"] = sorted(sounds - motions)
     if outside:
         notes["outside the official splits"] = outside
     return notes

@@ -33,7 +33,7 @@ def read_regions(paths: Sequence[Path], vertex_count: int) -> dict[str, np.ndarr
     """Return `lips` and `upper_face`, (V,) bool each, from one FLAME pickle or from two text files, lips first.
 
     Raises:
-        InputError: a file is missing or damaged, lacks a region, or names a vertex that the mesh has not.
+        InputError: a file is missing or damaged, lacks a region, or names a vertex beyond the mesh.
     """
     if len(paths) == 1:
         return {name: _mask(paths[0], *_flame(paths[0], parts), vertex_count) for name, parts in FLAME_REGIONS.items()}
@@ -70,8 +70,8 @@ def _is_vertex(text: str) -> bool:
 def _flame(path: Path, parts: Sequence[str]) -> tuple[str, np.ndarray]:
     content = load_pickle(path)
     if not isinstance(content, dict) or not all(part in content for part in parts):
-        found = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
-        raise InputError(f"{path} lacks the region {' or '.join(parts)} (found: {found[:80]}); expected FLAME_masks.pkl")
+        present = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
+        raise InputError(f"{path} lacks the region {' or '.join(parts)} (found: {present[:80]}); expected FLAME_masks.pkl")
     with reading(path, "FLAME_masks.pkl, arrays of vertex numbers"):
         return " and ".join(parts), np.concatenate([np.asarray(content[part]).ravel() for part in parts])
 

@@ -1,4 +1,4 @@
-"""Takes: what somebody said, as sound and as motion; cut to the shorter of the two, and written as a prepared dataset."""
+"""Captured sequences, speech with motion: cut to the shorter of the two, and written as a prepared dataset."""
 
 import hashlib
 import json
@@ -23,17 +23,17 @@ OnProgress = Callable[[str, int, int], None]  # (stage, done, of how many)
 
 @dataclass(frozen=True)
 class CaptureSequence:
-    """One take of one person.
+    """One capture of one person.
 
     Args:
-        name: unique in the dataset; that of its recording and of its clip.
-        identity: who.
-        split: one of prepared.SPLITS.
-        frames: of motion, at the rate of the capture.
-        speech: reads the sound, (S,) float32 at 16 kHz.
-        motion: reads rows of the motion, (N, …) float32 of N indices below `frames`.
-        files: what the take is read from; a change of their sizes or times makes it another take.
-        text: what is said.
+        name: Name of its recording and of its clip, unique in the dataset.
+        identity: Name of the person.
+        split: One of dataset.SPLITS.
+        frames: Number of frames of motion, at the rate of the capture.
+        speech: Function that reads the speech, (S,) float32 at 16 kHz.
+        motion: Function that reads rows of the motion, (N, …) float32 of N indices below `frames`.
+        files: Source files; a change of their sizes or times makes it another sequence.
+        text: Transcript.
         language: ISO 639 code, "und" if unknown.
         phones: (ARPAbet symbol without stress or "SIL", start, end), seconds; empty if unknown.
     """
@@ -52,21 +52,21 @@ class CaptureSequence:
 
 @dataclass(frozen=True)
 class Source:
-    """What a folder of captures holds.
+    """The content of a folder of captures.
 
     Args:
-        name: what it is.
-        licence: of its data.
-        source_fps: frames a second of the takes' motion.
-        takes: in the order they are written.
-        identities: in the order of the identity table: those of the training split first.
-        notes: what the user should know: what was left out and why, units, …
+        name: Name of the dataset, such as VOCASET.
+        licence: Licence of its data.
+        source_fps: Frame rate of the sequences' motion.
+        sequences: Sequences, in the order they are written.
+        identities: Identities in the order of the model's table: those of the training split first.
+        notes: Notes for the user: files left out and why, units, …
     """
 
     name: str
     licence: str
     source_fps: float
-    takes: tuple[CaptureSequence, ...]
+    sequences: tuple[CaptureSequence, ...]
     identities: tuple[str, ...]
     notes: dict[str, Any] = field(default_factory=dict)
 
@@ -77,7 +77,7 @@ def thinned_fps(source_fps: float) -> float:
 
 
 class Timeline:
-    """From a capture's frames to the dataset's: every n-th where the rates allow it, linear in between where they do not."""
+    """A capture's frames at the dataset's rate: every n-th if one rate divides the other, else linear in between."""
 
     def __init__(self, source_fps: float, fps: float) -> None:
         self.fps = fps
@@ -85,24 +85,24 @@ class Timeline:
         self.ratio = float(round(ratio)) if abs(ratio - round(ratio)) < 1e-6 and round(ratio) >= 1 else ratio
 
     def frames(self, source_frames: int) -> int:
-        """Return how many frames of the dataset lie within so many of the capture."""
+        """Return the number of the dataset's frames within that many of the capture's."""
         return int(np.floor((source_frames - 1) / self.ratio + 1e-6)) + 1 if source_frames else 0
 
-    def read(self, take: CaptureSequence, first: int, last: int) -> np.ndarray:
-        """Return the dataset's frames `first` to `last`, the last not among them.
+    def read(self, sequence: CaptureSequence, first: int, last: int) -> np.ndarray:
+        """Return the dataset's frames from `first` up to, but not including, `last`.
 
         Raises:
             InputError: a frame holds NaN or infinity.
         """
         position = np.arange(first, last) * self.ratio
         below = np.floor(position + 1e-6).astype(np.int64)
-        rows = _finite(take, below)
-        share = np.clip(position - below, 0.0, 1.0).astype(np.float32)
-        if not (share > 1e-5).any():
+        rows = _finite(sequence, below)
+        weight = np.clip(position - below, 0.0, 1.0).astype(np.float32)
+        if not (weight > 1e-5).any():
             return rows
-        above = np.minimum(below + 1, take.frames - 1)
-        share = share.reshape(-1, *(1,) * (rows.ndim - 1))
-        return np.asarray(rows * (1 - share) + _finite(take, above) * share)
+        above = np.minimum(below + 1, sequence.frames - 1)
+        weight = weight.reshape(-1, *(1,) * (rows.ndim - 1))
+        return np.asarray(rows * (1 - weight) + _finite(sequence, above) * weight)
 
 
 def resample_rows(times: np.ndarray, rows: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -114,118 +114,121 @@ def resample_rows(times: np.ndarray, rows: np.ndarray, at: np.ndarray) -> np.nda
     return np.asarray(rows[below] * (1 - weight) + rows[above] * weight, np.float32)
 
 
-def _finite(take: CaptureSequence, rows: np.ndarray) -> np.ndarray:
-    values = take.motion(rows)
+def _finite(sequence: CaptureSequence, rows: np.ndarray) -> np.ndarray:
+    values = sequence.motion(rows)
     flat = values.reshape(len(values), -1)
     with np.errstate(over="ignore", invalid="ignore"):
         broken = ~np.isfinite(flat.sum(1, dtype=np.float64))  # a sum of finite float32 is finite in float64
     if not broken.any() and flat.size and np.abs(flat).max() > LARGEST:
-        raise InputError(f"{take.name} holds numbers beyond {LARGEST:g}; expected positions or coefficients; check its unit")
+        raise InputError(
+            f"{sequence.name} holds numbers beyond {LARGEST:g}; expected positions or coefficients; check its unit"
+        )
     if broken.any():
         frame = int(rows[int(np.argmax(broken))])
         raise InputError(
-            f"{take.name} holds NaN or infinity, first in frame {frame}; expected finite motion; mend or remove it"
+            f"{sequence.name} holds NaN or infinity, first in frame {frame}; expected finite motion; fix or remove it"
         )
     return values
 
 
 def check_sequences(source: Source) -> None:
-    """Refuse what no dataset can be made of before any work goes into it.
+    """Check that a dataset can be made of a source, before any work is done.
 
     Raises:
-        InputError: two takes have one name, or none is there to train on.
+        InputError: two sequences have one name, or none is for training.
     """
     seen: dict[str, CaptureSequence] = {}
-    for take in source.takes:
-        if take.name in seen:
-            one, other = seen[take.name].files[0], take.files[0]
-            raise InputError(f"found two clips named {take.name}: {one} and {other}; expected a name each; rename one")
-        seen[take.name] = take
-    if not any(take.split == "train" for take in source.takes):
+    for sequence in source.sequences:
+        if sequence.name in seen:
+            one, other = seen[sequence.name].files[0], sequence.files[0]
+            raise InputError(f"found two clips named {sequence.name}: {one} and {other}; expected a name each; rename one")
+        seen[sequence.name] = sequence
+    if not any(sequence.split == "train" for sequence in source.sequences):
         raise InputError(
-            f"found {len(source.takes)} clips of {source.name}, none of them to train on; see the README's page on data"
+            f"found {len(source.sequences)} clips of {source.name}, none for training; expected one at least; see docs/data.md"
         )
 
 
 def fingerprint(source: Source) -> str:
-    """Return what tells these takes from others: a hash of names, lengths, and the sizes and times of their files."""
+    """Return a hash of the sequences' names and lengths and of their files' sizes and times."""
     stamps: dict[Path, list[int]] = {}
-    for take in source.takes:
-        for path in take.files:
+    for sequence in source.sequences:
+        for path in sequence.files:
             if path not in stamps:
                 about = path.stat()
                 stamps[path] = [about.st_size, about.st_mtime_ns]
     files = [[str(path), *stamp] for path, stamp in stamps.items()]
-    takes = [[take.name, take.identity, take.split, take.frames, take.text, take.language] for take in source.takes]
-    return hashlib.sha256(json.dumps([takes, files]).encode()).hexdigest()
+    facts = [[each.name, each.identity, each.split, each.frames, each.text, each.language] for each in source.sequences]
+    return hashlib.sha256(json.dumps([facts, files]).encode()).hexdigest()
 
 
 class Lengths:
-    """How long each take is, in the dataset's frames, once its sound is known; and what was cut off."""
+    """Each sequence's length in the dataset's frames, the shorter of sound and motion; and the seconds cut off."""
 
     def __init__(self, timeline: Timeline) -> None:
         self.timeline = timeline
         self.frames: dict[str, int] = {}
         self.cut: dict[str, list[float]] = {"motion longer": [], "sound longer": []}
 
-    def add(self, take: CaptureSequence, samples: int) -> int:
-        """Take in a take with so many samples of speech; return its frames.
+    def add(self, sequence: CaptureSequence, samples: int) -> int:
+        """Add a sequence with that many samples of speech; return its length in frames.
 
         Raises:
-            InputError: nothing is left.
+            InputError: it holds no motion.
         """
-        moving, heard = self.timeline.frames(take.frames), int(samples * self.timeline.fps / SAMPLE_RATE)
-        frames = min(moving, heard)
+        motion, sound = self.timeline.frames(sequence.frames), int(samples * self.timeline.fps / SAMPLE_RATE)
+        frames = min(motion, sound)
         if frames < 1:
-            raise InputError(f"{take.name} holds {take.frames} frames of motion; expected at least one; remove it")
-        if abs(moving - heard) > 1:  # one is rounding
-            longer = "motion longer" if moving > heard else "sound longer"
-            self.cut[longer].append(abs(moving - heard) / self.timeline.fps)
-        self.frames[take.name] = frames
+            raise InputError(f"{sequence.name} holds {sequence.frames} frames of motion; expected at least one; remove it")
+        if abs(motion - sound) > 1:  # one is rounding
+            longer = "motion longer" if motion > sound else "sound longer"
+            self.cut[longer].append(abs(motion - sound) / self.timeline.fps)
+        self.frames[sequence.name] = frames
         return frames
 
     def notes(self) -> dict[str, Any]:
-        """Return how many takes were cut, and by how many seconds in all."""
+        """Return the number of sequences that were cut, and the seconds cut off in all."""
         return {name: {"clips": len(cut), "seconds": round(sum(cut), 2)} for name, cut in self.cut.items() if cut}
 
 
-def keep_speech(source: Source, work: ResumableParts, timeline: Timeline, on_progress: OnProgress) -> Lengths:
-    """Read the sound of every take once, as int16 into `work`; return the takes' lengths."""
+def store_speech(source: Source, work: ResumableParts, timeline: Timeline, on_progress: OnProgress) -> Lengths:
+    """Read the speech of every sequence once, into `work` as int16; return the lengths."""
     lengths = Lengths(timeline)
-    for number, take in enumerate(source.takes):
+    for number, sequence in enumerate(source.sequences):
         key = f"speech-{number}"
         if key not in work:
-            speech = np.round(take.speech() * 32767.0).astype(np.int16)
-            frames = Lengths(timeline).add(take, len(speech))
+            speech = np.round(sequence.speech() * 32767.0).astype(np.int16)
+            frames = Lengths(timeline).add(sequence, len(speech))
             enough = int(np.ceil(frames * SAMPLE_RATE / timeline.fps))
             work.save(key, {"speech": speech[:enough]}, {"samples": len(speech)})
-        lengths.add(take, work.load(key).metadata["samples"])
-        on_progress("reading speech", number + 1, len(source.takes))
+        lengths.add(sequence, work.load(key).metadata["samples"])
+        on_progress("reading speech", number + 1, len(source.sequences))
     return lengths
 
 
 def write_sequences(
     output: Path, source: Source, work: ResumableParts, rig: RigFile, lengths: Lengths, notes: dict[str, Any], command: str
-) -> None:
-    """Write the takes, whose speech and coefficients lie in `work`, as a prepared dataset."""
+) -> dict[str, Any]:
+    """Write sequences, whose speech and coefficients are in `work`, as a prepared dataset; return all notes."""
     recordings = tuple(
-        Recording(take.name, take.identity, take.language, True, take.split, take.text, take.phones, source.name)
-        for take in source.takes
+        Recording(each.name, each.identity, each.language, True, each.split, each.text, each.phones, source.name)
+        for each in source.sequences
     )
-    clips = tuple(Clip(take.name, take.name, take.identity, True) for take in source.takes)
-    cut = {"cut": lengths.notes()} if lengths.notes() else {}
-    about = {"source_fps": source.source_fps, **source.notes, **cut, **notes}
+    clips = tuple(Clip(each.name, each.name, each.identity, True) for each in source.sequences)
+    notes = {**source.notes, **notes, **({"cut": lengths.notes()} if lengths.notes() else {})}
+    about = {"source_fps": source.source_fps, **notes}
     info = DatasetInfo(
         source.name, source.licence, lengths.timeline.fps, source.identities, recordings, clips, command, 0, about
     )  # fmt: skip
 
     def parts(kind: str, array: str) -> Iterator[tuple[str, np.ndarray]]:
-        for number, take in enumerate(source.takes):
-            yield take.name, work.load(f"{kind}-{number}").array(array)
+        for number, sequence in enumerate(source.sequences):
+            yield sequence.name, work.load(f"{kind}-{number}").array(array)
 
     write_dataset(output, info, rig, parts("speech", "speech"), parts("motion", "coefficients"))
+    return notes
 
 
-def official_order(takes: Sequence[CaptureSequence], first: Sequence[str]) -> tuple[str, ...]:
-    """Return the identities: those of `first`, then the others as they come."""
-    return tuple(dict.fromkeys([*first, *(take.identity for take in takes)]))
+def official_order(sequences: Sequence[CaptureSequence], first: Sequence[str]) -> tuple[str, ...]:
+    """Return the identities: those of `first`, then the others in order of appearance."""
+    return tuple(dict.fromkeys([*first, *(sequence.identity for sequence in sequences)]))

@@ -87,7 +87,7 @@ def parse_labels(path: Path, codes: Sequence[tuple[int, str]]) -> Labels:
 
 
 def find_clock(labels: Labels, source_fps: float | None = None) -> Clock | None:
-    """Return what the labels count, or None where they do not tell.
+    """Return what the labels count, or None where they do not show it.
 
     The count is read off the ends of seconds: the last label, plus the usual step, minus the next second's first label. Lost
     frames make this smaller, never larger, so the count is the one that most ends of seconds give, and at least the highest
@@ -100,15 +100,15 @@ def find_clock(labels: Labels, source_fps: float | None = None) -> Clock | None:
     Raises:
         InputError: the labels count other frames than the rate that was given.
     """
-    found = _counted(labels)
+    counted = _counted(labels)
     if source_fps is None:
-        if found is None:
+        if counted is None:
             return None
-        dropped = _dropped(labels, found)
-        return Clock(found, found * 1000 / 1001 if dropped else float(found), dropped)
+        dropped = _dropped(labels, counted)
+        return Clock(counted, counted * 1000 / 1001 if dropped else float(counted), dropped)
     count = max(1, round(source_fps))
-    if labels.least_count > count or (found is not None and found != count):
-        highest = f"count {found} frames a second" if found else f"go up to frame {labels.least_count - 1}"
+    if labels.least_count > count or (counted is not None and counted != count):
+        highest = f"count {counted} frames a second" if counted else f"go up to frame {labels.least_count - 1}"
         raise InputError(
             f"{labels.path} has timecodes that {highest}; expected {count} a second for a rate of {source_fps:g}; "
             "give the rate that the timecodes count, or none",
@@ -118,7 +118,7 @@ def find_clock(labels: Labels, source_fps: float | None = None) -> Clock | None:
 
 
 def agreed_clock(clocks: Sequence[Clock | None]) -> Clock | None:
-    """Return the one clock of all files whose labels tell theirs, None if they differ or no file tells."""
+    """Return the one clock of all files whose labels tell theirs, None if they differ or no file shows it."""
     known = {clock for clock in clocks if clock is not None}
     return known.pop() if len(known) == 1 else None
 
@@ -134,7 +134,7 @@ def times(labels: Labels, clock: Clock | None) -> np.ndarray:
     _refuse_jumps(labels, steps, (steps < 0) | (steps > LONGEST_PAUSE + 1))  # whatever a second counts
     if clock is None or labels.least_count > clock.count:
         raise InputError(
-            f"{labels.path} has timecodes up to frame {labels.least_count - 1}, which do not tell how many frames a second "
+            f"{labels.path} has timecodes up to frame {labels.least_count - 1}, which do not show how many frames a second "
             "they count; expected a recording over the end of a second; give its frame rate",
             field="source_fps",
         )
@@ -159,7 +159,7 @@ def _refuse_jumps(labels: Labels, steps: np.ndarray, wrong: np.ndarray) -> None:
 
 
 def _counted(labels: Labels) -> int | None:
-    """Return how many frames a second the labels count, None where the ends of seconds do not tell."""
+    """Return how many frames a second the labels count, None where the ends of seconds do not show it."""
     ends = labels.boundaries()
     within = np.diff(labels.frames)[np.diff(labels.seconds) == 0]
     if not len(ends) or not len(within):

@@ -1,6 +1,5 @@
 """A user's own captures: a folder of `NAME.npy`, (T, V, 3) or (T, V*3), with `NAME.wav` beside each and one template mesh."""
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +8,8 @@ from talker_cli.data.captures import Captures
 from talker_cli.data.folders import find_pairs, identities_of
 from talker_cli.data.frames import FrameFile
 from talker_cli.data.regions import read_lip_pairs, read_regions
-from talker_cli.data.sequences import NOT_STATED, CaptureSequence, Source
+from talker_cli.data.sequences import NOT_STATED, Source
 from talker_cli.errors import InputError
-from talker_cli.formats.audio import load_intact_speech
 from talker_cli.formats.mesh import Mesh, read_mesh
 
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
@@ -34,35 +32,31 @@ def open_vertices(
     """Return a folder of captured vertices.
 
     Args:
-        template: the neutral face whose vertices the clips move; a folder of `templates/IDENTITY.ply` overrides it for them.
-        source_fps: frames a second of the captures; the files do not say.
-        unit: of the vertices, a key of METRES.
-        regions: region files, or none to derive the regions.
-        lip_pairs: a file of lip pairs, or None to find them.
+        template: Neutral face whose vertices the clips move; the folder's `templates/IDENTITY.ply` overrides it.
+        source_fps: Frame rate of the captures, which the files do not state.
+        unit: Length unit of the vertices, a key of METRES.
+        regions: Region files; empty to derive the regions.
+        lip_pairs: File of lip pairs, or None to find them.
         table: CSV table of the clips, or None.
-        identity: who speaks in all of them; None takes it from the file's name.
-        licence: of the captures, None if it is not stated.
+        identity: Identity of all clips; None reads it from the file's name.
+        licence: Licence of the captures, None if it is not stated.
 
     Raises:
-        InputError: a file is broken, or nothing is there.
+        InputError: a file is damaged, or the folder holds no clips.
     """
     scale = METRES[unit]
     mesh = read_mesh(template)
     _check_size(template, mesh, unit)
-    found, notes = find_pairs(folder, ".npy", table=table, identity=identity)
+    clips, notes = find_pairs(folder, ".npy", table=table, identity=identity)
     count = len(mesh.vertices)
-    takes = []
-    for take in found:
-        frames = FrameFile(take.motion, count, scale)
-        row, speech = take.row, partial(load_intact_speech, take.sound)
-        files = (take.motion, take.sound)
-        takes.append(
-            CaptureSequence(take.name, row.identity, row.split, frames.frames, speech, frames, files, row.text, row.language)
-        )
-    identities = identities_of(found)
+    sequences = []
+    for clip in clips:
+        frames = FrameFile(clip.motion, count, scale)
+        sequences.append(clip.sequence(frames.frames, frames))
+    identities = identities_of(clips)
     return Captures(
         source=Source(
-            "captured vertices", licence or NOT_STATED, source_fps, tuple(takes), identities, {"unit": unit, **notes}
+            "captured vertices", licence or NOT_STATED, source_fps, tuple(sequences), identities, {"unit": unit, **notes}
         ),
         faces=mesh.faces,
         templates={name: _template_of(name, folder, template, mesh) * np.float32(scale) for name in identities},
@@ -85,7 +79,7 @@ def _check_size(path: Path, mesh: Mesh, unit: str) -> None:
 
 
 def _template_of(identity: str, folder: Path, template: Path, mesh: Mesh) -> np.ndarray:
-    """Return an identity's own neutral face if there is one in `templates`, beside the clips, else everybody's."""
+    """Return an identity's own neutral face from the folder `templates` beside the clips, else the common one."""
     own = next((path for end in MESHES if (path := folder / "templates" / f"{identity}{end}").is_file()), None)
     if own is None:
         return mesh.vertices

@@ -13,7 +13,7 @@ import numpy as np
 
 from talker_cli.data.captures import Captures
 from talker_cli.data.frames import FrameFile
-from talker_cli.data.published import converted_sequences, first_file, left_out, missing_subjects, read_templates
+from talker_cli.data.published import check_subjects, converted_sequences, first_file, left_out, read_templates
 from talker_cli.data.regions import read_regions
 from talker_cli.data.sequences import CaptureSequence, Source, official_order
 from talker_cli.data.unpickle import load_pickle
@@ -50,11 +50,11 @@ def split_of(subject: str, sentence: str) -> str | None:
 
 
 def open_vocaset(folder: Path, template: Path | None = None, regions: tuple[Path, ...] = ()) -> Captures:
-    """Return VOCASET as it lies in a folder, in either layout.
+    """Return VOCASET from a folder, in either layout.
 
     Args:
-        template: the mesh, if not FLAME_sample.ply in the folder.
-        regions: region files, if not FLAME_masks.pkl in the folder.
+        template: Mesh, if not FLAME_sample.ply in the folder.
+        regions: Region files, if not FLAME_masks.pkl in the folder.
 
     Raises:
         InputError: a file or a subject is missing, or broken.
@@ -68,10 +68,10 @@ def open_vocaset(folder: Path, template: Path | None = None, regions: tuple[Path
     templates = read_templates(first_file(folder, ("templates.pkl",), "templates"), mesh, SUBJECTS)
     masks = folder / "FLAME_masks.pkl"
     files = regions or ((masks,) if masks.is_file() else ())
-    takes, notes = _original_takes(folder, mesh) if original else converted_sequences(folder, mesh, SUBJECTS, split_of)
-    takes.sort(key=lambda take: (SUBJECTS.index(take.identity), take.name))
+    sequences, notes = _original_sequences(folder, mesh) if original else converted_sequences(folder, mesh, SUBJECTS, split_of)
+    sequences.sort(key=lambda sequence: (SUBJECTS.index(sequence.identity), sequence.name))
     return Captures(
-        source=Source("VOCASET", LICENCE, FPS, tuple(takes), official_order(takes, SUBJECTS), notes),
+        source=Source("VOCASET", LICENCE, FPS, tuple(sequences), official_order(sequences, SUBJECTS), notes),
         faces=mesh.faces,
         templates=templates,
         regions=read_regions(files, len(mesh.vertices)) if files else {},
@@ -80,15 +80,15 @@ def open_vocaset(folder: Path, template: Path | None = None, regions: tuple[Path
     )
 
 
-def _original_takes(folder: Path, mesh: Mesh) -> tuple[list[CaptureSequence], dict[str, Any]]:
+def _original_sequences(folder: Path, mesh: Mesh) -> tuple[list[CaptureSequence], dict[str, Any]]:
     vertices_path = folder / "data_verts.npy"
     vertices = FrameFile(vertices_path, len(mesh.vertices))
     audio_path = first_file(folder, ("raw_audio_fixed.pkl",), "sound")
     index_path = first_file(folder, ("subj_seq_to_idx.pkl",), "index of frames")
     audio, index = _nested(audio_path), _nested(index_path)
     for path, content in ((audio_path, audio), (index_path, index)):
-        missing_subjects(path, SUBJECTS, {subject for subject, _ in content})
-    takes, outside = [], 0
+        check_subjects(path, SUBJECTS, {subject for subject, _ in content})
+    sequences, outside = [], 0
     for (subject, sentence), rows in index.items():
         split = split_of(subject, sentence)
         if split is None:
@@ -99,9 +99,9 @@ def _original_takes(folder: Path, mesh: Mesh) -> tuple[list[CaptureSequence], di
             speech = partial(_speech, f"{audio_path}: {name}", audio[subject, sentence])
             motion = partial(_motion, vertices, order)
             files = (vertices_path, audio_path, index_path)
-            takes.append(CaptureSequence(name, subject, split, len(order), speech, motion, files, language="en"))
+            sequences.append(CaptureSequence(name, subject, split, len(order), speech, motion, files, language="en"))
     names = [{f"{subject}_{sentence}" for subject, sentence in content} for content in (index, audio)]
-    return takes, left_out(names[0], names[1], outside)
+    return sequences, left_out(names[0], names[1], outside)
 
 
 def _nested(path: Path) -> dict[tuple[str, str], Any]:
@@ -119,7 +119,7 @@ def _rows(what: str, entry: Any, count: int) -> np.ndarray:
     try:
         rows = np.array([int(entry[frame]) for frame in sorted(entry, key=int)])
     except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"{what} holds something else than numbers of frames and rows; get the original file") from error
+        raise InputError(f"{what} holds entries that are not numbers of frames and rows; get the original file") from error
     if rows.min() < 0 or rows.max() >= count:
         raise InputError(f"{what} names row {rows.max()}; data_verts.npy has {count}; get both files from the same place")
     return rows
@@ -130,7 +130,7 @@ def _motion(vertices: FrameFile, order: np.ndarray, rows: np.ndarray) -> np.ndar
 
 
 def _speech(what: str, entry: Any) -> np.ndarray:
-    """Return the speech of `{'sample_rate': 22000, 'audio': (S,) int16}`, by the way that every recording takes."""
+    """Return the speech of `{'sample_rate': 22000, 'audio': (S,) int16}`, decoded as every recording is."""
     with reading(what, "int16 samples and a rate"):
         samples = np.asarray(entry.get("audio")) if isinstance(entry, dict) else np.zeros(0)
     rate = entry.get("sample_rate") if isinstance(entry, dict) else None
