@@ -28,7 +28,7 @@ types: venv
 	$(BIN)/mypy
 
 pytest: venv opengl speech
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 venv: $(STAMP)
 

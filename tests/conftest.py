@@ -7,13 +7,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded: threads of two test processes on two cores wait for each other
 
 from talker_cli.formats.ffmpeg import executable
 from talker_cli.formats.motion import write_motion
@@ -103,21 +105,30 @@ def talker(tmp_path: Path) -> Command:
     return run
 
 
+def run_command(*arguments: object) -> CommandResult:
+    """Run the real command line in this process: torch is loaded once for all tests."""
+    from talker_cli.cli.app import run
+
+    streams = [io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2)]
+    with contextlib.redirect_stdout(streams[0]), contextlib.redirect_stderr(streams[1]):
+        code = run([str(argument) for argument in arguments])
+    out, err = (stream.buffer.getvalue().decode() for stream in streams)
+    return CommandResult(code, out, err)
+
+
 @pytest.fixture
 def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """The real command line in this process, in tmp_path: torch is loaded once for all tests."""
-    from talker_cli.cli.app import run as run_app
-
+    """The real command line in this process, in tmp_path."""
     monkeypatch.chdir(tmp_path)
+    return run_command
 
-    def run(*arguments: str | Path) -> CommandResult:
-        streams = [io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2)]
-        with contextlib.redirect_stdout(streams[0]), contextlib.redirect_stderr(streams[1]):
-            code = run_app([str(argument) for argument in arguments])
-        out, err = (stream.buffer.getvalue().decode() for stream in streams)
-        return CommandResult(code, out, err)
 
-    return run
+@pytest.fixture(scope="module")
+def without_charts() -> Iterator[None]:
+    """A machine without the extra `plot`: drawing a curve takes longer than a training of a few steps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "matplotlib", None)
+        yield
 
 
 @pytest.fixture

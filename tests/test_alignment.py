@@ -1,5 +1,6 @@
 """An alignment depends on the recording, its text and its language, and on nothing else."""
 
+import pytest
 from test_transcribed import needs_voices
 
 from talker_cli.corpus.align.alignment import Aligner
@@ -16,6 +17,7 @@ ITEMS = (
 )
 
 
+@pytest.mark.slow
 @needs_voices
 def test_recordings_aligned_before_change_nothing() -> None:
     """Breaks if a corpus depends on which process aligned which recording, or a killed run ends with other phones."""

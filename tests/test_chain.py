@@ -10,19 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Talker
-from tiny import IDENTITIES, tiny_dataset
+from conftest import Talker, run_command
+from tiny import IDENTITIES, SMALL, tiny_dataset
 
 from talker_cli.rig import load_rig
-
-SMALL = ("--batch-frames", "64", "--device", "cpu")
-# Steps this small are all waiting when several threads share them with whatever else the machine does.
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
-
-
-def command(*arguments: object) -> list[str]:
-    """Return the command line as a process."""
-    return [sys.executable, "-m", "talker_cli", *map(str, arguments)]
 
 
 @pytest.fixture(scope="module")
@@ -30,30 +21,29 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A tiny dataset, and a model trained and distilled on it by the command line."""
     folder = tmp_path_factory.mktemp("chain")
     dataset, model = tiny_dataset(folder / "prepared"), folder / "model"
-    subprocess.run(command("train", dataset, "-o", model, "--steps", 4, *SMALL), check=True, env=ENVIRONMENT)
-    subprocess.run(
-        command("distill", model, dataset, "--stage-steps", 1, "--kept-stage-steps", 1, "--validation-clips", 1, *SMALL),
-        check=True,
-        env=ENVIRONMENT,
-    )
+    assert run_command("train", dataset, "-o", model, "--steps", 4, *SMALL).code == 0
+    short = ("--stage-steps", 1, "--kept-stage-steps", 1, "--validation-clips", 1, "--batch-frames", 64, "--device", "cpu")
+    assert run_command("distill", model, dataset, *short).code == 0
     return dataset, model
 
 
+@pytest.mark.slow
 def test_training_killed_outright_resumes_to_the_same_weights(chain: tuple[Path, Path], tmp_path: Path) -> None:
     """kill -9 before the first state, and at an unknown moment among states that are written all the time; then once more."""
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     arguments = ("train", chain[0], "--steps", 60, "--save-every", 1, *SMALL)
     run = killed / "run-teacher"
+    command = [sys.executable, "-m", "talker_cli", *map(str, arguments), "-o", str(killed)]
     for sign in ("run.toml", "state.safetensors"):
-        with subprocess.Popen(command(*arguments, "-o", killed), stderr=subprocess.DEVNULL, env=ENVIRONMENT) as process:
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
             deadline = time.monotonic() + 240
             while not (run / sign).exists() and time.monotonic() < deadline:
-                time.sleep(0.02)
+                time.sleep(0.005)
             os.kill(process.pid, signal.SIGKILL)
         assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
         assert not (killed / "teacher.safetensors").exists()
     for folder in (killed, whole):
-        subprocess.run(command(*arguments, "-o", folder), check=True, env=ENVIRONMENT)
+        assert run_command(*arguments, "-o", folder).code == 0
     for name in ("teacher.safetensors", "run-teacher/curve.csv", "run-teacher/state.safetensors"):
         assert (killed / name).read_bytes() == (whole / name).read_bytes(), name
     assert {path.name for path in run.iterdir()} == {"run.toml", "state.safetensors", "curve.csv", "curve.png"}

@@ -242,7 +242,7 @@ def test_textures_lie_where_they_should(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_built_in_head_as_an_avatar(talker: Talker, motion: Path, rig: Rig, tmp_path: Path) -> None:
+def test_the_built_in_head_as_an_avatar(invoke: Talker, motion: Path, rig: Rig, tmp_path: Path) -> None:
     """Breaks if an exported character, driven by the coefficients, is another face than the motion's own vertices."""
     glb = GlbWriter("a test")
     shapes = [name for name in rig.names if name != "tongueOut"]
@@ -260,7 +260,7 @@ def test_the_built_in_head_as_an_avatar(talker: Talker, motion: Path, rig: Rig, 
     (tmp_path / "me.glb").write_bytes(glb.to_bytes())
     for name, options in (("own", []), ("avatar", ["--avatar", "me.glb"])):
         look = ("--at", "0.3", "--size", "128x128", "--background", "grey")
-        ran = talker("render", motion, *options, *look, "-o", f"{name}.png")
+        ran = invoke("render", motion, *options, *look, "-o", f"{name}.png")
         assert ran.code == 0, ran.err
         assert ran.err == ("" if name == "own" else "talker: me.glb has no morph target for tongueOut: they move nothing\n")
     own, avatar = pixels(tmp_path / "own.png"), pixels(tmp_path / "avatar.png")
@@ -278,7 +278,7 @@ def test_weights_at_rest_are_not_added_to_a_motion(tmp_path: Path) -> None:
     assert np.abs(read_glb(tmp_path / "ajar.glb").vertices - read_glb(tmp_path / "plain.glb").vertices).max() > 0.5
 
 
-def test_characters_that_cannot_be_driven(talker: Talker, motion: Path, tmp_path: Path) -> None:
+def test_characters_that_cannot_be_driven(invoke: Talker, motion: Path, tmp_path: Path) -> None:
     """Breaks if an avatar without ARKit's shapes stands still in silence, or a foreign motion is drawn on it."""
     character(tmp_path / "other.glb", ("A", "E", "O"))
     character(tmp_path / "half.glb")
@@ -286,10 +286,10 @@ def test_characters_that_cannot_be_driven(talker: Talker, motion: Path, tmp_path
     character(tmp_path / "good.glb")
     np.save(tmp_path / "m.npy", np.zeros((2, 9), np.float32))
     before = sorted(tmp_path.iterdir())
-    assert "has the morph targets A, E, O; expected ARKit's names" in talker("render", motion, "--avatar", "other.glb").mistake
-    assert "half.glb is cut short" in talker("render", motion, "--avatar", "half.glb").mistake
-    assert "cannot read gone.glb" in talker("render", motion, "--avatar", "gone.glb").mistake
-    assert "coefficients" in talker("render", "m.npy", "--avatar", "good.glb", "--fps", "25").mistake
+    assert "has the morph targets A, E, O; expected ARKit's names" in invoke("render", motion, "--avatar", "other.glb").mistake
+    assert "half.glb is cut short" in invoke("render", motion, "--avatar", "half.glb").mistake
+    assert "cannot read gone.glb" in invoke("render", motion, "--avatar", "gone.glb").mistake
+    assert "coefficients" in invoke("render", "m.npy", "--avatar", "good.glb", "--fps", "25").mistake
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -443,15 +443,15 @@ def test_textures_that_are_not_read(tmp_path: Path, image: bytes, words: str) ->
     assert words in str(refused.value)
 
 
-def test_what_is_no_file_is_refused(talker: Talker, motion: Path, tmp_path: Path) -> None:
+def test_what_is_no_file_is_refused(invoke: Talker, motion: Path, tmp_path: Path) -> None:
     """Breaks if a pipe is waited for, or a device is read without end."""
     os.mkfifo(tmp_path / "pipe.glb")
     for place in ("pipe.glb", "/dev/zero", "."):
-        assert "expected a .glb" in talker("render", motion, "--avatar", place).mistake
-    assert "pipe.glb" in talker("render", motion, "--template", "pipe.glb").mistake
+        assert "expected a .glb" in invoke("render", motion, "--avatar", place).mistake
+    assert "pipe.glb" in invoke("render", motion, "--template", "pipe.glb").mistake
     with (tmp_path / "zero.glb").open("wb") as stream:
         stream.truncate(50 << 30)  # and takes no place on the disk
-    assert "is no GLB" in talker("render", motion, "--avatar", "zero.glb").mistake
+    assert "is no GLB" in invoke("render", motion, "--avatar", "zero.glb").mistake
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

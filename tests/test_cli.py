@@ -1,12 +1,15 @@
 """The real command line: what it makes, and that every mistake is one line with exit code 2 and nothing half-written."""
 
+import contextlib
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -128,11 +131,11 @@ def recording(kind: str, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind,words", [("missing", "no file"), ("empty", "is empty"), ("folder", "found no recording in")])
-def test_no_recording_at_all(talker: Command, tmp_path: Path, kind: str, words: str) -> None:
+def test_no_recording_at_all(invoke: Command, tmp_path: Path, kind: str, words: str) -> None:
     """Breaks if it takes a model to find out that there is nothing to animate."""
     path = recording(kind, tmp_path)
     before = names(tmp_path)
-    line = talker("animate", path.name).mistake
+    line = invoke("animate", path.name).mistake
     assert words in line and path.name in line and names(tmp_path) == before
 
 
@@ -258,23 +261,27 @@ def test_places_that_cannot_be_written(invoke: Command, wav: Path, motion: Path,
     assert names(tmp_path) == before
 
 
-def limited(size: int) -> tuple[str, ...]:
-    """Return a prefix that lets a process write no file beyond `size` bytes: as a full disk does, but for one process."""
-    limit = f"resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))"
-    code = f"import os, resource, sys; {limit}; os.execvp(sys.argv[1], sys.argv[1:])"
-    return (sys.executable, "-c", code)
+@contextlib.contextmanager
+def limited(size: int) -> Iterator[None]:
+    """Let this process and its children write no file beyond `size` bytes: as a full disk does, but for one process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.slow
-def test_a_full_disk(talker: Command, wav: Path, model: Path, motion: Path, tmp_path: Path) -> None:
+def test_a_full_disk(invoke: Command, wav: Path, model: Path, motion: Path, tmp_path: Path) -> None:
     """Breaks if half a motion or half a film stays on a full disk, or the words are the system's."""
     before = names(tmp_path)
-    animate = ("animate", wav, "--model", model, "--device", "cpu")
-    ran = talker(*animate, prefix=limited(1_000_000))
+    with limited(1_000_000):
+        ran = invoke("animate", wav, "--model", model, "--device", "cpu")
     assert ran.code == 2 and "Traceback" not in ran.err
     assert "the disk is full" in ran.err.splitlines()[-1]
     assert names(tmp_path) == before
-    assert "the disk is full" in talker("render", motion, "--size", "96x96", prefix=limited(4000)).mistake
+    with limited(4000):
+        assert "the disk is full" in invoke("render", motion, "--size", "96x96").mistake
     assert names(tmp_path) == before
 
 
@@ -333,6 +340,7 @@ def test_the_recording_is_not_overwritten(invoke: Command, motion: Path, tmp_pat
     assert sha256(tmp_path / "talk.mp4") == before
 
 
+@pytest.mark.slow
 def test_ctrl_c(motion: Path, tmp_path: Path) -> None:
     """Breaks if an interrupted film leaves files, a traceback, or an encoder running."""
     np.save(motion, np.concatenate([np.load(motion)] * 20))

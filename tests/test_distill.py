@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import Talker
+from conftest import Talker, run_command
 from tiny import tiny_dataset
 
 from talker_cli.data.dataset import Dataset
@@ -34,6 +34,9 @@ BOTH = DistillConfig(
     steps=64, stage_steps=2, kept_stage_steps=2, batch_frames=128, validation_clips=0, save_every=1, encoder_width=16,
     encoder_steps=3,
 )  # fmt: skip
+
+
+pytestmark = pytest.mark.usefixtures("without_charts")
 
 
 class Stopped(Exception):
@@ -66,6 +69,7 @@ def model(teacher: Path, tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
+@pytest.mark.slow
 def test_a_students_encoder_learns_the_teachers_features(dataset: Path, model: Path) -> None:
     """The error of the features on a held-out split falls to a tenth of the untrained encoder's, at a third of its width."""
     config = replace(BOTH, steps=128, encoder_steps=80, batch_frames=256, encoder_learning_rate=4e-3)
@@ -92,23 +96,23 @@ def test_a_students_encoder_learns_the_teachers_features(dataset: Path, model: P
 
 
 def test_a_narrower_encoder_makes_a_smaller_student_that_animates_alone(
-    dataset: Path, model: Path, wav: Path, talker: Talker
+    dataset: Path, model: Path, wav: Path, invoke: Talker
 ) -> None:
     """Breaks if the file lacks its encoder, or needs the teacher beside it; --encoder-steps needs an encoder to learn."""
     common = (model, dataset, "--steps", "8", "--stage-steps", "1", "--kept-stage-steps", "1", "--validation-clips", "0")
     small = (*common, "--batch-frames", "64", "--device", "cpu")
-    assert "without --encoder-width" in talker("distill", *small, "--encoder-steps", "1").mistake
-    assert talker("distill", *small).code == 0
+    assert "without --encoder-width" in invoke("distill", *small, "--encoder-steps", "1").mistake
+    assert invoke("distill", *small).code == 0
     plain = (model / "student.safetensors").stat().st_size
     shutil.rmtree(model / "run-student")
-    assert talker("distill", *small, "--encoder-width", "16", "--encoder-steps", "1").code == 0
+    assert invoke("distill", *small, "--encoder-width", "16", "--encoder-steps", "1").code == 0
     narrow = (model / "student.safetensors").stat().st_size
     saved = sum(parameter.numel() for parameter in load_model(model / "teacher.safetensors", "teacher").encoder.parameters())
     saved -= sum(parameter.numel() for parameter in load_model(model / "student.safetensors", "student").encoder.parameters())
     assert saved > 0 and abs(plain - narrow - 2 * saved) < 1000  # two bytes a number, but for the header
     (model / "teacher.safetensors").unlink()
     out = model / "face.npy"
-    assert talker("animate", wav, "--model", model, "--identity", "Ada", "-o", out, "--device", "cpu").code == 0
+    assert invoke("animate", wav, "--model", model, "--identity", "Ada", "-o", out, "--device", "cpu").code == 0
     motion = np.load(out)
     assert motion.shape[1:] == (24, 3) and np.isfinite(motion).all()
 
@@ -134,27 +138,24 @@ def test_a_stopped_run_with_both_ends_with_the_same_bytes(dataset: Path, model: 
         assert (model / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_a_distillation_killed_outright_resumes_to_the_same_weights(dataset: Path, model: Path, tmp_path: Path) -> None:
     """kill -9 at an unknown moment after the encoder's stage."""
     shutil.copytree(model, tmp_path / "whole")
     arguments = (
         dataset, "--steps", 64, "--stage-steps", 10, "--kept-stage-steps", 10, "--encoder-width", 16, "--encoder-steps", 5,
-        "--validation-clips", 0, "--batch-frames", 128, "--device", "cpu",
+        "--validation-clips", 0, "--batch-frames", 64, "--device", "cpu",
     )  # fmt: skip
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-
-    def command(folder: Path) -> list[str]:
-        return [sys.executable, "-m", "talker_cli", "distill", *map(str, (folder, *arguments))]
-
-    with subprocess.Popen(command(model), stderr=subprocess.DEVNULL, env=environment) as process:
+    command = [sys.executable, "-m", "talker_cli", "distill", *map(str, (model, *arguments))]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 240
         while not (model / "run-student" / "state.safetensors").exists() and time.monotonic() < deadline:
-            time.sleep(0.02)
+            time.sleep(0.005)
         os.kill(process.pid, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
     assert not (model / "student.safetensors").exists()
     for folder in (model, tmp_path / "whole"):
-        subprocess.run(command(folder), check=True, env=environment, stderr=subprocess.DEVNULL)
+        assert run_command("distill", folder, *arguments).code == 0
     for name in ("student.safetensors", "run-student/state.safetensors"):
         assert (model / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 

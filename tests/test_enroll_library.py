@@ -158,18 +158,18 @@ def test_the_commands(invoke: Talker, tmp_path: Path) -> None:
     assert invoke("identities", "remove", "torn", *place).code == 0
 
 
-def test_a_library_that_cannot_be_written(talker: Talker, tmp_path: Path) -> None:
+def test_a_library_that_cannot_be_written(invoke: Talker, tmp_path: Path) -> None:
     """Breaks if it takes a model and minutes of listening to find out that the result cannot be kept."""
     (tmp_path / "clips").mkdir()
     (tmp_path / "clips" / "a.wav").write_bytes(b"x")
     for place in ("/proc/library", tmp_path / "clips" / "a.wav"):
-        line = talker("enroll", "clips", "--library", place).mistake
+        line = invoke("enroll", "clips", "--library", place).mistake
         assert "library" in line and str(place) in line
     assert not (tmp_path / "library").exists()
     save_identity(tmp_path / "anna.safetensors", replace(person(), face=None))
     assert (
         "cannot write to the identity library"
-        in talker("identities", "import", "anna.safetensors", "--library", "/proc/library").mistake
+        in invoke("identities", "import", "anna.safetensors", "--library", "/proc/library").mistake
     )
 
 

@@ -60,10 +60,10 @@ def coefficients_of(motion_path: Path) -> np.ndarray:
     return np.load(motion_path.with_suffix(".coefficients.npy"))
 
 
-def exported(talker: Talker, motion_path: Path, *names: str) -> list[Path]:
+def exported(invoke: Talker, motion_path: Path, *names: str) -> list[Path]:
     """Export into files of these names and return their paths; the command says each of them, in order."""
     options = [word for name in names for word in ("-o", name)]
-    ran = talker("export", motion_path.name, *options)
+    ran = invoke("export", motion_path.name, *options)
     assert (ran.code, ran.out) == (0, "".join(f"{name}\n" for name in names)), ran.err
     return [motion_path.parent / name for name in names]
 
@@ -75,9 +75,9 @@ def left(folder: Path) -> set[str]:
 # What is written
 
 
-def test_coefficients_come_back(talker: Talker, motion_path: Path) -> None:
+def test_coefficients_come_back(invoke: Talker, motion_path: Path) -> None:
     """Breaks if a column is another shape's, if a timecode is not Unreal's, or if numbers are rounded away."""
-    table, text, archive = exported(talker, motion_path, "a.csv", "a.json", "a.npz")
+    table, text, archive = exported(invoke, motion_path, "a.csv", "a.json", "a.npz")
     coefficients, motion = coefficients_of(motion_path), read_motion(motion_path)
 
     lines = [line.split(",") for line in table.read_text().splitlines()]
@@ -115,9 +115,9 @@ def test_timecodes_carry_over() -> None:
     assert timecode(3600 + 60 + 1 + 31.25 / 60) == "01:01:01:31.250"
 
 
-def test_scenes_come_back(talker: Talker, motion_path: Path, own: Rig) -> None:
+def test_scenes_come_back(invoke: Talker, motion_path: Path, own: Rig) -> None:
     """Breaks if GLB or USD play other weights, or name no sound, shapes or owner."""
-    binary, text = exported(talker, motion_path, "a.glb", "a.usda")
+    binary, text = exported(invoke, motion_path, "a.glb", "a.usda")
     coefficients = coefficients_of(motion_path)
 
     glb = Glb(binary)
@@ -170,9 +170,9 @@ class PageReader(html.parser.HTMLParser):
             self.texts[self._id] = self.texts.get(self._id, "") + data
 
 
-def test_the_page_holds_face_and_sound(talker: Talker, motion_path: Path, tmp_path: Path, own: Rig) -> None:
+def test_the_page_holds_face_and_sound(invoke: Talker, motion_path: Path, tmp_path: Path, own: Rig) -> None:
     """Breaks if the page asks the network for anything, if its numbers move the face elsewhere, or its sound is another."""
-    (path,) = exported(talker, motion_path, "a.html")
+    (path,) = exported(invoke, motion_path, "a.html")
     text = path.read_text(encoding="utf-8")
     page = PageReader(text)
     assert "{{" not in text and not re.search(r"https?:", text)
@@ -208,11 +208,11 @@ def test_the_page_holds_face_and_sound(talker: Talker, motion_path: Path, tmp_pa
     assert np.corrcoef(heard[:length], said[:length])[0, 1] > 0.95  # in step, to the sample
 
 
-def test_the_page_s_shaders_compile(talker: Talker, motion_path: Path) -> None:
+def test_the_page_s_shaders_compile(invoke: Talker, motion_path: Path) -> None:
     """Breaks if the films' light no longer fits WebGL's dialect: the page's shaders, by a real driver, in that dialect."""
     from talker_cli.render.stage import OffscreenRenderer
 
-    (path,) = exported(talker, motion_path, "a.html")
+    (path,) = exported(invoke, motion_path, "a.html")
     light = json.loads(PageReader(path.read_text(encoding="utf-8")).texts["config"])["light"]
     with OffscreenRenderer((16, 16)):
         from OpenGL import GL as gl
@@ -286,21 +286,21 @@ def test_a_motion_that_is_not_finite_is_refused(own: Rig, tmp_path: Path, suffix
     assert not list(tmp_path.iterdir())
 
 
-def test_names_cannot_break_the_page(talker: Talker, motion_path: Path, tmp_path: Path) -> None:
+def test_names_cannot_break_the_page(invoke: Talker, motion_path: Path, tmp_path: Path) -> None:
     """Breaks if a recording's name becomes part of the page's code."""
     name = "</script><b>&.wav"
     soundfile.write(tmp_path / "x.wav", spoken(0.5), 16_000)
     (tmp_path / "x.wav").rename(tmp_path / name.replace("/", "∕"))
-    ran = talker("export", motion_path.name, "--audio", name.replace("/", "∕"), "-o", "a.html")
+    ran = invoke("export", motion_path.name, "--audio", name.replace("/", "∕"), "-o", "a.html")
     assert ran.code == 0, ran.err
     page = PageReader((tmp_path / "a.html").read_text(encoding="utf-8"))
     assert [tag for tag, _ in page.elements].count("script") == 4 and [tag for tag, _ in page.elements].count("b") == 1
 
 
-def test_meshes_come_back(talker: Talker, motion_path: Path, own: Rig, tmp_path: Path) -> None:
+def test_meshes_come_back(invoke: Talker, motion_path: Path, own: Rig, tmp_path: Path) -> None:
     """Breaks if a frame is missing, misnumbered, or another mesh."""
     (tmp_path / "ply").mkdir()
-    exported(talker, motion_path, "obj/%03d.obj", "ply/f%d.ply")
+    exported(invoke, motion_path, "obj/%03d.obj", "ply/f%d.ply")
     assert left(tmp_path / "obj") == {f"{index:03d}.obj" for index in range(FRAMES)}
     assert left(tmp_path / "ply") == {f"f{index}.ply" for index in range(FRAMES)}
     vertices = read_motion(motion_path).vertices

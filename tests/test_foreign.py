@@ -102,13 +102,13 @@ def test_a_template_keeps_its_order(tmp_path: Path, kind: str) -> None:
         ("face.glb", b"glTF", "is no GLB"),
     ],
 )
-def test_templates_that_cannot_be_used(talker: Talker, tmp_path: Path, name: str, content: bytes | None, words: str) -> None:
+def test_templates_that_cannot_be_used(invoke: Talker, tmp_path: Path, name: str, content: bytes | None, words: str) -> None:
     """Breaks if a template that cannot be read, or has no faces, ends in a traceback or an empty picture."""
     np.save(tmp_path / "m.npy", np.zeros((2, 9), np.float32))
     if content is not None:
         (tmp_path / name).write_bytes(content)
     before = sorted(tmp_path.iterdir())
-    assert words in talker("render", "m.npy", "--template", name, "--fps", "25").mistake
+    assert words in invoke("render", "m.npy", "--template", name, "--fps", "25").mistake
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -121,7 +121,7 @@ def test_templates_that_cannot_be_used(talker: Talker, tmp_path: Path, name: str
     ids=["FLAME's 5,023", "BIWI's 23,370", "millimetres"],
 )
 def test_any_motion_of_any_system(
-    talker: Talker, tmp_path: Path, rows: int, columns: int, loose: int, unit: float, kind: type
+    invoke: Talker, tmp_path: Path, rows: int, columns: int, loose: int, unit: float, kind: type
 ) -> None:
     """Breaks if other meshes, units, doubles or flat frames are refused, or a vertex of no face pushes the face aside."""
     vertices, faces = sheet_of(rows, columns)
@@ -131,7 +131,7 @@ def test_any_motion_of_any_system(
     motion[1, :, 0] += 0.02 * unit
     np.save(tmp_path / "m.npy", motion.reshape(3, -1).astype(kind))
     look = ("--size", "64x64", "--background", "#fff")
-    ran = talker("render", "m.npy", "--template", "face.npz", "--fps", "25", "-o", "f", *look)
+    ran = invoke("render", "m.npy", "--template", "face.npz", "--fps", "25", "-o", "f", *look)
     assert (ran.code, ran.out) == (0, "f\n"), ran.err
     first, moved, again = (pixels(tmp_path / "f" / f"{index:06d}.png") for index in range(3))
     drawn = (first < 250).all(axis=-1)
@@ -155,7 +155,7 @@ def test_any_motion_of_any_system(
         ("gone", "no motion at m.npy"),
     ],
 )
-def test_motions_that_cannot_be_drawn(talker: Talker, tmp_path: Path, change: str, words: str) -> None:
+def test_motions_that_cannot_be_drawn(invoke: Talker, tmp_path: Path, change: str, words: str) -> None:
     """Breaks if the mistake is not said in one line with exit code 2, or a black or half film appears."""
     motion = np.repeat(VERTICES[None], 4, axis=0)
     np.savez(tmp_path / "face.npz", vertices=VERTICES, faces=FACES)
@@ -170,7 +170,7 @@ def test_motions_that_cannot_be_drawn(talker: Talker, tmp_path: Path, change: st
     options = [] if change == "faces" else ["--template", "face.npz"]
     options += [] if change == "rate" else ["--fps", "25"]
     before = sorted(tmp_path.iterdir())
-    assert words in talker("render", "m.npy", *options).mistake
+    assert words in invoke("render", "m.npy", *options).mistake
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -184,6 +184,7 @@ def test_an_npz_of_one_motion(tmp_path: Path) -> None:
         read_motion(tmp_path / "m.npz")
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
     """Breaks if a motion is read whole, or its pages are kept: 600 MB of frames pass through 150 MB."""
     path = tmp_path / "long.npy"
@@ -254,15 +255,15 @@ def test_units_are_told_by_size(rig: Rig) -> None:
 
 
 @pytest.mark.slow
-def test_a_comparison_from_the_command_line(talker: Talker, motion: Path, tmp_path: Path) -> None:
+def test_a_comparison_from_the_command_line(invoke: Talker, motion: Path, tmp_path: Path) -> None:
     """Breaks if the sound is lost, the labels need not differ, or other meshes are measured against each other."""
     late = tmp_path / "late.npy"
     np.save(late, np.roll(np.load(motion), 4, axis=0))
     late.with_suffix(".json").write_text(motion.with_suffix(".json").read_text())
     without_hashes(late)
-    ran = talker("render", motion, "--compare", late, "--heatmap", "--size", "64x64", "--fps", "10", "-o", "c.mp4")
+    ran = invoke("render", motion, "--compare", late, "--heatmap", "--size", "64x64", "--fps", "10", "-o", "c.mp4")
     assert (ran.code, ran.out) == (0, "c.mp4\n"), ran.err
     assert " 192x64" in streams(tmp_path / "c.mp4") and "Audio: aac" in streams(tmp_path / "c.mp4")
-    assert "--heatmap alone" in talker("render", motion, "--heatmap").mistake
-    assert "--at and --every" in talker("render", motion, "--at", "0", "--every", "1").mistake
-    assert "mud; expected a colour" in talker("render", motion, "--background", "mud").mistake
+    assert "--heatmap alone" in invoke("render", motion, "--heatmap").mistake
+    assert "--at and --every" in invoke("render", motion, "--at", "0", "--every", "1").mistake
+    assert "mud; expected a colour" in invoke("render", motion, "--background", "mud").mistake

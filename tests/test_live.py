@@ -178,22 +178,29 @@ def test_a_pipe_of_noise_after_a_signature_is_refused() -> None:
 
 
 @pytest.mark.slow
-def test_sound_from_a_pipe_becomes_lines_of_json(model: Path, tmp_path: Path) -> None:
+def test_sound_from_a_pipe_becomes_lines_of_json(
+    model: Path, invoke: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Breaks if raw samples and a WAV of them are not the same, frames are lost, or a reader that leaves is a traceback."""
     sound = (32767 * spoken(0.9)).astype("<i2")
     wave = io.BytesIO()
     soundfile.write(wave, sound, 16_000, format="WAV", subtype="PCM_16")
-    said = []
-    for data in (sound.tobytes(), wave.getvalue()):
-        process = start("animate", "-", "--stream", "--model", model, cwd=tmp_path, stdin=subprocess.PIPE)
-        out, err = process.communicate(data, timeout=120)
-        assert process.returncode == 0, err
-        said.append([json.loads(line) for line in out.splitlines()])
-        assert b"27 frames" in err and b"look-ahead 300 ms" in err
-    head, *frames = said[0]
-    assert said[1] == said[0] and head["identity"] == IDENTITY and len(head["names"]) == 52
+    process = start("animate", "-", "--stream", "--model", model, cwd=tmp_path, stdin=subprocess.PIPE)
+    out, err = process.communicate(sound.tobytes(), timeout=120)
+    assert process.returncode == 0, err
+    assert b"27 frames" in err and b"look-ahead 300 ms" in err
+    head, *frames = map(json.loads, out.splitlines())
+    assert head["identity"] == IDENTITY and len(head["names"]) == 52
     assert [frame["frame"] for frame in frames] == list(range(27))
     assert all(len(frame["coefficients"]) == 52 for frame in frames) and frames[-1]["time"] == pytest.approx(26 / 30, abs=1e-4)
+
+    read, write = os.pipe()
+    with os.fdopen(write, "wb") as pipe:
+        pipe.write(wave.getvalue())  # less than a pipe holds
+    with os.fdopen(read) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        ran = invoke("animate", "-", "--stream", "--model", model)
+    assert ran.code == 0 and list(map(json.loads, ran.out.splitlines())) == [head, *frames]
 
     process = start("animate", "-", "--stream", "--model", model, cwd=tmp_path, stdin=subprocess.PIPE)
     assert process.stdout is not None
@@ -258,7 +265,7 @@ def test_an_address_out_of_reach_is_a_mistake() -> None:
         LiveLink("255.255.255.255", 11111, "face", 30.0).send(0, np.zeros(52, np.float32))
 
 
-def test_what_live_sound_cannot_have_is_refused(talker: Command) -> None:
+def test_what_live_sound_cannot_have_is_refused(invoke: Command) -> None:
     """Breaks if an option is taken and does nothing."""
     for option in (("--samples", 2), ("--guidance", 2), ("--expression", 0.5), ("--smooth", 1), ("--skip-existing",)):
-        assert f"found {option[0]} with --stream" in talker("animate", "-", "--stream", *option).mistake
+        assert f"found {option[0]} with --stream" in invoke("animate", "-", "--stream", *option).mistake

@@ -32,6 +32,7 @@ from talker_cli.train.teacher import TrainConfig, Trainer, make_accelerator, tra
 
 NARROW = Architecture(feature_width=12, encoder_dilations=(1,), width=12, denoiser_dilations=(1,))
 B, T, K = 4, 6, 52
+pytestmark = pytest.mark.usefixtures("without_charts")
 IDENTITIES = ("Ada", "Bert", "FaceTalk_1_TA", "FaceTalk_2_TA")
 
 
@@ -235,9 +236,8 @@ def test_the_total_is_the_weighted_sum() -> None:
     losses = Objective(network, tiny_rig().rig, weights, 2)(batch, batch.mel, draw_of(), Part.of(batch))
     assert set(losses) == {"diffusion", "regression", "phones", "contrastive", "total"}
     style = network.personalizer.read(batch.mel)
-    assert float(losses["contrastive"].detach()) == pytest.approx(
-        float(network.personalizer.contrastive_loss(style, batch.identity)), rel=1e-5
-    )
+    expected = network.personalizer.contrastive_loss(style, batch.identity)
+    assert float(losses["contrastive"].detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
     total = losses["diffusion"] + 0.7 * losses["contrastive"] + 0.2 * losses["phones"] + 0.4 * losses["regression"]
     assert float(losses["total"]) == pytest.approx(float(total), rel=1e-6)
     losses["total"].backward()
@@ -498,18 +498,3 @@ def test_the_learning_rate_is_a_warmed_cosine() -> None:
         if expected is None:
             expected = 1e-3 * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - 20) / 80)))
         assert warmed_cosine(step, 100, 20, 1e-3) == pytest.approx(expected, rel=0.06, abs=1e-6), step
-
-
-@pytest.mark.slow
-def test_a_real_training_lowers_the_diffusion_loss(dataset: Path) -> None:
-    """Breaks if the network does not learn to denoise: on fixed batches and noise, the loss itself falls by a third."""
-    config = TrainConfig(
-        steps=120, batch_frames=256, warmup=10, learning_rate=3e-3, model=replace(NARROW, width=32, feature_width=32)
-    )
-    trainer = Trainer(DatasetOf.get(dataset), config, make_accelerator(config, "cpu"), "", None, None)
-    trainer.average.update(trainer.network, 0)
-    before = trainer.validate()["validation"]
-    for step in range(config.steps):
-        trainer.step(step)
-    after = trainer.validate()["validation"]
-    assert after < 0.67 * before, (before, after)

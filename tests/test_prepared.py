@@ -38,6 +38,7 @@ def test_a_stream_is_a_safetensors_file(tmp_path: Path) -> None:
         stream_arrays(tmp_path / "b", [("a", np.zeros(3)), ("a", np.zeros(3))], {})
 
 
+@pytest.mark.slow
 def test_a_dataset_is_never_in_memory(tmp_path: Path) -> None:
     """Breaks if writing gathers what it is given: 200 arrays of 1 MB must not take 200 MB."""
     tracemalloc.start()

@@ -18,7 +18,7 @@ from captured import TEMPLATE, vocaset_converted, write_masks
 from conftest import Talker, spoken, streams
 from safetensors.numpy import load_file, save_file
 from test_model import small_network
-from tiny import tiny_dataset
+from tiny import SMALL, tiny_dataset
 
 from talker_cli.animate.animator import Animator
 from talker_cli.animate.stream import MotionStream
@@ -254,6 +254,7 @@ def narrow(encoder: Path, **changes: object) -> TrainConfig:
     return replace(config, model=replace(NARROW, audio_encoder=str(encoder)), **changes)
 
 
+@pytest.mark.slow
 def test_a_second_training_finds_the_features_and_makes_the_same_weights(dataset: Path, tmp_path: Path) -> None:
     """Breaks if the encoder runs for what is on the disk, if a killed run begins again, or if damage goes unseen."""
     copy = shutil.copytree(dataset, tmp_path / "prepared")
@@ -365,6 +366,7 @@ def test_names_that_lead_nowhere_get_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_compact_model_needs_no_transformers(model: Path, wav: Path) -> None:
     """Breaks if everybody pays the seconds and the memory of a library that only some teachers need."""
     code = (
@@ -377,12 +379,7 @@ def test_a_compact_model_needs_no_transformers(model: Path, wav: Path) -> None:
     assert not set(done.stdout.split()) & {"transformers", "huggingface_hub"}
 
 
-SMALL = (
-    "--batch-frames", 64, "--device", "cpu", "--set", "model.width=24", "--set", "model.feature_width=16",
-    "--set", "model.encoder_dilations=[1]", "--set", "model.denoiser_dilations=[1, 2]", "--set", "train.warmup=1",
-)  # fmt: skip
-
-
+@pytest.mark.slow
 def test_captures_to_film_with_a_pretrained_encoder(encoder: Path, invoke: Talker, wav: Path, tmp_path: Path) -> None:
     """The whole way on VOCASET's layout. Breaks if any command does not know what a teacher with such an encoder needs."""
     raw = vocaset_converted(tmp_path / "raw")

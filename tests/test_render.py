@@ -255,6 +255,7 @@ def test_frames_that_are_not_finite_are_refused(tmp_path: Path, ball: Rig, wrong
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("platform", ["osmesa", "glx", "nonsense"])
 def test_the_environments_platform_is_set_aside(talker: Talker, motion: Path, tmp_path: Path, platform: str) -> None:
     """Breaks if what another program's instructions left in the environment ends all drawing."""

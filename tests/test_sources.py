@@ -13,7 +13,7 @@ import captured
 import numpy as np
 import pytest
 from captured import FACES, PAIRS, TEMPLATE, person, speaking
-from conftest import Talker
+from conftest import Talker, run_command
 from test_cli import limited
 
 from talker_cli.data import biwi, vocaset
@@ -227,20 +227,18 @@ def test_own_captures(invoke: Talker, folders: Path, tmp_path: Path) -> None:
     assert not {path.name for path in tmp_path.iterdir()} & {"wrong"}
 
 
-def test_a_killed_run_ends_with_the_same_bytes(folders: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_killed_run_ends_with_the_same_bytes(folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """kill -9 at four moments, from reading sound to the basis; finished parts are kept, all bytes the same."""
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
-
-    def start(place: str) -> subprocess.Popen[str]:
-        folder = tmp_path / place
-        folder.mkdir(exist_ok=True)
-        command = [sys.executable, "-m", "talker_cli", "preprocess", "vocaset", str(folders / "converted"), "-o", "out"]
-        return subprocess.Popen(command, cwd=folder, env=env, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
+    for place in ("killed", "whole"):
+        (tmp_path / place).mkdir()
+    arguments = ["preprocess", "vocaset", str(folders / "converted"), "-o", "out"]
+    command = [sys.executable, "-m", "talker_cli", *arguments]
     work = tmp_path / "killed" / "out" / "unfinished"
     first = None
     for part in ("speech-2", "speech-12", "speech-19", "directions"):
-        with start("killed") as process:
+        with subprocess.Popen(command, cwd=tmp_path / "killed", env=env, stderr=subprocess.DEVNULL) as process:
             deadline = time.monotonic() + 60
             while not (work / f"{part}.part").exists() and process.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.002)
@@ -251,9 +249,8 @@ def test_a_killed_run_ends_with_the_same_bytes(folders: Path, tmp_path: Path) ->
         assert first in (None, inode), "a finished part was made again"
         first = inode
     for place in ("killed", "whole"):
-        with start(place) as process:
-            err = process.communicate(timeout=60)[1]
-        assert process.returncode == 0, err
+        monkeypatch.chdir(tmp_path / place)
+        assert run_command(*arguments).code == 0
     for name in FILES:
         assert (tmp_path / "killed/out" / name).read_bytes() == (tmp_path / "whole/out" / name).read_bytes(), name
     assert {path.name for path in (tmp_path / "killed" / "out").iterdir()} == FILES
@@ -297,10 +294,11 @@ def test_a_run_begun_with_another_face_begins_anew(folders: Path, invoke: Talker
         assert (tmp_path / "resumed" / name).read_bytes() == (tmp_path / "out" / name).read_bytes(), name
 
 
-def test_a_full_disk(talker: Talker, folders: Path, tmp_path: Path) -> None:
+def test_a_full_disk(invoke: Talker, folders: Path, tmp_path: Path) -> None:
     """Breaks if half a dataset stays on a full disk, or the words are the system's."""
     for size in (2_000, 60_000):  # the first part; the file of all speech
-        line = talker("preprocess", "vocaset", folders / "converted", "-o", "out", prefix=limited(size)).err.splitlines()[-1]
+        with limited(size):
+            line = invoke("preprocess", "vocaset", folders / "converted", "-o", "out").err.splitlines()[-1]
         assert "the disk is full" in line
         assert not (tmp_path / "out").exists()
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 from conftest import Talker, streams
 from PIL import Image
-from tiny import tiny_dataset
+from tiny import SMALL, tiny_dataset
 
 from talker_cli.animate.animator import Animator
 from talker_cli.data.dataset import Dataset
@@ -26,10 +26,6 @@ from talker_cli.train.run import Progress
 from talker_cli.train.settings import changed, format_toml, parse_assignments, tables_of
 from talker_cli.train.teacher import TrainConfig, train
 
-SMALL = (
-    "--batch-frames", "128", "--device", "cpu", "--set", "model.width=24", "--set", "model.feature_width=16",
-    "--set", "model.encoder_dilations=[1, 2]", "--set", "model.denoiser_dilations=[1, 2]", "--set", "train.warmup=2",
-)  # fmt: skip
 NARROW = Architecture(feature_width=32, encoder_dilations=(1, 2), width=48, denoiser_dilations=(1, 2, 4))
 
 
@@ -109,6 +105,7 @@ def test_a_run_is_repeated_by_its_own_settings(dataset: Path, invoke: Talker, tm
         assert str(value) in shown
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(dataset: Path, invoke: Talker, tmp_path: Path) -> None:
     """Breaks if a loss is a mean over a process's part alone, or if a style is told apart from that part's others alone."""
     arguments = (*SMALL, "--steps", 4, "--set", "train.dropout=0.0", "--set", "train.validate_every=1")
@@ -132,6 +129,7 @@ def test_two_processes_train_as_one(dataset: Path, invoke: Talker, tmp_path: Pat
         assert torch.allclose(one, two, atol=1e-4), (name, float((one - two).abs().max()))
 
 
+@pytest.mark.slow
 def test_previews_are_films_and_change_nothing(dataset: Path, invoke: Talker, tmp_path: Path) -> None:
     """Breaks if looking at a training changes its weights, or if the film lacks the truth or the sound."""
     for name, more in (("plain", ()), ("shown", ("--preview-every", 2))):
@@ -162,11 +160,12 @@ def test_a_missing_tensorboard_is_one_line(dataset: Path, invoke: Talker, tmp_pa
     assert not (tmp_path / "logged").exists()
 
 
-@pytest.mark.parametrize("prediction", ["v", "x0"])
-def test_both_predictions_train_and_sample(dataset: Path, tmp_path: Path, prediction: str) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize(("prediction", "steps"), [("v", 150), ("x0", 80)])
+def test_both_predictions_train_and_sample(dataset: Path, tmp_path: Path, prediction: str, steps: int) -> None:
     """Breaks if a network that predicts x0 is trained towards, or sampled as if it predicted, something else."""
     config = TrainConfig(
-        steps=150, batch_frames=256, warmup=20, learning_rate=4e-3, ema=0.97, condition_dropout=0.0, save_every=1000,
+        steps=steps, batch_frames=256, warmup=20, learning_rate=4e-3, ema=0.97, condition_dropout=0.0, save_every=1000,
         model=replace(NARROW, prediction=prediction),
     )  # fmt: skip
     network = load_model(train(dataset, tmp_path, config, device="cpu", on_progress=ignore), "teacher")

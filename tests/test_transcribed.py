@@ -90,6 +90,7 @@ def prepared(spoken: tuple[Path, dict[str, Phones]]) -> Path:
     return here / "prepared"
 
 
+@pytest.mark.slow
 @needs_voices
 def test_a_folder_becomes_a_dataset_whose_phones_lie_where_the_sounds_are(
     spoken: tuple[Path, dict[str, Phones]], prepared: Path
@@ -117,6 +118,7 @@ def test_a_folder_becomes_a_dataset_whose_phones_lie_where_the_sounds_are(
             assert sexes[clip.identity] == VOICES[dataset.recordings[clip.recording].voice], "a voice went to the wrong sex"
 
 
+@pytest.mark.slow
 @needs_voices
 def test_the_manifest_has_every_recording_with_its_reason(prepared: Path) -> None:
     rows = {row["name"]: row for row in csv.DictReader(io.StringIO((prepared / "manifest.csv").read_text()))}
@@ -132,6 +134,7 @@ def test_the_manifest_has_every_recording_with_its_reason(prepared: Path) -> Non
     assert dropped["human en, no text"] == dropped["human en, unreadable"] == 1
 
 
+@pytest.mark.slow
 @needs_voices
 def test_a_killed_run_resumes_and_ends_with_the_same_bytes(
     spoken: tuple[Path, dict[str, Phones]], prepared: Path, tmp_path: Path

@@ -9,6 +9,12 @@ from talker_cli.rig import ARKIT_NAMES, Identity, Rig, RigFile
 
 IDENTITIES = ("Ada", "Bert", "FaceTalk_1_TA", "FaceTalk_2_TA")
 
+# Options of `talker train` for a network of milliseconds a step.
+SMALL = (
+    "--batch-frames", 64, "--device", "cpu", "--set", "model.width=24", "--set", "model.feature_width=16",
+    "--set", "model.encoder_dilations=[1]", "--set", "model.denoiser_dilations=[1, 2]", "--set", "train.warmup=1",
+)  # fmt: skip
+
 
 def tiny_rig() -> RigFile:
     """Return a rig of 24 vertices: every ARKit shape moves something, jawOpen opens the one lip pair by 35 mm."""
