@@ -424,7 +424,8 @@ def make_seeds(folder: Path) -> None:
 
 def targets() -> dict[str, Target]:
     """Return every reader by name. Each `run` gets a folder of its own that holds a copy of what it needs."""
-    small = ("--model", "model", "-i", "Ada", "--device", "cpu")
+    cpu = ("--device", "cpu")
+    small = ("--model", "model", "-i", "Ada", *cpu)
 
     def animate(name: str) -> Callable[[Path], Iterable[Path]]:
         def run(folder: Path) -> Iterable[Path]:
@@ -524,7 +525,8 @@ def targets() -> dict[str, Target]:
         return [place for place in (folder / "one.npy", folder / "two.npy") if place.exists()]
 
     def settings(folder: Path) -> Iterable[Path]:
-        command("train", "dataset", "-o", "trained", "--config", "run.toml", "--steps", 1, "--device", "cpu")
+        # The batch is named, or a lost line would be a training of the full size.
+        command("train", "dataset", "-o", "trained", "--config", "run.toml", "--steps", 1, "--batch-frames", 64, *cpu)
         return [folder / "trained"]
 
     def words(folder: Path) -> Iterable[Path]:

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from talker_cli.formats.files import ArrayFile, write_arrays
-from talker_cli.formats.schema import Schema, Text
+from talker_cli.formats.schema import FrameRate, Schema, Text
 
 # ARFaceAnchor.BlendShapeLocation, in the order of Apple's documentation: eyes, jaw and mouth, brows, cheeks, nose, tongue.
 ARKIT_NAMES: tuple[str, ...] = (
@@ -109,7 +109,7 @@ class RigHeader(Schema):
     """Metadata that places a rig's arrays."""
 
     names: tuple[Text, ...] = Field(min_length=1)
-    fps: float = Field(gt=0, le=1000)
+    fps: FrameRate
     regions: tuple[Text, ...]
 
 

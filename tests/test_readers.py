@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from tiny import tiny_rig
 
-from talker_cli.errors import TalkerError
+from talker_cli.errors import InputError, ModelError, TalkerError
 from talker_cli.formats.files import read_json, write_json
 from talker_cli.formats.motion import motion_files, read_coefficients, read_motion, write_motion
 from talker_cli.identity.file import Enrolled, IdentityFace, load_identity, save_identity
@@ -87,6 +87,18 @@ def test_rigs_come_back(basis: np.ndarray, name: str) -> None:
         save_rig(Path(place) / "r", content)
         read = load_rig(Path(place) / "r")
     assert same(read.rig, content.rig) and list(read.identities) == list(content.identities)
+
+
+@pytest.mark.parametrize("rate", [0, 1e-320, 0.5, 1000.5, 1e308])
+def test_rates_whose_times_overflow_are_refused(tmp_path: Path, rate: float) -> None:
+    """Breaks if a frame's time is infinite: exports then end in a traceback."""
+    write_motion(tmp_path / "m.npy", np.ones((4, 5, 3), "f4"), np.ones((4, 2), "f4"), {"fps": rate, "identity": "a"})
+    with pytest.raises(InputError, match=r"m\.json is damaged \(fps"):
+        read_motion(tmp_path / "m.npy")
+    content = tiny_rig()
+    save_rig(tmp_path / "r", replace(content, rig=replace(content.rig, fps=rate)))
+    with pytest.raises(ModelError, match=r"r is damaged \(fps"):
+        load_rig(tmp_path / "r")
 
 
 def rig_file(path: Path) -> None:

@@ -26,7 +26,7 @@ from talker_cli.formats.files import (
     sweep,
     write_json,
 )
-from talker_cli.formats.schema import Schema, parse, reading
+from talker_cli.formats.schema import FrameRate, Schema, parse, reading
 from talker_cli.rig import ARKIT_NAMES, RigFile, load_rig, pack_rig
 
 SPLITS = ("train", "validation", "test", "test_voice")
@@ -120,7 +120,7 @@ class _DatasetFile(Schema):
 
     source: str
     licence: str
-    fps: float = Field(gt=0, le=1000)
+    fps: FrameRate
     identities: tuple[str, ...]
     recordings: tuple[_RecordingEntry, ...]
     clips: tuple[_ClipEntry, ...]

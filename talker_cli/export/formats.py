@@ -158,7 +158,7 @@ def check_finite(clip: MotionClip) -> None:
     frames = np.flatnonzero(~np.isfinite(clip.coefficients).all(axis=1))
     if len(frames):
         raise InputError(f"the motion holds NaN or infinity, first in frame {frames[0]}; expected finite coefficients")
-    if not 0 < clip.fps <= 1000:
+    if not 1 <= clip.fps <= 1000:
         raise InputError(f"the motion has {clip.fps} frames a second; expected a number from 1 to 1000", field="fps")
     # A bound of the vertices, without computing any: the template's size, and each shape's at its largest coefficient.
     shapes = np.abs(clip.rig.basis).max(axis=(1, 2), initial=0.0).astype(np.float64)

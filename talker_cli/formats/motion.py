@@ -19,7 +19,7 @@ from pydantic import Field
 from talker_cli.errors import InputError
 from talker_cli.formats.files import atomic_path, check_free_space, check_writable, file_hash, folder_lock, read_json
 from talker_cli.formats.npy import read_npy, read_npz
-from talker_cli.formats.schema import PathText, Schema, parse
+from talker_cli.formats.schema import FrameRate, PathText, Schema, parse
 
 RELEASE_EVERY = 256  # frames between two calls of `release`
 VERTICES = "a motion, an array of floats (T, V, 3)"
@@ -50,7 +50,7 @@ class Hashes(Schema):
 class Sidecar(Schema):
     """What a sidecar may say; what somebody else's `.json` says besides is kept as it is."""
 
-    fps: float | None = Field(None, gt=0, le=1000)
+    fps: FrameRate | None = None
     identity: str | None = None
     face: FaceReference | None = None
     rig: FileReference | None = None

@@ -21,6 +21,8 @@ class Schema(BaseModel):
 S = TypeVar("S", bound=BaseModel)
 Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]  # without control characters, which move a terminal's cursor
 
+FrameRate = Annotated[float, Field(ge=1, le=1000)]  # frames a second; of smaller ones the times of frames overflow
+
 
 def _path(text: str) -> str:
     """Refuse what no file system takes for a path."""

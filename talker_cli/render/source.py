@@ -125,10 +125,10 @@ def rate_of_motion(path: Path, motion: Motion, fps: float | None = None) -> floa
         InputError: there is neither, or `fps` is no rate.
     """
     rate = motion.about.get("fps", fps)
-    if rate is not None and 0 < rate <= 1000:
+    if rate is not None and 1 <= rate <= 1000:
         return float(rate)
     what = "states no frame rate" if rate is None else f"has {rate!r} frames a second"
-    raise InputError(f"{path} {what}; expected a number, usually 25, 30 or 60; give it", "fps")
+    raise InputError(f"{path} {what}; expected a number from 1 to 1000, usually 25, 30 or 60; give it", "fps")
 
 
 def labelled(tracks: list[MotionTrack]) -> list[MotionTrack]:

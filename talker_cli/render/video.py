@@ -47,7 +47,7 @@ def render_video(
     """
     options = options or RenderOptions()
     rate = tracks[0].fps if options.fps is None else options.fps
-    if not 0 < rate <= 1000:
+    if not 1 <= rate <= 1000:
         raise InputError(f"found {rate} frames a second; expected a number from 1 to 1000", field="fps")
     seconds = min(track.seconds for track in tracks)
     count = max(1, round(seconds * rate))
