@@ -17,7 +17,8 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-TESTS = ("test_method.py", "test_diffusion.py", "test_model.py")
+# Cheap ones first: the first that fails ends it.
+TESTS = ("test_diffusion.py", "test_model.py", "test_method.py", "test_training.py", "test_distill.py", "test_shipped.py")
 
 # name: file, what stands there, what stands there instead
 CHANGES: dict[str, tuple[str, str, str]] = {
@@ -186,6 +187,163 @@ CHANGES: dict[str, tuple[str, str, str]] = {
     "the optimizer never steps": ("train/teacher.py", "        self.optimizer.step()\n", ""),
     "gradients add up over steps": ("train/teacher.py", "        self.optimizer.zero_grad()\n", ""),
     "the student's optimizer never steps": ("train/distill.py", "            optimizer.step()\n", ""),
+    "gradients not clipped": ("train/teacher.py", "parameters(), self.config.max_grad_norm)", "parameters(), 1e9)"),
+    "learning rate never falls": ("train/teacher.py", 'group["lr"] = _rate(step, self.config)', "pass"),
+    "warm-up of another length": ("train/teacher.py", "config.steps, config.warmup, config", "config.steps, 0, config"),
+    "weights do not decay": ("train/teacher.py", "weight_decay=config.weight_decay", "weight_decay=0.0"),
+    "the average's decay ignored": ("train/teacher.py", "Average(self.network, config.ema)", "Average(self.network, 0.5)"),
+    "condition dropout ignored": ("train/teacher.py", "generator, self.config.condition_dropout)", "generator, 0.0)"),
+    "batches ignore the seed": ("train/teacher.py", "default_rng([self.config.seed, step])", "default_rng([0, step])"),
+    "one batch for all steps": (
+        "train/teacher.py",
+        "default_rng([self.config.seed, step])",
+        "default_rng([self.config.seed, 0])",
+    ),
+    "weights ignore the seed": ("train/teacher.py", "torch.manual_seed(config.seed)", "torch.manual_seed(0)"),
+    "trained on the validation split": (
+        "train/teacher.py",
+        'ClipBank(dataset, "train", model_config, cache)',
+        'ClipBank(dataset, "validation", model_config, cache)',
+    ),
+    "validated on the training split": (
+        "train/teacher.py",
+        'ClipBank(dataset, "validation", model_config, cache)',
+        'ClipBank(dataset, "train", model_config, cache)',
+    ),
+    "raw weights are validated": (
+        "train/teacher.py",
+        "= objective.network, self.average.module",
+        "= objective.network, objective.network",
+    ),
+    "validated with dropped conditions": ("train/teacher.py", "manual_seed(index), 0.0)", "manual_seed(index), 0.5)"),
+    "normalisation never set": (
+        "train/teacher.py",
+        "self.network.set_normalisation(*self.bank.coefficient_statistics())",
+        "pass",
+    ),
+    "dropout ignored": ("train/teacher.py", "module.p = config.dropout", "module.p = 0.0"),
+    "speech never augmented": ("train/teacher.py", "if rng.random() < 0.9:", "if rng.random() < 0.0:"),
+    "the average is not resumed": (
+        "train/teacher.py",
+        '{"objective": self.objective, "average": self.average.module}',
+        '{"objective": self.objective}',
+    ),
+    "the optimizer is not resumed": ("train/teacher.py", "run.load(self.modules, optimizer)", "run.load(self.modules, None)"),
+    "variance for deviation": (
+        "train/batches.py",
+        "np.sqrt(np.maximum(square - mean**2, 0.0))",
+        "np.maximum(square - mean**2, 0.0)",
+    ),
+    "still coefficients without a floor": ("train/batches.py", "np.maximum(deviation, 0.01)", "deviation"),
+    "human speech drawn no more often": ("train/batches.py", "HUMAN_WEIGHT if recording.human else 1.0", "1.0"),
+    "held-out people counted as known voices": ("train/batches.py", "own and clip.voice_matched", "clip.voice_matched"),
+    "a phone's frames are another's": ("train/batches.py", "int(np.ceil(start * config.fps))", "int(start * config.fps) + 2"),
+    "mel at its own speed": ("train/batches.py", "column = (start + column * speed + 0.5)", "column = (start + column + 0.5)"),
+    "phones at their own speed": (
+        "train/batches.py",
+        "entry.phones[np.minimum(np.round(position)",
+        "entry.phones[np.minimum((start + np.arange(frames))",
+    ),
+    "contrast of voices that are not the identity's": (
+        "train/losses.py",
+        "contrastive_loss(styles[matched], part.identity[matched])",
+        "contrastive_loss(styles, part.identity)",
+    ),
+    "gap of another softness": ("train/losses.py", "GAP_SOFTNESS = 0.002", "GAP_SOFTNESS = 0.02"),
+    "gap error not rounded off": ("train/losses.py", "(gap.square() + GAP_ROUNDING**2).sqrt() - GAP_ROUNDING", "gap.abs()"),
+    "phones' mean over unknown frames too": ("train/losses.py", "max(1, part.known_phones)", "max(1, phones.numel())"),
+    "velocity forgets the surface": ("train/losses.py", "surface.diff(dim=1).square().sum(-1) / count + gap.diff", "gap.diff"),
+    "velocity forgets closed lips": ("train/losses.py", "velocity = between * (", "velocity = ("),
+    "style read off other people's voices": (
+        "train/losses.py",
+        "(chance[2] < 0.15).to(device) & batch.voice_matched",
+        "(chance[2] < 0.15).to(device)",
+    ),
+    "one timestep for a whole batch": ("train/losses.py", "torch.arange(size[0]) / size[0])", "torch.zeros(size[0]))"),
+    "late timesteps never seen": ("train/losses.py", "spread.clamp(min=1e-3)", "spread.clamp(min=1e-3, max=0.8)"),
+    "temperature unbounded": ("model/personalizer.py", "self.log_temperature.clamp(max=4.6)", "self.log_temperature"),
+    "styles of another length": (
+        "model/personalizer.py",
+        "F.normalize(vector, dim=-1) * vector.shape[-1] ** 0.5",
+        "F.normalize(vector, dim=-1)",
+    ),
+    "similarity not a cosine": ("model/personalizer.py", "F.normalize(style, dim=-1) @", "style @"),
+    "the student's rate never falls": ("train/distill.py", "config.learning_rate * (1 - step / total)", "config.learning_rate"),
+    "the student's gradients not clipped": (
+        "train/distill.py",
+        "clip_grad_norm_(learned.parameters(), 1.0)",
+        "clip_grad_norm_(learned.parameters(), 1e9)",
+    ),
+    "the student's average with another decay": ("train/distill.py", "Average(student, config.ema)", "Average(student, 0.0)"),
+    "the student's average never updated": ("train/distill.py", "average.update(student, step)", "pass"),
+    "the student's encoder without warm-up": ("train/distill.py", "math.ceil(ENCODER_WARMUP * total)", "0"),
+    "distilled on the validation split": (
+        "train/distill.py",
+        'ClipBank(dataset, "train", original.config, cache)',
+        'ClipBank(dataset, "validation", original.config, cache)',
+    ),
+    "distilled on clean speech alone": ("train/distill.py", "if rng.random() < 0.7", "if rng.random() < 0.0"),
+    "one draw for all steps of a stage": (
+        "train/distill.py",
+        "self.config, (stage, step), where)",
+        "self.config, (stage, 0), where)",
+    ),
+    "distillation ignores the seed": ("train/distill.py", "default_rng([config.seed, *place])", "default_rng([0, *place])"),
+    "distilled in another's style": (
+        "train/distill.py",
+        "style = teacher.personalizer.named(batch.identity)",
+        "style = teacher.personalizer.named(batch.identity.flip(0))",
+    ),
+    "the teacher's guidance is not the default": (
+        "train/distill.py",
+        "scale = original.config.guidance_scale if config.guidance_scale is None",
+        "scale = 1.0 if config.guidance_scale is None",
+    ),
+    "the student is guided twice": ("train/distill.py", "timesteps=timesteps, guidance_scale=1.0)", "timesteps=timesteps)"),
+    "the student's temperature is not stored": ("train/distill.py", "temperature=config.temperature,", ""),
+    "the encoder's error of motion lost": (
+        "train/encoder.py",
+        "metric((predicted - target) / sigma, gap)",
+        "0 * metric((predicted - target) / sigma, gap)",
+    ),
+    "no 1/sigma in the encoder's loss": (
+        "train/encoder.py",
+        "metric((predicted - target) / sigma, gap)",
+        "metric(predicted - target, gap)",
+    ),
+    "features' error not in their units": (
+        "train/encoder.py",
+        "(found.float() - wanted) / deviation",
+        "(found.float() - wanted)",
+    ),
+    "the encoder learned in another's style": ("train/encoder.py", "named(batch.identity)", "named(batch.identity.flip(0))"),
+    "the encoder learned at another timestep": (
+        "train/encoder.py",
+        "predict_x0(x_t, t, found, style)",
+        "predict_x0(x_t, 1 - t, found, style)",
+    ),
+    "temperature of sampling ignored": (
+        "animate/stream.py",
+        "self._temperature * self._noise(0, first, end)",
+        "self._noise(0, first, end)",
+    ),
+    "one temperature for the whole face": (
+        "animate/stream.py",
+        "torch.where(upper, upper_face, whole)",
+        "torch.where(upper, whole, whole)",
+    ),
+    "one noise for all steps": ("animate/stream.py", "self._noise(index + 1, first, end)", "self._noise(0, first, end)"),
+    "the model's guidance ignored": (
+        "animate/animator.py",
+        "config.guidance_scale if guidance is None",
+        "1.0 if guidance is None",
+    ),
+    "the sampler begins late": ("model/diffusion.py", "(steps - index) / steps for", "(steps - index - 0.5) / steps for"),
+    "the denoiser ignores the style": ("model/denoiser.py", " + self.style_in(style))", ")"),
+    "the denoiser ignores the timestep": ("model/denoiser.py", "timestep_embedding(t, 64)", "timestep_embedding(0 * t, 64)"),
+    "the denoiser hears once": ("model/denoiser.py", "x = x + self.speech_mid(speech_features)", "pass"),
+    "blocks without a shift": ("model/denoiser.py", "* (1 + scale) + shift", "* (1 + scale)"),
+    "blocks without what came before": ("model/denoiser.py", "return x + gate *", "return gate *"),
 }
 
 
