@@ -461,7 +461,7 @@ def targets() -> dict[str, Target]:
 
     def identity(folder: Path) -> Iterable[Path]:
         shutil.copy(folder / "anna.safetensors", folder / "library" / "anna.safetensors")
-        command("identities", "list", "--library", "library", "--model", "model")
+        command("identities", "--library", "library", "--model", "model")
         command("identities", "show", "anna", "--library", "library")
         command("animate", "sounds/a.wav", "--model", "model", "-i", "anna.safetensors", "-o", "o.npy")
         return folder / "o.npy", folder / "o.json"

@@ -153,7 +153,7 @@ def test_the_commands(invoke: Talker, tmp_path: Path) -> None:
     assert invoke("identities", "remove", "anna", *place).code == 0
     assert "it holds: ida" in invoke("identities", "remove", "anna", *place).mistake
     (tmp_path / "library" / "torn.safetensors").write_bytes(b"x")
-    listed = invoke("identities", "list", "--json", *place)
+    listed = invoke("identities", "--json", *place)
     assert listed.code == 0 and {"torn", "ida"} <= {entry["name"] for entry in json.loads(listed.out) if not entry["usable"]}
     assert invoke("identities", "remove", "torn", *place).code == 0
 
@@ -194,7 +194,7 @@ def test_a_damaged_record_breaks_one_identity_only(invoke: Talker, tmp_path: Pat
     library = Library(tmp_path / "library")
     library.save(person("bert"))
     library.save(replace(person(), record={**RECORD, **change} if change else {}))
-    listed = json.loads(invoke("identities", "list", "--json", *place).out)
+    listed = json.loads(invoke("identities", "--json", *place).out)
     about = {entry["name"]: entry["about"] for entry in listed}
     assert "damaged" in about["anna"] and "9 s of speech in 1 clips" in about["bert"]
     assert "damaged" in invoke("identities", "show", "anna", *place).mistake

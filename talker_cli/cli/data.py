@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from talker_cli.cli.options import DEFAULT_MODEL, OutputFolderOption, SeedOption, guarded, note, progress, result
+from talker_cli.cli.options import DEFAULT_MODEL, OutputFolderOption, SeedOption, examples, guarded, note, progress, result
 from talker_cli.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ preprocess_app = typer.Typer(help="Prepare a training dataset from one of these 
 
 
 @preprocess_app.command()
+@examples("talker preprocess articulated recordings/ --language de -o prepared/")
 @guarded
 def articulated(
     folder: Annotated[
@@ -59,10 +60,7 @@ def articulated(
         Path | None, typer.Option(help="Folder of Kokoro-82M from tools/fetch_kokoro.sh: 78 more voices.")
     ] = None,
 ) -> None:
-    """Transcribed speech, moved by rules of articulation. The same command resumes a killed run.
-
-    Example: talker preprocess articulated recordings/ --language de -o prepared/
-    """
+    """Transcribed speech, moved by rules of articulation. The same command resumes a killed run."""
     from talker_cli.corpus import UNSTATED, prepare, prepare_folder
 
     command = shlex.join(["talker", *sys.argv[1:]])
@@ -90,6 +88,7 @@ def articulated(
 
 
 @preprocess_app.command()
+@examples("talker preprocess vocaset VOCASET/ -o prepared/")
 @guarded
 def vocaset(
     folder: FolderArgument,
@@ -100,10 +99,7 @@ def vocaset(
     template: Annotated[Path | None, typer.Option(help="Template mesh. [default: FLAME_sample.ply in the folder]")] = None,
     regions: Annotated[str | None, typer.Option(help="File of regions. [default: FLAME_masks.pkl in the folder]")] = None,
 ) -> None:
-    """VOCASET as downloaded, or as most repositories convert it; official splits, every second frame.
-
-    Example: talker preprocess vocaset VOCASET/ -o prepared/
-    """
+    """VOCASET as downloaded, or as most repositories convert it; official splits, every second frame."""
     from talker_cli.data.vocaset import open_vocaset
 
     choice = parse_choice(components, error)
@@ -111,6 +107,7 @@ def vocaset(
 
 
 @preprocess_app.command()
+@examples("talker preprocess biwi BIWI/ -o prepared/ --error 0.2mm")
 @guarded
 def biwi(
     folder: FolderArgument,
@@ -125,10 +122,7 @@ def biwi(
         str | None, typer.Option(help="Files of lip and upper face vertices. [default: regions/lve.txt,regions/fdd.txt]")
     ] = None,
 ) -> None:
-    """BIWI as it was given out (.vl), or as most repositories convert it; official splits, 25 frames a second.
-
-    Example: talker preprocess biwi BIWI/ -o prepared/ --error 0.2mm
-    """
+    """BIWI as it was given out (.vl), or as most repositories convert it; official splits, 25 frames a second."""
     from talker_cli.data.biwi import open_biwi
 
     choice = parse_choice(components, error)
@@ -136,6 +130,7 @@ def biwi(
 
 
 @preprocess_app.command()
+@examples("talker preprocess vertices captures/ --template face.ply --source-fps 60 -o prepared/")
 @guarded
 def vertices(
     folder: FolderArgument,
@@ -156,10 +151,7 @@ def vertices(
     identity: OnePersonOption = None,
     licence: LicenceOption = None,
 ) -> None:
-    """Captures of your own: IDENTITY_NAME.npy, (T, V, 3), beside IDENTITY_NAME.wav.
-
-    Example: talker preprocess vertices captures/ --template face.ply --source-fps 60 -o prepared/
-    """
+    """Captures of your own: IDENTITY_NAME.npy, (T, V, 3), beside IDENTITY_NAME.wav."""
     from talker_cli.data.vertices import open_vertices
 
     choice = parse_choice(components, error)
@@ -171,6 +163,7 @@ def vertices(
 
 
 @preprocess_app.command()
+@examples("talker preprocess beat beat_english_v0.2.1/ -o prepared/")
 @guarded
 def beat(
     folder: FolderArgument,
@@ -180,16 +173,14 @@ def beat(
     clips: ClipsOption = None,
     identity: OnePersonOption = None,
 ) -> None:
-    """BEAT's ARKit coefficients: SPEAKER/NAME.json beside NAME.wav.
-
-    Example: talker preprocess beat beat_english_v0.2.1/ -o prepared/
-    """
+    """BEAT's ARKit coefficients: SPEAKER/NAME.json beside NAME.wav."""
     from talker_cli.data.beat import open_beat
 
     _coefficients(open_beat(existing(folder), source_fps=source_fps, table=clips, identity=identity), output, fps)
 
 
 @preprocess_app.command()
+@examples("talker preprocess livelink recordings/ --identity Ada -o prepared/")
 @guarded
 def livelink(
     folder: FolderArgument,
@@ -200,10 +191,7 @@ def livelink(
     identity: OnePersonOption = None,
     licence: LicenceOption = None,
 ) -> None:
-    """Live Link Face recordings: IDENTITY_NAME.csv beside IDENTITY_NAME.mov, or .wav.
-
-    Example: talker preprocess livelink recordings/ --identity Ada -o prepared/
-    """
+    """Live Link Face recordings: IDENTITY_NAME.csv beside IDENTITY_NAME.mov, or .wav."""
     from talker_cli.data.livelink import open_livelink
 
     source = open_livelink(existing(folder), source_fps=source_fps, table=clips, identity=identity, licence=licence)
@@ -211,12 +199,10 @@ def livelink(
 
 
 @preprocess_app.command()
+@examples("talker preprocess grid grid_s1/ -o prepared/")
 @guarded
 def grid(folder: FolderArgument, output: OutputFolderOption, fps: FpsOption = None, identity: OnePersonOption = None) -> None:
-    """GRID, landmarks of one speaker found beforehand: landmarks.npz, clips.json and audio/NAME.flac.
-
-    Example: talker preprocess grid grid_s1/ -o prepared/
-    """
+    """GRID, landmarks of one speaker found beforehand: landmarks.npz, clips.json and audio/NAME.flac."""
     from talker_cli.capture.grid import open_grid
 
     _coefficients(open_grid(existing(folder), shipped_rig().rig, identity), output, fps)
@@ -301,6 +287,7 @@ def show_notes(notes: "Mapping[str, Any]") -> None:
 
 
 @data_app.command()
+@examples("talker data info prepared/ --picture clips.png")
 @guarded
 def info(
     dataset: Annotated[Path, typer.Argument(help="Prepared dataset.", show_default=False)],
@@ -309,10 +296,7 @@ def info(
     clips: Annotated[int, typer.Option(help="Number of random clips in the image.", min=1, max=60)] = 6,
     seed: Annotated[int, typer.Option(help="Seed of the random choice of clips.", min=0)] = 0,
 ) -> None:
-    """Show what a prepared dataset holds: clips, hours, identities, splits, errors, licence.
-
-    Example: talker data info prepared/ --picture clips.png
-    """
+    """Show what a prepared dataset holds: clips, hours, identities, splits, errors, licence."""
     import json
 
     from talker_cli.data.dataset import Dataset

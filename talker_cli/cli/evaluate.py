@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from talker_cli.cli.options import DeviceOption, SeedOption, guarded, note, one_thread, progress, result, show_table
+from talker_cli.cli.options import DeviceOption, SeedOption, examples, guarded, note, one_thread, progress, result, show_table
 
 if TYPE_CHECKING:
     from talker_cli.evaluate.captured import CapturedReport
@@ -34,6 +34,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.", rich_hel
 TABLE_WIDTH = 140
 
 
+@examples("talker evaluate talker-base prepared/ --split test --human")
 @guarded
 def evaluate(
     model: Annotated[
@@ -87,10 +88,7 @@ def evaluate(
     plot: PlotOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Measure a model and its baselines on held-out clips of a prepared dataset.
-
-    Example: talker evaluate talker-base prepared/ --split test --human
-    """
+    """Measure a model and its baselines on held-out clips of a prepared dataset."""
     _check(csv, plot, split, protocol, lve, blendshapes)
     folder = _model_folder(model)
     one_thread()
@@ -115,6 +113,7 @@ def evaluate(
     _write(report, by_identity, csv, plot, json_output)
 
 
+@examples("talker compare predictions/ vertices_npy/ --template templates.pkl --regions FLAME_masks.pkl")
 @guarded
 def compare(
     predicted: Annotated[Path, typer.Argument(help="Folder of motions, .npy or .npz.", show_default=False)],
@@ -150,10 +149,7 @@ def compare(
     plot: PlotOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Measure any system's motions against the truth.
-
-    Example: talker compare predictions/ vertices_npy/ --template templates.pkl --regions FLAME_masks.pkl
-    """
+    """Measure any system's motions against the truth."""
     _check(csv, plot, split, protocol, lve, blendshapes)
     if captured:
         unused = {

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from talker_cli.cli.options import guarded, note, progress, result
+from talker_cli.cli.options import examples, guarded, note, progress, result
 
 if TYPE_CHECKING:
     from talker_cli.export.motion_clip import MotionClip
@@ -28,6 +28,7 @@ def write_outputs(clip: "MotionClip", outputs: Sequence[Path]) -> None:
         result(output)
 
 
+@examples("talker export out.npy -o out.glb -o out.html")
 @guarded
 def export(
     motion: Annotated[Path, typer.Argument(help="Motion of talker animate (.npy).", show_default=False)],
@@ -36,10 +37,7 @@ def export(
         Path | None, typer.Option(help="Sound. [default: the recording that was animated]", show_default=False)
     ] = None,
 ) -> None:
-    """Convert a motion to other programs' formats.
-
-    Example: talker export out.npy -o out.glb -o out.html
-    """
+    """Convert a motion to other programs' formats."""
     from talker_cli.errors import OutputError
     from talker_cli.export.formats import check_outputs, check_rig, format_of
     from talker_cli.export.motion_clip import read_motion_clip

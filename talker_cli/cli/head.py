@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from talker_cli.cli.options import guarded, note, result
+from talker_cli.cli.options import examples, guarded, note, result
 
 
+@examples("talker head --person mei --shape nose_width=2 --shape age=0.6 -o my_head.glb")
 @guarded
 def head(
     output: Annotated[
@@ -20,10 +21,7 @@ def head(
     shape: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Shape parameter; repeatable.")] = None,
     list_: Annotated[bool, typer.Option("--list", help="List the people and the shape parameters.")] = False,
 ) -> None:
-    """Make a head with the 52 ARKit shapes; every head has the same mesh.
-
-    Example: talker head --person mei --shape nose_width=2 --shape age=0.6 -o my_head.glb
-    """
+    """Make a head with the 52 ARKit shapes; every head has the same mesh."""
     from talker_cli.errors import InputError
     from talker_cli.formats.files import check_writable
     from talker_cli.head.custom import check_suffix, head_of, person_named, shaped, write_head

@@ -11,6 +11,7 @@ from talker_cli.cli.options import (
     DeviceOption,
     LibraryOption,
     ModelOption,
+    examples,
     guarded,
     note,
     one_thread,
@@ -34,6 +35,7 @@ identities = typer.Typer(
 )
 
 
+@examples("talker enroll clips/ --name my_style")
 @guarded
 def enroll(
     clips: Annotated[Path, typer.Argument(help="Folder with recordings of one voice, or one recording.", show_default=False)],
@@ -61,8 +63,6 @@ def enroll(
 
     Music, noise and silence are left out. Motion beside a recording is used too: vertices in NAME.npy, or Live Link Face's
     NAME.csv. If two runs enroll one name at once, the first to finish keeps it.
-
-    Example: talker enroll clips/ --name my_style
     """
     one_thread()
     from talker_cli.enroll.clips import recordings
@@ -137,24 +137,18 @@ def _similarity(record: "EnrollmentRecord") -> str:
 
 
 @identities.callback()
+@examples("talker identities", "talker identities --json")
 @guarded
-def _default(context: typer.Context, library: LibraryOption = None, model: ModelOption = DEFAULT_MODEL) -> None:
-    """List the identities of a model and of the library; or show, rename, share and remove enrolled ones.
+def list_identities(
+    context: typer.Context, library: LibraryOption = None, model: ModelOption = DEFAULT_MODEL, json_output: JsonOption = False
+) -> None:
+    """List the identities of a model and of the library; or show, rename, share and remove enrolled ones."""
+    from talker_cli.errors import InputError
 
-    Example: talker identities
-    """
     if context.invoked_subcommand is None:
-        _list(library, model, False)
-
-
-@identities.command("list")
-@guarded
-def list_(library: LibraryOption = None, model: ModelOption = DEFAULT_MODEL, json_output: JsonOption = False) -> None:
-    """List the identities of a model and of the library.
-
-    Example: talker identities list --json
-    """
-    _list(library, model, json_output)
+        _list(library, model, json_output)
+    elif library is not None or json_output or model != DEFAULT_MODEL:
+        raise InputError(f"found options before {context.invoked_subcommand}; expected them after it")
 
 
 def _list(library: Path | None, model: str, json_output: bool) -> None:
@@ -196,12 +190,10 @@ def _line(identity: "Enrolled", key: str) -> str:
 
 
 @identities.command()
+@examples("talker identities show my_style")
 @guarded
 def show(name: NameArgument, library: LibraryOption = None, json_output: JsonOption = False) -> None:
-    """Show how an identity was enrolled.
-
-    Example: talker identities show my_style
-    """
+    """Show how an identity was enrolled."""
     from talker_cli.enroll.record import record_of
     from talker_cli.identity.library import Library
 
@@ -235,18 +227,17 @@ def show(name: NameArgument, library: LibraryOption = None, json_output: JsonOpt
 
 
 @identities.command()
+@examples("talker identities remove my_style")
 @guarded
 def remove(name: NameArgument, library: LibraryOption = None) -> None:
-    """Remove an enrolled identity.
-
-    Example: talker identities remove my_style
-    """
+    """Remove an enrolled identity."""
     from talker_cli.identity.library import Library
 
     result(Library(library).remove(name))
 
 
 @identities.command()
+@examples("talker identities rename my_style anna")
 @guarded
 def rename(
     name: NameArgument,
@@ -254,10 +245,7 @@ def rename(
     library: LibraryOption = None,
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
-    """Rename an enrolled identity.
-
-    Example: talker identities rename my_style anna
-    """
+    """Rename an enrolled identity."""
     from talker_cli.identity.library import Library
 
     _check_new(new_name, model)
@@ -274,6 +262,7 @@ def _check_new(name: str, model: str) -> None:
 
 
 @identities.command()
+@examples("talker identities export my_style -o my_style.safetensors")
 @guarded
 def export(
     name: NameArgument,
@@ -282,10 +271,7 @@ def export(
     ] = None,
     library: LibraryOption = None,
 ) -> None:
-    """Write an enrolled identity as a file to share, without paths of your machine.
-
-    Example: talker identities export my_style -o my_style.safetensors
-    """
+    """Write an enrolled identity as a file to share, without paths of your machine."""
     from talker_cli.errors import OutputError
     from talker_cli.identity.library import Library
 
@@ -299,6 +285,7 @@ def export(
 
 
 @identities.command("import")
+@examples("talker identities import my_style.safetensors")
 @guarded
 def import_(
     file: Annotated[Path, typer.Argument(help="Identity file.", show_default=False)],
@@ -307,10 +294,7 @@ def import_(
     library: LibraryOption = None,
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
-    """Add an identity file to the library.
-
-    Example: talker identities import my_style.safetensors
-    """
+    """Add an identity file to the library."""
     import dataclasses
 
     from talker_cli.enroll.record import record_of
@@ -325,14 +309,12 @@ def import_(
 
 
 @identities.command()
+@examples("talker identities refit my_style")
 @guarded
 def refit(
     name: NameArgument, library: LibraryOption = None, device: DeviceOption = "auto", model: ModelOption = DEFAULT_MODEL
 ) -> None:
-    """Enroll an identity again from its recordings, for another model or a later version of talker.
-
-    Example: talker identities refit my_style
-    """
+    """Enroll an identity again from its recordings, for another model or a later version of talker."""
     from talker_cli.identity.library import Library
 
     enrolled = Library(library)

@@ -5,9 +5,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from talker_cli.cli.options import guarded, note, parse_size, progress, result, same_file
+from talker_cli.cli.options import examples, guarded, note, parse_size, progress, result, same_file
 
 
+@examples(
+    "talker render out.npy -o out.mp4",
+    "talker render truth.npy --compare out.npy --heatmap --template FLAME_sample.ply --fps 30 -o compared.mp4",
+)
 @guarded
 def render(
     motion: Annotated[Path, typer.Argument(help="Motion (.npy) of talker or of another system.", show_default=False)],
@@ -51,12 +55,7 @@ def render(
         bool, typer.Option("--heatmap", help="Show each distance from the first motion, mm; needs --compare.")
     ] = False,
 ) -> None:
-    """Draw motions as a video with sound, a still, or a contact sheet.
-
-    Example: talker render out.npy -o out.mp4
-
-    Example: talker render truth.npy --compare out.npy --heatmap --template FLAME_sample.ply --fps 30 -o compared.mp4
-    """
+    """Draw motions as a video with sound, a still, or a contact sheet."""
     from talker_cli.errors import InputError, OutputError
     from talker_cli.formats.audio import load_speech
     from talker_cli.render import RenderOptions, read_driven, read_track, render_contact_sheet, render_still, render_video

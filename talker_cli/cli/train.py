@@ -6,39 +6,46 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from talker_cli.cli.options import DeviceOption, SeedOption, guarded, note, result
+from talker_cli.cli.options import DeviceOption, SeedOption, examples, guarded, note, result
 from talker_cli.cli.progress import training_progress
 
 if TYPE_CHECKING:
     from talker_cli.train.teacher import TrainConfig
 
-DatasetArgument = Annotated[Path, typer.Argument(help="A prepared dataset: what talker preprocess wrote.", show_default=False)]
-ModelFolderArgument = Annotated[Path, typer.Argument(help="A model's folder, such as weights/talker-base.", show_default=False)]
+DatasetArgument = Annotated[Path, typer.Argument(help="Prepared dataset.", show_default=False)]
+ModelFolderArgument = Annotated[Path, typer.Argument(help="Model folder, such as models/mine.", show_default=False)]
 BatchOption = Annotated[int, typer.Option(help="Motion frames in a batch.", min=64)]
-PrecisionOption = Annotated[bool, typer.Option("--bf16/--fp32", help="Matrix products in bfloat16, or all in float32.")]
+PrecisionOption = Annotated[bool, typer.Option("--bf16/--fp32", help="Precision of matrix products.")]
 
 
+@examples(
+    "talker train prepared/ -o models/mine",
+    "talker train prepared/ --config models/mine/run-teacher/run.toml --set loss.velocity=0.7 -o models/other",
+    "talker train prepared/ --audio-encoder facebook/wav2vec2-base-960h -o models/wide",
+)
 @guarded
 def train(
     dataset: Annotated[
         Path | None,
-        typer.Argument(help="A prepared dataset: what talker preprocess wrote. Or --config names it.", show_default=False),
+        typer.Argument(help="Prepared dataset. [default: the one in --config]", show_default=False),
     ] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="The folder to write.", show_default=False)] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Model folder to write.", show_default=False)] = None,
     config: Annotated[
-        Path | None, typer.Option(help="Settings as TOML, such as the run.toml of another training.", show_default=False)
+        Path | None, typer.Option(help="TOML file of settings, such as the run.toml of another training.", show_default=False)
     ] = None,
     assignments: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Any setting, as loss.velocity=0.7; may be given again.", show_default=False),
+        typer.Option("--set", help="Any setting, such as loss.velocity=0.7; may be repeated.", show_default=False),
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps.", min=1, show_default="8000")] = None,
     batch_frames: Annotated[int | None, typer.Option(help="Motion frames in a batch.", min=64, show_default="4096")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Peak of the cosine.", show_default="0.0015")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Peak learning rate of the cosine schedule.", show_default="0.0015")
+    ] = None,
     audio_encoder: Annotated[
         str | None,
         typer.Option(
-            help="A pretrained HuBERT, wav2vec 2.0 or WavLM to hear by: its folder or hub name. Or compact.",
+            help="Audio encoder: compact, whisper, or the folder or hub name of a HuBERT, wav2vec 2.0 or WavLM.",
             show_default="compact",
         ),
     ] = None,
@@ -46,35 +53,26 @@ def train(
         str | None, typer.Option("--init-from", help="Teacher to start from: a built-in model or a folder.", show_default=False)
     ] = None,
     guidance: Annotated[
-        float | None, typer.Option(help="The teacher's default guidance at sampling; 1 is off.", show_default="1.0")
+        float | None, typer.Option(help="Default guidance scale of the teacher; 1 is off.", show_default="1.0")
     ] = None,
     bf16: Annotated[
         bool | None,
-        typer.Option("--bf16/--fp32", help="Matrix products in bfloat16, or all in float32.", show_default="fp32"),
+        typer.Option("--bf16/--fp32", help="Precision of matrix products.", show_default="fp32"),
     ] = None,
-    save_every: Annotated[
-        int | None, typer.Option(help="Steps between the states that a stopped run resumes from.", min=1, show_default="200")
-    ] = None,
+    save_every: Annotated[int | None, typer.Option(help="Steps between two saved states.", min=1, show_default="200")] = None,
     seed: Annotated[
         int | None,
-        typer.Option(help="Of weights, batches and noise: the same seed, the same weights.", min=0, show_default="0"),
+        typer.Option(help="Seed of initial weights, batches and noise.", min=0, show_default="0"),
     ] = None,
     preview_every: Annotated[
-        int, typer.Option(help="Steps between films of a validation clip beside the truth; 0 is never.", min=0)
+        int, typer.Option(help="Steps between two preview videos of a validation clip; 0: none.", min=0)
     ] = 0,
     log_with: Annotated[
-        Literal["tensorboard"] | None, typer.Option(help="Write every step's losses for this too.", show_default=False)
+        Literal["tensorboard"] | None, typer.Option(help="Log every step's losses for TensorBoard too.", show_default=False)
     ] = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Train a teacher; the same command goes on where a stopped run ended. Under torchrun, on as many processes.
-
-    Example: talker train prepared/ -o models/mine
-
-    Example: talker train prepared/ --config models/mine/run-teacher/run.toml --set loss.velocity=0.7 -o models/other
-
-    Example: talker train prepared/ --audio-encoder facebook/wav2vec2-base-960h -o models/wide
-    """
+    """Train a teacher. The same command resumes a stopped run; torchrun starts several processes."""
     from talker_cli.errors import InputError
 
     given = {
@@ -84,7 +82,7 @@ def train(
     }  # fmt: skip
     folder, settings = _settings(dataset, config, {name: value for name, value in given.items() if value is not None},
                                  assignments or [])  # fmt: skip
-    main = os.environ.get("RANK", "0") == "0"  # under torchrun one process speaks for all
+    main = os.environ.get("RANK", "0") == "0"  # under torchrun only one process prints
     if output is None:
         raise InputError("found no folder to write; expected one, for example: talker train prepared/ -o models/mine")
     from talker_cli.train.teacher import train as run
@@ -114,7 +112,7 @@ def train(
 def _settings(
     dataset: Path | None, file: Path | None, given: dict[str, Any], assignments: list[str]
 ) -> tuple[Path, "TrainConfig"]:
-    """Return the dataset's folder and how to train: what the file says, but for what the command line does."""
+    """Return the dataset's folder and the settings: the file's, overridden by the command line's."""
     from talker_cli.errors import InputError
     from talker_cli.train.settings import changed, parse_assignments, read_settings
     from talker_cli.train.teacher import TrainConfig
@@ -132,7 +130,7 @@ def _settings(
         dataset = Path(named) if dataset is None and named is not None else dataset
         settings = changed(settings, "train", content, str(file))
     if dataset is None:
-        raise InputError("found no dataset; expected what talker preprocess wrote, for example: talker train prepared/ -o mine")
+        raise InputError("found no dataset; expected a prepared dataset, for example: talker train prepared/ -o mine")
     options: dict[str, dict[str, Any]] = {}
     for place, value in given.items():
         table, _, name = place.partition(".")
@@ -141,6 +139,7 @@ def _settings(
     return dataset, changed(settings, "train", asked, "--set")
 
 
+@examples("talker distill models/mine prepared/", "talker distill models/mine prepared/ --encoder-width 128")
 @guarded
 def distill(
     model: ModelFolderArgument,
@@ -151,9 +150,11 @@ def distill(
             help="Final number of steps, a power of two. Students of 8, 4, 2 ... steps passed on the way are saved too."
         ),
     ] = 8,
-    stage_steps: Annotated[int, typer.Option(help="Optimiser steps of a halving whose student is not kept.", min=1)] = 500,
-    kept_stage_steps: Annotated[int, typer.Option(help="Optimiser steps of a halving whose student is kept.", min=1)] = 1000,
-    guidance: Annotated[float | None, typer.Option(help="Guidance baked into the student; the teacher's default.")] = None,
+    stage_steps: Annotated[int, typer.Option(help="Optimiser steps of a stage whose student is not saved.", min=1)] = 500,
+    kept_stage_steps: Annotated[int, typer.Option(help="Optimiser steps of a stage whose student is saved.", min=1)] = 1000,
+    guidance: Annotated[
+        float | None, typer.Option(help="Guidance scale distilled into the student. [default: the teacher's]")
+    ] = None,
     temperature: Annotated[
         float, typer.Option(help="Sampling temperature to store in the student: std of the starting noise.", min=0.0, max=2.0)
     ] = 0.85,
@@ -167,25 +168,24 @@ def distill(
         typer.Option(help="Give the student its own audio encoder of this width.", min=1, show_default="the teacher's"),
     ] = None,
     encoder_steps: Annotated[
-        int | None, typer.Option(help="Optimiser steps in which it learns.", min=1, show_default="3000")
+        int | None, typer.Option(help="Optimiser steps of that encoder.", min=1, show_default="3000")
     ] = None,
-    validation_clips: Annotated[int, typer.Option(help="Clips that each stage is measured on.", min=0)] = 4,
+    validation_clips: Annotated[
+        int, typer.Option(help="Number of validation clips on which each stage is measured.", min=0)
+    ] = 4,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
 ) -> None:
-    """Distil a model's teacher into a student of few steps, halving after halving.
-
-    Example: talker distill models/mine prepared/
-
-    Example: talker distill models/mine prepared/ --encoder-width 128
-    """
+    """Distil a model's teacher into a student of few steps, halving after halving."""
     from talker_cli.errors import InputError
     from talker_cli.model.checkpoint import has_compact_encoder
     from talker_cli.train.distill import DistillConfig
     from talker_cli.train.distill import distill as run
 
     if encoder_steps is not None and encoder_width is None and has_compact_encoder(model):
-        raise InputError("found --encoder-steps without --encoder-width; the teacher's encoder learns no more; leave it out")
+        raise InputError(
+            "found --encoder-steps without --encoder-width; the teacher's encoder is not trained further; leave it out"
+        )
     config = DistillConfig(
         steps=steps, stage_steps=stage_steps, kept_stage_steps=kept_stage_steps, guidance_scale=guidance,
         temperature=temperature, upper_face_temperature=upper_face_temperature, batch_frames=batch_frames, bf16=bf16, seed=seed,
