@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from talker_cli.cli.capture import TrackerOption
 from talker_cli.cli.options import (
     DEFAULT_MODEL,
     DeviceOption,
@@ -22,7 +23,7 @@ from talker_cli.cli.options import (
 
 if TYPE_CHECKING:
     from talker_cli.enroll.enroller import Enrollment
-    from talker_cli.enroll.record import EnrollmentRecord
+    from talker_cli.enroll.record import CaptureRecord, EnrollmentRecord
     from talker_cli.identity.file import Enrolled
 
 MAX_LINES = 10  # notes of one kind
@@ -38,7 +39,9 @@ identities = typer.Typer(
 @examples("talker enroll clips/ --name my_style")
 @guarded
 def enroll(
-    clips: Annotated[Path, typer.Argument(help="Folder with recordings of one voice, or one recording.", show_default=False)],
+    clips: Annotated[
+        Path, typer.Argument(help="Folder with recordings or videos of one person, or one of them.", show_default=False)
+    ],
     name: Annotated[str | None, typer.Option("--name", help="Name of the identity.", show_default="the folder's")] = None,
     output: Annotated[
         Path | None,
@@ -53,18 +56,21 @@ def enroll(
             "--source-fps", min=1, max=1000, help="Frame rate of motion beside the recordings.", show_default="inferred"
         ),
     ] = None,
+    tracker: TrackerOption = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace an identity of the same name.")] = False,
     json_output: JsonOption = False,
     library: LibraryOption = None,
     device: DeviceOption = "auto",
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
-    """Make a new identity from recordings of a voice.
+    """Make a new identity from recordings of a voice, or videos of a talking person.
 
-    Music, noise and silence are left out. Motion beside a recording is used too: vertices in NAME.npy, or Live Link Face's
-    NAME.csv. If two runs enroll one name at once, the first to finish keeps it.
+    Music, noise and silence are left out. The motion of a video is captured (extra `capture`), and the style is fitted to it,
+    as to motion beside a recording: vertices in NAME.npy, or Live Link Face's NAME.csv. If two runs enroll one name at once,
+    the first to finish keeps it.
     """
     one_thread()
+    from talker_cli.capture.tracker import tracker_file
     from talker_cli.enroll.clips import recordings
     from talker_cli.formats.files import check_writable
     from talker_cli.identity.file import check_name, name_from, save_identity, shared
@@ -73,6 +79,8 @@ def enroll(
     paths = recordings(clips)
     folder = clips if clips.is_dir() else clips.parent
     name = check_name(name) if name is not None else name_from(clips.resolve().name if clips.is_dir() else clips.stem)
+    if tracker is not None:
+        tracker_file(tracker)
     target = Library(library)
     if output is None:
         target.check(name, replace)
@@ -85,7 +93,9 @@ def enroll(
     enroller = Enroller(model, device)
     face = None if template is None else read_face(template, enroller.rigs)
     with progress("reading", "files") as advance:
-        enrollment = enroller.enroll(folder, paths, name, face=face, source_fps=source_fps, on_clip=advance)
+        enrollment = enroller.enroll(
+            folder, paths, name, face=face, source_fps=source_fps, tracker=tracker, on_clip=advance, on_video=advance
+        )
     if output is None:
         path = target.save(enrollment.identity, replace)
     else:
@@ -116,6 +126,8 @@ def _print_summary(enrollment: "Enrollment") -> None:
         note(f"left out {len(collection.skipped) - MAX_LINES} more")
     if collection.unread:
         note(f"{collection.unread} more files were not read: half an hour of speech is enough")
+    for path, text in enrollment.notes[:MAX_LINES]:
+        note(f"{path}: {text}")
     for error in enrollment.unused_motion[:MAX_LINES]:
         option = f" (--{error.field.replace('_', '-')})" if error.field else ""
         note(f"motion not used: {error}{option}")
@@ -125,10 +137,20 @@ def _print_summary(enrollment: "Enrollment") -> None:
     if used > 1:
         note(f"similarity of each clip to all: {_similarity(record)}")
     note("nearest known: " + ", ".join(f"{name} {similarity:.2f}" for name, similarity in record.nearest))
+    if record.captured:
+        note(_captured(record.captured))
     if record.fit:
         note(f"fitted to motion: {record.fit.summary}")
     if enrollment.identity.face is None:
         note(f"it has the face of {enrollment.identity.base_face}; --template gives it its own")
+
+
+def _captured(captured: "CaptureRecord") -> str:
+    videos = f"{captured.videos} video{'s' * (captured.videos != 1)}"
+    return (
+        f"captured {videos}: {captured.seen:.1f} of {captured.seconds:.1f} s seen, lips followed within "
+        f"{captured.lip_error_mm:.1f} mm in the mean"
+    )
 
 
 def _similarity(record: "EnrollmentRecord") -> str:
@@ -220,6 +242,8 @@ def show(name: NameArgument, library: LibraryOption = None, json_output: JsonOpt
         "similarity": _similarity(record),
         "nearest": ", ".join(f"{known} {similarity:.2f}" for known, similarity in record.nearest),
     }
+    if record.captured:
+        rows["captured"] = _captured(record.captured)
     if record.fit:
         rows["fit"] = record.fit.summary
     for label, value in rows.items():
@@ -290,6 +314,7 @@ def export(
 def import_(
     file: Annotated[Path, typer.Argument(help="Identity file.", show_default=False)],
     name: Annotated[str | None, typer.Option("--name", help="Name in the library.", show_default="as in the file")] = None,
+    tracker: TrackerOption = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace an identity of the same name.")] = False,
     library: LibraryOption = None,
     model: ModelOption = DEFAULT_MODEL,

@@ -1,25 +1,29 @@
 """A folder of recordings -> an identity: the style of the voice, fitted to motion where there is some, and a face."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import numpy as np
 
 from talker_cli import __version__
 from talker_cli.animate.animator import Animator
+from talker_cli.capture.tracker import tracker_file
 from talker_cli.enroll.clips import Collection, OnClip, collect
 from talker_cli.enroll.fit import Fit, MotionExample, fit
 from talker_cli.enroll.motion import motion_beside, read_coefficients
-from talker_cli.enroll.record import EnrollmentRecord, FitRecord, record_of
-from talker_cli.errors import IdentityError, InputError
+from talker_cli.enroll.record import CaptureRecord, EnrollmentRecord, FitRecord, record_of
+from talker_cli.enroll.video import VideoMotion, captured_examples, is_video
+from talker_cli.errors import IdentityError, InputError, MachineError, TalkerError
 from talker_cli.formats.audio import SAMPLE_RATE, load_intact_speech
 from talker_cli.formats.files import file_hash
 from talker_cli.identity.file import Enrolled, IdentityFace
-from talker_cli.identity.resolve import StyleSpace, check_new, style_space
+from talker_cli.identity.resolve import StyleSpace, check_new, on_sphere, style_space
 from talker_cli.identity.style import window_styles
 from talker_cli.model.checkpoint import load_model
 from talker_cli.model.device import choose_device
 from talker_cli.model.folder import main_weights, model_folder
-from talker_cli.rig import Rig, RigFile, load_rig
+from talker_cli.rig import ARKIT_NAMES, Rig, RigFile, load_rig
 
 NEAREST = 3  # known identities that are reported
 TEACHER_STEPS = 8  # of a model without a student, where motion is sampled
@@ -28,19 +32,39 @@ OnNote = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Enrollment:
-    """An identity, its recordings, and the motion files that were not used.
+    """An identity, its recordings, and the motion that was not used.
 
     Args:
         identity: The identity.
         collection: Its recordings.
         record: How it was enrolled, as its file says.
-        unused_motion: One error for each motion file that could not be used.
+        unused_motion: One error for each motion file or video that could not be used.
+        notes: (path, note) of videos that were seen in part.
     """
 
     identity: Enrolled
     collection: Collection
     record: EnrollmentRecord
-    unused_motion: tuple[InputError, ...] = ()
+    unused_motion: tuple[TalkerError, ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass
+class _Motion:
+    """The motion of a collection's recordings: what a style is fitted to, and what could not be used."""
+
+    examples: list[MotionExample] = field(default_factory=list)
+    unused: list[TalkerError] = field(default_factory=list)
+    notes: list[tuple[str, str]] = field(default_factory=list)
+    videos: list[VideoMotion] = field(default_factory=list)
+
+    def record(self) -> CaptureRecord | None:
+        """Return what was seen of the videos, None without one."""
+        if not self.videos:
+            return None
+        seconds, seen = (round(sum(getattr(video, name) for video in self.videos), 2) for name in ("seconds", "seen"))
+        error = float(np.average([video.lip_error for video in self.videos], weights=[video.seen for video in self.videos]))
+        return CaptureRecord(videos=len(self.videos), seconds=seconds, seen=seen, lip_error_mm=round(1e3 * error, 2))
 
 
 class Enroller:
@@ -71,7 +95,9 @@ class Enroller:
         *,
         face: IdentityFace | None = None,
         source_fps: float | None = None,
+        tracker: Path | None = None,
         on_clip: OnClip,
+        on_video: OnClip = lambda done, total: None,
     ) -> Enrollment:
         """Make an identity from recordings.
 
@@ -81,7 +107,9 @@ class Enroller:
             name: Name of the identity.
             face: Face of its own; None takes that of the model's identity with the nearest voice.
             source_fps: Frame rate of motion beside the recordings; None infers it.
+            tracker: MediaPipe's `face_landmarker.task` for videos; None looks for it where `capture` does.
             on_clip: Callback after each file, (files done, files).
+            on_video: Callback after each recording whose motion was read, (recordings done, recordings).
 
         Raises:
             InputError: there is no usable recording, or the frame rate of its motion is unknown.
@@ -92,8 +120,11 @@ class Enroller:
         collection = collect(folder, paths, lambda speech: window_styles(network, speech, device), on_clip)
         nearest = self.space.nearest(collection.style)[:NEAREST]
         identity = Enrolled(name, collection.style, self.space.key, nearest[0][0], face)
-        examples, unused = self._examples(collection, identity, source_fps)
-        fitted = fit(self.animator, self.rigs.rig_of(identity.base_face), identity.style, examples) if examples else None
+        motion = self._motion(collection, identity, source_fps, tracker, on_video)
+        fitted = None
+        if motion.examples:
+            known = (on_sphere(self.space.average), *self.space.table)
+            fitted = fit(self.animator, self.rigs.rig_of(identity.base_face), identity.style, motion.examples, known)
         record = EnrollmentRecord(
             folder=str(collection.folder),
             sources=collection.sources(),
@@ -101,43 +132,53 @@ class Enroller:
             similarity=collection.similarity(),
             nearest=tuple((known, round(similarity, 4)) for known, similarity in nearest),
             source_fps=source_fps,
+            captured=motion.record(),
             fit=fit_record(fitted) if fitted else None,
             talker=__version__,
         )
         if fitted:
             identity = replace(identity, style=fitted.condition.style, offset=fitted.condition.offset)
-        return Enrollment(replace(identity, record=record.model_dump(mode="json")), collection, record, tuple(unused))
+        identity = replace(identity, record=record.model_dump(mode="json"))
+        return Enrollment(identity, collection, record, tuple(motion.unused), tuple(motion.notes))
 
-    def _examples(
-        self, collection: Collection, identity: Enrolled, source_fps: float | None
-    ) -> tuple[list[MotionExample], list[InputError]]:
-        """Return the clips that have motion beside them, and the errors of motion that cannot be used."""
+    def _motion(
+        self, collection: Collection, identity: Enrolled, source_fps: float | None, tracker: Path | None, on_video: OnClip
+    ) -> _Motion:
+        """Return the motion beside the recordings, and that of recordings that are videos."""
         rig = self.rigs.rig_of(identity.base_face)
         own: Rig | None = None if identity.face is None else identity.rig(self.rigs)
-        examples, unused = list[MotionExample](), list[InputError]()
-        for clip in collection.clips:
+        found, can_capture = _Motion(), rig.names == ARKIT_NAMES
+        for done, clip in enumerate(collection.clips, 1):
             recording = collection.folder / clip.path
             path = motion_beside(recording)
-            if path is None:
-                continue
-            sound = load_intact_speech(recording)
             try:
-                coefficients = read_coefficients(path, len(sound) / SAMPLE_RATE, rig, own, source_fps)
+                if path is not None:
+                    sound = load_intact_speech(recording)
+                    coefficients = read_coefficients(path, len(sound) / SAMPLE_RATE, rig, own, source_fps)
+                    found.examples.append(MotionExample(clip.path, sound, coefficients))
+                elif can_capture and is_video(recording):
+                    video = captured_examples(recording, clip.path, rig.fps, tracker_file(tracker))
+                    found.examples += video.examples
+                    found.videos.append(video)
+                    found.notes += [(clip.path, note) for note in video.notes]
+            except MachineError as error:
+                can_capture = False
+                found.unused.append(error)
             except InputError as error:
                 if error.field == "source_fps":  # a question that the user can answer
                     raise
-                unused.append(error)
-                continue
-            examples.append(MotionExample(clip.path, sound, coefficients))
-        return examples, unused
+                found.unused.append(error)
+            on_video(done, len(collection.clips))
+        return found
 
 
 def fit_record(fitted: Fit) -> FitRecord:
     """Return the record of a fit in an identity file."""
-    gain = 100 * (1 - fitted.after / fitted.before) if fitted.before > 0 else 0.0
+    before, after = (1e3 * error**0.5 for error in (fitted.before, fitted.after))
+    gain = 100 * (1 - after / before) if before > 0 else 0.0
     where = "unseen motion" if fitted.unseen else "the motion that chose the style"
     summary = (
-        f"lip vertex error {fitted.before:.3e} m2 with the style of the voice, {fitted.after:.3e} fitted ({gain:.0f} % less), "
+        f"lips {before:.2f} mm off with the style of the voice, {after:.2f} mm fitted ({gain:.0f} % less), "
         f"on {fitted.held_out:.1f} s of {where}; fitted to {fitted.seconds:.1f} s"
     )
     return FitRecord(

@@ -29,6 +29,7 @@ TEST_SHARE = 0.2  # of all frames
 MIN_SECONDS_FOR_TEST = 10.0  # of motion; with less, the errors are of the frames that chose
 MIN_FRAMES = 15  # of a piece of an example, if the examples have as many
 MAX_FRAMES = 3600  # to fit to: two minutes at 30 frames a second
+PARTING = 1e-3  # metres by which a unit of a coefficient opens or closes a lip pair: it gets no offset
 MAX_RATIO = 0.98  # of the lip vertex error: a change must lower it to this or less
 
 
@@ -46,7 +47,7 @@ class Fit:
     """A fitted style and its errors.
 
     Args:
-        condition: Best of the style of the voice, the fitted style, and that style with an offset.
+        condition: Best of the style of the voice, the known ones, the fitted one, and the best of these with an offset.
         before: Lip vertex error (CodeTalker) with the style of the voice, square metres, on the held-out frames.
         after: Lip vertex error with `condition`.
         seconds: Seconds of motion that the style was fitted to.
@@ -66,25 +67,30 @@ class Fit:
     fitted: bool
 
 
-def fit(animator: Animator, rig: Rig, style: np.ndarray, examples: Sequence[MotionExample]) -> Fit:
-    """Fit a style to motion, starting from the style of the voice.
+def fit(
+    animator: Animator, rig: Rig, style: np.ndarray, examples: Sequence[MotionExample], known: Sequence[np.ndarray] = ()
+) -> Fit:
+    """Fit a style to motion, starting from the nearest of the style of the voice and known ones.
 
     Args:
         animator: The model.
         rig: The model's rig, with any template.
-        style: (S,) start.
+        style: (S,) the style of the voice.
         examples: At least one.
+        known: Other styles (S,) to start from.
 
     Raises:
         InputError: the loss is not finite.
     """
     fps = animator.network.config.fps
     learning, choosing, test = _split([_trimmed(example, fps) for example in examples], fps)
-    fitted, steps = _descend(animator, rig, style, learning, choosing)
     voice = StyleCondition(style)
-    best, error = voice, _error(animator, rig, voice, choosing)
+    starts = [(_error(animator, rig, each, choosing), each) for each in (voice, *map(StyleCondition, known))]
+    nearest_error, nearest = min(starts, key=lambda start: start[0])
+    fitted, steps = _descend(animator, rig, nearest.style, learning, choosing)
+    best, error = (nearest, nearest_error) if nearest_error < MAX_RATIO * starts[0][0] else (voice, starts[0][0])
     for with_offset in (False, True):  # a resting expression may be left that no style of the model has
-        condition = StyleCondition(best.style, _rest(animator, best, learning)) if with_offset else StyleCondition(fitted)
+        condition = StyleCondition(best.style, _rest(animator, rig, best, learning)) if with_offset else StyleCondition(fitted)
         now = _error(animator, rig, condition, choosing)
         if now < MAX_RATIO * error:
             best, error = condition, now
@@ -143,15 +149,16 @@ def _error(animator: Animator, rig: Rig, condition: StyleCondition, examples: li
     return lve(pairs, np.ones(int(lips.sum()), dtype=bool))
 
 
-def _rest(animator: Animator, condition: StyleCondition, examples: list[MotionExample]) -> np.ndarray:
-    """Return (K,): the examples' coefficients minus the model's, mean over frames."""
+def _rest(animator: Animator, rig: Rig, condition: StyleCondition, examples: list[MotionExample]) -> np.ndarray:
+    """Return (K,): the examples' coefficients minus the model's, mean over frames; 0 where it would hold closed lips open."""
     total, frames = np.zeros(len(animator.network.config.names)), 0
     for example in examples:
         predicted = animator.coefficients(example.sound, condition)
         count = min(len(predicted), len(example.coefficients))
         total += (example.coefficients[:count] - predicted[:count]).sum(0, dtype=np.float64)
         frames += count
-    return np.asarray(total / frames, dtype=np.float32)
+    parting = np.abs(rig.lip_gap_rows()).max(0) > PARTING
+    return np.where(parting, 0.0, total / frames).astype(np.float32)
 
 
 class _Crops:

@@ -45,6 +45,15 @@ class FitRecord(Schema):
     summary: str
 
 
+class CaptureRecord(Schema):
+    """Captured videos: their number, seconds, seconds in which the face was seen, and the lips' distance from the head, mm."""
+
+    videos: int
+    seconds: float
+    seen: float
+    lip_error_mm: float
+
+
 class EnrollmentRecord(Schema):
     """How an identity was enrolled.
 
@@ -55,6 +64,7 @@ class EnrollmentRecord(Schema):
         similarity: How alike the clips sound.
         nearest: Known identities and their cosine similarity, the nearest first.
         source_fps: Frame rate that the user gave for motion beside the recordings, or None.
+        captured: What was seen of videos, or None without one.
         fit: The fit to motion, or None without motion.
         talker: Version that enrolled it.
     """
@@ -65,6 +75,7 @@ class EnrollmentRecord(Schema):
     similarity: SimilarityRecord
     nearest: tuple[tuple[str, float], ...]
     source_fps: float | None = None
+    captured: CaptureRecord | None = None
     fit: FitRecord | None = None
     talker: str
 

@@ -24,6 +24,7 @@ from talker_cli.evaluate.templates import read_template
 from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.formats.motion import read_motion, read_sidecar
 from talker_cli.formats.npy import read_npy
+from talker_cli.identity.resolve import StyleCondition
 from talker_cli.metrics import Phones
 from talker_cli.model.diffusion import noise_seed
 from talker_cli.rig import ARKIT_NAMES, Rig
@@ -103,7 +104,8 @@ def _baselines(dataset: Dataset, clips: list[Clip], measures: FaceMeasures) -> d
     fps, names = dataset.info.fps, dataset.rig.rig.names
     training = [dataset.coefficients(clip.name) for clip in (dataset.clips("train") or clips)[:MEAN_CLIPS]]
     mean = np.concatenate(training).mean(0, keepdims=True)
-    following = {clip.name: clips[(place + 1) % len(clips)].name for place, clip in enumerate(clips)}
+    half = len(clips) // 2  # neighbours in the alphabet may share their words
+    following = {clip.name: clips[(place + half) % len(clips)].name for place, clip in enumerate(clips)}
 
     def rules(speech: np.ndarray, clip: Clip, phones: Phones) -> list[MeasuredMotion]:
         motion = articulate(tuple(phones), len(speech), Style(), measure_prosody(speech), clip.name, RULES_FPS)
@@ -145,19 +147,22 @@ def model_systems(
     for each in steps:
         animator = load_animator(model, each, device)
         for identity in identities:
-            found[f"{identity} ({animator.sampler})"] = partial(_animated, animator, identity, measures, seed, samples)
+            found[f"{identity} ({animator.sampler})"] = animated(animator, identity, measures, seed, samples)
     return found
 
 
-def _animated(
-    animator: Animator, identity: str, measures: FaceMeasures, seed: int, samples: int, speech: np.ndarray, clip: Clip,
-    phones: Phones,
-) -> list[MeasuredMotion]:  # fmt: skip
+def animated(
+    animator: Animator, identity: str | StyleCondition, measures: FaceMeasures, seed: int = 0, samples: int = 1
+) -> Generate:
+    """Return a loaded model in one style as a system; its samples have the seeds `seed`, `seed + 1`, …"""
     fps = animator.network.config.fps
-    made = (
-        animator.coefficients(speech, identity, seed=noise_seed(seed + number, clip.recording)) for number in range(samples)
-    )
-    return [measures(np.clip(each, 0.0, 1.0), fps) for each in made]
+
+    def generate(speech: np.ndarray, clip: Clip, phones: Phones) -> list[MeasuredMotion]:
+        seeds = (noise_seed(seed + number, clip.recording) for number in range(samples))
+        made = (animator.coefficients(speech, identity, seed=each) for each in seeds)
+        return [measures(np.clip(each, 0.0, 1.0), fps) for each in made]
+
+    return generate
 
 
 def compare_captured(

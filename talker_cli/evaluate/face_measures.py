@@ -52,12 +52,14 @@ class MeasuredMotion:
             nearest = np.clip(np.round(times * self.fps).astype(int), 0, count - 1)
             return {name: values[nearest] for name, values in self.curves.items()}
         frames = np.arange(count) / self.fps
-        return {
+        resampled = {
             name: np.asarray(
                 interp1d(frames, values, kind="cubic", axis=0, bounds_error=False, fill_value=(values[0], values[-1]))(times)
             )
             for name, values in self.curves.items()
         }
+        resampled["gap"] = np.maximum(resampled["gap"], 0.0)  # cubic curves swing below the frames
+        return resampled
 
 
 class FaceMeasures:

@@ -1,0 +1,74 @@
+"""Motion of a recording that is a video of the speaker, captured as coefficients at the model's rate."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from talker_cli.capture.clip import capture
+from talker_cli.capture.video import open_video
+from talker_cli.data.sequences import resample_rows
+from talker_cli.enroll.fit import MotionExample
+from talker_cli.errors import InputError
+from talker_cli.formats.audio import SAMPLE_RATE, load_intact_speech
+from talker_cli.model.folder import model_folder
+from talker_cli.rig import load_rig
+
+HEAD = "talker-base"  # the model whose head captures are bound to
+MIN_SECONDS = 1.0  # of a piece that was seen without a gap
+
+
+@dataclass(frozen=True)
+class VideoMotion:
+    """What was seen of a video.
+
+    Args:
+        examples: Its pieces with a face, each with its sound.
+        seconds: Length of the video.
+        seen: Seconds in the pieces.
+        lip_error: Mean distance of the lips' landmarks from the fitted head's, metres.
+        notes: Lines for the user.
+    """
+
+    examples: tuple[MotionExample, ...]
+    seconds: float
+    seen: float
+    lip_error: float
+    notes: tuple[str, ...]
+
+
+def is_video(path: Path) -> bool:
+    """Return whether a recording has pictures that move: not a cover picture in a sound file."""
+    try:
+        return open_video(path).seconds > 0
+    except InputError:
+        return False
+
+
+def captured_examples(path: Path, name: str, fps: float, tracker: Path) -> VideoMotion:
+    """Capture a video's motion for a style to be fitted to.
+
+    Args:
+        path: The video, with sound.
+        name: Name of the examples.
+        fps: Rate of the model.
+        tracker: MediaPipe's `face_landmarker.task`.
+
+    Raises:
+        InputError: the video shows no face for a second or more.
+        MachineError: MediaPipe is not installed.
+    """
+    made = capture(path, load_rig(model_folder(HEAD) / "rig.safetensors").rig, tracker)
+    sound, rate = load_intact_speech(path), made.video.fps
+    examples = []
+    for start, end in made.seen_ranges():
+        end = min(end, len(sound) / SAMPLE_RATE)
+        if end - start < MIN_SECONDS:
+            continue
+        at = start + np.arange(int((end - start) * fps + 1e-6)) / fps
+        rows = resample_rows(np.arange(len(made.coefficients)) / rate, made.coefficients, at)
+        examples.append(MotionExample(name, sound[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)], rows))
+    if not examples:
+        raise InputError(f"{path} shows no face for a second at a time; expected a video of one talking person")
+    seen = sum(len(example.coefficients) for example in examples) / fps
+    return VideoMotion(tuple(examples), len(made.coefficients) / rate, seen, made.lip_error, made.notes)
