@@ -43,6 +43,7 @@ def errors(ours: list[Phones], truths: list[Phones]) -> np.ndarray:
     return np.array(pairs)
 
 
+@pytest.mark.slow
 @needs_voices
 def test_jittered_phones_come_back_to_their_sounds(spoken: list[tuple[np.ndarray, Phones]]) -> None:
     """From borders 20 ms off in the median, the voice's own sounds lead back to within 8 ms, and cover each recording."""
@@ -57,6 +58,7 @@ def test_jittered_phones_come_back_to_their_sounds(spoken: list[tuple[np.ndarray
         assert all(left[2] == right[1] for left, right in pairwise(phones))
 
 
+@pytest.mark.slow
 @needs_voices
 def test_a_false_pause_vanishes_and_a_recording_too_short_for_its_phones_keeps_its_times(
     spoken: list[tuple[np.ndarray, Phones]],

@@ -409,6 +409,7 @@ def is_running(process: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_mutated_wavs_are_read_or_refused(tmp_path: Path, data: st.DataObject) -> None:

@@ -126,6 +126,7 @@ def test_a_video_is_read_at_its_own_rate(tmp_path: Path) -> None:
         assert np.abs(frames[0].astype(int) - frames[-1]).max() > 20
 
 
+@pytest.mark.slow
 def test_portraits_and_large_videos(tmp_path: Path) -> None:
     """Breaks if a rotation tag is passed over, or a 4K video is read at its full size."""
     film(tmp_path / "flat.mp4", "-pix_fmt", "yuv420p")

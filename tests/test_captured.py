@@ -279,6 +279,7 @@ def test_a_head_and_its_mesh_are_measured_alike(base: Rig) -> None:
         MeshMeasures(base.template, base.lip_pairs[:2])
 
 
+@pytest.mark.slow
 def test_a_model_is_measured_against_captures(prepared: Path, model: Path, invoke: Talker, tmp_path: Path) -> None:
     """Breaks if the command loses a system, the capture itself is not perfect, or a model at rest correlates with anything."""
     ran = invoke(

@@ -384,6 +384,7 @@ def test_damaged_characters_are_refused_in_one_line(tmp_path: Path, damage: str)
     assert "\n" not in str(refused.value) and len(str(refused.value)) < 400
 
 
+@pytest.mark.slow
 def test_one_mesh_thousands_of_times_is_refused(tmp_path: Path) -> None:
     """Breaks if a small file that shows one mesh without end takes all memory and time."""
     path = tmp_path / "c.glb"

@@ -68,6 +68,7 @@ def test_the_recording_is_never_written_over(invoke: Command, motion: Path, tmp_
     assert sha256(tmp_path / "face.mp4") == own
 
 
+@pytest.mark.slow
 def test_what_has_no_sound_needs_no_recording(invoke: Command, motion: Path, tmp_path: Path) -> None:
     """Breaks if a GIF cannot be made of a motion whose recording is gone, or is said to be silent."""
     about = json.loads(motion.with_suffix(".json").read_text())
@@ -220,6 +221,7 @@ def test_a_device_nobody_has(invoke: Command, wav: Path) -> None:
     assert "'gpu'" in line and "'cuda'" in line
 
 
+@pytest.mark.slow
 def test_no_opengl_driver(talker: Command, motion: Path, tmp_path: Path) -> None:
     """Breaks if a machine without a driver gets a traceback, or a black film, instead of the line that installs one."""
     before = names(tmp_path)

@@ -95,6 +95,7 @@ def test_a_students_encoder_learns_the_teachers_features(dataset: Path, model: P
     assert float(row["validation_features"]) < 0.1 * float(untrained)
 
 
+@pytest.mark.slow
 def test_a_narrower_encoder_makes_a_smaller_student_that_animates_alone(
     dataset: Path, model: Path, wav: Path, invoke: Talker
 ) -> None:
@@ -117,6 +118,7 @@ def test_a_narrower_encoder_makes_a_smaller_student_that_animates_alone(
     assert motion.shape[1:] == (24, 3) and np.isfinite(motion).all()
 
 
+@pytest.mark.slow
 def test_a_stopped_run_with_both_ends_with_the_same_bytes(dataset: Path, model: Path, tmp_path: Path) -> None:
     """Stopped within the encoder's stage, and within a halving."""
     shutil.copytree(model, tmp_path / "whole")

@@ -297,6 +297,7 @@ def test_names_cannot_break_the_page(invoke: Talker, motion_path: Path, tmp_path
     assert [tag for tag, _ in page.elements].count("script") == 4 and [tag for tag, _ in page.elements].count("b") == 1
 
 
+@pytest.mark.slow
 def test_meshes_come_back(invoke: Talker, motion_path: Path, own: Rig, tmp_path: Path) -> None:
     """Breaks if a frame is missing, misnumbered, or another mesh."""
     (tmp_path / "ply").mkdir()

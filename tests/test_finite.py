@@ -159,6 +159,7 @@ def test_metadata_that_is_no_model_is_one_line(tmp_path: Path) -> None:
             read_config(path, "teacher")
 
 
+@pytest.mark.slow
 def test_the_command_line_names_the_option(dataset: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
     command = [sys.executable, "-m", "talker_cli", "distill", str(tmp_path), str(dataset), "--guidance", "nan"]

@@ -314,6 +314,7 @@ def test_faces_are_sound(head: RigFile, layout: Layout) -> None:
         assert np.einsum("ij,ij->", at[:, 0], np.cross(at[:, 1], at[:, 2])) > 0, part
 
 
+@pytest.mark.slow
 def test_people(head: RigFile) -> None:
     """Twelve and more of one topology, all different, sealed; the stand-ins first, and said not to be the subjects."""
     assert tuple(head.identities) == tuple(person.name for person in PEOPLE) and len(PEOPLE) >= 12

@@ -31,6 +31,7 @@ def test_ones_own_head(invoke: Talker, tmp_path: Path) -> None:
     assert 1e-3 < moved.max() < 8e-3 and moved[rig.regions["eyes"]].max() < 1e-6
 
 
+@pytest.mark.slow
 def test_a_little_of_a_shape_changes_little(invoke: Talker, tmp_path: Path) -> None:
     """Breaks if who asks for a shape of the template gets another haircut and other paint with it; or if .NPZ is no .npz."""
     assert invoke("head", "-o", "plain.NPZ").code == 0

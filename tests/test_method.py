@@ -367,6 +367,7 @@ def test_one_step_of_the_student_lands_where_two_of_the_teacher_land(
     assert loss == pytest.approx(expected_metric(tiny_rig().rig, deviation, LossWeights(), error, gap), rel=2e-3)
 
 
+@pytest.mark.slow
 def test_a_distilled_gaussian_lands_where_the_teacher_does(dataset: Path) -> None:
     """Breaks if descending the loss leads elsewhere: the student of two steps has one factor a timestep, and its best is known.
 

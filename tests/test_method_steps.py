@@ -253,6 +253,7 @@ def ignore(progress: Progress) -> None:
     """Take no notice."""
 
 
+@pytest.mark.slow
 def test_the_students_optimizer_gets_the_rate_and_clipped_gradients(folder: Path, tmp_path: Path) -> None:
     """Breaks if the rate does not fall over a stage, the encoder's is not warmed up, or gradients are not clipped."""
     model = wild_teacher(tmp_path / "model")

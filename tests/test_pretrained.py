@@ -88,6 +88,7 @@ def ignore(progress: Progress) -> None:
     """Take no notice."""
 
 
+@pytest.mark.slow
 def test_features_lie_at_their_frames_time(tmp_path: Path) -> None:
     """Breaks if a frame gets the features of another instant, by a frame or by half a window.
 
@@ -407,6 +408,8 @@ def test_captures_to_film_with_a_pretrained_encoder(encoder: Path, invoke: Talke
     assert isinstance(student.encoder, CompactEncoder)
     with (tmp_path / "model" / "run-student" / "curve.csv").open() as stream:
         assert [row["stage"] for row in csv.DictReader(stream)] == ["encoder", "128", "64", "32", "16", "8"]
+    for chart in ("stages.png", "curve.png"):
+        assert (tmp_path / "model" / "run-student" / chart).read_bytes().startswith(b"\x89PNG")
 
     systems = "truth,student,teacher-8"
     report = json.loads(invoke("evaluate", "model", "prepared", "--systems", systems, "--limit", 2, "--json").out)

@@ -263,6 +263,7 @@ def test_the_environments_platform_is_set_aside(talker: Talker, motion: Path, tm
     assert ran.code == 0, ran.err
 
 
+@pytest.mark.slow
 def test_a_variable_that_leaves_no_driver_is_named(talker: Talker, motion: Path) -> None:
     """Breaks if the user is told to install drivers that an environment variable hides."""
     said = talker("render", motion, "--at", "0", "--size", "64x64", "-o", "a.png", __EGL_VENDOR_LIBRARY_FILENAMES="/none.json")

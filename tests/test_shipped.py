@@ -67,6 +67,7 @@ def test_identities_speak_in_manners_of_their_own(gaps: dict[str, np.ndarray]) -
     assert widest[-1] > 1.5 * widest[0]
 
 
+@pytest.mark.slow
 def test_the_shipped_rig_is_the_head_of_this_code() -> None:
     """Breaks if the head changes and the weights' rig is not made again."""
     shipped, built = load_rig(model_folder("talker-base") / "rig.safetensors"), build_head()

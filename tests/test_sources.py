@@ -47,6 +47,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {**arrays, "dataset.json": json.dumps(about, sort_keys=True).encode()}
 
 
+@pytest.mark.slow
 def test_vocaset_as_downloaded_and_as_converted(invoke: Talker, folders: Path, tmp_path: Path) -> None:
     """Breaks if frames are taken out of order, the rate or a split is wrong, or the two layouts differ."""
     one = invoke("preprocess", "vocaset", folders / "original", "-o", "one")
@@ -78,6 +79,7 @@ def test_vocaset_as_downloaded_and_as_converted(invoke: Talker, folders: Path, t
     assert splits == expected
 
 
+@pytest.mark.slow
 def test_basis_errors_and_choices(invoke: Talker, folders: Path, tmp_path: Path) -> None:
     """Breaks if the errors that are shown are not those of the decoded clips, or more components are taken than are needed."""
     captured.write_masks(tmp_path)
@@ -137,6 +139,7 @@ def test_directions_are_those_of_the_whole_matrix(tmp_path: Path) -> None:
     assert np.square(coefficients).mean(0) == pytest.approx(np.ones(6), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_the_lips_of_an_unknown_mesh(head_motion: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]) -> None:
     """Breaks if the mouth gap of found pairs is not that of the built-in head's own, though nothing says where its lips are."""
     template, faces, vertices, true_pairs = head_motion
@@ -168,6 +171,7 @@ def head_motion() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     return rig.template, rig.faces, rig.decode(coefficients), rig.lip_pairs
 
 
+@pytest.mark.slow
 def test_biwi_raw_and_converted(invoke: Talker, folders: Path, tmp_path: Path) -> None:
     """Breaks if the normalisation is not CodeTalker's, the scale is not what is recorded, or test A and B are mixed."""
     assert invoke("preprocess", "biwi", folders / "biwi", "-o", "converted").code == 0
@@ -193,6 +197,7 @@ def test_biwi_raw_and_converted(invoke: Talker, folders: Path, tmp_path: Path) -
     assert root == pytest.approx(float(captured.RAW_SCALE) * 0.0968, rel=0.2)
 
 
+@pytest.mark.slow
 def test_own_captures(invoke: Talker, folders: Path, tmp_path: Path) -> None:
     """Breaks if millimetres stay millimetres, a person is lost, the longer of sound and motion counts, or no lips are found."""
     arguments = ("preprocess", "vertices", folders / "own", "--template", folders / "own" / "face.ply", "--source-fps", 60)
@@ -256,6 +261,7 @@ def test_a_killed_run_ends_with_the_same_bytes(folders: Path, tmp_path: Path, mo
     assert {path.name for path in (tmp_path / "killed" / "out").iterdir()} == FILES
 
 
+@pytest.mark.slow
 def test_a_run_begun_with_another_face_begins_anew(folders: Path, invoke: Talker, tmp_path: Path) -> None:
     """Breaks if a template that was mended after a kill is combined with the offsets from the one before."""
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
@@ -396,6 +402,7 @@ def test_broken_and_hostile_vocaset(invoke: Talker, folders: Path, tmp_path: Pat
     assert {path.name for path in tmp_path.iterdir()} == {"v"}
 
 
+@pytest.mark.slow
 def test_broken_biwi_and_own_captures(invoke: Talker, folders: Path, tmp_path: Path) -> None:
     """Breaks if a frame of another mesh, a clip without a person, or two clips of one name get in."""
     lacking = linked(folders / "biwi", tmp_path / "lacking")
@@ -447,6 +454,7 @@ def test_broken_biwi_and_own_captures(invoke: Talker, folders: Path, tmp_path: P
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_data_info(invoke: Talker, folders: Path, tmp_path: Path) -> None:
     """Breaks if the numbers shown are not those of the dataset, or the picture is none."""
     from PIL import Image

@@ -72,6 +72,7 @@ def test_wrong_settings_get_one_line(text: str, found: str) -> None:
     assert found in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_student_of_another_teacher_is_told_of(dataset: Path, invoke: Talker, tmp_path: Path) -> None:
     """Breaks if whoever trains anew animates with the old student and never hears of it."""
     train_it, says = ("train", dataset, "-o", "model", *SMALL, "--steps", 2), "was distilled from another teacher"
@@ -82,6 +83,7 @@ def test_a_student_of_another_teacher_is_told_of(dataset: Path, invoke: Talker, 
     assert says in invoke(*train_it, "--seed", 1).err
 
 
+@pytest.mark.slow
 def test_a_run_is_repeated_by_its_own_settings(dataset: Path, invoke: Talker, tmp_path: Path) -> None:
     """Breaks if run.toml lacks a setting that the weights depend on, or if --help names other defaults than the program's."""
     arguments = (*SMALL, "--set", "loss.velocity=0.9", "--steps", 3, "--seed", 5)
@@ -142,6 +144,7 @@ def test_previews_are_films_and_change_nothing(dataset: Path, invoke: Talker, tm
     ).read_bytes()
 
 
+@pytest.mark.slow
 def test_tensorboard_gets_every_step(dataset: Path, invoke: Talker, tmp_path: Path) -> None:
     """Breaks if --log-with writes nothing that TensorBoard reads, or other numbers than the training's."""
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")

@@ -129,6 +129,7 @@ def changed(dataset: Path, folder: Path, **about: object) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_only_with_the_dataset_that_it_began_with(dataset: Path, model: Path, tmp_path: Path) -> None:
     """Breaks if old weights get the names of a dataset that was prepared anew in the same place."""
     place = shutil.copytree(dataset, tmp_path / "prepared")
@@ -172,6 +173,7 @@ def test_a_dataset_that_does_not_fit_the_teacher_is_refused(
     assert not (tmp_path / "model" / "run-student").exists()
 
 
+@pytest.mark.slow
 def test_only_who_was_trained_is_known(dataset: Path, tmp_path: Path) -> None:
     """Breaks if people who are held out get a style that nothing has taught, or if clips of theirs are not validated on."""
     place = shutil.copytree(dataset, tmp_path / "prepared")
@@ -254,6 +256,7 @@ def test_loudness_opens_the_jaw_while_it_sounds() -> None:
     assert (jaw[:14] == 0).all() and np.allclose(jaw[17:29], 0.35, atol=0.02)
 
 
+@pytest.mark.slow
 def test_a_distillation_goes_on_to_fewer_steps_and_keeps_its_students(dataset: Path, model: Path, tmp_path: Path) -> None:
     """From 8 steps to 4 without repeating a stage; `--steps 4` then runs that student; rows of earlier stages stay."""
     shutil.copytree(model, tmp_path / "model")
