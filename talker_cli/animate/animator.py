@@ -11,6 +11,7 @@ from talker_cli.errors import InputError, ModelError
 from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.formats.files import file_hash
 from talker_cli.identity.resolve import StyleCondition
+from talker_cli.metrics import Phones
 from talker_cli.model.checkpoint import load_model, read_config
 from talker_cli.model.config import COMPACT, MAX_TIMESTEP
 from talker_cli.model.device import choose_device
@@ -76,6 +77,7 @@ class Animator:
         guidance: float | None = None,
         style_guidance: float | None = None,
         temperature: float | None = None,
+        phones: Phones | None = None,
         look_ahead: int | None = None,
         chunk: int = CHUNK_FRAMES,
         on_frames: OnFrames | None = None,
@@ -88,6 +90,7 @@ class Animator:
             guidance: Guidance scale, 1 = off; None takes the model's default.
             style_guidance: Guidance scale of the style alone; None takes `guidance`.
             temperature: Std of the noise that sampling starts from; None takes the model's default.
+            phones: Phones of the speech, where they are known, for a model that reads phones.
             look_ahead, chunk, on_frames: See `MotionStream`.
 
         Raises:
@@ -116,7 +119,7 @@ class Animator:
             network,
             sampler,
             style,
-            frontend_of(config, self.device),
+            frontend_of(config, self.device, phones, live=look_ahead is not None),
             seed=seed,
             guidance=config.guidance_scale if guidance is None else guidance,
             style_guidance=style_guidance,
@@ -135,13 +138,14 @@ class Animator:
         guidance: float | None = None,
         style_guidance: float | None = None,
         temperature: float | None = None,
+        phones: Phones | None = None,
         on_frames: OnFrames | None = None,
     ) -> np.ndarray:
         """Return the motion of speech as coefficients (T, K), T = floor(S * fps / 16000).
 
         Args:
             speech: (S,) float32, 16 kHz; or its parts in order, which need not all be in memory.
-            identity, seed, guidance, style_guidance, temperature: See `stream`.
+            identity, seed, guidance, style_guidance, temperature, phones: See `stream`.
             on_frames: Callback with the number of frames done.
 
         Raises:
@@ -149,7 +153,13 @@ class Animator:
             ModelError: the motion is not finite.
         """
         stream = self.stream(
-            identity, seed=seed, guidance=guidance, style_guidance=style_guidance, temperature=temperature, on_frames=on_frames
+            identity,
+            seed=seed,
+            guidance=guidance,
+            style_guidance=style_guidance,
+            temperature=temperature,
+            phones=phones,
+            on_frames=on_frames,
         )
         parts = [stream.push(part) for part in ([speech] if isinstance(speech, np.ndarray) else speech)]
         if not stream.frame_count:

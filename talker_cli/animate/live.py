@@ -21,6 +21,7 @@ from talker_cli.formats.audio import SAMPLE_RATE, Level, Report, decode, decode_
 from talker_cli.formats.wav import SIGNATURE, ByteSource, is_wav
 from talker_cli.identity.resolve import StyleCondition
 from talker_cli.model.config import COMPACT
+from talker_cli.model.whisper import WHISPER
 from talker_cli.rig import ARKIT_NAMES
 
 LIVE_CHUNK = 2  # frames made at a time
@@ -330,10 +331,10 @@ def check_live(animator: Animator) -> None:
     """Refuse a model that cannot follow sound as it comes in.
 
     Raises:
-        InputError: it has a pretrained audio encoder.
+        InputError: its audio encoder needs seconds of the sound to come.
     """
     config = animator.network.config
-    if config.audio_encoder != COMPACT:
+    if config.audio_encoder not in (COMPACT, WHISPER):
         raise InputError(
             f"found a {config.kind} with the audio encoder {config.audio_encoder}, which needs seconds of the sound to come; "
             "live animation expects a student (talker distill) at its own number of steps",

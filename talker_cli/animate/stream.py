@@ -121,8 +121,11 @@ class MotionStream:
             piece = speech[start : start + block]
             self._frontend.push(piece)
             self.samples += len(piece)
-            if self._available() - self._frames >= self._chunk:
+            if self._look_ahead is not None and self._available() - self._frames >= self._chunk:
                 parts.append(self._advance(self._available(), last=False))
+            # Always the same frames at a time: whatever the parts in which speech comes, the last bit is the same.
+            while self._look_ahead is None and self._available() - self._frames >= self._chunk:
+                parts.append(self._advance(self._frames + self._chunk, last=False))
         return np.concatenate(parts)
 
     def finish(self) -> np.ndarray:

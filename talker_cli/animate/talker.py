@@ -11,6 +11,7 @@ import numpy as np
 from talker_cli.animate.animator import Animator, animator_of, weights_for
 from talker_cli.animate.postprocess import smoothed, with_expression
 from talker_cli.animate.stream import OnFrames
+from talker_cli.animate.text import align_text
 from talker_cli.errors import InputError
 from talker_cli.export.formats import check_outputs, write_motion_clip
 from talker_cli.export.motion_clip import MotionClip
@@ -20,6 +21,7 @@ from talker_cli.identity.library import Library
 from talker_cli.identity.resolve import IdentityResolver, ResolvedIdentity, StyleSpace, style_space
 from talker_cli.identity.style import style_from_speech
 from talker_cli.model.diffusion import noise_seed
+from talker_cli.model.encoders import reads_phones
 from talker_cli.model.folder import DEFAULT_IDENTITY, DEFAULT_MODEL, model_folder
 from talker_cli.rig import RigFile, load_rig
 
@@ -145,6 +147,8 @@ class Talker:
         library: Path | None = None,
         expression: float = 1.0,
         smooth: float = 0.0,
+        text: str | None = None,
+        language: str = "en-us",
         on_note: Callable[[str], None] = lambda line: None,
         on_frames: OnFrames | None = None,
     ) -> Animation:
@@ -160,6 +164,8 @@ class Talker:
             style_scale, library: See `who`.
             expression: Share of the upper face's expression that is kept, 0…1; blinks and gaze stay.
             smooth: Standard deviation of a Gaussian over time, milliseconds; 0 is off.
+            text: What is said. A model that reads phones closes the lips by it; the result holds its alignment in any case.
+            language: Language of the text, a voice of espeak-ng.
             on_note: Callback with a line for the user.
             on_frames: Callback with the number of frames done.
 
@@ -180,6 +186,11 @@ class Talker:
         if isinstance(identity, str):
             identity = self.who(identity, style_scale=style_scale, library=library, audio=audio)
         config = self.animator.network.config
+        alignment = None
+        if text is not None:
+            alignment = align_text(read_speech(audio), text, language, self.animator.device, on_note)
+            if not reads_phones(config):
+                on_note("this model does not read phones: the text is placed in the recording, and does not move the lips")
         coefficients = self.animator.coefficients(
             read_speech(audio, on_note),
             identity.condition,
@@ -187,6 +198,7 @@ class Talker:
             guidance=guidance,
             style_guidance=style_guidance,
             temperature=temperature,
+            phones=None if alignment is None else alignment.phones,
             on_frames=on_frames,
         )
         for line in identity.notes:
@@ -211,5 +223,7 @@ class Talker:
             "guidance_scale": scale,
             "style_guidance_scale": scale if style_guidance is None else style_guidance,
             **({} if temperature is None else {"temperature": temperature}),
+            **({} if text is None else {"text": " ".join(text.split()), "language": language}),
         }
-        return Animation(coefficients, identity.rig, config.fps, about, audio, seconds=time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        return Animation(coefficients, identity.rig, config.fps, about, audio, alignment=alignment, seconds=seconds)

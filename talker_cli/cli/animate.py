@@ -73,6 +73,11 @@ ExpressionOption = Annotated[
 SmoothOption = Annotated[
     float, typer.Option(help="Standard deviation of a smoothing over time, in ms. Lips close less firmly with it.")
 ]
+TextOption = Annotated[
+    str | None,
+    typer.Option(help="What is said: a file, the text itself, or auto for NAME.txt beside each recording.", show_default=False),
+]
+LanguageOption = Annotated[str, typer.Option(help="Language of the text: a voice of espeak-ng, such as de or pt-br.")]
 StreamOption = Annotated[
     bool,
     typer.Option("--stream", help="Animate standard input live, to -o - (JSON lines) or to Live Link at -o udp://HOST:PORT."),
@@ -102,6 +107,8 @@ def animate(
     library: LibraryOption = None,
     expression: ExpressionOption = 1.0,
     smooth: SmoothOption = 0.0,
+    text: TextOption = None,
+    language: LanguageOption = "en-us",
     manifest: ManifestOption = None,
     skip_existing: SkipOption = False,
     stream: StreamOption = False,
@@ -114,15 +121,16 @@ def animate(
     One CPU thread is used unless OMP_NUM_THREADS is set. Under torchrun, each process animates its share of the recordings.
     """
     one_thread()
+    from talker_cli.errors import InputError
+
     if stream:
         from talker_cli.cli.live import animate_live
-        from talker_cli.errors import InputError
 
         of_files = {
             "--samples": samples != 1, "--guidance": guidance is not None, "--style-guidance": style_guidance is not None,
             "--temperature": temperature is not None,
             "--expression": expression != 1.0, "--smooth": smooth != 0.0, "--manifest": manifest is not None,
-            "--skip-existing": skip_existing,
+            "--skip-existing": skip_existing, "--text": text is not None,
         }  # fmt: skip
         for option, given in of_files.items():
             if given:
@@ -141,7 +149,8 @@ def animate(
         )
         return
     from talker_cli.animate.batch import barrier, plan_jobs
-    from talker_cli.export.formats import check_rig
+    from talker_cli.animate.text import AUTO, text_for
+    from talker_cli.export.formats import check_rig, check_text
 
     plan = plan_jobs(
         audio or [], output or [], identity=identity, manifest=manifest, seed=seed, samples=samples, skip_existing=skip_existing
@@ -151,6 +160,10 @@ def animate(
     if not plan.jobs:
         barrier()
         return
+    if plan.many and text not in (None, AUTO):
+        raise InputError("found one text for many recordings; expected auto, and NAME.txt beside each", field="text")
+    for job in plan.jobs:
+        check_text(job.outputs, text is not None)
     from talker_cli.animate.talker import Talker
 
     talker = Talker.load(model, steps=steps, device=device)
@@ -164,6 +177,8 @@ def animate(
     def make(job: "Job", on_frames: Callable[[int], None] = lambda done: None) -> "Animation":
         person = talker.who(job.identity, style_scale=style_scale, library=library, audio=job.audio)
         check_rig(job.outputs, person.rig)
+        said = None if text is None else text_for(job.audio, text, note_once)
+        check_text(job.outputs, said is not None)
         return talker.animate(
             job.audio,
             identity=person,
@@ -174,6 +189,8 @@ def animate(
             style_scale=style_scale,
             expression=expression,
             smooth=smooth,
+            text=said,
+            language=language,
             on_note=note_once,
             on_frames=on_frames,
         )

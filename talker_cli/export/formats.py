@@ -15,6 +15,7 @@ from talker_cli.export.meshes import OnFrame, check_pattern, write_meshes
 from talker_cli.export.motion_clip import MotionClip
 from talker_cli.export.page import write_html
 from talker_cli.export.usd import write_usda
+from talker_cli.formats.alignment import TextAlignment, write_textgrid, write_tsv
 from talker_cli.formats.files import check_writable, write_bytes
 from talker_cli.formats.mesh import LARGEST
 from talker_cli.formats.motion import check_motion_files, motion_files, write_motion
@@ -31,6 +32,7 @@ class Format:
         check: Function that refuses a path that cannot be written.
         needs_arkit: Whether it holds the 52 ARKit coefficients and nothing else.
         sounds: Whether it holds or names the recording.
+        needs_text: Whether it holds words and phones in their places.
     """
 
     write: Callable[[MotionClip, Path, OnFrame | None], None]
@@ -38,6 +40,7 @@ class Format:
     check: Callable[[Path], None] = check_writable
     needs_arkit: bool = False
     sounds: bool = False
+    needs_text: bool = False
 
 
 def _npy(clip: MotionClip, path: Path, on_frame: OnFrame | None) -> None:
@@ -54,6 +57,15 @@ def _glb(clip: MotionClip, path: Path, on_frame: OnFrame | None) -> None:
         extras=clip.origin(),
     )
     write_bytes(path, data)
+
+
+def _aligned(write: Callable[[TextAlignment, Path], None]) -> Callable[[MotionClip, Path, OnFrame | None], None]:
+    def write_alignment(clip: MotionClip, path: Path, on_frame: OnFrame | None) -> None:
+        check_text([path], clip.alignment is not None)
+        assert clip.alignment is not None
+        write(clip.alignment, path)
+
+    return write_alignment
 
 
 def _video(clip: MotionClip, path: Path, on_frame: OnFrame | None) -> None:
@@ -74,10 +86,13 @@ FORMATS = {
     ".mp4": Format(_video, sounds=True),
     ".webm": Format(_video, sounds=True),
     ".gif": Format(_video),
+    ".textgrid": Format(_aligned(write_textgrid), needs_text=True),
+    ".tsv": Format(_aligned(write_tsv), needs_text=True),
     ".obj": Format(write_meshes, files=lambda path: [path.parent], check=check_pattern),
     ".ply": Format(write_meshes, files=lambda path: [path.parent], check=check_pattern),
 }
-KNOWN = ", ".join(suffix if suffix not in (".obj", ".ply") else f"FOLDER/%04d{suffix}" for suffix in FORMATS)
+SPELLED = {".textgrid": ".TextGrid", ".obj": "FOLDER/%04d.obj", ".ply": "FOLDER/%04d.ply"}
+KNOWN = ", ".join(SPELLED.get(suffix, suffix) for suffix in FORMATS)
 
 
 def format_of(path: Path) -> Format:
@@ -120,6 +135,20 @@ def check_outputs(outputs: Sequence[Path], sources: Iterable[Path] = ()) -> None
                 said = f"found {output} twice" if first == output else f"{first} and {output} both write {file}"
                 raise OutputError(f"{said}; expected outputs with names of their own; rename one", field="output")
         taken |= dict.fromkeys((file.resolve() for file in kind.files(output)), output)
+
+
+def check_text(outputs: Sequence[Path], known: bool) -> None:
+    """Refuse formats that hold the words of a recording, where these are not known.
+
+    Raises:
+        OutputError: a format needs them.
+    """
+    needing = [output for output in outputs if format_of(output).needs_text]
+    if needing and not known:
+        raise OutputError(
+            f"cannot write {needing[0]}: nobody said what is spoken; expected the text; animate the recording with --text",
+            field="output",
+        )
 
 
 def check_rig(outputs: Sequence[Path], rig: Rig) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from talker_cli.formats.alignment import TextAlignment
 from talker_cli.formats.files import file_hash
 from talker_cli.formats.motion import read_coefficients, read_motion
 from talker_cli.render.source import audio_of_motion, rate_of_motion, rig_of_motion
@@ -26,6 +27,7 @@ class MotionClip:
         about: Content of the motion's sidecar: identity, rig, audio, model, sampler, seed …
         audio: Recording, if it is at hand.
         rotation: (T, 3) float32 pitch, yaw and roll of the head in radians, or None for a still head.
+        alignment: Words and phones of the recording in their places, where the text is known.
     """
 
     coefficients: np.ndarray
@@ -34,6 +36,7 @@ class MotionClip:
     about: dict[str, Any] = field(default_factory=dict)
     audio: Path | None = None
     rotation: np.ndarray | None = None
+    alignment: TextAlignment | None = None
 
     @property
     def identity(self) -> str:

@@ -7,10 +7,12 @@ from pathlib import Path
 import torch
 
 from talker_cli.errors import InputError, ModelError
+from talker_cli.metrics import Phones
 from talker_cli.model import pretrained, whisper
 from talker_cli.model.config import COMPACT, ModelConfig
 from talker_cli.model.frontend import MelFrontend, OutputFrontend, SpeechFrontend
 from talker_cli.model.frozen import Description, FrozenEncoder
+from talker_cli.model.phones import known_posteriors
 from talker_cli.model.whisper import WHISPER
 
 
@@ -67,12 +69,29 @@ def load_encoder(about: Description, device: torch.device) -> FrozenEncoder:
     return kind(about, device)
 
 
-def frontend_of(config: ModelConfig, device: torch.device) -> SpeechFrontend:
+def reads_phones(config: ModelConfig) -> bool:
+    """Say whether a model's encoder gives it posteriors of phones, in whose place known phones can be put."""
+    return config.audio_encoder == WHISPER
+
+
+def frontend_of(
+    config: ModelConfig, device: torch.device, phones: Phones | None = None, *, live: bool = False
+) -> SpeechFrontend:
     """Return what turns speech into the input of a model's encoder.
+
+    Args:
+        config: The model's.
+        device: Device of the encoder.
+        phones: Phones whose times are known; of use to a model that reads phones.
+        live: Whether the input is wanted as soon as the sound is there.
 
     Raises:
         ModelError: its frozen encoder is not there, damaged, or not the one.
     """
     if config.audio_encoder == COMPACT:
         return MelFrontend(config, device)
-    return OutputFrontend(load_encoder(verified(config), device), config.fps)
+    about = verified(config)
+    known = None
+    if phones and about.phones:
+        known = known_posteriors(phones, about.phones, max(1, int(phones[-1][2] * config.fps)), config.fps)
+    return OutputFrontend(load_encoder(about, device), config.fps, known, live=live)

@@ -18,6 +18,8 @@ from talker_cli.model.audio_encoder import WINDOW, log_mel
 from talker_cli.model.config import ModelConfig
 from talker_cli.model.frozen import FrozenEncoder
 
+LIVE_CORE, LIVE_BEFORE, LIVE_AFTER = 4, 100, 8  # outputs of 20 ms: 80 ms at a time, 2 s of the past, 160 ms to come
+
 
 class SpeechFrontend(Protocol):
     """Converts speech, as it comes in, to the input of the network's encoder for any frames."""
@@ -81,9 +83,16 @@ class OutputFrontend:
     Args:
         encoder: Loaded encoder.
         fps: Frames a second.
+        known: (T, P) posteriors of phones whose times are known, in place of the encoder's own; the last holds beyond the end.
+        live: Whether outputs are wanted soon: LIVE_CORE at a time, from LIVE_BEFORE of the past and LIVE_AFTER to come.
     """
 
-    def __init__(self, encoder: FrozenEncoder, fps: float) -> None:
+    def __init__(self, encoder: FrozenEncoder, fps: float, known: np.ndarray | None = None, *, live: bool = False) -> None:
+        about = encoder.about
+        self._core, self._before, self._after = (
+            (LIVE_CORE, LIVE_BEFORE, LIVE_AFTER) if live else (about.core, about.margin, about.margin)
+        )
+        self._known = None if known is None else torch.from_numpy(known).to(encoder.device)
         self._encoder, self._about, self._fps = encoder, encoder.about, fps
         self._speech, self._offset = np.zeros(0, np.float32), 0
         self._outputs, self._first = torch.zeros(0, encoder.about.width, device=encoder.device), 0
@@ -93,16 +102,16 @@ class OutputFrontend:
         """Append (S,) float32 speech."""
         about = self._about
         self._speech = np.concatenate([self._speech, speech])
-        reach = about.core + about.margin
+        reach = self._core + self._after
         while len(self._speech) + self._offset >= (self._end + reach - 1) * about.stride + about.field:
-            self._run(self._end + about.core, self._end + reach)
+            self._run(self._end + self._core, self._end + reach)
 
     def finish(self) -> None:
         """End the speech."""
         about = self._about
         total = about.outputs(len(self._speech) + self._offset)
         while self._end < total:
-            self._run(min(self._end + about.core, total), min(self._end + about.core + about.margin, total))
+            self._run(min(self._end + self._core, total), min(self._end + self._core + self._after, total))
         self._over = True
 
     def ready(self) -> int:
@@ -118,7 +127,11 @@ class OutputFrontend:
         place = (self._about.position(frames, self._fps) - self._first).clamp(0, len(self._outputs) - 1)
         below = place.long()
         above = (below + 1).clamp(max=len(self._outputs) - 1)
-        return torch.lerp(self._outputs[below], self._outputs[above], (place - below).float()[:, None])[None]
+        features = torch.lerp(self._outputs[below], self._outputs[above], (place - below).float()[:, None])
+        if self._known is not None:
+            rows = torch.arange(first, end, device=features.device).clamp(0, len(self._known) - 1)
+            features = torch.cat([features[:, : -self._known.shape[1]], self._known[rows]], -1)
+        return features[None]
 
     def forget(self, before: int) -> None:
         """Drop what only frames before frame `before` need."""
@@ -133,11 +146,11 @@ class OutputFrontend:
     def _run(self, end: int, reach: int) -> None:
         """Make the outputs up to `end`, from speech up to what output `reach` - 1 sees."""
         about, done = self._about, self._end
-        first = max(0, done - about.margin)
+        first = max(0, done - self._before)
         window = self._speech[first * about.stride - self._offset : (reach - 1) * about.stride + about.field - self._offset]
         outputs = self._encoder.window(window)[done - first : end - first]
         self._outputs = torch.cat([self._outputs, outputs])
-        start = max(0, end - about.margin) * about.stride  # of the next window
+        start = max(0, end - self._before) * about.stride  # of the next window
         self._speech, self._offset = self._speech[start - self._offset :], start
 
 

@@ -30,6 +30,7 @@ class Description:
         core: Number of outputs that are kept of a window.
         margin: Number of outputs on either side that only give context.
         normalise: Whether it wants a window with mean 0 and variance 1.
+        phones: Names of the P phones whose posteriors are the last P of the W.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Description:
     core: int
     margin: int
     normalise: bool = False
+    phones: tuple[str, ...] = ()
 
     def outputs(self, samples: int) -> int:
         """Return the number of outputs of so many samples; the shortest speech has one."""

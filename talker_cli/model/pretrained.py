@@ -6,7 +6,6 @@ not for a training whose features are all on the disk.
 
 import hashlib
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -21,6 +20,7 @@ from torch import Tensor
 from talker_cli.errors import InputError, ModelError
 from talker_cli.formats.files import file_hash, read_json
 from talker_cli.model.frozen import Description, FrozenEncoder
+from talker_cli.model.torchaudio_functional import functional
 
 KINDS = {"hubert": "HuBERT", "wav2vec2": "wav2vec 2.0", "wavlm": "WavLM"}
 CORE, MARGIN = 500, 150  # outputs, 10 s and 3 s: with both margins about as long as what these encoders were trained on
@@ -121,24 +121,19 @@ def _downloaded(name: str) -> Path:
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Import and use the hub and transformers without their messages, and without torchaudio.
+    """Import and use the hub and transformers without their messages.
 
-    transformers loads torchaudio where it finds one, and a build for other CUDA libraries than torch's fails at that; what
-    is needed here does not use it.
+    transformers loads torchaudio where it finds one; by then it has been loaded in a way that does not fail.
     """
     import logging
 
-    hidden = "torchaudio" not in sys.modules
-    if hidden:
-        sys.modules["torchaudio"] = None  # type: ignore[assignment]
+    functional()
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
         yield
     finally:
         logging.disable(before)
-        if hidden:
-            del sys.modules["torchaudio"]
 
 
 class PretrainedEncoder(FrozenEncoder):

@@ -19,6 +19,7 @@ from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.formats.files import ArrayFile, file_hash
 from talker_cli.model.folder import weights_folder
 from talker_cli.model.frozen import Description, FrozenEncoder
+from talker_cli.model.phones import PHONES_FILE, PhoneHead
 from talker_cli.model.torchaudio_functional import functional
 
 WHISPER = "whisper"
@@ -29,7 +30,7 @@ FFT, HOP = 400, 160  # samples
 STRIDE = 2 * HOP  # samples an output
 CORE, MARGIN = 500, 100  # outputs: 10 s, and 2 s of context on either side
 POSITIONS = CORE + 2 * MARGIN  # of Whisper's 1,500
-FLOOR = 1e-10  # power
+FLOOR = 1e-16  # power: far below any sound, soft speech too
 DYNAMICS = 8.0  # decades of power below the level, where the spectrogram is cut off
 LEVEL_QUANTILE = 0.98  # of a window's columns: clicks do not set its level
 LEVEL = 1.5  # decades of power; what the recordings that Whisper learned from have
@@ -40,20 +41,33 @@ def describe() -> Description:
     """Return what the encoder is.
 
     Raises:
-        ModelError: its weights are missing.
+        ModelError: its weights are missing or damaged.
     """
     folder = weights_folder(FOLDER)
     if folder is None:
         raise ModelError(f"no weights/{FOLDER}; expected the folder that talker comes with; run tools/fetch_whisper.sh")
-    path = folder / ENCODER
-    return Description(WHISPER, folder, _hash(path, path.stat().st_mtime_ns), WIDTH, STRIDE, STRIDE, 0.0, CORE, MARGIN)
+    return describe_folder(folder)
+
+
+def describe_folder(folder: Path) -> Description:
+    """Return what the encoder in a folder is; one without a phone head gives features alone.
+
+    Raises:
+        ModelError: its weights are missing or damaged.
+    """
+    files = [path for name in (ENCODER, PHONES_FILE) if (path := folder / name).is_file()]
+    if folder / ENCODER not in files:
+        raise ModelError(f"no {ENCODER} in {folder}; expected Whisper's weights; run tools/fetch_whisper.sh")
+    names = PhoneHead.load(folder / PHONES_FILE, WIDTH).names if folder / PHONES_FILE in files else ()
+    digest = _hash(tuple((path, path.stat().st_mtime_ns) for path in files))
+    return Description(WHISPER, folder, digest, WIDTH + len(names), STRIDE, STRIDE, 0.0, CORE, MARGIN, phones=names)
 
 
 @lru_cache(maxsize=2)
-def _hash(path: Path, written: int) -> str:
-    """Return the hash of the weights and of this code's constants; the file was `written` then."""
-    about = [file_hash(path), DYNAMICS, LEVEL_QUANTILE, LEVEL, LARGEST_GAIN, LARGEST_CUT]
-    return hashlib.sha256(repr(about).encode()).hexdigest()
+def _hash(files: tuple[tuple[Path, int], ...]) -> str:
+    """Return the hash of the files, last written then, and of this code's constants."""
+    constants = [DYNAMICS, LEVEL_QUANTILE, LEVEL, LARGEST_GAIN, LARGEST_CUT, CORE, MARGIN]
+    return hashlib.sha256(repr([constants, *(file_hash(path) for path, _ in files)]).encode()).hexdigest()
 
 
 @lru_cache(maxsize=1)
@@ -122,7 +136,7 @@ class WhisperLayers(nn.Module):
 
 
 class WhisperEncoder(FrozenEncoder):
-    """The encoder, loaded; in float32, whatever its file holds.
+    """The encoder, loaded, with the phone head of its folder: an output is WIDTH features and P posteriors. In float32.
 
     Raises:
         ModelError: its weights are damaged.
@@ -139,6 +153,7 @@ class WhisperEncoder(FrozenEncoder):
         }
         layers.load_state_dict(state, strict=True, assign=True)
         self._layers = layers.eval().requires_grad_(False).to(device)
+        self.head = PhoneHead.load(about.folder / PHONES_FILE, WIDTH).to(device) if about.phones else None
 
     @property
     def parameters(self) -> int:
@@ -147,5 +162,5 @@ class WhisperEncoder(FrozenEncoder):
 
     def _run(self, speech: Tensor) -> Tensor:
         samples = len(speech) // STRIDE * STRIDE
-        outputs: Tensor = self._layers(log_mel(speech[:samples])[None])[0]
-        return outputs
+        features: Tensor = self._layers(log_mel(speech[:samples])[None])[0]
+        return features if self.head is None else torch.cat([features, self.head.posteriors(features)], -1)

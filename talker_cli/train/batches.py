@@ -15,12 +15,14 @@ from talker_cli.data.sequences import resample_rows
 from talker_cli.errors import InputError
 from talker_cli.model.audio_encoder import log_mel
 from talker_cli.model.config import ModelConfig
+from talker_cli.model.phones import smoothed_rows
 from talker_cli.train.features import FeatureCache
 
 CROP_FRAMES = (128, 96, 64, 48, 32, 24)  # a crop takes the longest of these that its recording fills: no padding
 SPEED_RANGE = (0.87, 1.15)
 HUMAN_WEIGHT = 2.0  # how much more often a second of human speech is drawn than one of a synthesiser
 UNKNOWN_PHONE = -1
+KNOWN_PHONES = 0.3  # share of crops in which an encoder that reads phones is given the true ones
 
 
 @dataclass
@@ -96,14 +98,14 @@ class Part:
 
 @dataclass
 class _Entry:
-    """A recording in memory: (T * mels_per_frame, bands) float16, (T,) phones, its clips, (T, W) float16 of an encoder."""
+    """A recording in memory: (T * mels_per_frame, bands) float16, (T,) phones, clips, variants of (T, W) float16 features."""
 
     mel: np.ndarray
     phones: np.ndarray
     motions: list[tuple[int, bool, np.ndarray]]  # identity row, voice_matched, (T, K) float16
     weight: float
     voice: str
-    features: np.ndarray | None
+    features: list[np.ndarray]
 
 
 class ClipBank:
@@ -116,15 +118,19 @@ class ClipBank:
         split: one of its splits.
         config: of the model.
         cache: the features that batches carry, where the model has a pretrained encoder.
+        known_phones: Share of crops whose posteriors are made of the phones themselves, as where a text is known.
 
     Raises:
         InputError: the split has no clip of at least the shortest crop.
     """
 
-    def __init__(self, dataset: Dataset, split: str, config: ModelConfig, cache: FeatureCache | None = None) -> None:
+    def __init__(
+        self, dataset: Dataset, split: str, config: ModelConfig, cache: FeatureCache | None = None, known_phones: float = 0.0
+    ) -> None:
         self.phone_names = sorted({phone[0] for recording in dataset.info.recordings for phone in recording.phones})
         phone_index = {name: index for index, name in enumerate(self.phone_names)}
-        self.mels_per_frame = config.mels_per_frame
+        self.mels_per_frame, self.fps, self.known_phones = config.mels_per_frame, config.fps, known_phones
+        self._read_phones = () if cache is None else cache.encoder.phones
         by_recording: dict[str, list[tuple[int, bool, np.ndarray]]] = {}
         known = config.identities
         for place, clip in enumerate(dataset.clips(split)):
@@ -145,7 +151,8 @@ class ClipBank:
             for symbol, start, end in recording.phones:
                 phones[int(np.ceil(start * config.fps)) : int(np.ceil(end * config.fps))] = phone_index[symbol]
             weight = frames * (HUMAN_WEIGHT if recording.human else 1.0)
-            features = None if cache is None else cache.read(name)
+            variants = () if cache is None else cache.variants_of(recording.split)
+            features = [cache.read(name, variant) for variant in variants] if cache is not None else []
             self.buckets[bucket].append(_Entry(mel, phones, motions, weight, recording.voice, features))
         self.buckets = {frames: entries for frames, entries in self.buckets.items() if entries}
         if not self.buckets:
@@ -181,6 +188,7 @@ class ClipBank:
         count = max(2, frames_in_batch // frames)
         chosen = rng.choice(len(entries), size=count, p=self._entry_share[frames])
         mels, coefficients, phones, identities, matched, features = [], [], [], [], [], []
+        draw = rng.spawn(1)[0]  # of what frozen encoders add: a compact one's batches stay the same
         for index in chosen:
             entry = entries[index]
             own = [motion for motion in entry.motions if motion[1]]
@@ -191,14 +199,15 @@ class ClipBank:
             speed = min(speed, available / frames)
             span = frames * speed
             start = rng.integers(0, int(available - span) + 1)
+            outputs = self._outputs_of(entry, draw, augment)
             if speed == 1.0:
                 at = slice(start, start + frames)
                 columns = slice(start * self.mels_per_frame, (start + frames) * self.mels_per_frame)
                 mels.append(entry.mel[columns].astype(np.float32))
                 coefficients.append(motion[at].astype(np.float32))
                 phones.append(entry.phones[at])
-                if entry.features is not None:
-                    features.append(entry.features[at].astype(np.float32))
+                if outputs is not None:
+                    features.append(outputs[at].astype(np.float32))
             else:
                 position = start + np.arange(frames) * speed
                 coefficients.append(_interpolate(motion, position))
@@ -207,8 +216,8 @@ class ClipBank:
                 column = (np.arange(frames * self.mels_per_frame) + 0.5) / self.mels_per_frame - 0.5
                 column = (start + column * speed + 0.5) * self.mels_per_frame - 0.5
                 mels.append(_interpolate(entry.mel, column))
-                if entry.features is not None:
-                    features.append(_interpolate(entry.features, position))
+                if outputs is not None:
+                    features.append(_interpolate(outputs, position))
             identities.append(identity)
             matched.append(voice_matched)
         return Batch(
@@ -219,6 +228,18 @@ class ClipBank:
             torch.from_numpy(np.stack(phones)),
             torch.from_numpy(np.stack(features)) if features else None,
         )
+
+    def _outputs_of(self, entry: _Entry, rng: np.random.Generator, augment: bool) -> np.ndarray | None:
+        """Return the encoder's outputs (T, W) of a recording or of one of its variants, with known phones in some."""
+        if not entry.features:
+            return None
+        outputs = entry.features[int(rng.integers(len(entry.features))) if augment else 0]
+        if augment and self._read_phones and rng.random() < self.known_phones:
+            index = [self._read_phones.index(name) if name in self._read_phones else UNKNOWN_PHONE for name in self.phone_names]
+            rows = np.array([*index, UNKNOWN_PHONE])[entry.phones]
+            known = smoothed_rows(np.eye(len(self._read_phones) + 1, dtype=np.float32)[rows][:, :-1])
+            outputs = np.concatenate([outputs[: len(known), : -len(self._read_phones)], known.astype(np.float16)], 1)
+        return outputs
 
 
 def _interpolate(rows: np.ndarray, position: np.ndarray) -> np.ndarray:

@@ -29,11 +29,12 @@ from talker_cli.model.config import COMPACT, MAX_TIMESTEP, ModelConfig
 from talker_cli.model.device import choose_device
 from talker_cli.model.diffusion import add_noise, alpha_sigma, distillation_target
 from talker_cli.model.network import FaceDiffusion
+from talker_cli.model.whisper import WHISPER
 from talker_cli.rig import load_rig
 from talker_cli.train.augment import augment_mel
-from talker_cli.train.batches import Batch, ClipBank
+from talker_cli.train.batches import KNOWN_PHONES, Batch, ClipBank
 from talker_cli.train.encoder import encoder_losses, feature_deviation, feature_error, teacher_features
-from talker_cli.train.features import FeatureCache, features_for
+from talker_cli.train.features import SOUND_VARIANTS, FeatureCache, features_for
 from talker_cli.train.losses import LossWeights, SurfaceMetric, lip_gap_of
 from talker_cli.train.rate import warmed_cosine
 from talker_cli.train.run import Average, OnProgress, Progress, RunFolder, check_finite
@@ -73,8 +74,8 @@ class DistillConfig:
         seed: of batches and noise.
         save_every: steps between states that a killed run resumes from.
         validation_clips: clips that each stage is measured on; 0 measures nothing.
-        encoder_width: width of the student's own audio encoder; None keeps the teacher's, or gives one of its features' width
-            to the student of a teacher with a pretrained encoder.
+        encoder_width: width of the student's own audio encoder; None keeps the teacher's, but of HuBERT and its like, whose
+            student gets one of its features' width.
         encoder_steps: optimiser steps of its stage.
         encoder_learning_rate: peak of that stage's cosine, after a warm-up.
 
@@ -152,7 +153,8 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
     where = choose_device(device)
     halvings = stages(config.steps)
     original = load_model(model / "teacher.safetensors", "teacher")
-    if original.config.audio_encoder != COMPACT and config.encoder_width is None:  # students carry a compact one, always
+    # Students of pretrained encoders carry a compact one; Whisper's layers come with talker.
+    if original.config.audio_encoder not in (COMPACT, WHISPER) and config.encoder_width is None:
         config = replace(config, encoder_width=original.config.feature_width)
     dataset = Dataset(dataset_folder)
     dataset.check_model(original.config.names, original.config.fps, load_rig(model / "rig.safetensors").rig.basis)
@@ -163,10 +165,10 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
         )
     settings = {"dataset": str(dataset_folder), "teacher": file_hash(model / "teacher.safetensors"), **config.settings()}
     run = RunFolder(model / "run-student", settings, {"dataset": dataset.content()})
-    cache = features_for(original.config, dataset, where)
+    cache = features_for(original.config, dataset, where, SOUND_VARIANTS)
     if cache is not None:
         cache.fill(on_progress)
-    bank = ClipBank(dataset, "train", original.config, cache)
+    bank = ClipBank(dataset, "train", original.config, cache, KNOWN_PHONES)
     scale = original.config.guidance_scale if config.guidance_scale is None else config.guidance_scale
     metric = SurfaceMetric(dataset.rig.rig, original.deviation.numpy(), LossWeights()).to(where)
     measured = copy.deepcopy(original)

@@ -24,8 +24,8 @@ from talker_cli.model.folder import model_folder
 from talker_cli.model.network import FaceDiffusion
 from talker_cli.rig import save_rig
 from talker_cli.train.augment import augment_mel
-from talker_cli.train.batches import Batch, ClipBank, Part
-from talker_cli.train.features import FeatureCache
+from talker_cli.train.batches import KNOWN_PHONES, Batch, ClipBank, Part
+from talker_cli.train.features import SOUND_VARIANTS, FeatureCache
 from talker_cli.train.losses import Draw, LossWeights, Objective
 from talker_cli.train.rate import warmed_cosine
 from talker_cli.train.run import Average, OnProgress, Progress, RunFolder, check_finite
@@ -38,6 +38,7 @@ BOUNDS = {
     "weight_decay": (0, math.inf),
     "max_grad_norm": (0, math.inf), "ema": (0, 1), "condition_dropout": (0, 1), "dropout": (0, 1),
     "guidance_scale": (-100, 100), "seed": (0, math.inf), "save_every": (1, math.inf), "validate_every": (1, math.inf),
+    "sound_variants": (0, 100), "known_phones": (0, 1),
 }  # fmt: skip
 
 
@@ -61,6 +62,8 @@ class TrainConfig:
         start: a model, by name or folder, whose teacher the training goes on from; None begins anew.
         save_every: steps between states that a killed run resumes from.
         validate_every: steps between validation losses.
+        sound_variants: Copies of every recording, changed in the sound, of which a frozen encoder's features are made.
+        known_phones: Share of crops in which an encoder that reads phones is given the true ones.
         loss: how much each loss counts.
         model: the architecture, the audio encoder among it; with `start`, that model's counts.
 
@@ -83,6 +86,8 @@ class TrainConfig:
     start: str | None = None
     save_every: int = 200
     validate_every: int = 500
+    sound_variants: int = SOUND_VARIANTS
+    known_phones: float = KNOWN_PHONES
     loss: LossWeights = field(default_factory=LossWeights)
     model: Architecture = field(default_factory=Architecture)
 
@@ -138,7 +143,7 @@ def train(
     if accelerator.is_main_process:
         save_rig(rig_path, replace(dataset.rig, identities={name: dataset.rig.identities[name] for name in dataset.trained}))
     accelerator.wait_for_everyone()
-    cache = None if encoder is None else FeatureCache(dataset, encoder, accelerator.device)
+    cache = None if encoder is None else FeatureCache(dataset, encoder, accelerator.device, config.sound_variants)
     if cache is not None:
         cache.fill(on_progress, accelerator.process_index, accelerator.num_processes)
         accelerator.wait_for_everyone()
@@ -253,7 +258,7 @@ class Trainer:
             pretrained_width=cache.encoder.width if cache else 0,
             **asdict(config.model),
         )
-        self.bank = ClipBank(dataset, "train", model_config, cache)
+        self.bank = ClipBank(dataset, "train", model_config, cache, config.known_phones)
         if self.bank.crops(config.batch_frames) < accelerator.num_processes:
             raise InputError(
                 f"found {accelerator.num_processes} processes and batches of {self.bank.crops(config.batch_frames)} crops; "

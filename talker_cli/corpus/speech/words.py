@@ -3,16 +3,14 @@
 A network trained on an hour and a half of prompts overfits to their words, and misses the same sounds in other words.
 """
 
-import importlib.util
 import random
 import re
 from collections.abc import Iterable, Sequence
 from functools import cache
-from pathlib import Path
 
+from talker_cli.corpus.align.pronunciations import dictionary_path
 from talker_cli.errors import MachineError
 
-DICTIONARY = Path("model/en-us/cmudict-en-us.dict")  # inside the package pocketsphinx: 134,000 English words and names
 WORDS = (4, 9)  # fewest and most words in a string
 
 
@@ -23,10 +21,10 @@ def dictionary() -> tuple[str, ...]:
     Raises:
         MachineError: pocketsphinx is not installed.
     """
-    package = importlib.util.find_spec("pocketsphinx")
-    if package is None or package.origin is None:
+    path = dictionary_path()
+    if path is None:
         raise MachineError("pocketsphinx is not installed; the corpus needs it; run: pip install 'talker-cli[corpus]'")
-    lines = (Path(package.origin).parent / DICTIONARY).read_text(encoding="utf-8").splitlines()
+    lines = path.read_text(encoding="utf-8").splitlines()
     return tuple(line.split(" ", 1)[0] for line in lines if re.match(r"[a-z]{3,11} ", line))
 
 

@@ -1,0 +1,182 @@
+"""Whisper's first layers as an audio encoder: the same numbers as transformers', time, windows, level, live use."""
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import spoken
+from safetensors.torch import load_file
+from test_model import small_network
+
+from talker_cli.animate.stream import MotionStream
+from talker_cli.formats.audio import load_speech
+from talker_cli.model import whisper
+from talker_cli.model.audio_encoder import PretrainedHead
+from talker_cli.model.diffusion import Sampler, uniform_timesteps
+from talker_cli.model.encoders import describe, frontend_of, load_encoder
+from talker_cli.model.frontend import OutputFrontend, recording_features
+from talker_cli.model.network import FaceDiffusion
+from talker_cli.model.phones import known_posteriors
+from talker_cli.model.pretrained import quiet_transformers
+
+CPU = torch.device("cpu")
+SPEECH = Path(__file__).parents[1] / "examples" / "speech.wav"
+
+
+@pytest.fixture(scope="module")
+def encoder() -> whisper.WhisperEncoder:
+    loaded = load_encoder(describe(whisper.WHISPER), CPU)
+    assert isinstance(loaded, whisper.WhisperEncoder)
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def speech() -> np.ndarray:
+    return load_speech(SPEECH)
+
+
+@pytest.fixture(scope="module")
+def network(encoder: whisper.WhisperEncoder) -> FaceDiffusion:
+    """A small random network that reads Whisper's outputs."""
+    plain = small_network()
+    about = encoder.about
+    plain.config = replace(
+        plain.config, audio_encoder=whisper.WHISPER, pretrained_hash=about.hash, pretrained_width=about.width
+    )
+    torch.manual_seed(1)
+    plain.encoder = PretrainedHead(plain.config).eval()
+    return plain
+
+
+def test_a_layer_makes_what_transformers_makes(encoder: whisper.WhisperEncoder) -> None:
+    """Breaks if queries, keys, norms or the feed-forward layer are put together otherwise than Whisper's are."""
+    with quiet_transformers():
+        from transformers import WhisperConfig
+        from transformers.models.whisper.modeling_whisper import WhisperEncoderLayer
+
+        theirs = WhisperEncoderLayer(
+            WhisperConfig(d_model=512, encoder_attention_heads=8, encoder_ffn_dim=2048, attn_implementation="eager")
+        ).eval()
+    weights = {name: value.float() for name, value in load_file(encoder.about.folder / whisper.ENCODER).items()}
+    ours = whisper.Layer().eval()
+    ours.load_state_dict({name.removeprefix("layers.2."): v for name, v in weights.items() if name.startswith("layers.2.")})
+    state = {}
+    for letter, matrix, bias in zip("qkv", ours.qkv.weight.chunk(3), ours.qkv.bias.chunk(3), strict=True):
+        state[f"self_attn.{letter}_proj.weight"] = matrix
+        if letter != "k":
+            state[f"self_attn.{letter}_proj.bias"] = bias
+        else:
+            assert not bias.any()  # Whisper's keys have none
+    for their_name, module in {
+        "self_attn.out_proj": ours.out, "fc1": ours.up, "fc2": ours.down,
+        "self_attn_layer_norm": ours.norm_attention, "final_layer_norm": ours.norm_feed_forward,
+    }.items():  # fmt: skip
+        state |= {f"{their_name}.weight": module.weight, f"{their_name}.bias": module.bias}
+    theirs.load_state_dict(state)
+    x = torch.randn(1, 60, 512, generator=torch.Generator().manual_seed(0)) * 3
+    with torch.no_grad():
+        made = theirs(x, attention_mask=None)
+        made = made[0] if isinstance(made, tuple) else made
+        assert torch.allclose(ours(x), made, atol=2e-4)
+
+
+def test_the_spectrogram_is_whispers_but_for_the_level(speech: np.ndarray) -> None:
+    """Breaks if the filters, the window or the logarithm are not those that the weights were trained on."""
+    with quiet_transformers():
+        from transformers import WhisperFeatureExtractor
+
+        theirs = WhisperFeatureExtractor()(speech, sampling_rate=16_000, return_tensors="np").input_features[0]
+    ours = whisper.log_mel(torch.from_numpy(speech)).numpy()
+    columns = slice(5, ours.shape[1] - 5)  # at the ends theirs mirrors the sound, or goes on in silence
+    floor = np.maximum(theirs.min(), ours.min()) + 0.15
+    loud = (theirs[:, columns] > floor) & (ours[:, columns] > floor)
+    shift = (ours[:, columns] - theirs[:, columns])[loud]
+    assert loud.mean() > 0.5 and np.abs(shift - np.median(shift)).max() < 1e-3
+
+
+def test_level_does_not_matter(encoder: whisper.WhisperEncoder, speech: np.ndarray) -> None:
+    """Breaks if speech at -50 dB is read otherwise than the same speech at full level."""
+    loud = encoder.window(speech)
+    soft = encoder.window(speech * np.float32(10 ** (-50 / 20)))
+    same = (loud[:, -len(encoder.about.phones) :] - soft[:, -len(encoder.about.phones) :]).abs().sum(1)
+    assert float(same.mean()) < 0.05
+
+
+def test_an_output_is_about_its_instant(encoder: whisper.WhisperEncoder) -> None:
+    """Breaks if outputs lie beside the sound that they tell of."""
+    quiet = np.random.default_rng(0).normal(scale=0.01, size=64_000).astype(np.float32)
+    for instant in (0.9, 2.0, 3.1):
+        loud = quiet.copy()
+        at = int(instant * 16_000)
+        loud[at - 320 : at + 320] += 0.3 * np.random.default_rng(1).normal(size=640).astype(np.float32)
+        change = (encoder.window(loud) - encoder.window(quiet))[:, :512].norm(dim=1)
+        assert abs(int(change.argmax()) - 50 * instant) <= 3
+
+
+def test_parts_give_the_last_bit_of_the_whole(network: FaceDiffusion) -> None:
+    """Breaks if the parts in which a recording comes show in the motion, be it by the last bit."""
+    wave = spoken(47.7).astype(np.float32)
+    style = torch.zeros(1, network.config.style_width)
+
+    def motion(sizes: itertools.cycle) -> np.ndarray:
+        stream = MotionStream(
+            network, Sampler(uniform_timesteps(3)), style, frontend_of(network.config, CPU), seed=4, guidance=1.0
+        )
+        parts, start = [], 0
+        while start < len(wave):
+            size = next(sizes)
+            parts.append(stream.push(wave[start : start + size]))
+            start += size
+        return np.concatenate([*parts, stream.finish()])
+
+    whole = motion(itertools.cycle([len(wave)]))
+    assert whole.shape[0] == int(47.7 * network.config.fps) and np.ptp(whole) > 0
+    assert np.array_equal(whole, motion(itertools.cycle([70_001, 333, 5, 160_000])))
+
+
+def test_known_phones_take_the_posteriors_place(network: FaceDiffusion, encoder: whisper.WhisperEncoder) -> None:
+    """Breaks if the phones of a text do not reach the network, or reach it at other frames."""
+    wave = spoken(2.0).astype(np.float32)
+    names = encoder.about.phones
+    phones = (("SIL", 0.0, 0.5), ("B", 0.5, 0.7), ("AA", 0.7, 2.0))
+    frontends = [frontend_of(network.config, CPU, known) for known in (None, phones)]
+    features = []
+    for frontend in frontends:
+        frontend.push(wave)
+        frontend.finish()
+        features.append(frontend.inputs(5, 60)[0])
+    assert torch.equal(features[0][:, :512], features[1][:, :512])
+    expected = known_posteriors(phones, names, 60, network.config.fps)
+    assert np.array_equal(features[1][:, 512:].numpy(), expected[5:])
+    assert expected[18, names.index("B")] == 1.0 and expected[15, names.index("B")] == 0.75  # 0.5 s is frame 15
+    assert np.allclose(expected.sum(1), 1.0)
+
+
+def test_live_outputs_are_soon_there_and_nearly_the_same(encoder: whisper.WhisperEncoder, speech: np.ndarray) -> None:
+    """Breaks if live use waits for more than 0.25 s, or reads other phones than the whole recording does."""
+    fps = 30.0
+    live, count = OutputFrontend(encoder, fps, live=True), int(len(speech) / 16_000 * fps)
+    seen, done = [], 0
+    for start in range(0, len(speech), 800):
+        live.push(speech[start : start + 800])
+        arrived = min(start + 800, len(speech)) / 16_000
+        ready = min(live.ready(), count)
+        assert ready >= min(count, (arrived - 0.25) * fps) - 1
+        if ready > done:
+            seen.append(live.inputs(done, ready)[0])
+            live.forget(done := ready)
+    live.finish()
+    seen.append(live.inputs(done, count)[0])
+    phones = len(encoder.about.phones)
+    found = torch.cat(seen)[:, -phones:].argmax(1)
+    whole = recording_features(encoder, speech, count, fps)[:, -phones:].argmax(1)
+    assert float((found == whole).float().mean()) > 0.8  # of 40 phones
+
+
+def test_a_folder_without_weights_is_refused_in_one_line(tmp_path: Path) -> None:
+    """Breaks if weights that were never fetched end in a traceback."""
+    with pytest.raises(Exception, match=r"no encoder\.safetensors in .*; expected Whisper's weights; run tools/fetch"):
+        whisper.describe_folder(tmp_path)
