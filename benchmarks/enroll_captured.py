@@ -3,9 +3,9 @@
     talker preprocess grid ../shared/captures/grid_s1 -o prepared/
     python benchmarks/enroll_captured.py prepared/ talker-base --videos ../shared/captures/grid_s1/video -o enroll_captured.json
 
-Measured on 200 sentences that no enrolment uses (the first by a hash of their names, without those that have a video: the test
-and validation splits, and more) against the average style, each built-in identity, the nearest one to the voice, and the
-baselines. The motion is that of the prepared dataset, from tracked landmarks; with --videos (needs the extra `capture` and its
+Measured on 200 sentences that no enrolment uses (the first by a hash of their names, without those that have a video or no
+phones: the test and validation splits, and more) against the average style, each built-in identity, the nearest one to the
+voice, and the baselines. The motion is that of the prepared dataset, from tracked landmarks; with --videos (needs the extra `capture` and its
 tracker), also as `talker enroll` captures it from the videos there are. Prints the table, and writes all measures with 95 %
 intervals over sentences, and the paired differences from the average style.
 """
@@ -45,7 +45,8 @@ def main() -> None:
     data, enroller = Dataset(options.dataset), Enroller(options.model, "cpu")
     videos = {path.stem: path for path in sorted(options.videos.iterdir())} if options.videos else {}
     order = sorted(data.info.clips, key=lambda clip: hashlib.sha256(clip.name.encode()).hexdigest())
-    measured = [clip for clip in order if clip.name not in videos][:MEASURED]
+    spoken = [clip for clip in order if data.recordings[clip.recording].phones]
+    measured = [clip for clip in spoken if clip.name not in videos][:MEASURED]
     others = [clip for clip in order if clip not in measured]
     conditions = enrolled(data, enroller, others)
     if videos:
