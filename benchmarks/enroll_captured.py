@@ -5,9 +5,9 @@
 
 Measured on 200 sentences that no enrolment uses (the first by a hash of their names, without those that have a video or no
 phones: the test and validation splits, and more) against the average style, each built-in identity, the nearest one to the
-voice, and the baselines. The motion is that of the prepared dataset, from tracked landmarks; with --videos (needs the extra `capture` and its
-tracker), also as `talker enroll` captures it from the videos there are. Prints the table, and writes all measures with 95 %
-intervals over sentences, and the paired differences from the average style.
+voice, and the baselines. The motion is that of the prepared dataset, from tracked landmarks; with --videos (needs the extra
+`capture` and its tracker), also as `talker enroll` captures it from the videos there are. Prints the table, and writes all
+measures with 95 % intervals over sentences, and the paired differences from the average style.
 """
 
 import argparse
