@@ -15,11 +15,11 @@ BINDING = Path(__file__).parent / "binding.json"
 MILLIMETRE = 1e-3
 
 # Weights of landmarks; depth is what a camera tells least of.
-DEPTH, LIPS, LIDS, BROWS, IRIS, CHIN, REST = 0.1, 2.0, 2.0, 1.5, 1.0, 2.0, 0.5
+DEPTH, LIPS, LIDS, BROWS, IRIS, CHIN, REST = 0.3, 2.0, 2.0, 1.5, 1.0, 4.0, 0.5
 GAP, WIDTH, LID_GAP = 6.0, 5.0, 3.0  # distances that must be right, whatever the single points say
 
 # What an unneeded unit of a shape costs, in mm: shapes that landmarks hardly tell apart pay more, so the plain one is used.
-COST = 0.35
+COST = 5.0
 UNSEEN = {
     "cheekPuff": 6.0, "tongueOut": 50.0, "cheekSquint": 5.0, "noseSneer": 4.0, "mouthRoll": 2.0, "mouthShrug": 4.0,
     "jawForward": 6.0, "jawLeft": 15.0, "jawRight": 15.0, "mouthLeft": 15.0, "mouthRight": 15.0, "mouthDimple": 3.0,
