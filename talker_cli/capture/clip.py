@@ -39,7 +39,7 @@ class CapturedClip:
 
     def seen_ranges(self) -> list[list[float]]:
         """Return [start, end) of what was seen, in seconds."""
-        return [[round(first / self.video.fps, 4), round(end / self.video.fps, 4)] for first, end in _runs(self.seen)]
+        return [[round(first / self.video.fps, 4), round(end / self.video.fps, 4)] for first, end in runs(self.seen)]
 
 
 def capture(
@@ -66,22 +66,22 @@ def capture(
     known = found.seen & ~away
     fitted = model.fit(posed.points, model.neutral(posed.points[known] if known.any() else posed.points), known)
     lips = model.places(sorted({n for group in (marks.INNER_UPPER, marks.INNER_LOWER) for side in group for n in side}))
-    seen = _bridged(known, round(BRIDGED * video.fps))
+    seen = bridged(known, round(BRIDGED * video.fps))
     notes = _notes(found, away, known, video.fps)
     error = float(fitted.error[known][:, lips].mean()) if known.any() else float("nan")
     return CapturedClip(video, fitted.coefficients, posed.rotation.astype(np.float32), seen, error, notes)
 
 
-def _runs(where: np.ndarray) -> list[tuple[int, int]]:
+def runs(where: np.ndarray) -> list[tuple[int, int]]:
     """Return (first, end) of every run of True."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], where, [False]]).astype(int)))
     return [(int(first), int(end)) for first, end in edges.reshape(-1, 2)]
 
 
-def _bridged(known: np.ndarray, longest: int) -> np.ndarray:
+def bridged(known: np.ndarray, longest: int) -> np.ndarray:
     """Return `known` with gaps of up to `longest` frames between seen ones filled."""
     seen = known.copy()
-    for first, end in _runs(~known):
+    for first, end in runs(~known):
         if first > 0 and end < len(known) and end - first <= longest:
             seen[first:end] = True
     return seen
@@ -89,9 +89,9 @@ def _bridged(known: np.ndarray, longest: int) -> np.ndarray:
 
 def _notes(found: Track, away: np.ndarray, known: np.ndarray, fps: float) -> tuple[str, ...]:
     def times(where: np.ndarray) -> str:
-        runs = _runs(where)
-        listed = ", ".join(f"{first / fps:.1f}–{end / fps:.1f} s" for first, end in runs[:5])
-        return listed + (f" and {len(runs) - 5} more" if len(runs) > 5 else "")
+        found = runs(where)
+        listed = ", ".join(f"{first / fps:.1f}–{end / fps:.1f} s" for first, end in found[:5])
+        return listed + (f" and {len(found) - 5} more" if len(found) > 5 else "")
 
     lines = []
     if not found.seen.all():

@@ -43,7 +43,7 @@ def remove_pose(landmarks: np.ndarray, seen: np.ndarray, still: Sequence[int], h
     Args:
         landmarks: (T, P, 3) of any scale, +y up, +z towards the camera.
         seen: (T,) bool; frames without a face keep the pose of their neighbours.
-        still: N indices of points in `landmarks` that keep still.
+        still: N indices of points in `landmarks` that keep still. The first two, the eyes' outer corners, give the scale.
         head: (N, 3) the same points of the head at rest, metres.
     """
     frames = np.flatnonzero(seen)
@@ -54,7 +54,9 @@ def remove_pose(landmarks: np.ndarray, seen: np.ndarray, still: Sequence[int], h
         scale, rotation, shift = similarity(points[:, still], mean)
         mean = _moved(points[:, still], scale, rotation, shift).mean(0)
     scale, rotation, shift = (part[0] for part in similarity(mean[None], head))
-    person = scale * mean @ rotation.T + shift  # the person's own still points, in the head's place and size
+    person = scale * mean @ rotation.T + shift  # the person's own still points, in the head's place
+    middle = person.mean(0)
+    person = middle + (person - middle) * np.linalg.norm(head[0] - head[1]) / np.linalg.norm(person[0] - person[1])
     scale, rotation, shift = similarity(points[:, still], person)
     return Posed(_moved(points, scale, rotation, shift), _angles(np.swapaxes(rotation, 1, 2)))
 

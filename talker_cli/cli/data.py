@@ -32,6 +32,13 @@ ClipsOption = Annotated[
 ]
 OnePersonOption = Annotated[str | None, typer.Option(help="Identity of all clips.")]
 LicenceOption = Annotated[str | None, typer.Option(help="Licence of the data, recorded in the dataset.")]
+ProcessesOption = Annotated[int, typer.Option(help="Number of processes; the result does not depend on it.", min=1)]
+TrackerOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="MediaPipe's face_landmarker.task. [default: $TALKER_TRACKER, or the user's data folder]", show_default=False
+    ),
+]
 ERROR = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*(?:mm)?")
 
 data_app = typer.Typer(help="Inspect prepared datasets.", no_args_is_help=True)
@@ -199,13 +206,59 @@ def livelink(
 
 
 @preprocess_app.command()
-@examples("talker preprocess grid grid_s1/ -o prepared/")
+@examples("talker preprocess grid grid/ -o prepared/")
 @guarded
-def grid(folder: FolderArgument, output: OutputFolderOption, fps: FpsOption = None, identity: OnePersonOption = None) -> None:
-    """GRID, landmarks of one speaker found beforehand: landmarks.npz, clips.json and audio/NAME.flac."""
-    from talker_cli.capture.grid import open_grid
+def grid(
+    folder: FolderArgument,
+    output: OutputFolderOption,
+    fps: FpsOption = None,
+    identity: OnePersonOption = None,
+    tracker: TrackerOption = None,
+    processes: ProcessesOption = 2,
+) -> None:
+    """GRID as published: SPEAKER/NAME.mpg and .align; or landmarks of one speaker: landmarks.npz, clips.json and audio/."""
+    from talker_cli.capture.grid import LICENCE, open_grid
 
-    _coefficients(open_grid(existing(folder), shipped_rig().rig, identity), output, fps)
+    if (existing(folder) / "clips.json").exists():
+        _coefficients(open_grid(folder, shipped_rig().rig, identity), output, fps)
+    else:
+        _videos(folder, output, fps, tracker, processes, name="GRID", licence=LICENCE, identity=identity, language="en")
+
+
+@preprocess_app.command()
+@examples("talker preprocess video clips/ -o prepared/")
+@guarded
+def video(
+    folder: FolderArgument,
+    output: OutputFolderOption,
+    fps: FpsOption = None,
+    identity: OnePersonOption = None,
+    licence: LicenceOption = None,
+    tracker: TrackerOption = None,
+    processes: ProcessesOption = 2,
+) -> None:
+    """Videos of talking people with sound, one folder a speaker; needs the extra `capture`."""
+    from talker_cli.data.sequences import NOT_STATED
+
+    _videos(existing(folder), output, fps, tracker, processes, licence=licence or NOT_STATED, identity=identity)
+
+
+def _videos(folder: Path, output: Path, fps: float | None, tracker: Path | None, processes: int, **about: "str | None") -> None:
+    """Track videos, prepare them, and remove the landmarks that a killed run would go on from."""
+    import shutil
+
+    from talker_cli.capture.tracker import tracker_file
+    from talker_cli.capture.videos import open_videos
+
+    work = output / "tracked"
+    model = tracker_file(tracker)
+    with progress("tracking", "videos") as advance:
+        source = open_videos(
+            folder, shipped_rig().rig, model, work, processes=processes,
+            on_progress=lambda stage, done, total: advance(done, total), **about,  # type: ignore[arg-type]
+        )  # fmt: skip
+    _coefficients(source, output, fps)
+    shutil.rmtree(work)
 
 
 def shipped_rig() -> "RigFile":

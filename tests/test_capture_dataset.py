@@ -1,0 +1,102 @@
+# ruff: noqa: F401, F811 - fixtures of another file
+"""Videos as training data: GRID and a folder a speaker become a prepared dataset; a killed run ends in the same bytes.
+
+They need the extra `capture` and MediaPipe's `face_landmarker.task` (`$TALKER_TRACKER`, or the user's data folder).
+"""
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Talker, ffmpeg
+from test_enroll_video import film, tracker, truth
+
+from talker_cli.data.dataset import Dataset
+from talker_cli.rig import ARKIT_NAMES
+
+
+@pytest.fixture(scope="module")
+def folder(film: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two speakers in GRID's layout; among them a video without sound, one without a face, only sound, and a black start."""
+    place = tmp_path_factory.mktemp("grid")
+    for name in ("s1", "s2", "alignments/s1"):
+        (place / name).mkdir(parents=True)
+    for name, start in (("s1/bbaf2n", 0), ("s1/lgbs7s", 2.6), ("s2/pbai4n", 0)):
+        ffmpeg("-ss", str(start), "-i", film, "-t", "1.2", "-r", "25", "-q:v", "4", place / f"{name}.mpg")
+    ffmpeg("-i", place / "s2/pbai4n.mpg", "-an", "-c", "copy", place / "s2" / "silent.mpg")
+    ffmpeg("-i", place / "s2/pbai4n.mpg", "-vn", "-c", "copy", place / "s2" / "sound.mpg")
+    black = ("-f", "lavfi", "-i", "color=size=64x48:rate=25:duration=0.5", "-f", "lavfi", "-i", "sine=duration=0.5")
+    ffmpeg(*black, place / "s2" / "black.mp4")
+    ffmpeg("-i", place / "s2/pbai4n.mpg", "-vf", "drawbox=t=fill:color=black:enable='lt(t,0.62)'", place / "s2" / "late.mkv")
+    (place / "alignments" / "s1" / "bbaf2n.align").write_text(
+        "0 10000 sil\n10000 20000 bin\n20000 25000 blue\n25000 30000 sp\n"
+    )
+    return place
+
+
+@pytest.mark.slow
+def test_grids_videos_become_a_dataset(
+    folder: Path,
+    tracker: Path,
+    truth: np.ndarray,
+    invoke: Talker,
+    tmp_path: Path,
+) -> None:
+    """Breaks if speaker, words, motion or sound is lost, or a video that cannot be used is passed over without a word."""
+    ran = invoke("preprocess", "grid", folder, "-o", tmp_path / "p", "--processes", "1")
+    assert ran.code == 0, ran.err
+    for name in ("silent.mpg has no sound", "sound.mpg holds only sound", "black.mp4 shows no face"):
+        assert name in ran.err, ran.err
+    data = Dataset(tmp_path / "p")
+    assert sorted(data.recordings) == ["s1_bbaf2n", "s1_lgbs7s", "s2_late", "s2_pbai4n"]
+    assert data.recordings["s1_bbaf2n"].text == "bin blue" and data.recordings["s1_bbaf2n"].language == "en"
+    assert {recording.voice for recording in data.recordings.values()} == {"s1", "s2"}
+    jaw = ARKIT_NAMES.index("jawOpen")
+    found = data.coefficients("s1_bbaf2n")[:, jaw]
+    wanted = np.interp(np.arange(len(found)) / 25, np.arange(len(truth)) / 30, truth[:, jaw])
+    assert len(found) >= 29 and np.corrcoef(found, wanted)[0, 1] > 0.7
+    # the black start is left out, of sound and picture alike
+    whole, late = data.speech("s2_pbai4n"), data.speech("s2_late")
+    first = len(whole) - len(late)
+    assert 0.5 < first / 16_000 < 0.9
+    assert np.corrcoef(whole[first : first + 4000], late[:4000])[0, 1] > 0.9
+    assert not (tmp_path / "p" / "tracked").exists() and not (tmp_path / "p" / "unfinished").exists()
+
+
+@pytest.mark.slow
+def test_a_killed_preparation_ends_with_the_same_bytes(folder: Path, tracker: Path, tmp_path: Path) -> None:
+    """Breaks if a killed run is begun again, leaves something behind, or the number of processes changes a byte."""
+    clips = tmp_path / "clips"
+    shutil.copytree(folder / "s1", clips / "s1")
+    command = [sys.executable, "-m", "talker_cli", "preprocess", "video", "clips", "-o", "p", "--tracker", str(tracker)]
+
+    def run() -> dict[str, bytes]:
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return {path.name: path.read_bytes() for path in (tmp_path / "p").iterdir()}
+
+    whole = run()
+    shutil.rmtree(tmp_path / "p")
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not list((tmp_path / "p").glob("tracked/[!.]*")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert list((tmp_path / "p" / "tracked").glob("[!.]*.safetensors"))
+    assert run() == whole
+
+
+def test_folders_that_no_dataset_can_be_made_of(invoke: Talker, tracker: Path, tmp_path: Path) -> None:
+    """Breaks if an empty folder, or one of sounds and stills, makes a dataset or leaves something behind."""
+    (tmp_path / "v").mkdir()
+    assert "found no video" in invoke("preprocess", "video", tmp_path / "v", "-o", tmp_path / "p").mistake
+    (tmp_path / "v" / "t.mp4").write_text("no video")
+    ran = invoke("preprocess", "video", tmp_path / "v", "-o", tmp_path / "p")
+    assert "none of which can be used" in ran.mistake and not list(tmp_path.glob("p/*"))
+    (tmp_path / "v" / "t.align").write_text("0 x bin\n")
+    assert "line 1" in invoke("preprocess", "grid", tmp_path / "v", "-o", tmp_path / "p").mistake
