@@ -18,14 +18,13 @@ from talker_cli.export.motion_clip import MotionClip
 from talker_cli.formats.audio import load_speech
 from talker_cli.formats.motion import write_motion
 from talker_cli.identity.file import load_identity
-from talker_cli.identity.resolve import StyleCondition
-from talker_cli.rig import Rig, RigFile
+from talker_cli.identity.resolve import StyleCondition, style_space
+from talker_cli.model.folder import main_weights
+from talker_cli.rig import ARKIT_NAMES, Rig, RigFile
 
 
 def smooth(frames: int) -> np.ndarray:
     """Return (T, 52) smooth coefficients of a jaw, a smile and a blink."""
-    from talker_cli.rig import ARKIT_NAMES
-
     result = np.zeros((frames, 52), np.float32)
     for name, speed in (("jawOpen", 0.3), ("mouthSmileLeft", 0.1), ("eyeBlinkRight", 0.2)):
         result[:, ARKIT_NAMES.index(name)] = 0.3 + 0.3 * np.sin(speed * np.arange(frames))
@@ -121,6 +120,31 @@ def test_fitting_comes_nearer_to_a_known_style(invoke: Talker, head: RigFile, tm
     (tmp_path / "clips" / "two.csv").write_text("Timecode,jawOpen\n")
     ran = invoke("enroll", tmp_path / "clips", "--name", "anna", "--replace", *rest)
     assert ran.code == 0 and "motion not used" in ran.err and "two.csv" in ran.err
+
+
+@pytest.mark.slow
+def test_a_known_style_is_found_and_an_offset_never_parts_the_lips(head: RigFile, tmp_path: Path) -> None:
+    """Breaks if a fit misses the style that the model knows already, or holds a mouth open that the model closes."""
+    folder = make_model(tmp_path / "model", head, 7)
+    animator, space = load_animator(folder, "8", "cpu"), style_space(main_weights(folder))
+    sound = load_speech(SPEECH)[:128_000]
+    moved = animator.coefficients(sound, IDENTITY, seed=0)
+    smiling, opened = moved.copy(), moved.copy()
+    smile = [ARKIT_NAMES.index(f"mouthSmile{side}") for side in ("Left", "Right")]
+    smiling[:, smile] += 0.5
+    opened[:, ARKIT_NAMES.index("jawOpen")] += 0.5
+    own = space.table[space.names.index(IDENTITY)]
+    fits = {}
+    for name, motion in (("same", moved), ("smiling", smiling), ("opened", opened)):
+        fits[name] = fit(animator, head.rig, -own, [MotionExample(name, sound, motion)], tuple(space.table))
+    far = fit(animator, head.rig, -own, [MotionExample("same", sound, moved)])
+    assert fits["same"].before == far.before and fits["same"].after < 0.7 * far.after
+    offset = fits["smiling"].condition.offset
+    assert offset is not None and offset[smile] == pytest.approx([0.5, 0.5], abs=0.1)
+    parting = np.abs(head.rig.lip_gap_rows()).max(0) > 1e-3
+    assert parting[ARKIT_NAMES.index("jawOpen")] and not parting[smile].any()
+    for found in (offset, fits["opened"].condition.offset):
+        assert found is None or not found[parting].any()
 
 
 def test_frame_rates_are_asked_for(invoke: Talker, head: RigFile, tmp_path: Path) -> None:
