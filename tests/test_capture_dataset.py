@@ -4,6 +4,7 @@
 They need the extra `capture` and MediaPipe's `face_landmarker.task` (`$TALKER_TRACKER`, or the user's data folder).
 """
 
+import os
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from conftest import Talker, ffmpeg
 from test_enroll_video import film, tracker, truth
 
+from talker_cli.capture.video import open_video, read_frames
 from talker_cli.data.dataset import Dataset
 from talker_cli.rig import ARKIT_NAMES
 
@@ -100,3 +102,31 @@ def test_folders_that_no_dataset_can_be_made_of(invoke: Talker, tracker: Path, t
     assert "none of which can be used" in ran.mistake and not list(tmp_path.glob("p/*"))
     (tmp_path / "v" / "t.align").write_text("0 x bin\n")
     assert "line 1" in invoke("preprocess", "grid", tmp_path / "v", "-o", tmp_path / "p").mistake
+
+
+@pytest.mark.slow
+def test_what_is_not_seen_is_named_and_the_rest_captured(film: Path, tracker: Path, invoke: Talker, tmp_path: Path) -> None:
+    """Breaks if a gap or a second face goes unnamed, or the preview lacks a frame, a part or the sound."""
+    hidden = "drawbox=t=fill:color=black:enable='between(t,0.2,1.0)'"
+    twice = "split[a][b];[a]pad=2*iw:ih[c];[c][b]overlay=x=W/2:enable='gt(t,1.5)'"
+    ffmpeg("-t", "2", "-i", film, "-filter_complex", f"{hidden},{twice}", tmp_path / "v.mp4")
+    ran = invoke("capture", tmp_path / "v.mp4", "-o", tmp_path / "v.json", "--preview", tmp_path / "p.mp4")
+    assert ran.code == 0, ran.err
+    assert "no face at 0.2" in ran.err and "more than one face at 1.5" in ran.err
+    preview = open_video(tmp_path / "p.mp4")
+    assert preview.sounds and abs(preview.width - 3 * preview.height) < 4 and len(list(read_frames(preview))) == 60
+    refused = invoke("capture", tmp_path / "v.mp4", "-o", tmp_path / "w.json", "--preview", tmp_path / "p.txt")
+    assert "(--preview)" in refused.mistake and not (tmp_path / "w.json").exists()
+
+
+def test_without_the_extra_one_line_says_how_to_install_it(film: Path, tmp_path: Path) -> None:
+    """Breaks if a missing MediaPipe is a traceback, or its line does not name the extra."""
+    (tmp_path / "mediapipe.py").write_text("raise ImportError('none')")
+    (tmp_path / "t.task").write_bytes(b"x")
+    command = [sys.executable, "-m", "talker_cli", "capture", str(film), "-o", "o.csv", "--tracker", "t.task"]
+    path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])])
+    done = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2 and "talker-cli[capture]" in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert not (tmp_path / "o.csv").exists()

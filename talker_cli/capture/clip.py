@@ -28,6 +28,8 @@ class CapturedClip:
         seen: (T,) bool; False where no face was seen for longer than half a second, or it was turned away.
         lip_error: Mean distance of the lips' landmarks from the fitted head's, metres, over seen frames.
         notes: Lines for the user: what was not seen, with times.
+        landmarks: (T, 478, 2) float32 pixels of the frames as read, +x right, +y up; zeros where no face was found.
+        found: (T,) bool; False where no face was found.
     """
 
     video: Video
@@ -36,6 +38,8 @@ class CapturedClip:
     seen: np.ndarray
     lip_error: float
     notes: tuple[str, ...]
+    landmarks: np.ndarray
+    found: np.ndarray
 
     def seen_ranges(self) -> list[list[float]]:
         """Return [start, end) of what was seen, in seconds."""
@@ -69,7 +73,8 @@ def capture(
     seen = bridged(known, round(BRIDGED * video.fps))
     notes = _notes(found, away, known, video.fps)
     error = float(fitted.error[known][:, lips].mean()) if known.any() else float("nan")
-    return CapturedClip(video, fitted.coefficients, posed.rotation.astype(np.float32), seen, error, notes)
+    flat = found.landmarks[..., :2].astype(np.float32)
+    return CapturedClip(video, fitted.coefficients, posed.rotation.astype(np.float32), seen, error, notes, flat, found.seen)
 
 
 def runs(where: np.ndarray) -> list[tuple[int, int]]:

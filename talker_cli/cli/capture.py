@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from talker_cli.cli.export import OutputsOption, write_outputs
-from talker_cli.cli.options import DEFAULT_MODEL, IdentityOption, examples, guarded, note, progress
+from talker_cli.cli.options import DEFAULT_MODEL, IdentityOption, examples, guarded, note, progress, result
 
 TrackerOption = Annotated[
     Path | None,
@@ -23,6 +23,12 @@ def capture(
     output: OutputsOption = None,
     identity: IdentityOption = "FaceTalk_170725",
     tracker: TrackerOption = None,
+    preview: Annotated[
+        Path | None,
+        typer.Option(
+            help="Video of the landmarks and the captured head side by side: .mp4, .webm or .gif.", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Capture a talking person from video: ARKit coefficients and the head's rotation, at the video's frame rate.
 
@@ -31,8 +37,9 @@ def capture(
     """
     from talker_cli.animate.batch import plan_jobs
     from talker_cli.capture.clip import capture as capture_video
+    from talker_cli.capture.preview import write_preview
     from talker_cli.capture.tracker import tracker_file
-    from talker_cli.errors import TalkerError
+    from talker_cli.errors import InputError, OutputError, TalkerError
     from talker_cli.export.motion_clip import MotionClip
     from talker_cli.formats.files import file_hash
     from talker_cli.identity.resolve import resolve_identity
@@ -40,6 +47,11 @@ def capture(
     from talker_cli.rig import load_rig
 
     plan = plan_jobs(video, output or [], identity=identity)
+    if preview is not None:
+        if plan.many and "{name}" not in str(preview):
+            raise InputError(f"found one preview {preview} for many videos; expected {{name}} in it", field="preview")
+        if preview.suffix.lower() not in (".mp4", ".webm", ".gif"):
+            raise OutputError(f"cannot write {preview}; expected .mp4, .webm or .gif", field="preview")
     model = tracker_file(tracker)
     path = model_folder(DEFAULT_MODEL) / "rig.safetensors"
     head = load_rig(path)
@@ -77,6 +89,11 @@ def capture(
             about["audio"] = {"path": str(job.audio.resolve()), "sha256": file_hash(job.audio)}
         clip = MotionClip(made.coefficients, head.rig_of(name), made.video.fps, about, sound, made.rotation)
         write_outputs(clip, job.outputs)
+        if preview is not None:
+            place = Path(str(preview).replace("{name}", job.audio.stem))
+            with progress(f"writing {place.name}", "frames") as advance:
+                write_preview(made, head.rig_of(name), place, advance)
+            result(place)
     if failures:
         note(f"{failures} of {len(plan.jobs)} failed; the others are written")
         raise typer.Exit(1)
