@@ -47,7 +47,10 @@ def remove_pose(landmarks: np.ndarray, seen: np.ndarray, still: Sequence[int], h
         head: (N, 3) the same points of the head at rest, metres.
     """
     frames = np.flatnonzero(seen)
-    nearest = frames[np.abs(np.arange(len(seen))[:, None] - frames[None]).argmin(1)] if not seen.all() else np.arange(len(seen))
+    after = np.minimum(np.searchsorted(frames, np.arange(len(seen))), len(frames) - 1)
+    before = np.maximum(after - 1, 0)
+    later = np.abs(frames[after] - np.arange(len(seen))) < np.abs(frames[before] - np.arange(len(seen)))
+    nearest = frames[np.where(later, after, before)]
     points = landmarks[nearest].astype(np.float64)
     mean = points[0, still]
     for _ in range(ROUNDS):

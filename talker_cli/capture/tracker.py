@@ -22,7 +22,7 @@ class Track:
     """One person's landmarks over a video.
 
     Args:
-        landmarks: (T, 478, 3) pixels, +x right in the picture, +y up, +z towards the camera; zeros where no face was seen.
+        landmarks: (T, 478, 3) float32 pixels, +x right in the picture, +y up, +z towards the camera; zeros without a face.
         seen: (T,) bool.
         several: (T,) bool; more than one face was seen, and the nearest to the one before was taken.
         cuts: Frames where another shot begins.
@@ -82,7 +82,8 @@ def track(video: Video, model: Path, on_frame: Callable[[int], None] = lambda do
                 if before is not None and seen[-2] and _jump(before, face) > JUMP:
                     cuts.append(number)
                 before = face
-            found.append(before if faces and before is not None else np.zeros((COUNT, 3)))
+            points = before if faces and before is not None else np.zeros((COUNT, 3))
+            found.append(points.astype(np.float32))
             on_frame(number + 1)
     if not any(seen):
         raise InputError(f"{video.path} shows no face in {len(seen)} frames; expected a video of one talking person")
