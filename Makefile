@@ -1,4 +1,4 @@
-# make demo   set everything up, animate and render the example, say where the film lies
+# make demo   set everything up, animate and render the example, print where the video is
 # make test   set everything up, then lint, types and the whole test suite
 # make venv   the virtual environment alone
 # make clean  remove what the other targets made
@@ -17,7 +17,7 @@ help:
 demo: venv opengl
 	$(BIN)/talker animate examples/speech.wav --identity FaceTalk_170725
 	$(BIN)/talker render out.npy
-	@echo "The film lies at $(CURDIR)/out.mp4"
+	@echo "The video is $(CURDIR)/out.mp4"
 
 test: lint types pytest
 

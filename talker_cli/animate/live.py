@@ -17,7 +17,8 @@ import numpy as np
 
 from talker_cli.animate.animator import Animator
 from talker_cli.errors import InputError, OutputError
-from talker_cli.formats.audio import SAMPLE_RATE, Level, Report, decode, decode_wav
+from talker_cli.formats.audio import SAMPLE_RATE, Report, decode, decode_wav
+from talker_cli.formats.level import Level
 from talker_cli.formats.wav import SIGNATURE, ByteSource, is_wav
 from talker_cli.identity.resolve import StyleCondition
 from talker_cli.model.config import COMPACT

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from talker_cli.data.livelink import read_csv
+from talker_cli.data.sequences import resample_rows
 from talker_cli.errors import InputError, ModelError
 from talker_cli.export.arkit import bounded_least_squares
 from talker_cli.formats.motion import read_motion
@@ -49,7 +50,7 @@ def read_coefficients(path: Path, seconds: float, rig: Rig, own: Rig | None, sou
     if times[-1] < MIN_SECONDS:
         raise InputError(f"{path} holds {times[-1]:.2f} s of motion; expected {MIN_SECONDS:.0f} s or more")
     at = np.arange(int(min(times[-1], seconds) * rig.fps + 1e-6) + 1) / rig.fps
-    return np.stack([np.interp(at, times, column) for column in coefficients.T], 1).astype(np.float32)
+    return resample_rows(times, coefficients, at)
 
 
 def _vertices(path: Path, seconds: float, rig: Rig, own: Rig | None, source_fps: float | None) -> tuple[np.ndarray, np.ndarray]:

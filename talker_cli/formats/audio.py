@@ -3,7 +3,7 @@
 WAV is walked by `wav.py` and decoded by libsndfile; ffmpeg decodes everything else, FLAC and Ogg too: libsndfile 1.2 stops at
 damage, and after the first part of a chained Ogg. ffmpeg resamples all of them and streams, so that an hour of six channels
 never lies in memory. It writes each packet's time to a second file: where the times leave a gap, there is silence, whether the
-sound starts after the picture, a recorder paused, or packets are lost. Channels are averaged here, because ffmpeg's downmix
+sound starts after the image, a recorder paused, or packets are lost. Channels are averaged here, because ffmpeg's downmix
 drops the bass channel and raises a mono voice in a stereo file by 3 dB.
 """
 
@@ -24,28 +24,22 @@ import numpy as np
 
 from talker_cli.errors import InputError, OutputError
 from talker_cli.formats import ffmpeg
+from talker_cli.formats.level import Level
 from talker_cli.formats.wav import SAMPLE_RATES, SIGNATURE, ByteSource, NotPcm, is_wav, read_wav
 
 SAMPLE_RATE = 16_000  # hertz
 SHORTEST = 0.1  # seconds
-LOUDEST = 4.0  # a float file beyond this holds something else than samples in -1…1
+LOUDEST = 4.0  # a float file beyond this does not hold samples in -1…1
 PART = 1 << 16  # samples yielded at a time
 
-# The filter is four times longer than ffmpeg's default: at a rate above 16 kHz, what lies over 8 kHz must not fold back into
-# the voice.
+# The filter is four times longer than ffmpeg's default: content above 8 kHz must not alias into the voice.
 RESAMPLE = f"aresample={SAMPLE_RATE}:filter_size=128:cutoff=0.97"
 
 GAP = 0.1  # seconds between two packets' times that count as a gap; less is jitter
-LONGEST_SILENCE = 3600.0  # seconds that gaps may add up to
-MOST_HOURS = 24  # that a header can say; more is nonsense
-TAIL = 0.25  # seconds that a recording may end before its header says
+LONGEST_SILENCE = 3600.0  # seconds, of all gaps together
+MOST_HOURS = 24  # duration in a header; a longer one is not believed
+TAIL = 0.25  # seconds by which a recording may be shorter than its header states
 
-BLOCK = 640  # samples, 40 ms: the level is measured over one
-QUIET = 10 ** (-50 / 20)  # RMS of a block: a recording without LOUD_BLOCKS beyond is amplified
-LOUD_BLOCKS = 5
-SILENT = 10 ** (-80 / 20)  # RMS under which there is nothing to amplify
-SPEECH_LEVEL = 10 ** (-26 / 20)  # RMS that the loudest blocks (95th percentile) are amplified to
-DYNAMICS = 2.0  # times that the loudest blocks of speech exceed the softest fifth; steady noise is not amplified
 KEPT_PARTS = 15  # a minute, kept while the level is measured; a longer beginning is read twice
 LOST_IN_MIX = 10.0  # decibels that the mean of the channels may lie under the loudest one
 
@@ -144,12 +138,12 @@ def playable(path: Path) -> Iterator[Path]:
 
 
 def check_file(path: Path) -> None:
-    """Refuse what cannot be a recording before any decoder is asked.
+    """Check that a path can be a recording, before any decoder is started.
 
     Raises:
         InputError: no such file, a folder, a pipe or a device, an empty or an unreadable file.
     """
-    # os.path says no where nobody may look; pathlib raises.
+    # os.path answers False in folders without permission; pathlib raises.
     if os.path.isdir(path):
         raise InputError(f"{path} is a folder; expected a recording (wav, flac, mp3, m4a, …); give one file")
     # It could be read once, and a recording is read twice: as sound, and for its hash.
@@ -172,10 +166,10 @@ def check_file(path: Path) -> None:
 
 @dataclass
 class Report:
-    """Collects what is odd about a recording and says it once, in a line each, when it has been read.
+    """Notes on a recording, emitted once when it has been read.
 
     Args:
-        name: The recording, as the lines call it.
+        name: Name of the recording in the lines.
         on_note: Called with each line.
         on_damage: Called with a line about lost sound.
     """
@@ -190,7 +184,7 @@ class Report:
 
     def mix(self, samples: np.ndarray) -> np.ndarray:
         """Return the mean (S,) of the channels (S, C), and note their energy."""
-        with np.errstate(invalid="ignore", over="ignore"):  # what comes of NaN or infinity is refused later, with its place
+        with np.errstate(invalid="ignore", over="ignore"):  # NaN and infinity are refused later, with their place
             mean = samples.mean(axis=1, dtype=np.float32)
         if samples.shape[1] > 1:
             energy = np.square(samples, dtype=np.float64).sum(0)
@@ -200,7 +194,7 @@ class Report:
         return mean
 
     def emit(self) -> None:
-        """Say all of it."""
+        """Emit all lines."""
         for line in self.damage:
             self.on_damage(f"{self.name} {line}")
         if len(self.energy) and self.energy.max() > self.mixed * 10 ** (LOST_IN_MIX / 10):
@@ -217,7 +211,7 @@ def _levelled(read: Callable[[Report], Iterator[np.ndarray]], report: Report) ->
     """Yield the parts (S,) of a recording, amplified by a constant if all of it is quiet speech."""
     parts, kept = read(report), []
     level = Level()
-    for part in parts:  # one or two, where the level is usual
+    for part in parts:  # one or two at a usual level
         kept.append(part)
         level.add(part)
         if level.is_loud or len(kept) > KEPT_PARTS:
@@ -228,59 +222,10 @@ def _levelled(read: Callable[[Report], Iterator[np.ndarray]], report: Report) ->
             level.add(part)
             if level.is_loud:
                 break
-    gain = level.gain(report)
+    gain = level.gain(report.notes)
     for part in itertools.chain(kept, parts):
         yield part if gain == 1.0 else part * gain
     report.emit()
-
-
-class Level:
-    """Loudness of a recording, measured over blocks of 40 ms."""
-
-    def __init__(self) -> None:
-        self._blocks: list[np.ndarray] = []  # RMS
-        self._rest = np.zeros(0, np.float32)
-        self._loud = 0
-
-    def add(self, part: np.ndarray) -> None:
-        """Measure (S,) more."""
-        if self.is_loud:
-            return
-        part = np.concatenate([self._rest, part])
-        whole = len(part) // BLOCK * BLOCK
-        self._rest = part[whole:]
-        self._blocks.append(np.sqrt(np.square(part[:whole].reshape(-1, BLOCK)).mean(1)))
-        self._loud += int((self._blocks[-1] > QUIET).sum())
-
-    @property
-    def is_loud(self) -> bool:
-        """Whether there is sound of a usual level."""
-        return self._loud >= LOUD_BLOCKS
-
-    def quiet(self) -> float | None:
-        """Return the level of the loudest blocks (95th percentile) in decibels if there is no loud sound, else None."""
-        loud = self._percentile(95)
-        return None if self.is_loud or loud > QUIET else 20 * np.log10(max(loud, 1e-6))
-
-    def gain(self, report: Report) -> np.float32:
-        """Return the factor that brings quiet speech to a usual level; 1 for anything else."""
-        decibels = self.quiet()
-        if decibels is None:
-            return np.float32(1.0)
-        soft, loud = self._percentile(20), self._percentile(95)
-        if loud < SILENT or loud < DYNAMICS * soft:
-            report.notes.append(f"holds no speech that could be amplified: its level is {decibels:.0f} dB; record it louder")
-            return np.float32(1.0)
-        report.notes.append(f"is quiet ({decibels:.0f} dB) and is amplified by {20 * np.log10(SPEECH_LEVEL / loud):.0f} dB")
-        return np.float32(SPEECH_LEVEL / loud)
-
-    def _percentile(self, share: float) -> float:
-        """Return the level that a share of the blocks stay under, those of silence left out unless all are silent."""
-        blocks = np.concatenate(self._blocks) if self._blocks else np.zeros(0)
-        sounding = blocks[blocks > SILENT]
-        if not len(sounding):
-            return float(blocks.max()) if len(blocks) else LOUDEST
-        return float(np.percentile(sounding, share))
 
 
 def _checked(path: Path, report: Report) -> Iterator[np.ndarray]:
@@ -374,20 +319,8 @@ def decode(source: list[str], report: Report, feed: Iterable[bytes] | None = Non
         MachineError: ffmpeg is missing.
     """
     with tempfile.TemporaryFile() as log, tempfile.TemporaryFile() as times:
-        arguments = [
-            "-loglevel",
-            "level+info",
-            *source,
-            "-map",
-            "0:a:0",
-            "-vn",
-            "-sn",
-            "-dn",
-            "-af",
-            RESAMPLE,
-            "-c:a",
-            "pcm_f32le",
-        ]
+        arguments = ["-loglevel", "level+info", *source, "-map", "0:a:0", "-vn", "-sn", "-dn"]
+        arguments += ["-af", RESAMPLE, "-c:a", "pcm_f32le"]
         places = f"[f=framecrc:flush_packets=1]pipe:{times.fileno()}|[f=f32le:flush_packets=1]pipe:1"
         started = False
         with ffmpeg.running([*arguments, "-f", "tee", places], feed, log, (times.fileno(),)) as process:
@@ -399,18 +332,18 @@ def decode(source: list[str], report: Report, feed: Iterable[bytes] | None = Non
                     started = True
                 yield block
             code = process.wait()
-        said = _read_log(log)
+        messages = _read_log(log)
     if not started and (code or not packets.samples):
-        if b"matches no streams" in said:
+        if b"matches no streams" in messages:
             raise InputError(f"{report.name} has no audio stream; expected a recording with sound; give another file")
         if code:
-            words = ffmpeg.last_words(_errors(said).split(b"\n")[0])
-            raise InputError(f"{report.name} is not a recording that can be read ({words}); expected wav, flac, mp3, m4a, …")
+            reason = ffmpeg.last_words(_errors(messages).split(b"\n")[0])
+            raise InputError(f"{report.name} is not a recording that can be read ({reason}); expected wav, flac, mp3, m4a, …")
     if code:
         raise InputError(
             f"the decoder of {report.name} ended before the recording did (code {code}); try again, or convert it to wav"
         )
-    packets.summarise(said)
+    packets.summarise(messages)
 
 
 class _Packets:
@@ -440,7 +373,7 @@ class _Packets:
                 if late > 0:
                     self._jumped = True
                     self._report.notes.append(f"has times that jump by {late / SAMPLE_RATE:.0f} s; the jump is left out")
-                offset = position - time  # another clock begins, as where files are joined
+                offset = position - time  # a new clock, as in joined files
             elif late >= GAP * SAMPLE_RATE:
                 if position == 0:
                     self._late = late
@@ -490,7 +423,7 @@ class _Packets:
 
 
 def _read_log(log: IO[bytes]) -> bytes:
-    """Return what ffmpeg has said, the middle of very much left out."""
+    """Return ffmpeg's messages; of long ones the beginning and the end."""
     size = os.fstat(log.fileno()).st_size
     return os.pread(log.fileno(), PART, 0) + (os.pread(log.fileno(), PART, max(PART, size - PART)) if size > PART else b"")
 
@@ -500,14 +433,14 @@ def _errors(log: bytes) -> bytes:
 
 
 def _check_rate(log: bytes, name: str) -> None:
-    """Refuse a sample rate that makes hours of a few bytes."""
+    """Refuse a sample rate that turns a few bytes into hours."""
     low, high = SAMPLE_RATES
-    if (found := re.search(rb"Audio: [^\n]*?(\d+) Hz", log)) and not low <= int(found[1]) <= high:
-        raise InputError(f"{name} has a sample rate of {int(found[1])} Hz; expected {low}…{high}; export it again")
+    if (stated := re.search(rb"Audio: [^\n]*?(\d+) Hz", log)) and not low <= int(stated[1]) <= high:
+        raise InputError(f"{name} has a sample rate of {int(stated[1])} Hz; expected {low}…{high}; export it again")
 
 
 def _declared(log: bytes) -> float:
-    """Return how long (seconds) the header of a file with sound alone says it is; 0 where that is unknown or an estimate."""
+    """Return the duration in seconds in the header of a file with sound alone; 0 if unknown or an estimate."""
     duration = re.search(rb"Duration: (\d+):(\d+):(\d+\.\d+)", log)
     inputs = log.split(b"Stream mapping:")[0].count(b"  Stream #0:")
     if duration is None or inputs != 1 or b"Estimating duration from bitrate" in log:
