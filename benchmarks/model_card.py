@@ -26,14 +26,14 @@ KEPT = ("student-4", "student-2", "student-1")  # where the folder has them
 FULL = {
     "english": ("Held-out English recordings (human), all", ENGLISH),
     "italian": (
-        "A human voice never heard, in a language never heard (Italian, Carlo Flora)",
+        "A human voice and a language that are not in training (Italian, Carlo Flora)",
         "--split test_voice --voice carlo_it --limit 100",
     ),
     "statue": (
-        "A human voice never heard, in a language heard (Czech, a character of Fish Fillets)",
+        "A human voice that is not in training, in a language that is (Czech, a character of Fish Fillets)",
         "--split test_voice --voice fillets_cs_statue",
     ),
-    "slt": ("A synthetic voice never heard (flite slt)", "--split test_voice --voice flite_slt --limit 30"),
+    "slt": ("A synthetic voice that is not in training (flite slt)", "--split test_voice --voice flite_slt --limit 30"),
     "samplers": ("Samplers, two takes", f"{ENGLISH} --samples 2 --no-identities --systems "),
 }
 QUICK = "--systems student,loudness --no-identities --samples 2"

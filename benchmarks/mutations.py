@@ -344,7 +344,7 @@ CHANGES: dict[str, tuple[str, str, str]] = {
     "the sampler begins late": ("model/diffusion.py", "(steps - index) / steps for", "(steps - index - 0.5) / steps for"),
     "the denoiser ignores the style": ("model/denoiser.py", " + self.style_in(style))", ")"),
     "the denoiser ignores the timestep": ("model/denoiser.py", "timestep_embedding(t, 64)", "timestep_embedding(0 * t, 64)"),
-    "the denoiser hears once": ("model/denoiser.py", "x = x + self.speech_mid(speech_features)", "pass"),
+    "the denoiser reads the speech once": ("model/denoiser.py", "x = x + self.speech_mid(speech_features)", "pass"),
     "blocks without a shift": ("model/denoiser.py", "* (1 + scale) + shift", "* (1 + scale)"),
     "blocks without what came before": ("model/denoiser.py", "return x + gate *", "return gate *"),
 }

@@ -469,15 +469,15 @@ def test_data_info(invoke: Talker, folders: Path, tmp_path: Path) -> None:
         "PCA, 4 components",
     ):
         assert words in shown
-    about = json.loads(invoke("data", "info", "d", "--json", "--picture", "p.png", "--clips", 3).out)
+    about = json.loads(invoke("data", "info", "d", "--json", "--plot", "p.png", "--clips", 3).out)
     dataset = Dataset(tmp_path / "d")
     frames = sum(len(dataset.coefficients(clip.name)) for clip in dataset.info.clips)
     assert about["clips"] == 26 and about["hours"] == pytest.approx(frames / 25 / 3600)
     assert about["splits"]["test_voice"]["identities"] == sorted(biwi.UNSEEN)
     assert about["identities"]["F2"]["splits"] == ["train", "validation", "test"]
-    assert len(set(about["picture"]["clips"])) == 3
+    assert len(set(about["plot"]["clips"])) == 3
     picture = np.asarray(Image.open(tmp_path / "p.png").convert("RGB")).astype(int)
     orange = (picture[..., 0] > 180) & (picture[..., 1] < 130) & (picture[..., 2] < 80)
     assert orange.sum() > 300  # the mouth gap
-    assert "expected a name that ends in .png" in invoke("data", "info", "d", "--picture", "p.jpg").mistake
+    assert "expected a name that ends in .png" in invoke("data", "info", "d", "--plot", "p.jpg").mistake
     assert "holds no dataset.json" in invoke("data", "info", tmp_path).mistake

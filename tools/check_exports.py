@@ -1,8 +1,8 @@
-"""Hold what `talker export` writes against other people's programs: Khronos' validator, three.js, a browser, OpenUSD.
+"""Check what `talker export` writes with other programs: Khronos' validator, three.js, a browser, OpenUSD.
 
     talker animate examples/speech.wav
     npm install --prefix /tmp/node gltf-validator three playwright-core     # and a Chromium: apt-get install chromium
-    python3 -m venv /tmp/usd && /tmp/usd/bin/pip install usd-core
+    python3 -m venv /tmp/usd && /tmp/usd/bin/pip install usd-core numpy
     python tools/check_exports.py out.npy --node /tmp/node --usd /tmp/usd/bin/python --images /tmp/images
 
 Prints a line for each check and ends with 1 if one failed. Look at the images.

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from talker_cli.cli.options import DEFAULT_MODEL, OutputFolderOption, SeedOption, examples, guarded, note, progress, result
+from talker_cli.cli.options import (
+    DEFAULT_MODEL,
+    OutputFolderOption,
+    SeedOption,
+    examples,
+    guarded,
+    note,
+    progress,
+    result,
+    show_table,
+)
 from talker_cli.errors import InputError
 
 if TYPE_CHECKING:
@@ -320,19 +330,19 @@ def _coefficients(source: "Source", output: Path, fps: float | None) -> None:
 
 
 def _run(output: Path, work: "Callable[[OnProgress], dict[str, Any]]") -> None:
-    """Prepare, with a bar; then show the notes, and where the dataset lies."""
+    """Prepare with a progress bar; then print the notes and the path."""
     try:
         with progress("preparing", "clips") as advance:
             notes = work(lambda stage, done, total: advance(done, total))
     except KeyboardInterrupt:
-        note(f"the same command goes on where this one stopped; what is finished lies in {output}")
+        note(f"the same command resumes from the finished parts in {output}")
         raise
     show_notes(notes)
     result(output)
 
 
 def show_notes(notes: "Mapping[str, Any]") -> None:
-    """Show what is worth knowing of a preparation, on stderr."""
+    """Print the notes of a preparation to stderr."""
     from talker_cli.data.info import note_lines
 
     for line in note_lines(notes):
@@ -340,12 +350,12 @@ def show_notes(notes: "Mapping[str, Any]") -> None:
 
 
 @data_app.command()
-@examples("talker data info prepared/ --picture clips.png")
+@examples("talker data info prepared/ --plot clips.png")
 @guarded
 def info(
     dataset: Annotated[Path, typer.Argument(help="Prepared dataset.", show_default=False)],
     json_output: Annotated[bool, typer.Option("--json", help="Write everything as JSON.")] = False,
-    picture: Annotated[Path | None, typer.Option(help="PNG of clips: mouth gap over the spectrogram, with phones.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="PNG of clips: mouth gap over the spectrogram, with phones.")] = None,
     clips: Annotated[int, typer.Option(help="Number of random clips in the image.", min=1, max=60)] = 6,
     seed: Annotated[int, typer.Option(help="Seed of the random choice of clips.", min=0)] = 0,
 ) -> None:
@@ -357,23 +367,22 @@ def info(
 
     opened = Dataset(dataset)
     about = summarise(opened)
-    if picture is not None:
+    if plot is not None:
         from talker_cli.data.clip_chart import draw_clips
 
-        if picture.suffix.lower() != ".png":
-            raise InputError(f"found --picture {picture}; expected a name that ends in .png")
-        about["picture"] = {"path": str(picture), "clips": draw_clips(opened, picture, count=clips, seed=seed)}
+        if plot.suffix.lower() != ".png":
+            raise InputError(f"found --plot {plot}; expected a name that ends in .png")
+        about["plot"] = {"path": str(plot), "clips": draw_clips(opened, plot, count=clips, seed=seed)}
     if json_output:
         result(json.dumps(about, indent=2))
         return
     _show(about)
-    if picture is not None:
-        result(picture)
+    if plot is not None:
+        result(plot)
 
 
 def _show(about: "dict[str, Any]") -> None:
     """Print a summary: facts, then a table of splits and one of identities."""
-    from rich.console import Console
     from rich.table import Table
 
     from talker_cli.data.info import error_lines, note_lines
@@ -397,9 +406,8 @@ def _show(about: "dict[str, Any]") -> None:
     people = Table("identity", "clips", "hours", "splits")
     for name, part in about["identities"].items():
         people.add_row(name, str(part["clips"]), f"{part['hours']:.2f}", ", ".join(part["splits"]))
-    console = Console(width=100)
-    console.print(splits)
-    console.print(people)
+    show_table(splits, 100)
+    show_table(people, 100)
 
 
 @data_app.callback()

@@ -38,7 +38,7 @@ class VideoMotion:
 
 
 def is_video(path: Path) -> bool:
-    """Return whether a recording has pictures that move: not a cover picture in a sound file."""
+    """Return whether a recording has a video stream that is not a cover image."""
     try:
         return open_video(path).seconds > 0
     except InputError:

@@ -1,1 +1,1 @@
-"""Files in and out: sound, meshes, rigs, motions, glTF, pictures of charts; atomic writing."""
+"""Files in and out: sound, meshes, rigs, motions, glTF, charts; atomic writing."""

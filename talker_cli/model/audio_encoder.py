@@ -105,8 +105,8 @@ class ConvBlock(nn.Module):
 class SpectrogramStem(nn.Module):
     """Log-mel columns (B, 4 T, bands) to one vector a frame (B, T, width), by convolutions over time and frequency.
 
-    Weights shared along the frequency axis find a formant wherever a vocal tract of another length puts it, so voices that no
-    training heard are read better than by a layer that knows every band apart (Abdel-Hamid et al. 2014).
+    Weights shared along the frequency axis find a formant wherever a vocal tract of another length puts it, so unseen voices
+    are read better than by a layer that knows every band apart (Abdel-Hamid et al. 2014).
     """
 
     # Kernels of an even number of columns, symmetric round the frame's instant, which lies between two columns.

@@ -91,7 +91,7 @@ class FaceDiffusion(nn.Module):
         count = len(conditions)
         predicted = self.predict_x0(
             torch.cat([x_t] * count), torch.cat([t] * count),
-            torch.cat([speech for speech, _ in conditions]), torch.cat([manner for _, manner in conditions]),
+            torch.cat([speech for speech, _ in conditions]), torch.cat([each for _, each in conditions]),
         ).chunk(count)  # fmt: skip
         both, neither = predicted[:2]
         if guidance_scale == style_scale:

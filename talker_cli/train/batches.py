@@ -53,8 +53,8 @@ class Batch:
         """Return rows first … last - 1."""
         return self._each(lambda rows: rows[first:last])
 
-    def heard(self, mel: Tensor) -> Tensor:
-        """Return what the network's encoder reads: log-mel columns, augmented or not, or a pretrained encoder's features."""
+    def encoder_input(self, mel: Tensor) -> Tensor:
+        """Return the input of the network's encoder: log-mel columns, or a pretrained encoder's features."""
         return mel if self.features is None else self.features
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
@@ -111,7 +111,7 @@ class _Entry:
 class ClipBank:
     """A split of a dataset in memory, log-mel computed once.
 
-    Clips of people whom the model does not know, who are held out, are told as those of one whom it knows, in turn.
+    Clips of held-out people are labelled with the identities of the model, in turn.
 
     Args:
         dataset: prepared.

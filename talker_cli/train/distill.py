@@ -6,7 +6,7 @@ students they pass: student.safetensors has 8 steps, student-4.safetensors 4, an
 
 A student may have its own, smaller audio encoder. It is learned before the halvings and stays frozen in them: the targets come
 from the teacher's features, which the halved denoiser reads as well as the student's only as long as the one imitate the other;
-and students of all step counts hear the same.
+and all students have the same encoder.
 """
 
 import copy
@@ -223,7 +223,7 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
         if stage == ENCODER_STAGE:
             row |= encoding.validate(dataset, average.module)
         run.log({"stage": name, "step": total, **row})
-        # The averaged student is where the next stage's starts; its denoiser is the next teacher's, which hears as it did.
+        # The averaged student starts the next stage; its denoiser is the next teacher's, whose encoder stays.
         student.load_state_dict(average.module.state_dict())
         teacher.denoiser.load_state_dict(average.module.denoiser.state_dict())
         if stage != ENCODER_STAGE:

@@ -17,15 +17,15 @@ SMALLEST_DEVIATION = 1e-3  # of a feature; one that never moves is not learned t
 
 @torch.no_grad()
 def teacher_features(teacher: FaceDiffusion, batch: Batch, mel: Tensor) -> Tensor:
-    """Return the speech features (B, T, D) that the teacher hears, float32: what a student's encoder learns.
+    """Return the speech features (B, T, D) of the teacher, float32: the target of a student's encoder.
 
     Args:
         teacher: frozen.
         batch: whose crops they are.
         mel: (B, T * mels_per_frame, bands), the batch's, augmented or not.
     """
-    # What a pretrained encoder makes of the clean recording is wanted of augmented ones too.
-    return teacher.encoder(batch.heard(mel)).float()
+    # The target of an augmented recording is a pretrained encoder's output for the clean one.
+    return teacher.encoder(batch.encoder_input(mel)).float()
 
 
 def feature_deviation(features: Tensor) -> Tensor:

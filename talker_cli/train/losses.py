@@ -164,7 +164,7 @@ class Objective(nn.Module):
             part: which rows they are.
         """
         network = self.network
-        features = network.encoder(batch.heard(mel))  # (B, T, D)
+        features = network.encoder(batch.encoder_input(mel))  # (B, T, D)
         x0 = network.normalise(batch.coefficients)
         gap = lip_gap_of(batch.coefficients, self.raw_gap_rows)
 
@@ -182,7 +182,7 @@ class Objective(nn.Module):
         losses["regression"] = part.share * self.metric(self.regression(features).float() - x0, gap)
         losses["phones"] = _phone_loss(self.phones(features).float(), batch.phones, part)
         matched = part.voice_matched
-        if bool(matched.any()):  # a style is told apart from all others of the batch, whichever process read them
+        if bool(matched.any()):  # a style is compared with all others of the batch, those of other processes too
             styles = _gather_rows(read.float(), part)
             losses["contrastive"] = network.personalizer.contrastive_loss(styles[matched], part.identity[matched])
         weighted = {name: getattr(self.weights, name, 1.0) * loss for name, loss in losses.items()}

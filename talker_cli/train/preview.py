@@ -1,4 +1,4 @@
-"""What a training can do so far: a clip of the validation split, true and animated side by side, as a film."""
+"""Videos of a network in training: a clip of the validation split, true and animated, side by side."""
 
 import tempfile
 import wave
@@ -19,11 +19,11 @@ SIZE = (256, 256)  # pixels, of each face
 
 
 class Preview:
-    """A clip that is animated again and again by a network in training.
+    """A clip that a network in training animates repeatedly.
 
     Args:
-        dataset: prepared, with a validation split.
-        folder: the films go there, as step-000500.mp4; it is made with the first of them.
+        dataset: Prepared dataset with a validation split.
+        folder: Folder of the videos, step-000500.mp4; made with the first of them.
 
     Raises:
         InputError: the validation split is empty.
@@ -43,29 +43,29 @@ class Preview:
         self._speech = dataset.speech(clip.recording)[: int(np.ceil(frames * SAMPLE_RATE / self._fps)) + 1]
         self._rig = dataset.rig.rig_of(clip.identity)
         self._truth = MotionTrack(self._rig, dataset.coefficients(clip.name)[:frames], self._fps, "truth")
-        # What cannot be drawn is said before the training, not hours into it.
+        # An error of rendering should appear before the training, not hours into it.
         with tempfile.TemporaryDirectory() as scratch:
             render_still([self._truth], Path(scratch) / "truth.png", RenderOptions(SIZE))
 
     def draw(self, network: FaceDiffusion, step: int) -> Path:
-        """Animate the clip and write a film with its sound; return where it lies.
+        """Animate the clip and write a video with its sound; return its path.
 
         Args:
-            network: a teacher.
-            step: how many steps it has had.
+            network: A teacher.
+            step: Number of its training steps.
 
         Raises:
-            OutputError: the place cannot be written to.
+            OutputError: the file cannot be written.
         """
         device = next(network.parameters()).device
-        made = Animator(network, STEPS, device).coefficients(self._speech, self._identity)
-        take = MotionTrack(self._rig, made, self._fps, f"step {step}")
+        coefficients = Animator(network, STEPS, device).coefficients(self._speech, self._identity)
+        animated = MotionTrack(self._rig, coefficients, self._fps, f"step {step}")
         self.folder.mkdir(exist_ok=True)
         path = self.folder / f"step-{step:06d}.mp4"
         with tempfile.TemporaryDirectory() as scratch:
             sound = Path(scratch) / "sound.wav"
             self._write_sound(sound)
-            render_video([self._truth, take], path, RenderOptions(SIZE), audio=sound)
+            render_video([self._truth, animated], path, RenderOptions(SIZE), audio=sound)
         return path
 
     def _write_sound(self, path: Path) -> None:

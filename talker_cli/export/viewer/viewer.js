@@ -1,5 +1,5 @@
 "use strict";
-// Plays a face in the light of talker's films: sparse shapes are added up and normals taken anew on the processor, one draw
+// Plays a face in the light of talker's videos: sparse shapes are added up and normals taken anew on the processor, one draw
 // call shows them, the recording is the clock.
 (async () => {
   const byId = (id) => document.getElementById(id);
