@@ -41,7 +41,7 @@ def values_of(tree: dict, binary: bytes, number: int) -> np.ndarray:
     def read(view: dict, offset: int, count: int, code: int, columns: int) -> np.ndarray:
         start = view["byteOffset"] + offset
         assert start % SIZES[code] == 0 and offset + count * columns * SIZES[code] <= view["byteLength"]
-        assert "byteStride" not in view
+        assert view.get("byteStride", columns * SIZES[code]) == columns * SIZES[code]
         return np.frombuffer(binary, KINDS[code], count * columns, start).reshape(count, columns)
 
     views = tree["bufferViews"]
@@ -130,6 +130,21 @@ def test_every_view_is_used_and_none_overlap(data: bytes) -> None:
     assert end <= len(binary) < end + 4
     text = json.dumps([tree["accessors"]])
     assert all(f'"bufferView": {number}' in text for number in range(len(spans)))
+
+
+def test_views_that_accessors_share_state_their_stride(data: bytes) -> None:
+    """Breaks if vertex data of several accessors lies in one view without a stride or a target, which glTF forbids."""
+    tree, _ = opened(data)
+    attributes = [
+        number
+        for primitive in tree["meshes"][0]["primitives"]
+        for group in (primitive["attributes"], *primitive["targets"])
+        for number in group.values()
+    ]
+    views = [tree["accessors"][number]["bufferView"] for number in set(attributes) if "bufferView" in tree["accessors"][number]]
+    shared = {view for view in views if views.count(view) > 1}
+    assert shared and all(tree["bufferViews"][view]["byteStride"] == 12 for view in shared)
+    assert all(tree["bufferViews"][view]["target"] == 34962 for view in views)
 
 
 def test_the_reader_reads_it(data: bytes, tmp_path: Path) -> None:

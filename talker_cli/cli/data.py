@@ -12,6 +12,7 @@ from talker_cli.cli.options import (
     DEFAULT_MODEL,
     OutputFolderOption,
     SeedOption,
+    cell,
     examples,
     guarded,
     note,
@@ -402,10 +403,11 @@ def _show(about: "dict[str, Any]") -> None:
         result(line)
     splits = Table("split", "clips", "hours", "identities", "voices")
     for name, part in about["splits"].items():
-        splits.add_row(name, str(part["clips"]), f"{part['hours']:.2f}", str(len(part["identities"])), str(part["voices"]))
+        counts = (str(part["clips"]), f"{part['hours']:.2f}", str(len(part["identities"])), str(part["voices"]))
+        splits.add_row(cell(name), *counts)
     people = Table("identity", "clips", "hours", "splits")
     for name, part in about["identities"].items():
-        people.add_row(name, str(part["clips"]), f"{part['hours']:.2f}", ", ".join(part["splits"]))
+        people.add_row(cell(name), str(part["clips"]), f"{part['hours']:.2f}", ", ".join(part["splits"]))
     show_table(splits, 100)
     show_table(people, 100)
 

@@ -120,7 +120,8 @@ class GlbWriter:
     def to_bytes(self) -> bytes:
         """Return the whole file; nothing can be added afterwards."""
         if self._zeros:
-            view = self.view(np.zeros((max(self._zeros), 3), np.float32))
+            view = self.view(np.zeros((max(self._zeros), 3), np.float32), VERTICES)
+            self.tree["bufferViews"][view]["byteStride"] = 12  # required of a view that several accessors share
             for accessor in self._zeros.values():
                 self.tree["accessors"][accessor]["bufferView"] = view
             self._zeros = {}
