@@ -179,7 +179,7 @@ CHANGES: dict[str, tuple[str, str, str]] = {
     "no warm-up": ("train/rate.py", "if step < warmup", "if step < 0"),
     "coefficients not normalised": (
         "model/network.py",
-        "return (coefficients - self.mean) / self.deviation",
+        "return (coefficients - self.mean) / self.std",
         "return coefficients - self.mean",
     ),
     "regression's loss lost": (
@@ -232,12 +232,12 @@ CHANGES: dict[str, tuple[str, str, str]] = {
         '{"objective": self.objective}',
     ),
     "the optimizer is not resumed": ("train/teacher.py", "run.load(self.modules, optimizer)", "run.load(self.modules, None)"),
-    "variance for deviation": (
+    "variance for std": (
         "train/batches.py",
         "np.sqrt(np.maximum(square - mean**2, 0.0))",
         "np.maximum(square - mean**2, 0.0)",
     ),
-    "still coefficients without a floor": ("train/batches.py", "np.maximum(deviation, 0.01)", "deviation"),
+    "still coefficients without a floor": ("train/batches.py", "np.maximum(std, 0.01)", "std"),
     "human speech drawn no more often": ("train/batches.py", "HUMAN_WEIGHT if recording.human else 1.0", "1.0"),
     "held-out people counted as known voices": ("train/batches.py", "own and clip.voice_matched", "clip.voice_matched"),
     "a phone's frames are another's": ("train/batches.py", "int(np.ceil(start * config.fps))", "int(start * config.fps) + 2"),
@@ -316,7 +316,7 @@ CHANGES: dict[str, tuple[str, str, str]] = {
     ),
     "features' error not in their units": (
         "train/encoder.py",
-        "(found.float() - wanted) / deviation",
+        "(found.float() - wanted) / std",
         "(found.float() - wanted)",
     ),
     "the encoder learned in another's style": ("train/encoder.py", "named(batch.identity)", "named(batch.identity.flip(0))"),

@@ -66,7 +66,7 @@ def gaussian_denoiser(spread: float):
 
 @pytest.mark.parametrize(("ancestral", "tolerance"), [(False, 0.01), (True, 0.02)])
 def test_sampler_gives_the_distribution_of_the_data(ancestral: bool, tolerance: float) -> None:
-    """With the exact denoiser of Gaussian data of deviation 0.3, 256 steps give samples of that deviation."""
+    """With the exact denoiser of Gaussian data of std 0.3, 256 steps give samples of that std."""
     noise = lambda index: torch.randn(1, 400, 100, generator=torch.Generator().manual_seed(index), dtype=torch.float64)  # noqa: E731
     samples = sample(Sampler(uniform_timesteps(256), ancestral), gaussian_denoiser(0.3), noise)
     assert abs(float(samples.std()) / 0.3 - 1) < tolerance

@@ -24,7 +24,7 @@ from talker_cli.model.config import Architecture, ModelConfig
 from talker_cli.model.network import FaceDiffusion
 from talker_cli.train.batches import ClipBank
 from talker_cli.train.distill import DistillConfig, distill
-from talker_cli.train.encoder import feature_deviation, feature_error, teacher_features
+from talker_cli.train.encoder import feature_error, feature_std, teacher_features
 from talker_cli.train.rate import warmed_cosine
 from talker_cli.train.run import Progress
 from talker_cli.train.teacher import TrainConfig, train
@@ -86,9 +86,9 @@ def test_a_students_encoder_learns_the_teachers_features(dataset: Path, model: P
     torch.manual_seed(0)
     with torch.no_grad():
         wanted = teacher_features(original, batch, batch.mel)
-        deviation = feature_deviation(wanted)
-        untrained = feature_error(CompactEncoder(student.config).eval()(batch.mel), wanted, deviation)
-        trained = feature_error(student.encoder(batch.mel), wanted, deviation)
+        std = feature_std(wanted)
+        untrained = feature_error(CompactEncoder(student.config).eval()(batch.mel), wanted, std)
+        trained = feature_error(student.encoder(batch.mel), wanted, std)
     assert trained < 0.1 * untrained, (float(trained), float(untrained))
     row = next(csv.DictReader((model / "run-student" / "curve.csv").open()))
     assert row["stage"] == "encoder" and row["step"] == "80"

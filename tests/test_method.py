@@ -79,15 +79,15 @@ def draw_of(**changes: Tensor) -> Draw:
     return replace(Draw(t, noise, none, none, none), **changes)
 
 
-def expected_metric(rig: Rig, deviation: np.ndarray, weights: LossWeights, error: np.ndarray, gap: np.ndarray) -> float:
+def expected_metric(rig: Rig, std: np.ndarray, weights: LossWeights, error: np.ndarray, gap: np.ndarray) -> float:
     """Return the loss of errors (B, T, K) by its definition, vertex by vertex, in float64."""
     vertex = 1.0 + (weights.lips - 1.0) * rig.regions["lips"]
-    basis = rig.basis.astype(np.float64) * deviation[:, None, None]
+    basis = rig.basis.astype(np.float64) * std[:, None, None]
     trace = (vertex[None, :, None] * basis**2).sum()
     moved = np.einsum("btk,kvd->btvd", error, basis)
     surface = (vertex[:, None] * moved**2).sum((2, 3)) * (weights.surface * K / trace) + weights.coefficient * (error**2).sum(2)
     upper, lower = rig.lip_pairs.T
-    rows = (rig.basis[:, upper, 1] - rig.basis[:, lower, 1]).mean(1).astype(np.float64) * deviation
+    rows = (rig.basis[:, upper, 1] - rig.basis[:, lower, 1]).mean(1).astype(np.float64) * std
     opening = error @ (rows / np.sqrt((rows**2).sum()))
     opening = opening * np.sqrt(weights.gap * (0.5 + 2.0 * 0.002 / (0.002 + gap)))
     weight = 1 + weights.closed / (1 + (gap / 0.001) ** 2)
@@ -116,11 +116,11 @@ WEIGHTS = (
 def test_the_metric_is_its_formula(weights: LossWeights) -> None:
     """Breaks if the gap, the velocity, the weight of closed lips, of lip vertices, or the coefficients' own part is lost."""
     rig = tiny_rig().rig
-    deviation = np.linspace(0.05, 0.2, K)
+    std = np.linspace(0.05, 0.2, K)
     error = np.random.default_rng(0).normal(size=(B, T, K))
     gap = true_gap(rig, batch_of().coefficients)
-    loss = SurfaceMetric(rig, deviation, weights)(torch.from_numpy(error), torch.from_numpy(gap).float())
-    assert float(loss) == pytest.approx(expected_metric(rig, deviation, weights, error, gap), rel=1e-4)
+    loss = SurfaceMetric(rig, std, weights)(torch.from_numpy(error), torch.from_numpy(gap).float())
+    assert float(loss) == pytest.approx(expected_metric(rig, std, weights, error, gap), rel=1e-4)
 
 
 def test_the_gap_of_coefficients_is_that_of_the_vertices() -> None:
@@ -149,7 +149,7 @@ def test_the_diffusion_loss_is_the_error_of_the_prediction(prediction: str) -> N
     output = (0.3 - draw.t.double().numpy())[:, None, None] * noisy + 0.02
     target = np.cos(angle) * eps - np.sin(angle) * x0 if prediction == "v" else x0
     expected = expected_metric(
-        rig, network.deviation.double().numpy(), LossWeights(), output - target, true_gap(rig, batch.coefficients)
+        rig, network.std.double().numpy(), LossWeights(), output - target, true_gap(rig, batch.coefficients)
     )
     assert float(losses["diffusion"]) == pytest.approx(expected, rel=1e-4)
 
@@ -164,7 +164,7 @@ def test_the_regression_loss_is_the_error_of_its_head() -> None:
     losses = objective(batch, batch.mel, draw_of(), Part.of(batch))
     error = 0.4 - ((batch.coefficients - 0.1) / torch.linspace(0.05, 0.2, K)).double().numpy()
     gap = true_gap(rig, batch.coefficients)
-    expected = expected_metric(rig, network.deviation.double().numpy(), LossWeights(), error, gap)
+    expected = expected_metric(rig, network.std.double().numpy(), LossWeights(), error, gap)
     assert float(losses["regression"].detach()) == pytest.approx(expected, rel=1e-4)
 
 
@@ -173,8 +173,8 @@ def test_ancestral_noise_has_the_posterior_deviation() -> None:
     zero, one = torch.zeros(1, 1, 1, dtype=torch.float64), torch.ones(1, 1, 1, dtype=torch.float64)
     for t, s in ((1.0, 0.5), (0.75, 0.7), (0.3, 0.05)):
         (a, b), (c, d) = ((math.cos(x * math.pi / 2), math.sin(x * math.pi / 2)) for x in (t, s))
-        deviation = math.sqrt(b**2 - (a / c) ** 2 * d**2) * d / b
-        assert float(ddpm_step(zero, zero, t, s, one)) == pytest.approx(deviation, rel=1e-9)
+        std = math.sqrt(b**2 - (a / c) ** 2 * d**2) * d / b
+        assert float(ddpm_step(zero, zero, t, s, one)) == pytest.approx(std, rel=1e-9)
 
 
 def test_each_block_of_frames_has_noise_of_its_own() -> None:
@@ -284,7 +284,7 @@ def halving_of(
     rig = tiny_rig().rig
     bank = ClipBank(DatasetOf.get(dataset), "train", teacher.config)
     config = DistillConfig(batch_frames=256, seed=5)
-    metric = SurfaceMetric(rig, teacher.deviation.numpy(), LossWeights())
+    metric = SurfaceMetric(rig, teacher.std.numpy(), LossWeights())
     rows = torch.from_numpy(rig.lip_gap_rows()).float()
     halving = _Halving(teacher, pupil, bank, metric, rows, config, guidance)
     loss = sum(float(value) for value in halving.losses(stage, 3, count).values())
@@ -295,7 +295,7 @@ def halving_of(
         x_t.double().numpy(),
         t.double().numpy(),
         true_gap(rig, batch.coefficients),
-        teacher.deviation.double().numpy(),
+        teacher.std.double().numpy(),
         halving,
     )
 
@@ -361,10 +361,10 @@ def test_one_step_of_the_student_lands_where_two_of_the_teacher_land(
     assert len(set(np.round(steps))) >= min(count, len(steps)) // 2  # spread over the student's own timesteps
 
     wrong = Exact(12, 4, optimal, off, 0.0)
-    loss, _, t, gap, deviation, _ = halving_of(dataset, count, (speech, manner), wrong, guidance, stage)
+    loss, _, t, gap, std, _ = halving_of(dataset, count, (speech, manner), wrong, guidance, stage)
     sigma = np.sin(t * math.pi / 2)[:, None, None]
     error = np.broadcast_to(off / sigma, (len(t), gap.shape[1], K))
-    assert loss == pytest.approx(expected_metric(tiny_rig().rig, deviation, LossWeights(), error, gap), rel=2e-3)
+    assert loss == pytest.approx(expected_metric(tiny_rig().rig, std, LossWeights(), error, gap), rel=2e-3)
 
 
 @pytest.mark.slow

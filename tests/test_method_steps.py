@@ -151,8 +151,8 @@ def test_what_is_learned_and_normalised_is_the_training_split(dataset: Dataset) 
     clips = [dataset.coefficients(clip.name) for clip in dataset.clips("train")]
     frames = np.concatenate(clips).astype(np.float64)
     assert np.allclose(trainer.network.mean.numpy(), frames.mean(0), atol=1e-4)
-    deviation = np.maximum(frames.std(0), 0.01)  # most of these coefficients never move
-    assert np.allclose(trainer.network.deviation.numpy(), deviation, atol=1e-4) and (deviation == 0.01).sum() > 40
+    std = np.maximum(frames.std(0), 0.01)  # most of these coefficients never move
+    assert np.allclose(trainer.network.std.numpy(), std, atol=1e-4) and (std == 0.01).sum() > 40
     assert sum(map(len, trainer.bank.buckets.values())) == len({clip.recording for clip in dataset.clips("train")})
 
 
@@ -362,11 +362,11 @@ def test_the_encoders_losses_are_their_formulas() -> None:
     off = torch.linspace(-0.2, 0.5, 12)
     toy = teacher.denoiser = Hearing(12, 4, lambda t: t, 0.0, 0.0)  # type: ignore[assignment]
     teacher.encoder, student.encoder = Heard(wanted), Heard(wanted + off)  # type: ignore[assignment]
-    deviation = torch.linspace(0.5, 2.0, 12)
-    metric = SurfaceMetric(rig, teacher.deviation.numpy(), LossWeights())
+    std = torch.linspace(0.5, 2.0, 12)
+    metric = SurfaceMetric(rig, teacher.std.numpy(), LossWeights())
     gap = torch.full((4, 6), 0.004)
-    losses = encoder_losses(teacher, student, batch, batch.mel, draw.noise, draw.t, deviation, metric, gap)
-    assert float(losses["features"]) == pytest.approx(float((off / deviation).square().mean()), rel=1e-5)
+    losses = encoder_losses(teacher, student, batch, batch.mel, draw.noise, draw.t, std, metric, gap)
+    assert float(losses["features"]) == pytest.approx(float((off / std).square().mean()), rel=1e-5)
     _, sigma = alpha_sigma(draw.t[:, None, None])
     expected = metric((off.mean() / sigma).expand(4, 6, 52), gap)
     assert float(losses["denoised"]) == pytest.approx(float(expected), rel=1e-4)

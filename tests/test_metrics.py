@@ -147,7 +147,7 @@ def test_values_worked_out_by_hand() -> None:
 
 
 def test_signs_of_fdd_cancel_over_sequences_and_those_of_its_absolute_value_do_not() -> None:
-    """Worked out by hand: deviations of +2 and -4 mean -1, their absolute values 3, however long each sequence is."""
+    """Worked out by hand: differences of +2 and -4 mean -1, their absolute values 3, however long each sequence is."""
     metrics = [metric for metric in SURFACE_METRICS if metric.key in ("fdd", "abs_fdd")]
     outputs = [
         Output("model", name, "someone", "someone", 0, frames, {"fdd": value})

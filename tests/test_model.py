@@ -133,20 +133,20 @@ def test_contrastive_loss_is_symmetric_infonce() -> None:
 
 def test_surface_metric_is_the_error_of_the_vertices() -> None:
     rig = tiny_rig().rig
-    deviation = np.random.default_rng(0).uniform(0.05, 0.2, 52).astype(np.float32)
+    std = np.random.default_rng(0).uniform(0.05, 0.2, 52).astype(np.float32)
     weights = LossWeights(surface=1.0, gap=0.0, coefficient=0.0, velocity=0.0, closed=0.0)
     # A pure surface metric is singular (24 vertices, 52 coefficients), so a trace of the coefficient term stays in.
-    metric = SurfaceMetric(rig, deviation, replace(weights, coefficient=1e-4))
+    metric = SurfaceMetric(rig, std, replace(weights, coefficient=1e-4))
     error = torch.randn(1, 7, 52)
-    offsets = rig.offsets((error[0] * torch.from_numpy(deviation)).numpy()).astype(np.float64)
+    offsets = rig.offsets((error[0] * torch.from_numpy(std)).numpy()).astype(np.float64)
     vertex_weight = np.where(rig.regions["lips"], LossWeights().lips, 1.0)
-    scaled = rig.basis * deviation[:, None, None]
+    scaled = rig.basis * std[:, None, None]
     trace = (np.square(scaled).sum(-1) * vertex_weight).sum()
     expected = (np.square(offsets).sum(-1) * vertex_weight).sum(-1).mean() / trace
     expected += 1e-4 * float(error.square().mean())
     assert float(metric(error, torch.zeros(1, 7))) == pytest.approx(expected, rel=1e-4)
     # Frames with closed lips count more, frames with open ones as before.
-    closer = SurfaceMetric(rig, deviation, replace(weights, coefficient=1e-4, closed=4.0))
+    closer = SurfaceMetric(rig, std, replace(weights, coefficient=1e-4, closed=4.0))
     assert float(closer(error, torch.zeros(1, 7))) == pytest.approx(5 * expected, rel=1e-4)
     assert float(closer(error, torch.full((1, 7), 1.0))) == pytest.approx(expected, rel=1e-4)
 

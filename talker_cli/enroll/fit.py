@@ -192,7 +192,7 @@ def _descend(
         InputError: the loss is not finite.
     """
     network, device = animator.network, animator.device
-    metric = SurfaceMetric(rig, network.deviation.cpu().numpy(), LossWeights()).to(device)
+    metric = SurfaceMetric(rig, network.std.cpu().numpy(), LossWeights()).to(device)
     gap_rows = torch.from_numpy(rig.lip_gap_rows()).float().to(device)
     style = torch.from_numpy(start.copy()).to(device).requires_grad_(True)
     optimizer = torch.optim.Adam([style], lr=LEARNING_RATE)

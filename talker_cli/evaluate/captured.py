@@ -74,12 +74,12 @@ MEASURES = (
     Measure("blinks_per_minute", "1/min", "blinks: falls of the lids under 0.7 of the open height, up to 0.6 s"),
     Measure("blink_length_s", "s", "their length"),
     Measure("half_blinks_share", "", "share of the blinks that stop over half of the open height"),
-    Measure("brow_std_mm", "mm", "height of the brows: deviation within a clip"),
-    Measure("gaze_pitch_std_deg", "°", "gaze up and down: deviation within a clip"),
-    Measure("gaze_yaw_std_deg", "°", "gaze to the sides: deviation within a clip"),
-    Measure("head_pitch_std_deg", "°", "head, pitch: deviation within a clip"),
-    Measure("head_yaw_std_deg", "°", "head, yaw: deviation within a clip"),
-    Measure("head_roll_std_deg", "°", "head, roll: deviation within a clip"),
+    Measure("brow_std_mm", "mm", "height of the brows: std within a clip"),
+    Measure("gaze_pitch_std_deg", "°", "gaze up and down: std within a clip"),
+    Measure("gaze_yaw_std_deg", "°", "gaze to the sides: std within a clip"),
+    Measure("head_pitch_std_deg", "°", "head, pitch: std within a clip"),
+    Measure("head_yaw_std_deg", "°", "head, yaw: std within a clip"),
+    Measure("head_roll_std_deg", "°", "head, roll: std within a clip"),
 )
 
 

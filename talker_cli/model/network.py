@@ -14,11 +14,11 @@ from talker_cli.model.personalizer import Personalizer
 class FaceDiffusion(nn.Module):
     """Speech and style to face motion by denoising coefficients (2311.16565).
 
-    Diffusion runs over normalised coefficients, (c - mean) / deviation, of the training split.
+    Diffusion runs over normalised coefficients, (c - mean) / std, of the training split.
     """
 
     mean: Tensor
-    deviation: Tensor
+    std: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -28,20 +28,20 @@ class FaceDiffusion(nn.Module):
         self.personalizer = Personalizer(config)
         self.denoiser = Denoiser(config)
         self.register_buffer("mean", torch.zeros(len(config.names)))
-        self.register_buffer("deviation", torch.ones(len(config.names)))
+        self.register_buffer("std", torch.ones(len(config.names)))
 
-    def set_normalisation(self, mean: np.ndarray, deviation: np.ndarray) -> None:
+    def set_normalisation(self, mean: np.ndarray, std: np.ndarray) -> None:
         """Set the (K,) mean and standard deviation of the coefficients."""
         self.mean.copy_(torch.from_numpy(mean))
-        self.deviation.copy_(torch.from_numpy(deviation))
+        self.std.copy_(torch.from_numpy(std))
 
     def normalise(self, coefficients: Tensor) -> Tensor:
         """Return normalised coefficients of the same shape (…, K)."""
-        return (coefficients - self.mean) / self.deviation
+        return (coefficients - self.mean) / self.std
 
     def denormalise(self, x: Tensor) -> Tensor:
         """Return coefficients of normalised ones (…, K)."""
-        return x * self.deviation + self.mean
+        return x * self.std + self.mean
 
     def predict_x0(self, x_t: Tensor, t: Tensor, speech_features: Tensor, style: Tensor) -> Tensor:
         """Return the predicted clean x0 (B, T, K) at timesteps t (B,)."""

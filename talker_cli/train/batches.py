@@ -174,8 +174,8 @@ class ClipBank:
         count = sum(len(motion) for motion in motions)
         mean = sum(motion.sum(0, dtype=np.float64) for motion in motions) / count
         square = sum(np.square(motion.astype(np.float64)).sum(0) for motion in motions) / count
-        deviation = np.sqrt(np.maximum(square - mean**2, 0.0))
-        return mean.astype(np.float32), np.maximum(deviation, 0.01).astype(np.float32)
+        std = np.sqrt(np.maximum(square - mean**2, 0.0))
+        return mean.astype(np.float32), np.maximum(std, 0.01).astype(np.float32)
 
     def crops(self, frames_in_batch: int) -> int:
         """Return how many crops the smallest batches of about `frames_in_batch` frames have: those of the longest crops."""

@@ -33,7 +33,7 @@ from talker_cli.model.whisper import WHISPER
 from talker_cli.rig import load_rig
 from talker_cli.train.augment import augment_mel
 from talker_cli.train.batches import KNOWN_PHONES, Batch, ClipBank
-from talker_cli.train.encoder import encoder_losses, feature_deviation, feature_error, teacher_features
+from talker_cli.train.encoder import encoder_losses, feature_error, feature_std, teacher_features
 from talker_cli.train.features import SOUND_VARIANTS, FeatureCache, features_for
 from talker_cli.train.losses import LossWeights, SurfaceMetric, lip_gap_of
 from talker_cli.train.rate import warmed_cosine
@@ -44,7 +44,7 @@ DEFAULT_STEPS = 8  # of student.safetensors, unless a distillation ends before
 ENCODER_STAGE = -1  # comes before the halvings, which are counted from 0
 ENCODER_DRAWS = MAX_TIMESTEP  # the stage that its draws are seeded with: no halving has that number
 ENCODER_WARMUP = 0.05  # of its stage's steps
-DEVIATION_BATCHES = 4  # that the deviation of the teacher's features is taken over
+STD_BATCHES = 4  # that the std of the teacher's features is taken over
 VALIDATION_BATCHES = 4
 BOUNDS = {
     "stage_steps": (1, math.inf), "kept_stage_steps": (1, math.inf), "batch_frames": (64, math.inf),
@@ -170,7 +170,7 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
         cache.fill(on_progress)
     bank = ClipBank(dataset, "train", original.config, cache, KNOWN_PHONES)
     scale = original.config.guidance_scale if config.guidance_scale is None else config.guidance_scale
-    metric = SurfaceMetric(dataset.rig.rig, original.deviation.numpy(), LossWeights()).to(where)
+    metric = SurfaceMetric(dataset.rig.rig, original.std.numpy(), LossWeights()).to(where)
     measured = copy.deepcopy(original)
     measured.config = replace(
         original.config, guidance_scale=scale, temperature=config.temperature,
@@ -339,9 +339,9 @@ class _Encoding(_Stage):
     cache: FeatureCache | None
 
     @cached_property
-    def deviation(self) -> Tensor:
+    def std(self) -> Tensor:
         """(D,) of the teacher's features, the same in every resumed run."""
-        return feature_deviation(torch.cat([wanted.flatten(0, 1) for _, wanted in self._clean(self.bank, DEVIATION_BATCHES)]))
+        return feature_std(torch.cat([wanted.flatten(0, 1) for _, wanted in self._clean(self.bank, STD_BATCHES)]))
 
     def _clean(self, bank: ClipBank, count: int) -> list[tuple[Batch, Tensor]]:
         """Return batches without augmentation, and the teacher's features (B, T, D) of them."""
@@ -358,7 +358,7 @@ class _Encoding(_Stage):
         spread = (draw.rng.permutation(size) + draw.rng.random()) / size
         t = torch.from_numpy(spread).float().clamp(min=1 / MAX_TIMESTEP).to(self.gap_rows.device)
         gap = lip_gap_of(draw.batch.coefficients, self.gap_rows)
-        return encoder_losses(self.teacher, self.student, draw.batch, draw.mel, draw.noise, t, self.deviation, self.metric, gap)
+        return encoder_losses(self.teacher, self.student, draw.batch, draw.mel, draw.noise, t, self.std, self.metric, gap)
 
     @torch.no_grad()
     def validate(self, dataset: Dataset, student: FaceDiffusion) -> dict[str, float]:
@@ -366,7 +366,7 @@ class _Encoding(_Stage):
         if not dataset.clips("validation"):
             return {}
         batches = self._clean(ClipBank(dataset, "validation", self.teacher.config, self.cache), VALIDATION_BATCHES)
-        errors = [feature_error(student.encoder(batch.mel), wanted, self.deviation).item() for batch, wanted in batches]
+        errors = [feature_error(student.encoder(batch.mel), wanted, self.std).item() for batch, wanted in batches]
         return {"validation_features": round(float(np.mean(errors)), 6)}
 
 

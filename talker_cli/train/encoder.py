@@ -12,7 +12,7 @@ from talker_cli.model.network import FaceDiffusion
 from talker_cli.train.batches import Batch
 from talker_cli.train.losses import SurfaceMetric
 
-SMALLEST_DEVIATION = 1e-3  # of a feature; one that never moves is not learned to the last digit
+SMALLEST_STD = 1e-3  # of a feature; one that never moves is not learned to the last digit
 
 
 @torch.no_grad()
@@ -28,20 +28,20 @@ def teacher_features(teacher: FaceDiffusion, batch: Batch, mel: Tensor) -> Tenso
     return teacher.encoder(batch.encoder_input(mel)).float()
 
 
-def feature_deviation(features: Tensor) -> Tensor:
+def feature_std(features: Tensor) -> Tensor:
     """Return the standard deviation (D,) of speech features (B, T, D), no smaller than a little."""
-    return features.flatten(0, 1).std(0).clamp(min=SMALLEST_DEVIATION)
+    return features.flatten(0, 1).std(0).clamp(min=SMALLEST_STD)
 
 
-def feature_error(found: Tensor, wanted: Tensor, deviation: Tensor) -> Tensor:
+def feature_error(found: Tensor, wanted: Tensor, std: Tensor) -> Tensor:
     """Return the mean squared error of speech features (B, T, D) in units of their variance; 1 is that of their mean.
 
     Args:
         found: (B, T, D), a student's.
         wanted: (B, T, D), its teacher's.
-        deviation: (D,), see `feature_deviation`.
+        std: (D,), see `feature_std`.
     """
-    return ((found.float() - wanted) / deviation).square().mean()
+    return ((found.float() - wanted) / std).square().mean()
 
 
 def encoder_losses(
@@ -51,7 +51,7 @@ def encoder_losses(
     mel: Tensor,
     noise: Tensor,
     t: Tensor,
-    deviation: Tensor,
+    std: Tensor,
     metric: SurfaceMetric,
     gap: Tensor,
 ) -> dict[str, Tensor]:
@@ -64,7 +64,7 @@ def encoder_losses(
         mel: (B, T * mels_per_frame, bands), the batch's, augmented or not.
         noise: (B, T, K).
         t: (B,) timesteps in (0, 1].
-        deviation: (D,) of the teacher's features.
+        std: (D,) of the teacher's features.
         metric: of the surface.
         gap: (B, T) mouth gap of the truth, metres.
     """
@@ -76,4 +76,4 @@ def encoder_losses(
         target = teacher.predict_x0(x_t, t, wanted, style).float()
     predicted = teacher.predict_x0(x_t, t, found, style).float()
     _, sigma = alpha_sigma(t[:, None, None])  # the error of v, as in the halvings
-    return {"features": feature_error(found, wanted, deviation), "denoised": metric((predicted - target) / sigma, gap)}
+    return {"features": feature_error(found, wanted, std), "denoised": metric((predicted - target) / sigma, gap)}

@@ -51,7 +51,7 @@ class LossWeights:
 
 
 GAP_SOFTNESS = 0.002  # metres: a gap of this size counts half as much as closed lips
-GAP_ROUNDING = 0.1  # of the gap's deviation: smaller errors of it count as squares
+GAP_ROUNDING = 0.1  # of the gap's std: smaller errors of it count as squares
 CLOSED_GAP = 0.001  # metres: a gap of this size counts half as much more
 
 
@@ -66,17 +66,17 @@ class SurfaceMetric(nn.Module):
     surface: Tensor
     gap_rows: Tensor
 
-    def __init__(self, rig: Rig, deviation: np.ndarray, weights: LossWeights) -> None:
+    def __init__(self, rig: Rig, std: np.ndarray, weights: LossWeights) -> None:
         super().__init__()
         count = len(rig.names)
-        scale = np.diag(deviation.astype(np.float64))
+        scale = np.diag(std.astype(np.float64))
         gram = scale @ rig.gram(1.0 + (weights.lips - 1.0) * rig.regions["lips"]) @ scale
         metric = weights.surface * gram * (count / np.trace(gram)) + weights.coefficient * np.eye(count)
         # A factor with |L e|^2 = e M e: one product instead of a quadratic form a frame.
         self.register_buffer("surface", torch.from_numpy(np.linalg.cholesky(metric)).float())
         rows = rig.lip_gap_rows().mean(0)  # (K,) metres of opening, mean over the pairs
-        size = np.sqrt(np.square(rows * deviation).sum())
-        self.register_buffer("gap_rows", torch.from_numpy(rows * deviation / size).float())
+        size = np.sqrt(np.square(rows * std).sum())
+        self.register_buffer("gap_rows", torch.from_numpy(rows * std / size).float())
         self.gap_weight = weights.gap
         self.velocity_weight = weights.velocity
         self.closed_weight = weights.closed
@@ -146,7 +146,7 @@ class Objective(nn.Module):
         super().__init__()
         self.network = network
         self.weights = weights
-        self.metric = SurfaceMetric(rig, network.deviation.numpy(), weights)
+        self.metric = SurfaceMetric(rig, network.std.numpy(), weights)
         width = network.config.feature_width
         self.phones = nn.Linear(width, max(1, phone_count))
         self.regression = nn.Linear(width, len(network.config.names))
