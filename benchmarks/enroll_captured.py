@@ -81,14 +81,13 @@ def enrolled(data: Dataset, enroller: Enroller, clips: list[Clip]) -> dict[str, 
 def from_videos(enroller: Enroller, videos: list[Path]) -> dict[str, StyleCondition]:
     """Return the styles of as many videos as make 10 s, and of all of them, captured as `talker enroll` does."""
     from talker_cli.capture.tracker import tracker_file
-    from talker_cli.enroll.video import captured_examples
+    from talker_cli.enroll.video import VideoMotion, captured_motion
 
-    tracker, parts = tracker_file(None), []
-    for path in videos:
-        parts.append(captured_examples(path, path.name, enroller.rigs.rig.fps, tracker).examples)
     found = {}
-    for count in (4, len(parts)):
-        examples = [example for each in parts[:count] for example in each]
+    for count in (4, len(videos)):
+        chosen = {path.name: path for path in videos[:count]}
+        motion = captured_motion(chosen, enroller.rigs.rig.fps, tracker_file(None)).values()
+        examples = [example for each in motion if isinstance(each, VideoMotion) for example in each.examples]
         total = sum(len(example.coefficients) for example in examples) / enroller.rigs.rig.fps
         name = f"video, {total:.0f} s"
         found[name] = told(name, enroller, style_of(enroller, examples), examples)

@@ -13,7 +13,7 @@ from conftest import IDENTITY, Talker, ffmpeg
 from test_enroll import SPEECH, make_model
 
 from talker_cli.capture.tracker import tracker_file
-from talker_cli.enroll.video import captured_examples, is_video
+from talker_cli.enroll.video import VideoMotion, captured_motion, is_video
 from talker_cli.errors import InputError, MachineError
 from talker_cli.evaluate.face_measures import FaceMeasures
 from talker_cli.formats.audio import load_speech
@@ -65,7 +65,8 @@ def film(truth: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_a_films_motion_comes_back_with_its_sound(truth: np.ndarray, film: Path, tracker: Path) -> None:
     """Breaks if captured motion is late, at another rate, or beside another part of the sound."""
-    video = captured_examples(film, "film", FPS, tracker)
+    video = captured_motion({"film": film}, FPS, tracker)["film"]
+    assert isinstance(video, VideoMotion)
     (example,) = video.examples
     assert video.seen == pytest.approx(SECONDS, abs=0.1) and video.seconds == pytest.approx(SECONDS, abs=0.1)
     assert abs(len(example.sound) - len(example.coefficients) / FPS * 16_000) < 1_600 and video.lip_error < 2e-3
@@ -103,7 +104,8 @@ def test_a_style_is_fitted_to_films_and_recordings_together(
     assert captured["videos"] == 1 and captured["seconds"] == pytest.approx(SECONDS, abs=0.1)
     assert 2.0 < captured["seen"] < SECONDS - 0.5 and captured["lip_error_mm"] < 2.0
     assert record["fit"]["seconds"] + record["fit"]["held_out"] == pytest.approx(captured["seen"], abs=0.5)
-    video = captured_examples(clips / "film.mp4", "film.mp4", FPS, tracker)
+    video = captured_motion({"film.mp4": clips / "film.mp4"}, FPS, tracker)["film.mp4"]
+    assert isinstance(video, VideoMotion)
     assert len(video.examples) == 2
     sound = load_speech(clips / "film.mp4")
     first, second = (example.sound for example in video.examples)
@@ -139,5 +141,5 @@ def test_a_film_without_a_face_is_no_motion(tracker: Path, tmp_path: Path) -> No
         "1.2",
         tmp_path / "v.mp4",
     )
-    with pytest.raises(InputError, match="shows no face"):
-        captured_examples(tmp_path / "v.mp4", "v", FPS, tracker)
+    refused = captured_motion({"v": tmp_path / "v.mp4"}, FPS, tracker)["v"]
+    assert isinstance(refused, InputError) and "shows no face" in str(refused)

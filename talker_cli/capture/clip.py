@@ -8,11 +8,12 @@ import numpy as np
 
 from talker_cli.capture import landmarks as marks
 from talker_cli.capture.fit import LandmarkModel
-from talker_cli.capture.pose import remove_pose
+from talker_cli.capture.pose import Posed, remove_pose
 from talker_cli.capture.tracker import Track, track
 from talker_cli.capture.video import Video, open_video
 from talker_cli.rig import Rig
 
+LANDMARKS = 478  # of MediaPipe, those of the irises among them
 BRIDGED = 0.5  # seconds without a face that smoothness bridges; longer gaps are left out
 PROFILE = np.radians(40.0)  # a head turned further hides half its mouth
 
@@ -46,6 +47,63 @@ class CapturedClip:
         return [[round(first / self.video.fps, 4), round(end / self.video.fps, 4)] for first, end in runs(self.seen)]
 
 
+@dataclass(frozen=True)
+class TrackedClip:
+    """One video's landmarks, before anything is fitted to them.
+
+    Args:
+        video: The file and its frame rate.
+        found: Landmarks of every frame.
+        posed: The same in the head's space, and its rotation.
+        known: (T,) bool; frames with a face that is not turned away.
+    """
+
+    video: Video
+    found: Track
+    posed: Posed
+    known: np.ndarray
+
+    @property
+    def points(self) -> np.ndarray:
+        """The landmarks (N, P, 3) of known frames, of which a neutral face is taken; of all frames where none is known."""
+        return self.posed.points[self.known] if self.known.any() else self.posed.points
+
+
+def landmark_model(rig: Rig) -> LandmarkModel:
+    """Return all of MediaPipe's landmarks on the built-in head."""
+    return LandmarkModel(rig, range(LANDMARKS))
+
+
+def track_clip(
+    path: Path, model: LandmarkModel, tracker: Path, on_frame: Callable[[int, int | None], None] = lambda done, total: None
+) -> TrackedClip:
+    """Find the landmarks of a video of one talking person. Arguments and errors are those of `capture`."""
+    video = open_video(path)
+    total = round(video.seconds * video.fps) or None
+    found = track(video, tracker, lambda done: on_frame(done, total))
+    posed = remove_pose(found.landmarks, found.seen, model.still, model.rest[model.still])
+    return TrackedClip(video, found, posed, found.seen & (np.abs(posed.rotation[:, :2]).max(1) <= PROFILE))
+
+
+def fit_clip(clip: TrackedClip, model: LandmarkModel, neutral: np.ndarray) -> CapturedClip:
+    """Fit the head to a video's landmarks.
+
+    Args:
+        clip: The landmarks.
+        model: Where they lie on the head.
+        neutral: (P, 3) the person's landmarks at rest, metres: `LandmarkModel.neutral` of one or all of their videos.
+    """
+    found, posed, known = clip.found, clip.posed, clip.known
+    fitted = model.fit(posed.points, neutral, known)
+    lips = model.places(sorted({n for group in (marks.INNER_UPPER, marks.INNER_LOWER) for side in group for n in side}))
+    seen = bridged(known, round(BRIDGED * clip.video.fps))
+    notes = _notes(found, np.abs(posed.rotation[:, :2]).max(1) > PROFILE, known, clip.video.fps)
+    error = float(fitted.error[known][:, lips].mean()) if known.any() else float("nan")
+    flat = found.landmarks[..., :2].astype(np.float32)
+    rotation = posed.rotation.astype(np.float32)
+    return CapturedClip(clip.video, fitted.coefficients, rotation, seen, error, notes, flat, found.seen)
+
+
 def capture(
     path: Path, rig: Rig, tracker: Path, on_frame: Callable[[int, int | None], None] = lambda done, total: None
 ) -> CapturedClip:
@@ -61,20 +119,9 @@ def capture(
         InputError: the file is no video, or shows no face.
         MachineError: MediaPipe is missing.
     """
-    video = open_video(path)
-    total = round(video.seconds * video.fps) or None
-    found = track(video, tracker, lambda done: on_frame(done, total))
-    model = LandmarkModel(rig, range(found.landmarks.shape[1]))
-    posed = remove_pose(found.landmarks, found.seen, model.still, model.rest[model.still])
-    away = np.abs(posed.rotation[:, :2]).max(1) > PROFILE
-    known = found.seen & ~away
-    fitted = model.fit(posed.points, model.neutral(posed.points[known] if known.any() else posed.points), known)
-    lips = model.places(sorted({n for group in (marks.INNER_UPPER, marks.INNER_LOWER) for side in group for n in side}))
-    seen = bridged(known, round(BRIDGED * video.fps))
-    notes = _notes(found, away, known, video.fps)
-    error = float(fitted.error[known][:, lips].mean()) if known.any() else float("nan")
-    flat = found.landmarks[..., :2].astype(np.float32)
-    return CapturedClip(video, fitted.coefficients, posed.rotation.astype(np.float32), seen, error, notes, flat, found.seen)
+    model = landmark_model(rig)
+    clip = track_clip(path, model, tracker, on_frame)
+    return fit_clip(clip, model, model.neutral(clip.points))
 
 
 def runs(where: np.ndarray) -> list[tuple[int, int]]:

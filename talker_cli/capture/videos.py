@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from talker_cli.capture.clip import BRIDGED, PROFILE, bridged, runs
+from talker_cli.capture.clip import BRIDGED, PROFILE, bridged, landmark_model, runs
 from talker_cli.capture.fit import LandmarkModel
 from talker_cli.capture.pose import Posed, remove_pose
 from talker_cli.capture.tracker import track
@@ -161,7 +161,7 @@ def open_videos(
         who = identity or (inside.parts[0] if len(inside.parts) > 1 else folder.resolve().name)
         clips.append(ClipFiles("_".join(inside.with_suffix("").parts), path, path, Row(who, "", words[path], language)))
     clips = with_splits(clips)
-    model = LandmarkModel(head, range(478))
+    model = landmark_model(head)
     speakers = {
         who: Speaker(model, [tracked[clip.motion] for clip in clips if clip.row.identity == who])
         for who in sorted({clip.row.identity for clip in clips})

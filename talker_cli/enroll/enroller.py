@@ -13,7 +13,7 @@ from talker_cli.enroll.clips import Collection, OnClip, collect
 from talker_cli.enroll.fit import Fit, MotionExample, fit
 from talker_cli.enroll.motion import motion_beside, read_coefficients
 from talker_cli.enroll.record import CaptureRecord, EnrollmentRecord, FitRecord, record_of
-from talker_cli.enroll.video import VideoMotion, captured_examples, is_video
+from talker_cli.enroll.video import VideoMotion, captured_motion, is_video
 from talker_cli.errors import IdentityError, InputError, MachineError, TalkerError
 from talker_cli.formats.audio import SAMPLE_RATE, load_intact_speech
 from talker_cli.formats.files import file_hash
@@ -147,8 +147,15 @@ class Enroller:
         """Return the motion beside the recordings, and that of recordings that are videos."""
         rig = self.rigs.rig_of(identity.base_face)
         own: Rig | None = None if identity.face is None else identity.rig(self.rigs)
-        found, can_capture = _Motion(), rig.names == ARKIT_NAMES
-        for done, clip in enumerate(collection.clips, 1):
+        found, total, done = _Motion(), len(collection.clips), 0
+        videos: dict[str, Path] = {}
+
+        def advance() -> None:
+            nonlocal done
+            done += 1
+            on_video(done, total)
+
+        for clip in collection.clips:
             recording = collection.folder / clip.path
             path = motion_beside(recording)
             try:
@@ -156,19 +163,26 @@ class Enroller:
                     sound = load_intact_speech(recording)
                     coefficients = read_coefficients(path, len(sound) / SAMPLE_RATE, rig, own, source_fps)
                     found.examples.append(MotionExample(clip.path, sound, coefficients))
-                elif can_capture and is_video(recording):
-                    video = captured_examples(recording, clip.path, rig.fps, tracker_file(tracker))
-                    found.examples += video.examples
-                    found.videos.append(video)
-                    found.notes += [(clip.path, note) for note in video.notes]
-            except MachineError as error:
-                can_capture = False
-                found.unused.append(error)
+                elif rig.names == ARKIT_NAMES and is_video(recording):
+                    videos[clip.path] = recording
+                    continue
             except InputError as error:
                 if error.field == "source_fps":  # a question that the user can answer
                     raise
                 found.unused.append(error)
-            on_video(done, len(collection.clips))
+            advance()
+        try:
+            captured = captured_motion(videos, rig.fps, tracker_file(tracker), advance) if videos else {}
+        except MachineError as error:
+            found.unused.append(error)
+            return found
+        for name, video in captured.items():
+            if isinstance(video, InputError):
+                found.unused.append(video)
+                continue
+            found.examples += video.examples
+            found.videos.append(video)
+            found.notes += [(name, note) for note in video.notes]
         return found
 
 

@@ -1,11 +1,12 @@
 """Motion of a recording that is a video of the speaker, captured as coefficients at the model's rate."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from talker_cli.capture.clip import capture
+from talker_cli.capture.clip import CapturedClip, TrackedClip, fit_clip, landmark_model, track_clip
 from talker_cli.capture.video import open_video
 from talker_cli.data.sequences import resample_rows
 from talker_cli.enroll.fit import MotionExample
@@ -45,20 +46,44 @@ def is_video(path: Path) -> bool:
         return False
 
 
-def captured_examples(path: Path, name: str, fps: float, tracker: Path) -> VideoMotion:
-    """Capture a video's motion for a style to be fitted to.
+def captured_motion(
+    videos: Mapping[str, Path], fps: float, tracker: Path, on_video: Callable[[], None] = lambda: None
+) -> dict[str, VideoMotion | InputError]:
+    """Capture one person's videos for a style to be fitted to, with one neutral face for all: short ones hardly show any.
 
     Args:
-        path: The video, with sound.
-        name: Name of the examples.
+        videos: Video, with sound, by its name.
         fps: Rate of the model.
         tracker: MediaPipe's `face_landmarker.task`.
+        on_video: Callback after each video that was tracked.
+
+    Returns:
+        By name, the motion, or why there is none: an unreadable video, or no face for a second.
 
     Raises:
-        InputError: the video shows no face for a second or more.
         MachineError: MediaPipe is not installed.
     """
-    made = capture(path, load_rig(model_folder(HEAD) / "rig.safetensors").rig, tracker)
+    model = landmark_model(load_rig(model_folder(HEAD) / "rig.safetensors").rig)
+    tracked: dict[str, TrackedClip] = {}
+    made: dict[str, VideoMotion | InputError] = {}
+    for name, path in videos.items():
+        try:
+            tracked[name] = track_clip(path, model, tracker)
+        except InputError as error:
+            made[name] = error
+        on_video()
+    if not tracked:
+        return made
+    neutral = model.neutral(np.concatenate([clip.points for clip in tracked.values()]))
+    for name, clip in tracked.items():
+        try:
+            made[name] = _examples(name, videos[name], fit_clip(clip, model, neutral), fps)
+        except InputError as error:
+            made[name] = error
+    return made
+
+
+def _examples(name: str, path: Path, made: CapturedClip, fps: float) -> VideoMotion:
     sound, rate = load_intact_speech(path), made.video.fps
     examples = []
     for start, end in made.seen_ranges():
