@@ -131,6 +131,7 @@ def test_the_command_line_starts_light() -> None:
     assert not loaded_by("import talker_cli.cli.app") & heavy
 
 
+@pytest.mark.slow
 def test_rendering_starts_without_torch() -> None:
     """Breaks if a library that rendering needs brings torch along."""
     statement = "import talker_cli.render.source, talker_cli.render.stage, pyrender.platforms.egl"

@@ -122,6 +122,7 @@ def test_lost_sound_is_counted_and_silent(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.ogg", "a.opus", "a.flac", "a.webm", "a.mkv", "a.mp3", "a.aac"])
+@pytest.mark.slow
 def test_joined_files_are_read_and_not_called_damaged(tmp_path: Path, name: str) -> None:
     """Breaks if what a decoder mutters at a joint is taken for lost sound, or if the second part is not read."""
     sound = spoken(1.5)
@@ -356,6 +357,7 @@ PLAYLISTS = {
 @pytest.mark.parametrize("suffix", ["wav", "m3u8", "mp3", "ffconcat", "mpd"])
 @pytest.mark.parametrize("kind", PLAYLISTS)
 @pytest.mark.parametrize("address", ["secret.aac", "http://127.0.0.1:9/secret.aac"])
+@pytest.mark.slow
 def test_a_playlist_does_not_open_other_files(tmp_path: Path, kind: str, suffix: str, address: str) -> None:
     """Breaks if a file that a stranger sent can make us read, or fetch, another."""
     soundfile.write(tmp_path / "s.wav", tone(1, 16_000), 16_000)

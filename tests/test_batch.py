@@ -32,6 +32,7 @@ def clips(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_folder_is_done_but_for_what_is_broken_and_can_be_gone_on_with(
     invoke: Command, clips: Path, model: Path, tmp_path: Path
 ) -> None:

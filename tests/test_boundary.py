@@ -54,6 +54,7 @@ def test_closed_streams_do_not_stop_the_work(wav: Path, model: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("command", ["--version", "--help", "head --list", "animate --help"])
+@pytest.mark.slow
 def test_a_full_stdout_is_one_line(tmp_path: Path, command: str) -> None:
     """Breaks if results that nobody got pass for written, or end in a traceback."""
     assert "cannot write to the standard output" in shell(f"talker {command} >/dev/full", tmp_path).mistake
@@ -95,6 +96,7 @@ def test_ctrl_c_at_any_instant_is_one_line(tmp_path: Path, wav: Path, moment: st
 
 
 @pytest.mark.parametrize("value", ["x", "", "-3", "0", "²", "9" * 5000])
+@pytest.mark.slow
 def test_nonsense_widths_are_ignored(tmp_path: Path, value: str) -> None:
     """Breaks if a variable that rich or Typer reads can end every command in a traceback."""
     ran = shell("talker head --help", tmp_path, COLUMNS=value, LINES=value, TERMINAL_WIDTH=value)

@@ -119,6 +119,7 @@ def test_what_is_not_seen_is_named_and_the_rest_captured(film: Path, tracker: Pa
     assert "(--preview)" in refused.mistake and not (tmp_path / "w.json").exists()
 
 
+@pytest.mark.slow
 def test_without_the_extra_one_line_says_how_to_install_it(film: Path, tmp_path: Path) -> None:
     """Breaks if a missing MediaPipe is a traceback, or its line does not name the extra."""
     (tmp_path / "mediapipe.py").write_text("raise ImportError('none')")

@@ -73,6 +73,7 @@ def prepared(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
+@pytest.mark.slow
 def test_a_speakers_landmarks_become_a_dataset(prepared: Path, base: Rig) -> None:
     """Breaks if a clip's motion is another's, its phones are lost, or a split is drawn anew each time."""
     dataset = Dataset(prepared)

@@ -51,6 +51,7 @@ def test_training_killed_outright_resumes_to_the_same_weights(chain: tuple[Path,
     assert {path.name for path in run.iterdir()} == {"run.toml", "state.safetensors", "curve.csv", "curve.png"}
 
 
+@pytest.mark.slow
 def test_animate_writes_motion_coefficients_and_where_they_come_from(
     chain: tuple[Path, Path], invoke: Talker, wav: Path, tmp_path: Path
 ) -> None:

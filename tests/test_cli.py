@@ -87,6 +87,7 @@ def test_a_film_from_the_command_line(invoke: Command, motion: Path, tmp_path: P
     assert "96x64" in said and "Audio: aac" in said and "30 fps" in said
 
 
+@pytest.mark.slow
 def test_a_still_from_the_command_line(invoke: Command, motion: Path, tmp_path: Path) -> None:
     """Breaks if --at shows the first frame whatever it is given."""
     assert invoke("render", motion, "--at", "0", "--size", "96x96", "-o", "rest.png").code == 0

@@ -20,6 +20,7 @@ def spoken() -> list[tuple[np.ndarray, Phones]]:
 
 
 @needs_voices
+@pytest.mark.slow
 def test_a_voices_own_phones_are_accepted_in_noise_too(spoken: list[tuple[np.ndarray, Phones]]) -> None:
     """Breaks if good recordings are dropped, or all that are noisy."""
     stops = [closed_stops(phones, speech) for speech, phones in spoken]

@@ -162,6 +162,7 @@ def test_a_distillation_killed_outright_resumes_to_the_same_weights(dataset: Pat
         assert (model / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_weights_are_saved_again_to_the_same_bytes(teacher: Path, tmp_path: Path) -> None:
     """Breaks if a config or tensor changes in a round trip, or if a narrow encoder's features have another width."""
     network = load_model(teacher / "teacher.safetensors", "teacher")

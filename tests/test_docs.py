@@ -64,6 +64,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
+@pytest.mark.slow
 def test_commands_shown_are_commands(page: Path) -> None:
     """If this fails, somebody who copies a line of the documentation gets an error."""
     for line in shown(page):

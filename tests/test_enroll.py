@@ -95,6 +95,7 @@ def test_speech_is_detected_among_music_noise_and_silence() -> None:
     assert all(start > 80_000 and end < 96_000 + len(speech) + 16_000 for start, end in detected.segments)
 
 
+@pytest.mark.slow
 def test_a_folder_becomes_an_identity(enroll: Talker, invoke: Talker, clips: Path, speaking: Path, tmp_path: Path) -> None:
     """Breaks if recordings are lost, what is none is used, or the identity does not speak afterwards."""
     write(clips / "chord.wav", chord(5))
@@ -211,6 +212,7 @@ def test_another_model_refuses_and_refit_mends(
     assert "none of the 1 recordings" in invoke("identities", "refit", "anna", *rest, "--device", "cpu").mistake
 
 
+@pytest.mark.slow
 def test_a_face_of_their_own(
     enroll: Talker, invoke: Talker, clips: Path, head: RigFile, speaking: Path, tmp_path: Path
 ) -> None:

@@ -100,6 +100,7 @@ def test_a_loss_that_is_not_finite_stops_the_fit(head: RigFile, tmp_path: Path) 
         fit(animator, head.rig, np.full(8, 1.0, np.float32), [example])
 
 
+@pytest.mark.slow
 def test_fitting_comes_nearer_to_a_known_style(invoke: Talker, head: RigFile, tmp_path: Path) -> None:
     """Breaks if fitting to the motion of a known style does not come closer to it on motion that it did not see."""
     model = make_model(tmp_path / "model", head, 7)
@@ -147,6 +148,7 @@ def test_a_known_style_is_found_and_an_offset_never_parts_the_lips(head: RigFile
         assert found is None or not found[parting].any()
 
 
+@pytest.mark.slow
 def test_frame_rates_are_asked_for(invoke: Talker, head: RigFile, tmp_path: Path) -> None:
     """Breaks if motion of an unknown frame rate is stretched without a word, or the rate that is given is forgotten."""
     model = make_model(tmp_path / "model", head, 7)

@@ -188,6 +188,7 @@ DAMAGED = [
 
 
 @pytest.mark.parametrize("change", DAMAGED, ids=str)
+@pytest.mark.slow
 def test_a_damaged_record_breaks_one_identity_only(invoke: Talker, tmp_path: Path, change: dict) -> None:
     """Breaks if one file with a bad record makes the whole library unreadable, or ends in a traceback."""
     place = ("--library", tmp_path / "library")

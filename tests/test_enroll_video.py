@@ -113,6 +113,7 @@ def test_a_style_is_fitted_to_films_and_recordings_together(
     assert "1 video" in invoke("identities", "show", "anna", "--library", tmp_path / "library").out
 
 
+@pytest.mark.slow
 def test_without_a_tracker_a_films_sound_is_enrolled(
     film: Path, head: RigFile, invoke: Talker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

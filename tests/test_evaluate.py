@@ -241,6 +241,7 @@ def test_systems_are_told_as_multiples_of_one(invoke: Talker, tiny: tuple[Path, 
     assert "expected one of the systems that are measured: truth, student" in ran.mistake
 
 
+@pytest.mark.slow
 def test_table_csv_and_plot(invoke: Talker, tiny: tuple[Path, Path], tmp_path: Path) -> None:
     ran = invoke(
         "evaluate", tiny[1], tiny[0], "--device", "cpu", "--systems", "truth,mean,student", "--csv", "a.csv", "--plot", "a.png",

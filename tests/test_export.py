@@ -322,6 +322,7 @@ def test_meshes_come_back(invoke: Talker, motion_path: Path, own: Rig, tmp_path:
         assert (faces["n"] == 3).all() and (faces["v"] == own.faces).all()
 
 
+@pytest.mark.slow
 def test_animate_writes_several_at_once(invoke: Talker, tmp_path: Path) -> None:
     """Breaks if the shipped model's motion differs from format to format, or a film is silent."""
     wav = tmp_path / "speech.wav"
@@ -403,6 +404,7 @@ def test_a_rate_that_is_none_is_refused(invoke: Talker, motion_path: Path, tmp_p
         ((), "found no -o"),
     ],
 )
+@pytest.mark.slow
 def test_outputs_that_cannot_be(invoke: Talker, motion_path: Path, tmp_path: Path, places: tuple[str, ...], words: str) -> None:
     """Breaks if work begins, or a file appears, before it is known that all results can be kept."""
     (tmp_path / "mine").mkdir()

@@ -71,6 +71,7 @@ def data(rig: Rig, coefficients: np.ndarray) -> bytes:
     return head_glb(rig, name="Ada", coefficients=coefficients, fps=FPS, extras={"audio": "speech.wav"})
 
 
+@pytest.mark.slow
 def test_the_head_comes_back(data: bytes, rig: Rig, coefficients: np.ndarray) -> None:
     """Breaks if a vertex, a triangle, a shape, a colour or a weight is not the rig's, or the file breaks a rule of glTF."""
     tree, binary = opened(data)

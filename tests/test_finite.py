@@ -47,6 +47,7 @@ def test_a_training_that_diverges_stops_and_writes_no_weights(dataset: Path, tmp
     assert not (tmp_path / "teacher.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_a_distillation_that_diverges_stops_and_writes_no_weights(dataset: Path, tmp_path: Path) -> None:
     train(dataset, tmp_path, replace(SHORT, steps=1), device="cpu", on_progress=ignore)
     with pytest.raises(InputError, match=r"diverged at step \d of 4 \(256 to 128 steps\).*state.safetensors|diverged at step"):

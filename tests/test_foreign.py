@@ -120,6 +120,7 @@ def test_templates_that_cannot_be_used(invoke: Talker, tmp_path: Path, name: str
     [(81, 62, 1, 1.0, np.float32), (123, 190, 0, 1 / 0.187, np.float64), (41, 57, 0, 1000.0, np.float64)],
     ids=["FLAME's 5,023", "BIWI's 23,370", "millimetres"],
 )
+@pytest.mark.slow
 def test_any_motion_of_any_system(
     invoke: Talker, tmp_path: Path, rows: int, columns: int, loose: int, unit: float, kind: type
 ) -> None:

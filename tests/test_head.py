@@ -54,6 +54,7 @@ def gap(rig: Rig, **amounts: float) -> np.ndarray:
     return np.asarray(rig.lip_gap_rows().astype(np.float64) @ coefficients) / MM
 
 
+@pytest.mark.slow
 def test_it_is_the_same_head_every_time(head: RigFile) -> None:
     """Weights are trained on these arrays: a head that changes from build to build breaks them."""
     again = build_head(PEOPLE[:3])

@@ -42,6 +42,7 @@ def test_a_little_of_a_shape_changes_little(invoke: Talker, tmp_path: Path) -> N
     assert sorted(path.name for path in tmp_path.iterdir()) == ["older.npz", "plain.NPZ"]
 
 
+@pytest.mark.slow
 def test_a_head_for_other_programs(invoke: Talker, tmp_path: Path) -> None:
     """Breaks if a GLB has not the 52 shapes by name."""
     ran = invoke("head", "-o", "mine.glb")

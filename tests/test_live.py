@@ -91,6 +91,7 @@ COMPRESSED = {
 
 
 @pytest.mark.parametrize("name", COMPRESSED)
+@pytest.mark.slow
 def test_formats_on_a_pipe_are_decoded(tmp_path: Path, name: str) -> None:
     """Breaks if what a speech service sends is taken for raw samples: it would be noise in the wrong time."""
     sound = spoken(2)

@@ -122,6 +122,7 @@ def test_features_lie_at_their_frames_time(tmp_path: Path) -> None:
             assert np.allclose(recording_features(hears, click, frames, fps)[row], expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_windows_and_parts_make_what_the_whole_makes(tmp_path: Path) -> None:
     """Breaks if a window begins at a wrong sample, or if the parts in which speech comes show.
 

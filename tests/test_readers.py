@@ -137,6 +137,7 @@ DAMAGE = st.lists(st.tuples(CHANGES, PLACES, st.binary(min_size=1, max_size=9)),
 
 
 @pytest.mark.parametrize("kind", READERS)
+@pytest.mark.slow
 def test_damaged_files_are_refused_in_one_line(kind: str) -> None:
     """Breaks if a reader ends in a traceback, a warning of numpy's or a message of several lines."""
     write, name, read = READERS[kind]

@@ -103,6 +103,7 @@ def test_the_normals_move_too(rig: Rig) -> None:
 
 @pytest.mark.parametrize("scale", [0.001, 1.0, 1000.0])
 @pytest.mark.parametrize("size", [(192, 192), (256, 144), (144, 256)])
+@pytest.mark.slow
 def test_any_scale_and_shape_is_framed(ball: Rig, scale: float, size: tuple[int, int]) -> None:
     """Breaks if millimetres or a wide picture push the subject out of it."""
     scaled = replace(ball, template=ball.template * np.float32(scale), basis=ball.basis * np.float32(scale))
@@ -171,6 +172,7 @@ def test_the_inside_of_an_open_mesh_is_dark(ball: Rig) -> None:
     assert inside.mean() < 0.55 * before[70:122, 70:122].mean()
 
 
+@pytest.mark.slow
 def test_two_stages_take_turns(rig: Rig, ball: Rig) -> None:
     """Breaks if a picture is drawn into the OpenGL context that was used last, or if the end of one stage ends the other."""
     alone = render_frame(rig.template, rig, size=SIZE), render_frame(ball.template, ball, size=(64, 96), background=GREY)
@@ -227,6 +229,7 @@ def test_what_the_pictures_edge_cuts_keeps_its_colour(head: RigFile) -> None:
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, 3e38])
+@pytest.mark.slow
 def test_frames_that_are_not_finite_are_refused(tmp_path: Path, ball: Rig, wrong: float) -> None:
     """Breaks if NaN is drawn as a hole, framed as a black image, or half a video stays behind."""
     frames = ball.decode(np.zeros((8, 1), np.float32))

@@ -75,6 +75,7 @@ def test_noise_lies_below_speech_by_the_ratio(monkeypatch: pytest.MonkeyPatch) -
     assert 10 * np.log10(np.square(speech).mean() / np.square(noise).mean()) == pytest.approx(12.0, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_augmented_speech_is_repeatable_and_its_speed_is_told() -> None:
     """Breaks if the told speed is not that of the sound: every label after the first second would be late."""
     speech = np.zeros(4 * SECOND, np.float32)

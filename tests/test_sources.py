@@ -300,6 +300,7 @@ def test_a_run_begun_with_another_face_begins_anew(folders: Path, invoke: Talker
         assert (tmp_path / "resumed" / name).read_bytes() == (tmp_path / "out" / name).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_a_full_disk(invoke: Talker, folders: Path, tmp_path: Path) -> None:
     """Breaks if half a dataset stays on a full disk, or the words are the system's."""
     for size in (2_000, 60_000):  # the first part; the file of all speech
@@ -394,6 +395,7 @@ def broken(kind: str, folder: Path) -> None:
         ("rate", "holds float64 of the shape (5,)"),
     ],
 )
+@pytest.mark.slow
 def test_broken_and_hostile_vocaset(invoke: Talker, folders: Path, tmp_path: Path, kind: str, words: str) -> None:
     """Breaks if a broken download ends in a traceback, runs something, or leaves anything written."""
     folder = linked(folders / "original", tmp_path / "v")

@@ -59,6 +59,7 @@ def model(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_killed_training_resumes_to_the_same_bytes(dataset: Path, model: Path, tmp_path: Path) -> None:
     def kill(progress: Progress) -> None:
         if progress.step == 5:  # one step after the state of step 4

@@ -202,6 +202,7 @@ def test_librispeech_and_pairs_are_found_in_one_tree(tmp_path: Path) -> None:
         (["--voice", "anna"], "found --voice without a folder"),
     ],
 )
+@pytest.mark.slow
 def test_a_mistake_is_one_line_and_leaves_nothing(tmp_path: Path, arguments: list[str], message: str) -> None:
     (tmp_path / "empty").mkdir()
     write_wav(tmp_path / "silent" / "a.wav", np.zeros(SAMPLE_RATE, np.int16))

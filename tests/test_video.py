@@ -50,6 +50,7 @@ def pixels(image: Path) -> np.ndarray:
         (1, 16_000, "s.wav", ".webm", ("vp9", "opus")),
     ],
 )
+@pytest.mark.slow
 def test_a_film_has_all_its_frames_and_its_sound_in_time(
     tmp_path: Path, ball: Rig, channels: int, sample_rate: int, name: str, kind: str, codecs: tuple[str, str]
 ) -> None:
@@ -112,6 +113,7 @@ def test_a_gif(tmp_path: Path, ball: Rig) -> None:
 
 
 @pytest.mark.parametrize("rate", [30.0, 60.0, 120.0])
+@pytest.mark.slow
 def test_a_gif_keeps_its_time(tmp_path: Path, ball: Rig, rate: float) -> None:
     """Breaks if a frame stays for a hundredth of a second, which players track for a tenth."""
     render_video([swing(replace(ball, fps=rate), round(rate))], tmp_path / "f.gif", RenderOptions((64, 64)))
@@ -133,6 +135,7 @@ def test_a_long_gif_takes_no_more_memory(tmp_path: Path, ball: Rig) -> None:
 
 
 @pytest.mark.parametrize(("channels", "kind"), [(3, ".webm"), (3, ".mp4"), (10, ".webm"), (10, ".mp4"), (16, ".mp4")])
+@pytest.mark.slow
 def test_any_number_of_channels_sounds(tmp_path: Path, ball: Rig, channels: int, kind: str) -> None:
     """Breaks if a recording that is animated cannot be filmed."""
     soundfile.write(tmp_path / "s.wav", np.tile(spoken(0.5, 48_000)[:, None], (1, channels)), 48_000)
@@ -153,6 +156,7 @@ def test_a_folder_of_pictures(tmp_path: Path, ball: Rig) -> None:
 
 
 @pytest.mark.parametrize("rate,count", [(60.0, 60), (10.0, 10), (24.0, 24)])
+@pytest.mark.slow
 def test_another_frame_rate_keeps_the_time(tmp_path: Path, ball: Rig, rate: float, count: int) -> None:
     """Breaks if --fps plays the motion faster or slower: the image of an instant must be that instant's."""
     track = swing(ball, 30)

@@ -51,6 +51,7 @@ def network(encoder: whisper.WhisperEncoder) -> FaceDiffusion:
     return plain
 
 
+@pytest.mark.slow
 def test_a_layer_makes_what_transformers_makes(encoder: whisper.WhisperEncoder) -> None:
     """Breaks if queries, keys, norms or the feed-forward layer are put together otherwise than Whisper's are."""
     with quiet_transformers():
@@ -116,6 +117,7 @@ def test_an_output_is_about_its_instant(encoder: whisper.WhisperEncoder) -> None
         assert abs(int(change.argmax()) - 50 * instant) <= 3
 
 
+@pytest.mark.slow
 def test_parts_give_the_last_bit_of_the_whole(network: FaceDiffusion) -> None:
     """Breaks if the parts in which a recording comes show in the motion, be it by the last bit."""
     wave = spoken(47.7).astype(np.float32)
@@ -155,6 +157,7 @@ def test_known_phones_take_the_posteriors_place(network: FaceDiffusion, encoder:
     assert np.allclose(expected.sum(1), 1.0)
 
 
+@pytest.mark.slow
 def test_live_outputs_are_soon_there_and_nearly_the_same(encoder: whisper.WhisperEncoder, speech: np.ndarray) -> None:
     """Breaks if live use waits for more than 0.25 s, or reads other phones than the whole recording does."""
     fps = 30.0
