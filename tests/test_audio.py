@@ -78,6 +78,7 @@ FORMATS = {
 
 
 @pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.slow
 def test_formats(tmp_path: Path, name: str) -> None:
     """Breaks if a format is not read, or read with a delay: lossy ones are compared by correlation at no lag."""
     sound = spoken(2)
@@ -96,6 +97,7 @@ def test_formats(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.flac", "a.ogg", "a.opus", "a.m4a", "a.mp3"])
+@pytest.mark.slow
 def test_lost_sound_is_counted_and_silent(tmp_path: Path, name: str) -> None:
     """Breaks if a recording that lost its middle is animated as if it were whole, or moves up, or is learned from."""
     sound = spoken(8.0)

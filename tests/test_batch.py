@@ -88,6 +88,7 @@ def test_each_process_of_torchrun_does_its_share_whatever_fails_in_another(model
     assert "2 of 2 failed" in ran.stderr and sorted(path.name for path in tmp_path.glob("*.csv")) == ["1.csv", "3.csv"]
 
 
+@pytest.mark.slow
 def test_names_that_are_no_utf8(invoke: Command, clips: Path, model: Path, tmp_path: Path) -> None:
     """Breaks if a name from another system's archive ends in a traceback, in any format."""
     name = os.fsdecode(b"caf\xe9.wav")

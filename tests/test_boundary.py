@@ -70,6 +70,7 @@ def test_a_reader_that_leaves_ends_it_quietly(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("moment", ["package", "command line", "torch", "twice"])
+@pytest.mark.slow
 def test_ctrl_c_at_any_instant_is_one_line(tmp_path: Path, wav: Path, moment: str) -> None:
     """Breaks if Ctrl-C while something is imported, or a second one while the first is handled, is a traceback."""
     module = {"package": "talker_cli.cli.app", "command line": "typer", "torch": "torch", "twice": "torch"}[moment]

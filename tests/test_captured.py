@@ -308,6 +308,7 @@ def test_a_model_is_measured_against_captures(prepared: Path, model: Path, invok
     assert "(--split)" in invoke("evaluate", model, prepared, "--captured", IDENTITY, "--split", "test_voice").mistake
 
 
+@pytest.mark.slow
 def test_any_systems_motions_are_measured_against_captures(prepared: Path, base: Rig, invoke: Talker, tmp_path: Path) -> None:
     """Breaks if coefficients, a CSV or vertices of a true motion are not the true motion, or what is missing is passed over."""
     dataset = Dataset(prepared)

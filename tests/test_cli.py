@@ -291,6 +291,7 @@ def test_a_full_disk(invoke: Command, wav: Path, model: Path, motion: Path, tmp_
 # Motions
 
 
+@pytest.mark.slow
 def test_render_needs_a_motion_and_what_belongs_to_it(invoke: Command, motion: Path, wav: Path, tmp_path: Path) -> None:
     """Breaks if a film is drawn of the wrong thing, or without its sound."""
     assert "no motion at nothing.npy" in invoke("render", "nothing.npy").mistake

@@ -342,6 +342,7 @@ def test_animate_writes_several_at_once(invoke: Talker, tmp_path: Path) -> None:
     assert again.code == 0 and sha256(tmp_path / "b.npy") == sha256(tmp_path / "a.npy")
 
 
+@pytest.mark.slow
 def test_a_recording_that_has_moved(invoke: Talker, motion_path: Path, tmp_path: Path) -> None:
     """Breaks if coefficients cannot be had without the sound, or a page falls silent without a word."""
     (tmp_path / "speech.wav").rename(tmp_path / "moved.wav")
@@ -366,6 +367,7 @@ def test_another_recording_is_the_motions_from_then_on(invoke: Talker, motion_pa
 
 
 @pytest.mark.parametrize("rate", [None, 0, -5, float("nan"), "thirty"])
+@pytest.mark.slow
 def test_a_rate_that_is_none_is_refused(invoke: Talker, motion_path: Path, tmp_path: Path, rate: object) -> None:
     """Breaks if a file gets times that no program can read, or the line is a traceback."""
     about = json.loads((tmp_path / "take.json").read_text())

@@ -240,6 +240,7 @@ def test_a_pipe_that_is_none_is_a_mistake(tmp_path: Path) -> None:
     assert ran.returncode == 2 and "without sound on stdin" in ran.stderr, ran.stderr
 
 
+@pytest.mark.slow
 def test_packets_keep_their_pace_after_a_pause() -> None:
     """Breaks if all that is said after a pause is sent at once."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

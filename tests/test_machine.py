@@ -8,6 +8,7 @@ import pytest
 from conftest import IDENTITY, Command, sha256
 
 
+@pytest.mark.slow
 def test_doctor_reports_versions_and_fixes(invoke: Command, model: Path, tmp_path: Path) -> None:
     """Breaks if a sound machine is called ill, weights are told from others by nothing, or what is missing has no remedy."""
     ran = invoke("doctor", "--model", model, "--json")

@@ -187,6 +187,7 @@ def test_two_stages_take_turns(rig: Rig, ball: Rig) -> None:
         assert (next(second) == alone[1]).all()
 
 
+@pytest.mark.slow
 def test_little_light_falls_through_rounded_lips(rig: Rig, ball: Rig) -> None:
     """Breaks if teeth shine in "oo" as they do in "ee", or if the scale of the mesh decides how dark a mouth is."""
     spread = pose(rig, jawOpen=0.07, mouthLowerDownLeft=0.3, mouthLowerDownRight=0.3, mouthSmileLeft=0.24, mouthSmileRight=0.24)

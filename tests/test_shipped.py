@@ -49,6 +49,7 @@ def articulation(gap: np.ndarray) -> dict[str, float]:
     return counts.summary()
 
 
+@pytest.mark.slow
 def test_every_identity_closes_and_opens_where_the_speech_does(gaps: dict[str, np.ndarray]) -> None:
     """Breaks if weights, features, sampler or rig no longer belong together: no lip movement by chance reaches this."""
     for name, gap in gaps.items():

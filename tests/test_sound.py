@@ -12,6 +12,7 @@ SECOND = 16_000
 
 
 @pytest.mark.parametrize("name", [*SOUNDS, "crowd"])
+@pytest.mark.slow
 def test_a_sound_is_what_its_generator_says(name: str) -> None:
     """Breaks if a sound has another length or level, is not finite, or changes between two runs with one seed."""
     voices = [spoken(2.0), spoken(1.3)]

@@ -76,6 +76,7 @@ def test_a_killed_training_resumes_to_the_same_bytes(dataset: Path, model: Path,
     assert [row["step"] for row in rows] == ["3", "6"]
 
 
+@pytest.mark.slow
 def test_a_killed_distillation_resumes_to_the_same_bytes(dataset: Path, model: Path, tmp_path: Path) -> None:
     for name in ("teacher.safetensors", "rig.safetensors"):
         (tmp_path / name).write_bytes((model / name).read_bytes())

@@ -122,6 +122,7 @@ def test_a_gif_keeps_its_time(tmp_path: Path, ball: Rig, rate: float) -> None:
     assert min(lasting) >= 20 and sum(lasting) == pytest.approx(1000, abs=40)
 
 
+@pytest.mark.slow
 def test_a_long_gif_takes_no_more_memory(tmp_path: Path, ball: Rig) -> None:
     """Breaks if the encoder keeps all frames of a video that would not fit."""
     video, held = tmp_path / "long.gif", []
