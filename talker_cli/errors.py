@@ -1,5 +1,7 @@
 """The mistakes a user can make, each with one line that says what was found, what was expected and what to do."""
 
+import re
+
 
 class TalkerError(Exception):
     """A failure that the user can fix. The command line prints it as one line and exits with code 2.
@@ -10,7 +12,7 @@ class TalkerError(Exception):
     """
 
     def __init__(self, message: str, field: str | None = None) -> None:
-        super().__init__(message)
+        super().__init__(re.sub(r"\s*[\r\n]+\s*", " ", message))  # strings of foreign files may hold line breaks
         self.field = field
 
 

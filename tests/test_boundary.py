@@ -20,7 +20,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from talker_cli.cli.options import cell, examples, guarded, note, parse_size, printable, progress, result
-from talker_cli.errors import InputError, TalkerError
+from talker_cli.errors import InputError, ModelError, OutputError, TalkerError
 from talker_cli.identity.library import Library
 from talker_cli.identity.resolve import IdentityResolver, style_space
 from talker_cli.model.folder import model_folder
@@ -303,3 +303,10 @@ def test_settings_that_are_none(invoke: Command, tmp_path: Path, value: str) -> 
         assert "run.toml is damaged" in invoke("train", "--config", "run.toml", "-o", "x").mistake
         command = ("--set", f"train.seed={value}")
     assert "expected" in invoke("train", *command, "-o", "x").mistake
+
+
+def test_an_error_is_one_line_whatever_a_file_holds() -> None:
+    """Breaks if a name from a damaged file splits the one line that tells of it."""
+    for error in (InputError, ModelError, OutputError):
+        told = str(error("found accessors[line\nbreak]\r\n ; expected one", field="x"))
+        assert told == "found accessors[line break] ; expected one"
