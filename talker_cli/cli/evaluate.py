@@ -1,9 +1,9 @@
 """The commands that measure: evaluate a model, compare motions. Workers are imported inside them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
@@ -32,6 +32,7 @@ CsvOption = Annotated[
 PlotOption = Annotated[Path | None, typer.Option(help="Chart to write (.png).", rich_help_panel=OUTPUT, show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.", rich_help_panel=OUTPUT)]
 TABLE_WIDTH = 140
+R = TypeVar("R", "EvaluationReport", "CapturedReport")
 
 
 @examples("talker evaluate talker-base prepared/ --split test --human")
@@ -211,20 +212,25 @@ def _model_folder(model: Path) -> Path:
 
 def _write(report: "EvaluationReport", by_identity: bool, csv: Path | None, plot: Path | None, json_output: bool) -> None:
     """Print and write a report."""
+    from talker_cli.evaluate.chart import draw_report
+
+    _write_files(report, csv, plot, draw_report)
+    if json_output:
+        result(json.dumps(report.as_json(), indent=2))
+    else:
+        _print_table(report, by_identity)
+
+
+def _write_files(report: R, csv: Path | None, plot: Path | None, draw: Callable[[R, Path], None]) -> None:
+    """Print the remarks of a report, and write its values and its chart."""
     for remark in report.remarks:
         note(remark)
     if csv:
         report.write_csv(csv)
         note(f"values of each sequence: {csv}")
     if plot:
-        from talker_cli.evaluate.chart import draw_report
-
-        draw_report(report, plot)
+        draw(report, plot)
         note(f"chart: {plot}")
-    if json_output:
-        result(json.dumps(report.as_json(), indent=2))
-    else:
-        _print_table(report, by_identity)
 
 
 def _print_table(report: "EvaluationReport", by_identity: bool) -> None:
@@ -293,16 +299,9 @@ def _write_captured(report: "CapturedReport", csv: Path | None, plot: Path | Non
     """Print and write a report on captured faces."""
     from rich.table import Table
 
-    for remark in report.remarks:
-        note(remark)
-    if csv:
-        report.write_csv(csv)
-        note(f"values of each clip: {csv}")
-    if plot:
-        from talker_cli.evaluate.chart import draw_captured
+    from talker_cli.evaluate.chart import draw_captured
 
-        draw_captured(report, plot)
-        note(f"chart: {plot}")
+    _write_files(report, csv, plot, draw_captured)
     if json_output:
         result(json.dumps(report.as_json(), indent=2))
         return

@@ -6,7 +6,6 @@ The level of each window's spectrogram is taken out, so that soft speech is read
 """
 
 import hashlib
-from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -113,26 +112,20 @@ class WhisperLayers(nn.Module):
 
     positions: Tensor
 
-    def __init__(self, layers: int = LAYERS) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.conv1 = nn.Conv1d(BANDS, WIDTH, 3, padding=1)
         self.conv2 = nn.Conv1d(WIDTH, WIDTH, 3, stride=2, padding=1)
         self.register_buffer("positions", torch.zeros(POSITIONS, WIDTH))
-        self.layers = nn.ModuleList(Layer() for _ in range(layers))
+        self.layers = nn.ModuleList(Layer() for _ in range(LAYERS))
 
     def forward(self, mel: Tensor) -> Tensor:
         """Return (B, N, WIDTH)."""
-        return self.hidden(mel)[-1]
-
-    def hidden(self, mel: Tensor) -> Sequence[Tensor]:
-        """Return the normalised outputs (B, N, WIDTH) after every layer."""
         x = F.gelu(self.conv2(F.gelu(self.conv1(mel)))).transpose(1, 2)
         x = x + self.positions[: x.shape[1]]
-        outputs = []
         for layer in self.layers:
             x = layer(x)
-            outputs.append(F.layer_norm(x, (WIDTH,)))
-        return outputs
+        return F.layer_norm(x, (WIDTH,))
 
 
 class WhisperEncoder(FrozenEncoder):

@@ -129,8 +129,11 @@ class ClipBank:
     ) -> None:
         self.phone_names = sorted({phone[0] for recording in dataset.info.recordings for phone in recording.phones})
         phone_index = {name: index for index, name in enumerate(self.phone_names)}
-        self.mels_per_frame, self.fps, self.known_phones = config.mels_per_frame, config.fps, known_phones
+        self.mels_per_frame, self.known_phones = config.mels_per_frame, known_phones
         self._read_phones = () if cache is None else cache.encoder.phones
+        # The posteriors' column of each phone; of an unknown one, which is counted from the end, none.
+        columns = {name: column for column, name in enumerate(self._read_phones)}
+        self._columns = np.array([*(columns.get(name, UNKNOWN_PHONE) for name in self.phone_names), UNKNOWN_PHONE])
         by_recording: dict[str, list[tuple[int, bool, np.ndarray]]] = {}
         known = config.identities
         for place, clip in enumerate(dataset.clips(split)):
@@ -235,9 +238,8 @@ class ClipBank:
             return None
         outputs = entry.features[int(rng.integers(len(entry.features))) if augment else 0]
         if augment and self._read_phones and rng.random() < self.known_phones:
-            index = [self._read_phones.index(name) if name in self._read_phones else UNKNOWN_PHONE for name in self.phone_names]
-            rows = np.array([*index, UNKNOWN_PHONE])[entry.phones]
-            known = smoothed_rows(np.eye(len(self._read_phones) + 1, dtype=np.float32)[rows][:, :-1])
+            one_hot = np.eye(len(self._read_phones) + 1, dtype=np.float32)[:, :-1]
+            known = smoothed_rows(one_hot[self._columns[entry.phones]])
             outputs = np.concatenate([outputs[: len(known), : -len(self._read_phones)], known.astype(np.float16)], 1)
         return outputs
 
