@@ -42,9 +42,7 @@ def main() -> None:
             speech = dataset.speech(recording.name)
             language = LANGUAGES.get(recording.language, recording.language)
             try:
-                placed: Phones | None = align_text(
-                    [speech], recording.text, language, torch.device("cpu"), lambda line: None
-                ).phones
+                placed: Phones | None = align_text([speech], recording.text, language, torch.device("cpu")).phones
             except TalkerError:
                 continue
             for count, phones in zip(counts, (None, placed, recording.phones), strict=True):

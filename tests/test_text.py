@@ -10,6 +10,7 @@ import pytest
 import torch
 from conftest import Command
 
+from talker_cli.animate import talker
 from talker_cli.animate.text import align_text
 from talker_cli.corpus.align.pronunciations import Word, words_of_text
 from talker_cli.corpus.align.viterbi import place_words, unlikely_words
@@ -142,8 +143,8 @@ def test_files_hold_the_alignment(tmp_path: Path) -> None:
         "words": [("", 0.0, 0.2), ('say "ah"', 0.2, 0.5), ("so", 0.5, 0.9), ("", 0.9, 1.25)],
         "phones": [("", 0.0, 0.2), ("AA", 0.2, 0.5), ("S", 0.5, 0.9), ("", 0.9, 1.25)],
     }
-    write_tsv(aligned, tmp_path / "a.tsv")
-    assert (tmp_path / "a.tsv").read_text().splitlines()[:3] == [
+    write_tsv(aligned, tmp_path / "a.phones.tsv")
+    assert (tmp_path / "a.phones.tsv").read_text().splitlines()[:3] == [
         "kind\tlabel\tstart\tend", 'word\tsay "ah"\t0.2000\t0.5000', "word\tso\t0.5000\t0.9000"
     ]  # fmt: skip
 
@@ -151,14 +152,14 @@ def test_files_hold_the_alignment(tmp_path: Path) -> None:
 def test_a_recording_with_its_text(invoke: Command, tmp_path: Path) -> None:
     """Breaks if words are lost on the way to a file, if a model does not say that it has no use for them."""
     (tmp_path / "said.txt").write_text(SAID, encoding="utf-8")
-    run = invoke("animate", SPEECH, "--text", "said.txt", "-o", "a.TextGrid", "-o", "a.tsv", "-o", "a.csv")
+    run = invoke("animate", SPEECH, "--text", "said.txt", "-o", "a.TextGrid", "-o", "a.phones.tsv", "-o", "a.csv")
     assert "this model does not read phones" in run.err and "does not fit" not in run.err
     tiers = read_textgrid(tmp_path / "a.TextGrid")
     spoken = [word for word, _, _ in tiers["words"] if word]
     assert spoken == re.sub(r"[.,]", "", SAID.lower()).split()
     assert tiers["phones"][-1][2] == pytest.approx(10.51, abs=0.03)
     assert len(np.loadtxt(tmp_path / "a.csv", delimiter=",", skiprows=1, dtype=str)) == 315
-    told = invoke("animate", SPEECH, "--text", "Bananas are purple monkeys", "-o", "b.tsv").err
+    told = invoke("animate", SPEECH, "--text", "Bananas are purple monkeys", "-o", "b.phones.tsv").err
     assert "the text does not fit the sound: '" in told
 
 
@@ -169,7 +170,7 @@ def test_phones_of_an_unheard_voice_lie_at_its_own_times() -> None:
     The head that reads phones never heard flite's slt.
     """
     speech, truth = synthesise(next(voice for voice in SYNTHETIC_VOICES if voice.name == "flite_slt"), SENTENCES[0])
-    aligned = align_text([speech.astype(np.float32) / 32768], SENTENCES[0], "en-us", torch.device("cpu"), lambda line: None)
+    aligned = align_text([speech.astype(np.float32) / 32768], SENTENCES[0], "en-us", torch.device("cpu"))
     lips = [[(phone, start) for phone, start, _ in phones if phone in "PBM"] for phones in (truth, aligned.phones)]
     assert [phone for phone, _ in lips[0]] == [phone for phone, _ in lips[1]] and len(lips[0]) >= 3
     errors = [abs(one[1] - other[1]) for one, other in zip(*lips, strict=True)]
@@ -187,3 +188,20 @@ def test_text_beside_recordings(invoke: Command, tmp_path: Path) -> None:
     assert "expected auto" in invoke("animate", "one.wav", "two.wav", "--text", "hello").mistake
     assert "expected the text" in invoke("animate", "one.wav", "-o", "x.TextGrid").mistake
     assert not (tmp_path / "x.TextGrid").exists()
+
+
+def test_samples_share_the_place_of_the_words(invoke: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks if each sample searches the recording again, or writes its words over another's."""
+    searches: list[str] = []
+    search = talker.align_text
+    monkeypatch.setattr(talker, "align_text", lambda *given: searches.append(given[1]) or search(*given))
+    invoke("animate", SPEECH, "--samples", "3", "--text", SAID, "-o", "a.phones.tsv", "-o", "a.npz")
+    assert searches == [SAID]
+    assert len({(tmp_path / f"a-{number}.phones.tsv").read_bytes() for number in (1, 2, 3)}) == 1
+    assert len({(tmp_path / f"a-{number}.npz").read_bytes() for number in (1, 2, 3)}) == 3
+
+
+def test_a_language_without_a_text_is_refused(invoke: Command) -> None:
+    """Breaks if a language is taken and does nothing."""
+    assert "found --language with --stream" in invoke("animate", "-", "--stream", "--language", "de").mistake
+    assert "found the language de without a text" in invoke("animate", SPEECH, "--language", "de").mistake

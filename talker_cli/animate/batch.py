@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from talker_cli.errors import InputError, OutputError
-from talker_cli.export.formats import check_outputs, format_of
+from talker_cli.export.formats import check_outputs, format_of, suffix_of
 from talker_cli.formats.audio import check_file
 from talker_cli.formats.files import files_below
 
@@ -303,4 +303,5 @@ def _named(outputs: Iterable[Path], name: str) -> list[Path]:
 def _numbered(output: Path, number: int) -> Path:
     if output not in format_of(output).files(output) and output.parent.name:  # a mesh a frame: a folder a sample
         return output.parent.with_name(f"{output.parent.name}-{number}") / output.name
-    return output.with_name(f"{output.stem}-{number}{output.suffix}")
+    suffix = suffix_of(output)
+    return output.with_name(f"{output.name.removesuffix(suffix)}-{number}{suffix}")

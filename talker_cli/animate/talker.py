@@ -11,10 +11,11 @@ import numpy as np
 from talker_cli.animate.animator import Animator, animator_of, weights_for
 from talker_cli.animate.postprocess import smoothed, with_expression
 from talker_cli.animate.stream import OnFrames
-from talker_cli.animate.text import align_text
+from talker_cli.animate.text import align_text, misfits
 from talker_cli.errors import InputError
 from talker_cli.export.formats import check_outputs, write_motion_clip
 from talker_cli.export.motion_clip import MotionClip
+from talker_cli.formats.alignment import TextAlignment
 from talker_cli.formats.audio import SAMPLE_RATE, check_file, read_speech
 from talker_cli.formats.files import file_hash
 from talker_cli.identity.library import Library
@@ -79,6 +80,7 @@ class Talker:
         self.space: StyleSpace = style_space(weights)
         self.animator = animator
         self._hash = file_hash(weights)
+        self._aligned: tuple[tuple[str, str, str], TextAlignment] | None = None  # the last recording's text
 
     @classmethod
     def load(cls, model: str | Path = DEFAULT_MODEL, *, steps: str | int = "8", device: str = "auto") -> "Talker":
@@ -188,7 +190,12 @@ class Talker:
         config = self.animator.network.config
         alignment = None
         if text is not None:
-            alignment = align_text(read_speech(audio), text, language, self.animator.device, on_note)
+            if self._aligned is None or self._aligned[0] != (digest, text, language):  # samples share one
+                aligned = align_text(read_speech(audio), text, language, self.animator.device)
+                self._aligned = (digest, text, language), aligned
+            alignment = self._aligned[1]
+            for line in misfits(alignment):
+                on_note(line)
             if not reads_phones(config):
                 on_note("this model does not read phones: the text is placed in the recording, and does not move the lips")
         coefficients = self.animator.coefficients(

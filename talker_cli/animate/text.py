@@ -1,6 +1,6 @@
 """The words of a recording, where they are known: from what the user gives to phones in their places."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -49,9 +49,7 @@ def text_for(audio: Path, text: str, on_note: Callable[[str], None]) -> str | No
         raise InputError(f"cannot read {path} ({type(error).__name__}); expected a text in UTF-8", field="text") from error
 
 
-def align_text(
-    speech: Iterable[np.ndarray], text: str, language: str, device: torch.device, on_note: Callable[[str], None]
-) -> TextAlignment:
+def align_text(speech: Iterable[np.ndarray], text: str, language: str, device: torch.device) -> TextAlignment:
     """Return where the words and phones of a text lie in a recording.
 
     Args:
@@ -59,7 +57,6 @@ def align_text(
         text: What is said.
         language: A voice of espeak-ng.
         device: Device that runs the encoder.
-        on_note: Called with a line where the text does not fit the sound.
 
     Raises:
         InputError: the text has no words, or more than the recording can hold; or the language is unknown.
@@ -86,13 +83,16 @@ def align_text(
     frontend.finish()
     take(max(1, samples // STRIDE))
     posteriors = np.concatenate(parts)
-    alignment = place_words(posteriors, encoder.head.priors.cpu().numpy(), encoder.about.phones, words, rate)
+    return place_words(posteriors, encoder.head.priors.cpu().numpy(), encoder.about.phones, words, rate)
+
+
+def misfits(alignment: TextAlignment) -> Iterator[str]:
+    """Yield a line for the user where words do not fit the sound, and where the sound holds speech that the text lacks."""
     unlikely = unlikely_words(alignment)
     if unlikely:
         told = ", ".join(f"'{word.text}' at {word.start:.1f} s" for word in unlikely[:TOLD])
         more = f" and {len(unlikely) - TOLD} more" if len(unlikely) > TOLD else ""
-        on_note(f"the text does not fit the sound: {told}{more}; of {len(words)} words; check what is said there")
+        yield f"the text does not fit the sound: {told}{more}; of {len(alignment.words)} words; check what is said there"
     if alignment.unwritten:
         start, end = max(alignment.unwritten, key=lambda span: span[1] - span[0])
-        on_note(f"the sound holds speech that the text lacks, at {start:.1f} to {end:.1f} s; add what is said there")
-    return alignment
+        yield f"the sound holds speech that the text lacks, at {start:.1f} to {end:.1f} s; add what is said there"

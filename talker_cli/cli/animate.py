@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from talker_cli.animate.batch import Job
     from talker_cli.animate.talker import Animation
 
+ENGLISH = "en-us"  # language of a text, unless another is given
 SOME_FAILED = 1  # exit code if some recordings failed and the others are done
 
 AudioArgument = Annotated[
@@ -77,7 +78,10 @@ TextOption = Annotated[
     str | None,
     typer.Option(help="What is said: a file, the text itself, or auto for NAME.txt beside each recording.", show_default=False),
 ]
-LanguageOption = Annotated[str, typer.Option(help="Language of the text: a voice of espeak-ng, such as de or pt-br.")]
+LanguageOption = Annotated[
+    str | None,
+    typer.Option(help="Language of the text: a voice of espeak-ng, such as de or pt-br.", show_default=ENGLISH),
+]
 StreamOption = Annotated[
     bool,
     typer.Option("--stream", help="Animate standard input live, to -o - (JSON lines) or to Live Link at -o udp://HOST:PORT."),
@@ -108,7 +112,7 @@ def animate(
     expression: ExpressionOption = 1.0,
     smooth: SmoothOption = 0.0,
     text: TextOption = None,
-    language: LanguageOption = "en-us",
+    language: LanguageOption = None,
     manifest: ManifestOption = None,
     skip_existing: SkipOption = False,
     stream: StreamOption = False,
@@ -130,7 +134,7 @@ def animate(
             "--samples": samples != 1, "--guidance": guidance is not None, "--style-guidance": style_guidance is not None,
             "--temperature": temperature is not None,
             "--expression": expression != 1.0, "--smooth": smooth != 0.0, "--manifest": manifest is not None,
-            "--skip-existing": skip_existing, "--text": text is not None,
+            "--skip-existing": skip_existing, "--text": text is not None, "--language": language is not None,
         }  # fmt: skip
         for option, given in of_files.items():
             if given:
@@ -160,6 +164,8 @@ def animate(
     if not plan.jobs:
         barrier()
         return
+    if language is not None and text is None:
+        raise InputError(f"found the language {language} without a text; expected both; say what is spoken", field="text")
     if plan.many and text not in (None, AUTO):
         raise InputError("found one text for many recordings; expected auto, and NAME.txt beside each", field="text")
     for job in plan.jobs:
@@ -190,7 +196,7 @@ def animate(
             expression=expression,
             smooth=smooth,
             text=said,
-            language=language,
+            language=language or ENGLISH,
             on_note=note_once,
             on_frames=on_frames,
         )

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 DEFAULT_OUTPUT = "out.npy"
 
-_FORMATS = "Output: npy, npz, csv, json, glb, usda, html, mp4, webm, gif, FOLDER/%04d.obj or .ply, with --text TextGrid or tsv."
+_FORMATS = (
+    "Output: npy, npz, csv, json, glb, usda, html, mp4, webm, gif, FOLDER/%04d.obj or .ply, with --text TextGrid or phones.tsv."
+)
 _Outputs = Annotated[list[Path] | None, typer.Option("--output", "-o", help=_FORMATS, show_default=False)]
 OutputsOption = Annotated[list[Path] | None, typer.Option("--output", "-o", help=_FORMATS, show_default=DEFAULT_OUTPUT)]
 

@@ -87,7 +87,7 @@ FORMATS = {
     ".webm": Format(_video, sounds=True),
     ".gif": Format(_video),
     ".textgrid": Format(_aligned(write_textgrid), needs_text=True),
-    ".tsv": Format(_aligned(write_tsv), needs_text=True),
+    ".phones.tsv": Format(_aligned(write_tsv), needs_text=True),
     ".obj": Format(write_meshes, files=lambda path: [path.parent], check=check_pattern),
     ".ply": Format(write_meshes, files=lambda path: [path.parent], check=check_pattern),
 }
@@ -102,11 +102,17 @@ def format_of(path: Path) -> Format:
         OutputError: the suffix is unknown.
     """
     try:
-        return FORMATS[path.suffix.lower()]
+        return FORMATS[suffix_of(path).lower()]
     except KeyError:
         raise OutputError(
             f"found the output {path}; expected a name that ends in one of {KNOWN}; rename it", field="output"
         ) from None
+
+
+def suffix_of(path: Path) -> str:
+    """Return the end of a file name that says its format: the last suffix, or two where a format has two."""
+    two = "".join(path.suffixes[-2:])
+    return two if two.lower() in FORMATS else path.suffix
 
 
 def check_outputs(outputs: Sequence[Path], sources: Iterable[Path] = ()) -> None:
