@@ -16,7 +16,7 @@ from pathlib import Path
 
 from talker_cli.formats.ffmpeg import executable
 from talker_cli.formats.plot import BLUE, ORANGE, chart
-from talker_cli.machine.memory import MAXRSS_UNIT
+from talker_cli.formats.processes import MAXRSS_UNIT
 
 BOUND = 1000.0  # MB that an hour may take
 SPEECH = Path(__file__).parents[1] / "examples" / "speech.wav"

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from talker_cli.data import biwi, vocaset
-from talker_cli.machine.memory import MAXRSS_UNIT
+from talker_cli.formats.processes import MAXRSS_UNIT
 
 VOCASET_ROWS, VOCASET_CLIPS = 123_341, 480
 BIWI_FRAMES = 162  # of a clip: 3,879 in the 24 of test A

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Make sure that the libraries which draw are there: libEGL, libGL, and a driver (a GPU's or Mesa's).
+[ "$(uname)" = Linux ] || exit 0 # Windows and macOS bring OpenGL along
 libraries=$(ldconfig -p 2>/dev/null || /sbin/ldconfig -p)
 for library in libEGL.so.1 libGL.so.1; do
     case $libraries in

@@ -1,4 +1,5 @@
 #!/bin/sh
+[ "$(uname)" = Linux ] || exit 1
 # Make sure that the synthesisers of the corpus' tests are there: flite, espeak-ng, and festival with the two voices they use.
 packages=""
 for program in flite espeak-ng festival; do

@@ -90,7 +90,7 @@ class Talker:
             model: Built-in name or folder.
             steps: Number of denoising steps: of the student, if the model has one of that number (8); else of the teacher with
                 DDIM. "full" is the teacher's full sampler.
-            device: "auto", "cpu" or "cuda".
+            device: "auto", "cpu", "cuda" or "mps".
 
         Raises:
             ModelError: no such model, or its files are missing, damaged, or do not belong together.

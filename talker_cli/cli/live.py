@@ -34,7 +34,7 @@ def animate_live(
         seed: Seed of the noise.
         look_ahead: Look-ahead in milliseconds.
         steps: Denoising steps.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu", "cuda" or "mps".
         model: Built-in name or folder.
 
     Raises:

@@ -56,7 +56,7 @@ LibraryOption = Annotated[
 ModelOption = Annotated[str, typer.Option("--model", help="Model: a built-in name, or a folder with weights.")]
 OutputFolderOption = Annotated[Path, typer.Option("--output", "-o", help="Folder to write.", show_default=False)]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of the random numbers. Equal seeds give equal results.")]
-DeviceOption = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Device that runs the network.")]
+DeviceOption = Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option("--device", help="Device that runs the network.")]
 
 OnProgress = Callable[[int, int | None], None]  # (done, of how many if that is known)
 

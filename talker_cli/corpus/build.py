@@ -3,11 +3,8 @@
 Several processes work at once; each finished part is kept, and a killed run resumes.
 """
 
-import ctypes
 import hashlib
 import json
-import multiprocessing
-import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -31,6 +28,7 @@ from talker_cli.corpus.speech.selection import split_of
 from talker_cli.data.dataset import Clip, DatasetInfo, Recording, write_dataset
 from talker_cli.data.resume import ResumableParts
 from talker_cli.errors import InputError, MachineError
+from talker_cli.formats.processes import end_with_parent, fork_context
 from talker_cli.metrics import SILENCE, Phones
 from talker_cli.rig import RigFile
 
@@ -160,7 +158,7 @@ def _prepare_shards(
 ) -> list[list[Entry]]:
     """Prepare the missing parts; return each shard's entries."""
     # "fork" saves importing numpy in each process; no thread that runs now holds a lock that a shard's work needs.
-    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("fork"), initializer=_die_with_parent)
+    pool = ProcessPoolExecutor(processes, fork_context(), initializer=end_with_parent())
 
     def finish(stage: str, jobs: Mapping[str, Callable[[ResumableParts, str], None]]) -> None:
         """Run the jobs of the parts that are missing."""
@@ -186,11 +184,6 @@ def _prepare_shards(
     finally:
         pool.shutdown(cancel_futures=True)
     return [[Entry(**entry) for entry in work.load(f"{MOTION}-{number}").metadata] for number in numbers]
-
-
-def _die_with_parent() -> None:
-    """Have the kernel kill this worker with its parent: it would wait for work for ever."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 @cache

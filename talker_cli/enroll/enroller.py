@@ -72,7 +72,7 @@ class Enroller:
 
     Args:
         model: Built-in name or folder.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu", "cuda" or "mps".
 
     Raises:
         ModelError: the weights are missing or damaged.

@@ -136,7 +136,7 @@ def model_systems(
         steps: As `animate --steps`.
         identities: Full names; several give a system each.
         head: The dataset's head.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu", "cuda" or "mps".
         seed: Seed of the noise of the first sample; the others follow.
         samples: Number of samples of each clip.
 

@@ -261,7 +261,7 @@ def evaluate(
         protocol: Name of PROTOCOLS, in place of the split, or None.
         blendshapes: Whether coefficients are measured, not vertices.
         lve: One of LVE_VARIANTS.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu", "cuda" or "mps".
         seed: Seed of the noise; each recording has its own derived from it.
         on_motion: Callback after each motion, (motions done, motions).
 

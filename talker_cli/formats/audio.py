@@ -295,7 +295,7 @@ def _resampled(blocks: Iterator[np.ndarray], sample_rate: int) -> Iterator[np.nd
     arguments = ["-f", "f32le", "-ar", str(sample_rate), "-ac", "1", "-i", "pipe:0", "-af", RESAMPLE]
     arguments += ["-c:a", "pcm_f32le", "-f", "f32le", "-flush_packets", "1", "pipe:1"]
     feed = (block.astype("<f4").tobytes() for block in blocks)
-    with tempfile.TemporaryFile() as log, ffmpeg.running(arguments, feed, log) as process:
+    with tempfile.TemporaryFile() as log, ffmpeg.running(arguments, feed, log.fileno()) as process:
         assert process.stdout is not None
         rest = b""
         while data := os.read(process.stdout.fileno(), PART):
@@ -318,12 +318,12 @@ def decode(source: list[str], report: Report, feed: Iterable[bytes] | None = Non
         InputError: it is no recording, has no sound, or the decoder died.
         MachineError: ffmpeg is missing.
     """
-    with tempfile.TemporaryFile() as log, tempfile.TemporaryFile() as times:
+    with ffmpeg.side_file() as log, ffmpeg.side_file() as times:
         arguments = ["-loglevel", "level+info", *source, "-map", "0:a:0", "-vn", "-sn", "-dn"]
         arguments += ["-af", RESAMPLE, "-c:a", "pcm_f32le"]
-        places = f"[f=framecrc:flush_packets=1]pipe:{times.fileno()}|[f=f32le:flush_packets=1]pipe:1"
+        places = f"[f=framecrc:flush_packets=1]{times.place}|[f=f32le:flush_packets=1]pipe:1"
         started = False
-        with ffmpeg.running([*arguments, "-f", "tee", places], feed, log, (times.fileno(),)) as process:
+        with ffmpeg.running([*arguments, "-f", "tee", places], feed, log.handle, times.descriptors) as process:
             assert process.stdout is not None
             packets = _Packets(process.stdout, times, report)
             for block in packets.blocks():
@@ -349,7 +349,7 @@ def decode(source: list[str], report: Report, feed: Iterable[bytes] | None = Non
 class _Packets:
     """Decoded packets on the container's clock: the times are in one file, the samples in another."""
 
-    def __init__(self, stream: IO[bytes], times: IO[bytes], report: Report) -> None:
+    def __init__(self, stream: IO[bytes], times: ffmpeg.SideFile, report: Report) -> None:
         self._stream, self._times, self._report = stream, times, report
         self._at = 0  # bytes of the times that have been read
         self._rows: deque[tuple[int, int, int]] = deque()  # (time, duration, bytes); 16 kHz
@@ -413,8 +413,8 @@ class _Packets:
     def _next(self) -> tuple[int, int, int] | None:
         """Return the next packet's time, duration and size; None at the end."""
         if not self._rows and self._stream.peek(1):  # type: ignore[attr-defined]
-            # The time is written before the samples are. The offset is shared with ffmpeg: hence pread.
-            while data := os.pread(self._times.fileno(), PART, self._at):
+            # The time is written before the samples are.
+            while data := self._times.read(self._at, PART):
                 self._at += len(data)
                 *lines, self._line = (self._line + data).split(b"\n")
                 rows = (line.split(b",") for line in lines if line and not line.startswith(b"#"))
@@ -422,10 +422,10 @@ class _Packets:
         return self._rows.popleft() if self._rows else None
 
 
-def _read_log(log: IO[bytes]) -> bytes:
+def _read_log(log: ffmpeg.SideFile) -> bytes:
     """Return ffmpeg's messages; of long ones the beginning and the end."""
-    size = os.fstat(log.fileno()).st_size
-    return os.pread(log.fileno(), PART, 0) + (os.pread(log.fileno(), PART, max(PART, size - PART)) if size > PART else b"")
+    size = log.size
+    return log.read(0, PART) + (log.read(max(PART, size - PART), PART) if size > PART else b"")
 
 
 def _errors(log: bytes) -> bytes:

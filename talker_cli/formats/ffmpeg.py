@@ -1,16 +1,18 @@
 """The ffmpeg program of imageio-ffmpeg: where it is, which files it may open, how it is started and what its log says."""
 
-import ctypes
+import os
 import re
-import signal
 import subprocess
+import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from talker_cli.errors import MachineError
+from talker_cli.formats.processes import end_with_parent
 
 # Headerless formats, which ffmpeg cannot recognise by their content.
 RAW_FORMATS = {".g722": "g722"}
@@ -23,7 +25,8 @@ DEMUXERS = (
     "spdif swf tak truehd tta vag voc vqf w64 wav wsd wtv wv xa xwma"
 ).replace(" ", ",")
 
-PDEATHSIG = 1  # prctl's number
+INHERITS = os.name == "posix"  # a child can be handed open descriptors
+_LINKED = end_with_parent()  # also a killed talker leaves no ffmpeg
 
 
 def executable() -> str:
@@ -58,7 +61,13 @@ def start(
     command = [executable(), "-hide_banner", "-nostdin", "-nostats", "-loglevel", "error", *arguments]
     try:
         return subprocess.Popen(
-            command, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True, pass_fds=pass_fds, preexec_fn=_DIE
+            command,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=True,
+            pass_fds=pass_fds,
+            preexec_fn=_LINKED,
         )
     except OSError as error:
         raise MachineError(f"cannot run ffmpeg at {command[0]} ({error.strerror}); reinstall imageio-ffmpeg") from error
@@ -66,21 +75,21 @@ def start(
 
 @contextmanager
 def running(
-    arguments: list[str], feed: Iterable[bytes] | None, log: IO[bytes], pass_fds: tuple[int, ...] = ()
+    arguments: list[str], feed: Iterable[bytes] | None, log: int, pass_fds: tuple[int, ...] = ()
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Yield ffmpeg with its output on `stdout`; it is ended with the block.
 
     Args:
         arguments: Its arguments; it reads the feed from `pipe:0` and writes to `pipe:1`.
         feed: Input, written by a thread of its own; an exception of it is raised when the block ends.
-        log: File for its messages.
+        log: Descriptor of the file for its messages.
         pass_fds: Further descriptors to write to.
 
     Raises:
         MachineError: ffmpeg cannot be started.
     """
     stdin = subprocess.DEVNULL if feed is None else subprocess.PIPE
-    process = start(arguments, stdin=stdin, stdout=subprocess.PIPE, stderr=log.fileno(), pass_fds=pass_fds)
+    process = start(arguments, stdin=stdin, stdout=subprocess.PIPE, stderr=log, pass_fds=pass_fds)
     failed: list[BaseException] = []
 
     def write(data: Iterable[bytes], stream: IO[bytes]) -> None:
@@ -110,19 +119,51 @@ def running(
         process.wait()
 
 
+@dataclass(frozen=True)
+class SideFile:
+    """A file that ffmpeg writes while it is read here.
+
+    Args:
+        place: Its name in ffmpeg's `tee` output.
+        handle: Descriptor to write to, for ffmpeg's messages.
+        descriptors: Descriptors to hand to ffmpeg, for it to write to by the file's name.
+        read: Reads so many bytes at most, from a byte on.
+    """
+
+    place: str
+    handle: int
+    descriptors: tuple[int, ...]
+    read: Callable[[int, int], bytes]
+
+    @property
+    def size(self) -> int:
+        """The number of bytes so far."""
+        return os.fstat(self.handle).st_size
+
+
+@contextmanager
+def side_file() -> Iterator[SideFile]:
+    """Yield a file that is gone after the block: without a name where the platform hands descriptors to a child."""
+    if INHERITS:
+        with tempfile.TemporaryFile() as file:
+            handle = file.fileno()
+            # The offset is shared with ffmpeg: hence pread.
+            yield SideFile(f"pipe:{handle}", handle, (handle,), lambda at, size: os.pread(handle, size, at))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "packets"
+        with path.open("wb") as written, path.open("rb", buffering=0) as reader:
+
+            def read(at: int, size: int) -> bytes:
+                reader.seek(at)
+                return reader.read(size)
+
+            quoted = path.as_posix().replace("'", r"'\''")
+            yield SideFile(f"'file:{quoted}'", written.fileno(), (), read)
+
+
 def last_words(log: bytes) -> str:
     """Return the last line ffmpeg wrote, shortened, without the addresses of the parts that wrote it."""
     lines = [line for line in log.decode(errors="replace").splitlines() if line.strip()]
     text = re.sub(r"^(\[[^\]]*\] )+", "", lines[-1]) if lines else "it said nothing"
     return text.strip()[:160]
-
-
-def _die_with_parent() -> None:
-    """Ask Linux, in the child, to kill it when the thread that started it ends: also a killed talker leaves no ffmpeg."""
-    assert _PRCTL is not None
-    _PRCTL(PDEATHSIG, signal.SIGKILL)
-
-
-# Looked up before any fork: the child must not import or allocate.
-_PRCTL = getattr(ctypes.CDLL(None), "prctl", None)
-_DIE = None if _PRCTL is None else _die_with_parent

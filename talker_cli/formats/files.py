@@ -1,7 +1,6 @@
 """Atomic writing, and reading of safetensors files with one metadata key that holds sorted JSON."""
 
 import errno
-import fcntl
 import functools
 import hashlib
 import json
@@ -21,6 +20,7 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from talker_cli.errors import InputError, ModelError, OutputError, TalkerError
+from talker_cli.formats.processes import abandoned, hold
 from talker_cli.formats.schema import S, parse, reading
 
 METADATA_KEY = "talker"
@@ -73,10 +73,17 @@ def atomic_folder(path: Path, replaceable: Callable[[str], bool] | None = None) 
         check_new_folder(path, replaceable)
         if path.is_dir() and any(path.iterdir()):
             with _temporary(path, folder=True) as earlier:
-                os.replace(path, earlier)
-                os.replace(temporary, path)
+                _replace_folder(path, earlier)
+                _replace_folder(temporary, path)
         else:
-            os.replace(temporary, path)
+            _replace_folder(temporary, path)
+
+
+def _replace_folder(source: Path, target: Path) -> None:
+    """Rename a folder to a name that is free or an empty folder's."""
+    if os.name == "nt" and target.is_dir():  # Windows renames no folder over another
+        target.rmdir()
+    os.replace(source, target)
 
 
 @contextmanager
@@ -111,12 +118,11 @@ def _make_locked(temporary: Path, folder: bool) -> int:
         else:
             os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         with suppress(FileNotFoundError):  # a sweep came between the making and the lock
-            handle = os.open(temporary, os.O_RDONLY)
-            with suppress(OSError):  # not every file system has locks; there, nothing is swept either
-                fcntl.flock(handle, fcntl.LOCK_EX)
+            handle = hold(temporary)
             if temporary.exists():
                 return handle
-            os.close(handle)
+            if handle >= 0:
+                os.close(handle)
 
 
 def sweep(folder: Path) -> None:
@@ -124,13 +130,9 @@ def sweep(folder: Path) -> None:
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if TEMPORARY.fullmatch(entry.name) and not entry.is_symlink():
-                with suppress(OSError):
-                    handle = os.open(entry.path, os.O_RDONLY | os.O_NONBLOCK)
-                    try:
-                        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                with suppress(OSError), abandoned(Path(entry.path)) as free:
+                    if free:
                         _remove(Path(entry.path))
-                    finally:
-                        os.close(handle)
 
 
 _sweep_once = functools.cache(sweep)  # once a process and folder: a folder of many files is not listed for each of them
@@ -145,7 +147,7 @@ def _remove(path: Path) -> None:
 
 def _fsync(path: Path) -> None:
     """Wait until the disk has what was written to a file, or a folder's names."""
-    handle = os.open(path, os.O_RDONLY)
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)  # Windows syncs no file that is open for reading
     try:
         os.fsync(handle)
     finally:
@@ -170,18 +172,6 @@ def files_below(folder: Path) -> list[Path]:
         folders[:] = [name for name in folders if name[0] != "."]
         found += [path for name in names if name[0] != "." and (path := Path(place) / name).is_file()]
     return sorted(found)
-
-
-@contextmanager
-def folder_lock(folder: Path) -> Iterator[None]:
-    """Wait until no other process is in this block for the same folder: files that belong together are renamed together."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # not every file system has locks
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)  # and the lock with it
 
 
 def check_free_space(path: Path, size: int) -> None:

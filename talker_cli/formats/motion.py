@@ -17,8 +17,9 @@ import numpy as np
 from pydantic import Field
 
 from talker_cli.errors import InputError
-from talker_cli.formats.files import atomic_path, check_free_space, check_writable, file_hash, folder_lock, read_json
+from talker_cli.formats.files import atomic_path, check_free_space, check_writable, file_hash, read_json
 from talker_cli.formats.npy import read_npy, read_npz
+from talker_cli.formats.processes import folder_lock
 from talker_cli.formats.schema import FrameRate, PathText, Schema, parse
 
 RELEASE_EVERY = 256  # frames between two calls of `release`

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from talker_cli.errors import IdentityError, OutputError
-from talker_cli.formats.files import folder_lock
+from talker_cli.formats.processes import folder_lock
 from talker_cli.identity.file import SUFFIX, Enrolled, check_name, load_identity, save_identity, shared
 
 

@@ -21,7 +21,7 @@ from talker_cli.animate.animator import Animator, parse_steps
 from talker_cli.animate.talker import Talker
 from talker_cli.errors import MachineError, TalkerError
 from talker_cli.formats.audio import SAMPLE_RATE, load_speech
-from talker_cli.machine.memory import peak_memory
+from talker_cli.formats.processes import peak_memory
 from talker_cli.model.checkpoint import load_model
 from talker_cli.model.device import choose_device
 from talker_cli.model.folder import DEFAULT_IDENTITY, model_folder
@@ -58,7 +58,7 @@ def bench(audio: Path | None, *, model: str, device: str, teacher_steps: str, ru
     Args:
         audio: Recording, or None for ten seconds of generated sound.
         model: Built-in name or folder.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu", "cuda" or "mps".
         teacher_steps: Number of steps or "full"; a model without a teacher has none to time.
         runs: Number of counted runs.
         on_part: Callback with each part's name before it is timed.

@@ -50,13 +50,14 @@ def log_mel(speech: Tensor, frames: int, config: ModelConfig, *, first: int = 0,
         (B, T * mels_per_frame, bands), normalised by constants.
     """
     columns = frames * config.mels_per_frame
-    position = (torch.arange(columns, dtype=torch.float64, device=speech.device) + 0.5) / config.mels_per_frame - 0.5 + first
+    # Times are computed in double precision on the CPU: Apple's GPUs have none.
+    position = (torch.arange(columns, dtype=torch.float64) + 0.5) / config.mels_per_frame - 0.5 + first
     centre = (position * (SAMPLE_RATE / config.fps)).round().long() - offset
     start = centre - WINDOW // 2
     before = max(0, -int(start[0])) if columns else 0
     reach = int(start[-1]) + WINDOW if columns else 0
     padded = F.pad(speech, (before, max(0, reach - speech.shape[-1])))
-    index = start[:, None] + before + torch.arange(WINDOW, device=speech.device)
+    index = (start[:, None] + before + torch.arange(WINDOW)).to(speech.device)
     window = torch.hann_window(WINDOW, device=speech.device, dtype=speech.dtype)
     spectrum = torch.fft.rfft(padded[:, index] * (window / window.square().sum().sqrt()), n=FFT)  # (B, columns, bins)
     power = spectrum.real.square() + spectrum.imag.square()

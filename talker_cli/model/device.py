@@ -6,13 +6,15 @@ from talker_cli.errors import MachineError
 
 
 def choose_device(device: str) -> torch.device:
-    """Return the device of "auto", "cpu" or "cuda".
+    """Return the device of "auto", "cpu", "cuda" or "mps"; "auto" takes CUDA where there is any, and otherwise the CPU.
 
     Raises:
-        MachineError: CUDA was asked for and PyTorch finds none.
+        MachineError: PyTorch finds no such device.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device == "cuda" and not torch.cuda.is_available():
         raise MachineError("found no CUDA device; expected one for --device cuda; use --device cpu or auto")
+    if device == "mps" and not torch.backends.mps.is_available():
+        raise MachineError("found no Apple GPU; expected one for --device mps; use --device cpu or auto")
     return torch.device(device)

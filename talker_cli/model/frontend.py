@@ -123,11 +123,12 @@ class OutputFrontend:
 
     def inputs(self, first: int, end: int) -> Tensor:
         """Return the features (1, T, W) of frames first … end - 1; beyond the first and the last output they stay the same."""
-        frames = torch.arange(first, end, dtype=torch.float64, device=self._outputs.device)
+        frames = torch.arange(first, end, dtype=torch.float64)  # on the CPU: Apple's GPUs have no double precision
         place = (self._about.position(frames, self._fps) - self._first).clamp(0, len(self._outputs) - 1)
         below = place.long()
         above = (below + 1).clamp(max=len(self._outputs) - 1)
-        features = torch.lerp(self._outputs[below], self._outputs[above], (place - below).float()[:, None])
+        share = (place - below).float()[:, None].to(self._outputs.device)
+        features = torch.lerp(self._outputs[below], self._outputs[above], share)
         if self._known is not None:
             rows = torch.arange(first, end, device=features.device).clamp(0, len(self._known) - 1)
             features = torch.cat([features[:, : -self._known.shape[1]], self._known[rows]], -1)

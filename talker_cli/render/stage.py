@@ -1,13 +1,11 @@
-"""The offscreen renderer: meshes, one camera, fixed lights. The only module that touches pyrender and OpenGL.
+"""The offscreen renderer: meshes, one camera, fixed lights.
 
-pyrender makes the EGL context, on a GPU or on Mesa's software driver; buffers, shaders and drawing are ours. Without a GPU
-every pixel of every triangle's edge costs time, and four times as much with OpenGL's own anti-aliasing. So a
-mesh is drawn once at twice the size with the leanest shader that keeps its looks, and a second pass brings the image to
-its size, puts the ground behind it and turns its rows downwards, all in one reading of it.
+Without a GPU every pixel of every triangle's edge costs time, and four times as much with OpenGL's own anti-aliasing. So
+a mesh is drawn once at twice the size with the leanest shader that keeps its looks, and a second pass brings the image to its
+size, puts the ground behind it and turns its rows downwards, all in one reading of it.
 """
 
 import ctypes
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,14 +16,11 @@ import numpy as np
 from talker_cli.errors import InputError, MachineError
 from talker_cli.formats.mesh import VertexNormals
 from talker_cli.render.camera import View
+from talker_cli.render.context import PACKAGES, Context, open_context
 from talker_cli.render.light import KEY_AT
 from talker_cli.render.materials import SurfaceMaterial
 from talker_cli.render.occlusion import PIXELS
 
-PACKAGES = "libegl1 libgl1 libgl1-mesa-dri"
-# Variables of the environment that choose drivers, and with a wrong value leave none.
-STEERING = ("EGL_PLATFORM", "__EGL_VENDOR_LIBRARY_FILENAMES", "__EGL_VENDOR_LIBRARY_DIRS", "MESA_LOADER_DRIVER_OVERRIDE",
-            "GALLIUM_DRIVER", "LIBGL_DRIVERS_PATH", "MESA_GL_VERSION_OVERRIDE", "MESA_GLSL_VERSION_OVERRIDE")  # fmt: skip
 SHADERS = Path(__file__).parent / "shaders"
 
 DESKTOP = "#version 330 core\n"  # the shaders' own dialect
@@ -123,7 +118,9 @@ class OffscreenRenderer:
     def __init__(self, size: tuple[int, int], background: Color | None = None) -> None:
         self.size = size
         self._background = background
-        self._gl, self._platform = _open(size)
+        self._context: Context = open_context(size)
+        self._open = True
+        self._gl = self._context.gl
         self._programs: dict[tuple[str, ...], _Program] = {}
         gl = self._gl
         self._fine, self._texture = _buffer(gl, size[0] * FINER, size[1] * FINER, depth=True)
@@ -133,7 +130,7 @@ class OffscreenRenderer:
 
     def add(self, surface: SurfaceMaterial) -> GpuMesh:
         """Upload a mesh."""
-        self._platform.make_current()
+        self._context.make_current()
         return GpuMesh(self._gl, surface)
 
     def draw(self, mesh: GpuMesh, view: View) -> np.ndarray:
@@ -147,7 +144,7 @@ class OffscreenRenderer:
         """
         gl, (width, height) = self._gl, self.size
         with _reported():
-            self._platform.make_current()
+            self._context.make_current()
             gl.glBindFramebuffer(gl.GL_FRAMEBUFFER, self._fine)
             gl.glViewport(0, 0, width * FINER, height * FINER)
             kinds = [*(["TEXTURES"] if mesh.textures is not None else []), *([] if mesh.closed else ["OPEN"])]
@@ -173,7 +170,7 @@ class OffscreenRenderer:
         """Draw a mesh under a (4, 4) projection of the world; return (H, W) depth, 0 near … 1 far, rows upwards."""
         gl = self._gl
         with _reported():
-            self._platform.make_current()
+            self._context.make_current()
             gl.glBindFramebuffer(gl.GL_FRAMEBUFFER, self._map)
             gl.glViewport(0, 0, PIXELS, PIXELS)
             self._draw(mesh, self._program("face.vert", "depth.frag"), np.eye(4), projection)
@@ -196,19 +193,14 @@ class OffscreenRenderer:
     def _program(self, vertex: str, fragment: str, *kinds: str) -> "_Program":
         key = (vertex, fragment, *kinds)
         if key not in self._programs:
-            self._programs[key] = _Program(self._gl, vertex, fragment, kinds)
+            self._programs[key] = _Program(self._context, vertex, fragment, kinds)
         return self._programs[key]
 
     def close(self) -> None:
         """Free the OpenGL context and its buffers."""
-        if self._platform is not None:
-            # pyrender's own function ends the connection to the driver too, and with it every other renderer.
-            from OpenGL import EGL as egl
-
-            display, context = self._platform._egl_display, self._platform._egl_context
-            egl.eglMakeCurrent(display, egl.EGL_NO_SURFACE, egl.EGL_NO_SURFACE, egl.EGL_NO_CONTEXT)
-            egl.eglDestroyContext(display, context)
-            self._platform = None
+        if self._open:
+            self._context.close()
+            self._open = False
 
     def __enter__(self) -> "OffscreenRenderer":
         return self
@@ -220,9 +212,8 @@ class OffscreenRenderer:
 class _Program:
     """Two compiled shaders for one kind of mesh or background."""
 
-    def __init__(self, gl: Any, vertex: str, fragment: str, kinds: tuple[str, ...]) -> None:
-        from OpenGL.GL import shaders
-
+    def __init__(self, context: Context, vertex: str, fragment: str, kinds: tuple[str, ...]) -> None:
+        gl, shaders = context.gl, context.shaders
         self._gl = gl
         self._places: dict[str, int] = {}
         self.kinds = kinds
@@ -325,31 +316,6 @@ def parse_color(text: str | None) -> Color | None:
     return red / 255, green / 255, blue / 255
 
 
-def _open(size: tuple[int, int]) -> tuple[Any, Any]:
-    """Return OpenGL's module and an EGL context that is current; a GPU first, else Mesa."""
-    os.environ["PYOPENGL_PLATFORM"] = "egl"  # whatever other programs' instructions left there, osmesa as a rule
-    try:
-        import OpenGL
-
-        OpenGL.ERROR_LOGGING = False
-        from OpenGL import GL as gl
-        from pyrender.platforms import egl
-
-        devices = egl.query_devices()
-    except Exception as error:  # PyOpenGL raises ImportError, AttributeError or TypeError for a library that is not there
-        raise MachineError(_no_opengl(f"{type(error).__name__}: {error}")) from error
-    problem = "no device"
-    for device in devices:
-        platform = egl.EGLPlatform(*size, device=device)
-        try:
-            platform.init_context()
-            platform.make_current()
-            return gl, platform
-        except Exception as error:
-            problem = f"{type(error).__name__}: {error}"
-    raise MachineError(_no_opengl(problem))
-
-
 def _upload_textures(gl: Any, textures: tuple[np.ndarray, ...]) -> int:
     """Return the number of a texture array that holds (H, W, 4) sRGB textures, all brought to the largest one's size."""
     from PIL import Image
@@ -370,11 +336,3 @@ def _upload_textures(gl: Any, textures: tuple[np.ndarray, ...]) -> int:
     gl.glTexParameteri(kind, gl.GL_TEXTURE_MAG_FILTER, gl.GL_LINEAR)
     gl.glGenerateMipmap(kind)
     return number
-
-
-def _no_opengl(problem: str) -> str:
-    """Return the message, which names the environment's variables that lead OpenGL elsewhere."""
-    found = [f"{name}={os.environ[name]}" for name in STEERING if name in os.environ]
-    unset = f"unset {', '.join(found)}, or " if found else ""
-    problem = " ".join(problem.split())[:80]
-    return f"found no working OpenGL ({problem}); rendering needs EGL; {unset}run: apt-get install {PACKAGES}"

@@ -134,7 +134,7 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
         model: model folder with a teacher; the run's own files lie in `model/run-student`.
         dataset_folder: the prepared dataset; its training split is distilled on.
         config: how to distil.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu", "cuda" or "mps".
         on_progress: called after every step.
 
     Returns:

@@ -116,7 +116,7 @@ def train(
         dataset_folder: a prepared dataset.
         output: model folder; the run's own files lie in `output/run-teacher`.
         config: how to train.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu", "cuda" or "mps".
         log_with: "tensorboard" writes every step's losses for it, too.
         preview_every: steps between calls of `on_preview`; 0 is never.
         on_preview: shown the averaged network now and then; it changes nothing of it.
@@ -208,7 +208,7 @@ def make_accelerator(config: TrainConfig, device: str, log_with: str | None = No
 
     Args:
         config: says the precision.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu", "cuda" or "mps".
         log_with: "tensorboard" or None.
         folder: where it logs to.
 

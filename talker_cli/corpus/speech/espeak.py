@@ -2,7 +2,6 @@
 
 import ctypes
 import ctypes.util
-import multiprocessing
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, cast
@@ -11,6 +10,7 @@ import numpy as np
 
 from talker_cli.corpus.align.phonetics import phones_of_ipa, unknown_ipa
 from talker_cli.errors import MachineError
+from talker_cli.formats.processes import fork_context
 
 # speak_lib.h
 AUDIO_OUTPUT_SYNCHRONOUS = 2
@@ -90,7 +90,7 @@ def speak_with_espeak(voice: str, pitch: int, rate: int, text: str) -> TimedSpee
     Raises:
         MachineError: espeak-ng or this voice of it is not installed.
     """
-    context = multiprocessing.get_context("fork")  # "spawn" would import numpy for every text
+    context = fork_context()
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_speak, args=(sender, voice, pitch, rate, text), daemon=True)
     process.start()
