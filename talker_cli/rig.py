@@ -1,15 +1,19 @@
 """A rig: a template mesh and a linear motion basis, `vertices = template + sum_k coefficients[k] * basis[k]`.
 
-Arrays are float32 in metres, +y up, +z out of the face, +x the subject's left.
+Arrays are float32 in metres, +y up, +z out of the face, +x the subject's left. The last three coefficients may be the head's
+rotation, which turns the moved vertices about the base of the skull.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydantic import Field
 
+from talker_cli.errors import InputError
 from talker_cli.formats.files import ArrayFile, write_arrays
 from talker_cli.formats.schema import FrameRate, Schema, Text
 
@@ -26,6 +30,70 @@ ARKIT_NAMES: tuple[str, ...] = (
     "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight",
     "cheekPuff", "cheekSquintLeft", "cheekSquintRight", "noseSneerLeft", "noseSneerRight", "tongueOut",
 )  # fmt: skip
+# Radians; positive looks down, to the subject's left, and tilts to the subject's right shoulder. See `head_matrices`.
+HEAD_NAMES: tuple[str, ...] = ("headPitch", "headYaw", "headRoll")
+
+# The neck of a head 0.187 m from lips to crown, in metres; other sizes follow.
+LIPS_TO_CROWN = 0.187
+NECK_BASE = 0.090  # below the lips: what lies lower keeps still
+NECK_TOP = (
+    0.043,
+    0.28,
+)  # below the lips at their front, and higher by so much a metre behind it: above it is skull
+LEAST_NECK = 0.060  # below the lips: a mesh that ends higher has no neck, and turns whole
+SKULL_BASE = (0.027, 0.118)  # above and behind the lips
+
+
+def face_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names without those of the head's rotation."""
+    return tuple(name for name in names if name not in HEAD_NAMES)
+
+
+def head_matrices(angles: np.ndarray) -> np.ndarray:
+    """Return the rotations Ry(yaw) Rx(pitch) Rz(roll), (T, 3, 3), of pitch, yaw and roll (T, 3), radians."""
+    (sp, sy, sr), (cp, cy, cr) = np.sin(angles).T, np.cos(angles).T
+    return np.stack([
+        np.stack([cy * cr + sy * sp * sr, sy * sp * cr - cy * sr, sy * cp], -1),
+        np.stack([cp * sr, cp * cr, -sp], -1),
+        np.stack([cy * sp * sr - sy * cr, sy * sr + cy * sp * cr, cy * cp], -1),
+    ], 1)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Neck:
+    """How a mesh follows the head's rotation.
+
+    Args:
+        pivot: (3,) float32, base of the skull, metres.
+        weights: (V,) float32, share of the turn that a vertex takes: 1 skull, 0 shoulders.
+    """
+
+    pivot: np.ndarray
+    weights: np.ndarray
+
+    def turned(self, vertices: np.ndarray, angles: np.ndarray) -> np.ndarray:
+        """Return vertices (T, V, 3) turned by pitch, yaw and roll (T, 3), radians, as a skin of two joints is."""
+        around = vertices - self.pivot
+        change = around @ np.swapaxes(head_matrices(angles), 1, 2).astype(np.float32)
+        change -= around
+        change *= self.weights[:, None]
+        change += vertices
+        return change
+
+
+def find_neck(template: np.ndarray, lips: np.ndarray) -> Neck:
+    """Return the neck of a head or a bust (V, 3), metres, by its size and the place of its lips, (V,) bool."""
+    x, mouth = template[lips, :2].mean(0)
+    front, crown = template[lips, 2].max(), template[:, 1].max()
+    size = max(float(crown - mouth), 1e-6) / LIPS_TO_CROWN
+    below, behind = (mouth - template[:, 1]) / size, (front - template[:, 2]) / size
+    top = NECK_TOP[0] - NECK_TOP[1] * np.maximum(behind, 0.0)
+    share = np.clip((NECK_BASE - below) / np.maximum(NECK_BASE - top, 0.01), 0.0, 1.0)
+    weights = share * share * (3.0 - 2.0 * share)
+    if below.max() < LEAST_NECK:
+        weights = np.ones_like(weights)
+    pivot = np.array([x, mouth + SKULL_BASE[0] * size, front - SKULL_BASE[1] * size], np.float32)
+    return Neck(pivot, weights.astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -35,12 +103,13 @@ class Rig:
     Args:
         template: (V, 3) float32, neutral face, metres.
         faces: (F, 3) int32, counter-clockwise seen from outside.
-        basis: (K, V, 3) float32, offsets of one unit of each coefficient, metres.
-        names: K coefficient names.
+        basis: (K, V, 3) float32, offsets of one unit of each coefficient, metres; zero for the head's rotation.
+        names: K coefficient names; HEAD_NAMES are the last three, if there are any.
         regions: Name -> (V,) bool; LVE is measured on `lips`, FDD on `upper_face`.
         lip_pairs: (P, 2) int32, upper and lower inner-lip vertices that meet when the mouth closes.
         fps: Frames a second of the motion that this rig was made for.
         colors: (V, 3) uint8 sRGB, or None.
+        neck: How the mesh follows the head's rotation; None where it keeps still.
     """
 
     template: np.ndarray
@@ -51,9 +120,56 @@ class Rig:
     lip_pairs: np.ndarray
     fps: float
     colors: np.ndarray | None = None
+    neck: Neck | None = None
+
+    @cached_property
+    def face_names(self) -> tuple[str, ...]:
+        """The names of the coefficients that have a shape: all but the head's rotation."""
+        return face_names(self.names)
+
+    @property
+    def has_head(self) -> bool:
+        """Whether the last three coefficients are the head's rotation."""
+        return len(self.face_names) < len(self.names)
+
+    @cached_property
+    def face(self) -> "Rig":
+        """The rig without the head's rotation."""
+        count = len(self.face_names)
+        return replace(self, names=self.face_names, basis=self.basis[:count], neck=None) if self.has_head else self
+
+    def with_head(self) -> "Rig":
+        """Return the rig with the head's rotation as its last three coefficients.
+
+        Raises:
+            InputError: its lips are not known.
+        """
+        if self.has_head:
+            return self
+        lips = self.regions.get("lips")
+        if lips is None or not lips.any():
+            raise InputError("found a mesh whose lips are not known; expected a face with the region lips, to turn its head")
+        basis = np.concatenate([self.basis, np.zeros((len(HEAD_NAMES), *self.basis.shape[1:]), self.basis.dtype)])
+        return replace(self, names=(*self.names, *HEAD_NAMES), basis=basis, neck=find_neck(self.template, lips))
+
+    def as_person(self, template: np.ndarray, colors: np.ndarray | None) -> "Rig":
+        """Return the rig with another person's template (V, 3) and colours; the base of the skull goes with its neck."""
+        neck = self.neck
+        if neck is not None:
+            middle = neck.weights * (1.0 - neck.weights) + 1e-6
+            shift = np.average(template - self.template, axis=0, weights=middle).astype(np.float32)
+            neck = replace(neck, pivot=neck.pivot + shift)
+        return replace(self, template=template, colors=colors, neck=neck)
+
+    def matched(self, coefficients: np.ndarray) -> np.ndarray:
+        """Return coefficients of the rig's face, with or without the head's rotation, as (T, K): a head at rest is added."""
+        count = len(self.face_names)
+        if not self.has_head:
+            return coefficients[:, :count]
+        return coefficients if coefficients.shape[1] > count else np.pad(coefficients, ((0, 0), (0, len(HEAD_NAMES))))
 
     def offsets(self, coefficients: np.ndarray) -> np.ndarray:
-        """Return the (T, V, 3) float32 displacements, metres, of (T, K) coefficients."""
+        """Return the (T, V, 3) float32 displacements, metres, of (T, K) coefficients, the head at rest."""
         flat = self.basis.reshape(len(self.names), -1)
         return (coefficients.astype(np.float32, copy=False) @ flat).reshape(len(coefficients), -1, 3)
 
@@ -61,7 +177,8 @@ class Rig:
         """Return the (T, V, 3) float32 vertices, metres, of (T, K) coefficients."""
         vertices = self.offsets(coefficients)
         vertices += self.template
-        return vertices
+        angles = coefficients[:, len(self.face_names) :]
+        return self.neck.turned(vertices, angles) if self.neck is not None and angles.any() else vertices
 
     def gram(self, vertex_weights: np.ndarray) -> np.ndarray:
         """Return G (K, K) with `c @ G @ c = sum_v w_v |offset_v(c)|^2`, square metres, for (V,) weights."""
@@ -75,11 +192,12 @@ class Rig:
         return np.asarray((self.basis[:, upper, 1] - self.basis[:, lower, 1]).T)
 
     def upper_face_names(self) -> tuple[str, ...]:
-        """Return the coefficients that move the upper face or the eyes further, per vertex, than the lips."""
+        """Return the coefficients that move the upper face or the eyes further, per vertex, than the lips; and the head's."""
         squares = np.square(self.basis).sum(-1)  # (K, V)
         means = {name: squares[:, where].mean(-1) for name, where in self.regions.items() if where.any()}
         upper = np.maximum(means["upper_face"], means.get("eyes", 0.0))
-        return tuple(name for name, moves in zip(self.names, upper > means["lips"], strict=True) if moves)
+        upper = upper > means["lips"]
+        return tuple(name for name, moves in zip(self.names, upper, strict=True) if moves or name in HEAD_NAMES)
 
 
 @dataclass(frozen=True)
@@ -102,7 +220,11 @@ class RigFile:
     def rig_of(self, identity: str) -> Rig:
         """Return the rig with an identity's template and colours in place of the neutral ones."""
         own = self.identities[identity]
-        return replace(self.rig, template=own.template, colors=own.colors)
+        return self.rig.as_person(own.template, own.colors)
+
+    def with_head(self) -> "RigFile":
+        """Return the rig file with the head's rotation as the last three coefficients. Errors are those of `Rig.with_head`."""
+        return replace(self, rig=self.rig.with_head())
 
 
 class RigHeader(Schema):
@@ -157,6 +279,8 @@ def pack_arrays(rig: Rig) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     arrays |= {f"region/{name}": mask for name, mask in rig.regions.items()}
     if rig.colors is not None:
         arrays["colors"] = rig.colors
+    if rig.neck is not None:
+        arrays |= {"neck/pivot": rig.neck.pivot, "neck/weights": rig.neck.weights}
     return arrays, {"names": list(rig.names), "fps": rig.fps, "regions": sorted(rig.regions)}
 
 
@@ -164,8 +288,11 @@ def unpack_arrays(file: ArrayFile, header: RigHeader) -> Rig:
     """Return the rig in a file.
 
     Raises:
-        TalkerError: an array is missing, of another type or shape, not finite, or names vertices that the template lacks.
+        TalkerError: an array is missing, of another type or shape, not finite, or names vertices that the template lacks; or
+            some of the head's rotation are missing or in another place.
     """
+    if header.names not in (plain := face_names(header.names), (*plain, *HEAD_NAMES)):
+        raise file.error(f"{file.path} is damaged ({', '.join(HEAD_NAMES)} are not its last names); {file.remedy}")
     template = file.array("template", "F32", (None, 3))
     count = len(template)
     faces, lip_pairs = file.array("faces", "I32", (None, 3)), file.array("lip_pairs", "I32", (None, 2))
@@ -185,6 +312,9 @@ def unpack_arrays(file: ArrayFile, header: RigHeader) -> Rig:
         lip_pairs=lip_pairs,
         fps=header.fps,
         colors=file.array("colors", "U8", (count, 3)) if "colors" in file.names else None,
+        neck=Neck(file.array("neck/pivot", "F32", (3,)), file.array("neck/weights", "F32", (count,)))
+        if plain != header.names
+        else None,
     )
 
 

@@ -18,7 +18,7 @@ from talker_cli.model.device import choose_device
 from talker_cli.model.diffusion import Sampler, uniform_timesteps
 from talker_cli.model.encoders import frontend_of, verified
 from talker_cli.model.network import FaceDiffusion
-from talker_cli.rig import ARKIT_NAMES
+from talker_cli.rig import ARKIT_NAMES, face_names
 
 
 def parse_steps(steps: str) -> int | None:
@@ -187,7 +187,10 @@ class Animator:
             raise ModelError("the model's motion is not finite; expected weights of a training that converged; train again")
         if isinstance(identity, StyleCondition) and identity.offset is not None:
             coefficients = coefficients + identity.offset
-        return np.clip(coefficients, 0.0, 1.0) if self.network.config.names == ARKIT_NAMES else coefficients
+        count = len(ARKIT_NAMES)
+        if face_names(self.network.config.names) != ARKIT_NAMES:
+            return coefficients
+        return np.concatenate([np.clip(coefficients[:, :count], 0.0, 1.0), coefficients[:, count:]], 1)
 
 
 def _counted(steps: int) -> str:

@@ -42,6 +42,11 @@ class CapturedClip:
     landmarks: np.ndarray
     found: np.ndarray
 
+    @property
+    def with_head(self) -> np.ndarray:
+        """The coefficients of the built-in head that turns, (T, K + 3)."""
+        return np.concatenate([self.coefficients, self.rotation], 1)
+
     def seen_ranges(self) -> list[list[float]]:
         """Return [start, end) of what was seen, in seconds."""
         return [[round(first / self.video.fps, 4), round(end / self.video.fps, 4)] for first, end in runs(self.seen)]

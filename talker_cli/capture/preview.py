@@ -1,11 +1,9 @@
 """The preview of a capture: the video with its landmarks, and the built-in head that moves as captured, side by side."""
 
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from talker_cli.capture.clip import CapturedClip
 from talker_cli.capture.video import read_frames
@@ -14,7 +12,6 @@ from talker_cli.render.video import OnFrame, draw_frames
 from talker_cli.rig import Rig
 
 SIDE = 512  # pixels, height of the preview
-NECK = np.array([0.0, -0.09, -0.02], np.float32)  # metres: the head turns about it
 DOT = (80, 255, 120)  # sRGB
 
 
@@ -36,9 +33,11 @@ def write_preview(clip: CapturedClip, rig: Rig, output: Path, on_frame: OnFrame 
     columns = np.arange(width) * video.width // width
     rows = np.arange(SIDE) * video.height // SIDE
     sound = video.path if video.sounds else None
+    turning = rig.with_head()
+    shown = (turning.decode(row[None])[0] for row in clip.with_head)
     with (
         encode(output, (width + SIDE, SIDE), video.fps, count, sound) as encoder,
-        closing(draw_frames(_turned(clip, rig), rig, size=(SIDE, SIDE), framed_by=rig.template)) as heads,
+        closing(draw_frames(shown, rig, size=(SIDE, SIDE), framed_by=rig.template)) as heads,
     ):
         for number, (frame, head) in enumerate(zip(read_frames(video), heads, strict=False)):
             left = frame[rows][:, columns]
@@ -49,10 +48,3 @@ def write_preview(clip: CapturedClip, rig: Rig, output: Path, on_frame: OnFrame 
                     left[np.minimum(y + down, SIDE - 1), np.minimum(x + right, width - 1)] = DOT
             encoder.write(np.concatenate([left, head], 1))
             on_frame(number + 1, count)
-
-
-def _turned(clip: CapturedClip, rig: Rig) -> Iterator[np.ndarray]:
-    """Yield the (V, 3) float32 vertices of each frame, turned as the head was."""
-    for row, angles in zip(clip.coefficients, clip.rotation, strict=True):
-        matrix = Rotation.from_euler("YXZ", angles[[1, 0, 2]]).as_matrix().astype(np.float32)
-        yield (rig.decode(row[None])[0] - NECK) @ matrix.T + NECK

@@ -79,6 +79,7 @@ def capture(
             "identity": name,
             "face": {"identity": name},
             "rig": {"path": str(path.resolve()), "sha256": file_hash(path)},
+            "head": True,
             "captured": {
                 "path": str(job.audio.resolve()), "sha256": file_hash(job.audio), "tracker": file_hash(model),
                 "seen": made.seen_ranges(), "lip_error_mm": round(made.lip_error * 1e3, 3),
@@ -87,7 +88,7 @@ def capture(
         sound = job.audio if made.video.sounds else None
         if sound is not None:
             about["audio"] = {"path": str(job.audio.resolve()), "sha256": file_hash(job.audio)}
-        clip = MotionClip(made.coefficients, head.rig_of(name), made.video.fps, about, sound, made.rotation)
+        clip = MotionClip(made.with_head, head.with_head().rig_of(name), made.video.fps, about, sound)
         write_outputs(clip, job.outputs)
         if preview is not None:
             place = Path(str(preview).replace("{name}", job.audio.stem))

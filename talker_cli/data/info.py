@@ -47,7 +47,7 @@ def summarise(dataset: Dataset) -> dict[str, Any]:
         "with_phones": sum(bool(recording.phones) for recording in info.recordings),
         "vertices": len(rig.template),
         "faces": len(rig.faces),
-        "basis": "ARKit" if rig.names == ARKIT_NAMES else "PCA",
+        "basis": "ARKit" if rig.face_names == ARKIT_NAMES else "PCA",
         "components": len(rig.names),
         "regions": {name: int(mask.sum()) for name, mask in rig.regions.items()},
         "lip_pairs": len(rig.lip_pairs),

@@ -32,14 +32,14 @@ def read_face(path: Path, base: RigFile) -> IdentityFace:
     mesh = checked(path, Mesh(character.vertices, character.faces, character.colors))
     if not character.targets and len(mesh.vertices) == len(rig.template):
         return IdentityFace(_same_mesh(path, mesh, rig), mesh.colors)
-    if rig.names != ARKIT_NAMES:
+    if rig.face_names != ARKIT_NAMES:
         raise InputError(f"the model moves {rig.names[0]} …, not ARKit's shapes; expected its own mesh in {path}")
     avatar = read_avatar(path, rig.names, rig.fps)
     gloss = {name: avatar.surface.gloss == np.float32(value) for name, value in GLOSS.items()}
     regions = {name: mask for name, mask in gloss.items() if mask.any()} | avatar.rig.regions
     own = Rig(
         avatar.rig.template.astype(np.float32), avatar.rig.faces.astype(np.int32), avatar.rig.basis.astype(np.float32),
-        avatar.rig.names, regions, avatar.rig.lip_pairs, avatar.rig.fps, avatar.rig.colors,
+        avatar.rig.names, regions, avatar.rig.lip_pairs, avatar.rig.fps, avatar.rig.colors, avatar.rig.neck,
     )  # fmt: skip
     return IdentityFace(own.template, own.colors, own)
 

@@ -20,8 +20,8 @@ def arkit_coefficients(clip: MotionClip) -> np.ndarray:
         InputError: the rig has other shapes, and another mesh than the head whose shapes could stand for them.
     """
     rig = clip.rig
-    if rig.names == ARKIT_NAMES:
-        return clip.coefficients
+    if rig.face_names == ARKIT_NAMES:
+        return clip.weights
     shapes = arkit_shapes_for(rig)
     weights = np.ones(len(rig.template))
     if "lips" in rig.regions:
@@ -41,8 +41,8 @@ def arkit_shapes_for(rig: Rig) -> np.ndarray:
         InputError: the rig has no ARKit shapes and another mesh.
     """
     built_in = load_rig(model_folder("talker-base") / "rig.safetensors").rig
-    if rig.names == ARKIT_NAMES:
-        return rig.basis
+    if rig.face_names == ARKIT_NAMES:
+        return rig.face.basis
     if not np.array_equal(built_in.faces, rig.faces):
         raise InputError(
             f"the motion moves {len(rig.names)} shapes ({rig.names[0]} …) of a mesh with {len(rig.template)} vertices; "

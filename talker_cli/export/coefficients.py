@@ -11,7 +11,7 @@ from talker_cli.formats.files import atomic_path
 
 
 def write_json_coefficients(clip: MotionClip, path: Path) -> None:
-    """Write the sidecar's content, the shapes' names, and a row of coefficients for each frame.
+    """Write the sidecar's content, the coefficients' names, and a row of coefficients for each frame.
 
     Raises:
         OutputError: the place cannot be written.
@@ -24,16 +24,11 @@ def write_json_coefficients(clip: MotionClip, path: Path) -> None:
         for index, row in enumerate(clip.coefficients):
             values = ", ".join(f"{value:.9g}" for value in row.tolist())
             stream.write(f"    [{values}]{',' if index + 1 < len(clip.coefficients) else ''}\n")
-        stream.write("  ]")
-        if clip.rotation is not None:
-            stream.write(
-                ',\n  "head_rotation": ' + json.dumps([[round(each, 6) for each in row] for row in clip.rotation.tolist()])
-            )
-        stream.write("\n}\n")
+        stream.write("  ]\n}\n")
 
 
 def write_npz(clip: MotionClip, path: Path) -> None:
-    """Write `vertices = template + coefficients @ basis` in its parts, with faces, colours and origin.
+    """Write `vertices = template + coefficients @ basis` in its parts, the neck of a head that turns, faces, colours, origin.
 
     Raises:
         OutputError: the place cannot be written.
@@ -49,8 +44,8 @@ def write_npz(clip: MotionClip, path: Path) -> None:
         "lip_pairs": rig.lip_pairs,
         "about": np.array(json.dumps({**clip.origin(), "copyright": copyright_of(rig)})),
     }
-    if clip.rotation is not None:
-        arrays["head_rotation"] = clip.rotation
+    if rig.neck is not None:
+        arrays |= {"neck_pivot": rig.neck.pivot, "neck_weights": rig.neck.weights}
     if rig.colors is not None:
         arrays["colors"] = rig.colors
     with atomic_path(path) as temporary, temporary.open("wb") as stream:

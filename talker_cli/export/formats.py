@@ -52,7 +52,7 @@ def _glb(clip: MotionClip, path: Path, on_frame: OnFrame | None) -> None:
     data = head_glb(
         rig,
         name=clip.identity,
-        coefficients=clip.coefficients,
+        coefficients=clip.weights,
         fps=clip.fps,
         extras=clip.origin(),
     )

@@ -42,7 +42,7 @@ def head_glb(
     primitives = [
         _primitive(writer, rig, normals, colors, shapes, rig.faces[faces], number) for number, (_, faces) in enumerate(found)
     ]
-    tree["meshes"] = [{"name": name, "primitives": primitives, "extras": {"targetNames": list(rig.names)}}]
+    tree["meshes"] = [{"name": name, "primitives": primitives, "extras": {"targetNames": list(rig.face_names)}}]
     tree["nodes"] = [{"name": name, "mesh": 0}]
     tree["scenes"] = [{"nodes": [0]}]
     tree["scene"] = 0

@@ -1,8 +1,7 @@
 """Live Link Face's CSV: one row a frame, 52 ARKit coefficients and nine rotations, as Epic's app records and Unreal imports.
 
 A timecode is HH:MM:SS:FF.mmm with frames of a sixtieth of a second, whatever the rate: the app's clock ticks so, and Unreal's
-importer divides by 60. Of the nine rotations, those of the eyes stay zero: they have shapes of their own. The head's are
-written where a clip has them.
+importer divides by 60. Of the nine rotations, those of the eyes stay zero: they have shapes of their own.
 """
 
 from pathlib import Path

@@ -66,7 +66,7 @@ def moved_normals(rig: Rig) -> tuple[np.ndarray, Iterator[tuple[np.ndarray, np.n
     rest = normals_of(rig.template)
 
     def shapes() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for offsets in rig.basis:
+        for offsets in rig.face.basis:
             changes = normals_of(rig.template + offsets) - rest
             changes[np.abs(changes).max(axis=1) < TURNED] = 0.0
             yield offsets, changes

@@ -21,12 +21,11 @@ class MotionClip:
     """A motion that can be written in any format; vertices are computed only where a format holds them.
 
     Args:
-        coefficients: (T, K) float32 of the rig's K shapes.
+        coefficients: (T, K) float32 of the rig, the head's rotation among them where the rig turns its head.
         rig: Rig of the identity.
         fps: Frames a second.
         about: Content of the motion's sidecar: identity, rig, audio, model, sampler, seed …
         audio: Recording, if it is at hand.
-        rotation: (T, 3) float32 pitch, yaw and roll of the head in radians, or None for a still head.
         alignment: Words and phones of the recording in their places, where the text is known.
     """
 
@@ -35,7 +34,6 @@ class MotionClip:
     fps: float
     about: dict[str, Any] = field(default_factory=dict)
     audio: Path | None = None
-    rotation: np.ndarray | None = None
     alignment: TextAlignment | None = None
 
     @property
@@ -49,6 +47,16 @@ class MotionClip:
         if self.audio is not None:
             return self.audio.name
         return Path(self.about["audio"]["path"]).name if "audio" in self.about else None
+
+    @property
+    def weights(self) -> np.ndarray:
+        """The (T, N) weights of the rig's shapes, without the head's rotation."""
+        return self.coefficients[:, : len(self.rig.face_names)]
+
+    @property
+    def rotation(self) -> np.ndarray | None:
+        """The (T, 3) pitch, yaw and roll of the head in radians; None where the rig has none."""
+        return self.coefficients[:, len(self.rig.face_names) :] if self.rig.has_head else None
 
     def frames(self) -> Iterator[np.ndarray]:
         """Yield the (V, 3) float32 vertices of each frame, metres, in bounded memory."""

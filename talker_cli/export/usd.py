@@ -49,7 +49,7 @@ def identifiers(names: Iterable[str]) -> list[str]:
 
 def _lines(clip: MotionClip, path: Path) -> Iterator[str]:
     rig, fps = clip.rig, clip.fps
-    names = identifiers(rig.names)
+    names = identifiers(rig.face_names)
     yield "#usda 1.0\n("
     yield f'    defaultPrim = "Face"\n    doc = {_quoted(credits_of(rig))}'
     yield "    customLayerData = {"
@@ -67,7 +67,7 @@ def _lines(clip: MotionClip, path: Path) -> Iterator[str]:
     yield f"    uniform matrix4d[] restTransforms = [{ONE}]\n    rel skel:animationSource = </Face/Speech>\n}}\n"
     yield 'def SkelAnimation "Speech"\n{'
     yield f"    uniform token[] blendShapes = [{_tokens(names)}]\n    float[] blendShapeWeights.timeSamples = {{"
-    for index, row in enumerate(clip.coefficients):
+    for index, row in enumerate(clip.weights):
         yield f"        {index}: [{', '.join(f'{value:.9g}' for value in row.tolist())}],"
     yield "    }\n}\n"
     yield from _mesh(rig, names)

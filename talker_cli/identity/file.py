@@ -81,7 +81,7 @@ class Enrolled:
             found, expected = len(self.face.template), len(base.rig.template)
             raise IdentityError(f"identity '{self.name}' has a face of {found} vertices; the model's have {expected}; refit it")
         colors = base.rig.colors if self.face.colors is None else self.face.colors
-        return replace(base.rig, template=self.face.template, colors=colors)
+        return base.rig.as_person(self.face.template, colors)
 
 
 def check_name(name: str) -> str:

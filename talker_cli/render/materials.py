@@ -53,7 +53,7 @@ def surface_of(rig: Rig) -> SurfaceMaterial:
         rig.faces[~painted[rig.faces].any(axis=1)],
         vertex_colors(rig),
         vertex_gloss(rig),
-        closed=rig.names == ARKIT_NAMES,
+        closed=rig.face_names == ARKIT_NAMES,
         soft=_by_region(rig, SOFT, 1.0),
         sheen=_by_region(rig, SHEEN, 1.0) * uneven(rig.template),
         aperture=aperture_of(rig),

@@ -171,7 +171,8 @@ def rig_of_motion(path: Path, motion: Motion) -> Rig:
         raise InputError(f"no rig at {place}, which {sidecar} names; expected the model's rig.safetensors; animate again")
     if about["rig"].get("sha256") not in (None, file_hash(place)):
         raise InputError(f"the rig at {place} is not the one {path} was made for (its SHA-256 differs); animate again")
-    return face_of(about, load_rig(place), sidecar)
+    content = load_rig(place)
+    return face_of(about, content.with_head() if about.get("head") else content, sidecar)
 
 
 def audio_of_motion(path: Path, about: dict[str, Any]) -> Path | None:

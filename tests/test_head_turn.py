@@ -1,0 +1,133 @@
+"""The head's rotation as coefficients: a rigid turn of the skull, shoulders that keep still, and every file that holds it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from talker_cli.capture.pose import similarity
+from talker_cli.errors import InputError, ModelError
+from talker_cli.export.formats import write_motion_clip
+from talker_cli.export.motion_clip import MotionClip, read_motion_clip
+from talker_cli.rig import ARKIT_NAMES, HEAD_NAMES, Rig, RigFile, face_names, head_matrices, load_rig, save_rig
+
+PERSON = "FaceTalk_170725_00137_TA"
+
+
+@pytest.fixture(scope="module")
+def turning(head: RigFile) -> Rig:
+    return head.with_head().rig_of(PERSON)
+
+
+@pytest.fixture(scope="module")
+def moved() -> np.ndarray:
+    """Five frames of (T, 55): the second's head is at rest."""
+    rng = np.random.default_rng(2)
+    coefficients = rng.uniform(0, 0.4, (5, 55)).astype(np.float32)
+    coefficients[:, 52:] = np.radians([[12, -9, 7], [0, 0, 0], [-15, 0, 0], [0, 15, 0], [0, 0, -15]])
+    return coefficients
+
+
+def test_the_matrices_are_yaw_after_pitch_after_roll() -> None:
+    """Breaks if an angle turns about another axis, the other way, or in another order."""
+    angles = np.random.default_rng(1).normal(0, 0.5, (9, 3))
+    expected = Rotation.from_euler("YXZ", angles[:, [1, 0, 2]]).as_matrix()
+    assert np.allclose(head_matrices(angles), expected)
+    down, left, tilted = head_matrices(0.1 * np.eye(3)) @ np.array([[0.0, 0.0, 1.0], [0, 0, 1], [0, 1, 0]])[..., None]
+    assert down[1, 0] < 0 and left[0, 0] > 0 and tilted[0, 0] < 0
+
+
+def test_the_skull_turns_rigidly_and_the_shoulders_keep_still(turning: Rig, moved: np.ndarray) -> None:
+    """Breaks if the face is bent by a turn, turns about another point or by another angle, or the shoulders move."""
+    assert turning.neck is not None and turning.names == (*ARKIT_NAMES, *HEAD_NAMES)
+    rest, found = turning.face.decode(moved[:, :52]), turning.decode(moved)
+    skull, still = turning.neck.weights == 1, turning.neck.weights == 0
+    for region in ("lips", "upper_face", "eyes", "teeth", "tongue"):
+        assert skull[turning.regions[region]].all()
+    assert still.sum() > 100 and turning.template[still, 1].max() < turning.template[skull, 1].min()
+    assert (found[:, still] == rest[:, still]).all() and (found[1] == rest[1]).all()
+    assert np.abs(found[2:] - rest[2:]).max(2).min(1).max() < 1e-7 < np.abs(found[2:] - rest[2:]).max()
+    scale, rotation, _ = similarity(rest[0, skull][None].astype(float), found[0, skull].astype(float))
+    assert np.isclose(scale[0], 1, atol=1e-6) and np.allclose(rotation[0], head_matrices(moved[:1, 52:])[0], atol=1e-6)
+    around = turning.neck.pivot
+    assert np.allclose((rest[:, skull] - around) @ np.swapaxes(head_matrices(moved[:, 52:]), 1, 2) + around,
+                       found[:, skull], atol=1e-6)  # fmt: skip
+
+
+def test_the_neck_neither_tears_nor_folds(head: RigFile) -> None:
+    """Breaks if at 15 degrees a triangle of somebody's skin turns over, or an edge becomes half or half as long again."""
+    for person in head.identities:
+        rig = head.with_head().rig_of(person)
+        angles = np.radians(15) * np.concatenate([np.eye(3), -np.eye(3)])
+        turned = rig.decode(np.pad(angles, ((0, 0), (52, 0))).astype(np.float32))
+        corners = rig.faces[~rig.regions["hair"][rig.faces].any(1)]
+        edges = np.concatenate([corners[:, [0, 1]], corners[:, [1, 2]]])
+
+        def lengths(vertices: np.ndarray, edges: np.ndarray = edges) -> np.ndarray:
+            return np.asarray(np.linalg.norm(vertices[..., edges[:, 0], :] - vertices[..., edges[:, 1], :], axis=-1))
+
+        whole = lengths(rig.template) > 1e-3
+        stretched = (lengths(turned) / np.maximum(lengths(rig.template), 1e-9))[:, whole]
+        assert stretched.min() > 0.45 and stretched.max() < 1.6, (person, stretched.min(), stretched.max())
+        a, b, c = np.moveaxis(rig.template[corners], 1, 0)
+        normal = np.cross(b - a, c - a)
+        a, b, c = np.moveaxis(turned[:, corners], 2, 0)
+        assert (np.einsum("tfi,fi->tf", np.cross(b - a, c - a), normal) >= 0).all(), person
+
+
+def test_a_head_without_a_neck_turns_whole_and_a_body_keeps_still(head: RigFile) -> None:
+    """Breaks if a mask is bent like a neck, or feet swing with a nod."""
+    mask = head.rig.template[:, 1] > -0.105
+    place = np.cumsum(mask) - 1
+    faces = head.rig.faces[mask[head.rig.faces].all(1)]
+    cut = replace(head.rig, template=head.rig.template[mask], faces=place[faces].astype(np.int32),
+                  basis=head.rig.basis[:, mask], regions={name: region[mask] for name, region in head.rig.regions.items()},
+                  lip_pairs=place[head.rig.lip_pairs].astype(np.int32))  # fmt: skip
+    neck = cut.with_head().neck
+    assert neck is not None and (neck.weights == 1).all()
+    tall = head.rig.template.copy()
+    tall[tall[:, 1] < -0.15] -= [0, 1.4, 0]
+    neck = replace(head.rig, template=tall).with_head().neck
+    assert neck is not None and (neck.weights[tall[:, 1] < -1] == 0).all() and (neck.weights == 1).sum() > 8000
+    with pytest.raises(InputError, match="lips"):
+        replace(head.rig, regions={}).with_head()
+
+
+def test_the_head_is_no_shape(head: RigFile) -> None:
+    """Breaks if metrics or losses of the surface see a turn of the head, or a rig without one changes."""
+    turning = head.with_head().rig
+    assert turning.face_names == face_names(turning.names) == ARKIT_NAMES and turning.with_head() is turning
+    assert (turning.face.basis == head.rig.basis).all() and turning.face.names == ARKIT_NAMES
+    assert not turning.basis[52:].any() and not turning.gram(np.ones(len(turning.template)))[52:].any()
+    assert set(turning.upper_face_names()) == {*head.rig.upper_face_names(), *HEAD_NAMES}
+    face = np.random.default_rng(0).uniform(0, 1, (3, 52)).astype(np.float32)
+    assert (turning.decode(turning.matched(face)) == head.rig.decode(face)).all()
+    assert (head.rig.matched(turning.matched(face)) == face).all()
+
+
+def test_a_rig_comes_back(tmp_path: Path, head: RigFile, moved: np.ndarray) -> None:
+    """Breaks if a rig file loses its neck, moves other people otherwise, or is saved to other bytes."""
+    turning = head.with_head()
+    save_rig(tmp_path / "a.safetensors", turning)
+    found = load_rig(tmp_path / "a.safetensors")
+    save_rig(tmp_path / "b.safetensors", found)
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+    for person in (*head.identities, None):
+        one, other = (turning.rig, found.rig) if person is None else (turning.rig_of(person), found.rig_of(person))
+        assert (one.decode(moved) == other.decode(moved)).all()
+    save_rig(tmp_path / "c.safetensors", RigFile(replace(turning.rig, names=(*HEAD_NAMES, *ARKIT_NAMES))))
+    with pytest.raises(ModelError, match="not its last names"):
+        load_rig(tmp_path / "c.safetensors")
+
+
+def test_a_motion_file_comes_back(tmp_path: Path, head: RigFile, turning: Rig, moved: np.ndarray) -> None:
+    """Breaks if vertices are written at rest, or a motion of a model without a head loses its rotation."""
+    save_rig(tmp_path / "rig.safetensors", head)
+    about = {"identity": PERSON, "rig": {"path": "rig.safetensors"}, "head": True}
+    write_motion_clip(MotionClip(moved, turning, 25.0, about), tmp_path / "a.npy")
+    found = read_motion_clip(tmp_path / "a.npy")
+    assert (found.coefficients == moved).all() and found.rotation is not None and (found.rotation == moved[:, 52:]).all()
+    assert (np.load(tmp_path / "a.npy") == turning.decode(moved)).all()
+    assert (np.stack(list(found.frames())) == np.load(tmp_path / "a.npy")).all()
