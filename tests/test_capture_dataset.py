@@ -4,12 +4,14 @@
 They need the extra `capture` and MediaPipe's `face_landmarker.task` (`$TALKER_TRACKER`, or the user's data folder).
 """
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -70,9 +72,19 @@ def test_grids_videos_become_a_dataset(
     assert not (tmp_path / "p" / "tracked").exists() and not (tmp_path / "p" / "unfinished").exists()
 
 
+def working_in(folder: Path) -> list[str]:
+    """Return the ids of processes whose working folder is `folder`."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            if entry.name.isdigit() and (entry / "cwd").readlink() == folder:
+                found.append(entry.name)
+    return found
+
+
 @pytest.mark.slow
 def test_a_killed_preparation_ends_with_the_same_bytes(folder: Path, tracker: Path, tmp_path: Path) -> None:
-    """Breaks if a killed run is begun again, leaves something behind, or the number of processes changes a byte."""
+    """Breaks if a killed run is begun again, or leaves a worker or a file behind."""
     clips = tmp_path / "clips"
     shutil.copytree(folder / "s1", clips / "s1")
     command = [sys.executable, "-m", "talker_cli", "preprocess", "video", "clips", "-o", "p", "--tracker", str(tracker)]
@@ -89,6 +101,10 @@ def test_a_killed_preparation_ends_with_the_same_bytes(folder: Path, tracker: Pa
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    until = time.monotonic() + 5
+    while (left := working_in(tmp_path)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not left
     assert list((tmp_path / "p" / "tracked").glob("[!.]*.safetensors"))
     assert run() == whole
 
@@ -117,6 +133,19 @@ def test_what_is_not_seen_is_named_and_the_rest_captured(film: Path, tracker: Pa
     assert preview.sounds and abs(preview.width - 3 * preview.height) < 4 and len(list(read_frames(preview))) == 60
     refused = invoke("capture", tmp_path / "v.mp4", "-o", tmp_path / "w.json", "--preview", tmp_path / "p.txt")
     assert "(--preview)" in refused.mistake and not (tmp_path / "w.json").exists()
+
+
+@pytest.mark.slow
+def test_a_covered_mouth_and_another_shot_are_named(film: Path, tracker: Path, invoke: Talker, tmp_path: Path) -> None:
+    """Breaks if lips that the tracker invents on a hand count as seen, or a cut goes unnamed."""
+    hand = "drawbox=x=90:y=160:w=80:h=52:t=fill:color=0xc08a70:enable='between(t,0.5,1.3)'"
+    near = "split[a][b];[b]crop=200:200:20:30,scale=256:256[c];[a][c]overlay=enable='gte(t,1.6)'"
+    ffmpeg("-t", "2", "-i", film, "-filter_complex", f"{hand},{near}", tmp_path / "v.mp4")
+    ran = invoke("capture", tmp_path / "v.mp4", "-o", tmp_path / "v.npy")
+    for line in ("the mouth is covered at 0.5–1.3 s\n", "another shot begins at 1.6 s\n"):
+        assert line in ran.err, ran.err
+    seen = json.loads((tmp_path / "v.json").read_text())["captured"]["seen"]
+    assert np.allclose(seen, [[0, 0.5], [1.3, 2.0]], atol=0.07)
 
 
 @pytest.mark.slow

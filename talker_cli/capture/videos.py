@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from talker_cli.capture.clip import BRIDGED, PROFILE, bridged, landmark_model, runs
+from talker_cli.capture.clip import BRIDGED, bridged, landmark_model, runs, turned_away
 from talker_cli.capture.fit import LandmarkModel
 from talker_cli.capture.pose import Posed, remove_pose
 from talker_cli.capture.tracker import track
@@ -25,6 +25,7 @@ from talker_cli.data.sequences import CaptureSequence, OnProgress, Source, resam
 from talker_cli.errors import InputError
 from talker_cli.formats.audio import SAMPLE_RATE, load_intact_speech
 from talker_cli.formats.files import ArrayFile, file_hash, files_below, write_arrays
+from talker_cli.formats.processes import end_with_parent
 from talker_cli.rig import Rig
 
 SUFFIXES = (".mp4", ".mov", ".mpg", ".mpeg", ".mkv", ".webm", ".avi", ".m4v")
@@ -48,20 +49,20 @@ class Speaker:
     def posed(self, part: Path) -> tuple[Posed, np.ndarray]:
         """Return a video's landmarks in the head's space, and the frames that can be used (T,) bool."""
         file = ArrayFile(part, "tracked video")
-        landmarks, seen = file.array("landmarks"), file.array("seen").astype(bool)
-        posed = remove_pose(landmarks, seen, self.model.still, self.model.rest[self.model.still])
-        return posed, seen & (np.abs(posed.rotation[:, :2]).max(1) <= PROFILE)
+        landmarks, seen, covered = (file.array(name) for name in ("landmarks", "seen", "covered"))
+        posed = remove_pose(landmarks, seen.astype(bool), self.model.still, self.model.rest[self.model.still])
+        return posed, seen.astype(bool) & ~covered.astype(bool) & ~turned_away(posed)
 
     @cached_property
     def neutral(self) -> np.ndarray:
         """The person's landmarks at rest (P, 3), metres."""
         chosen = self.parts[:: max(1, len(self.parts) // NEUTRAL_VIDEOS)]
-        return self.model.neutral(np.concatenate([posed.points[known] for posed, known in map(self.posed, chosen)]))
+        return self.model.neutral(map(self.posed, chosen))
 
     def coefficients(self, part: Path, first: int, ratio: float, rows: np.ndarray) -> np.ndarray:
         """Return fitted coefficients (N, 52) at `first + ratio * rows` of the video's frames."""
         posed, known = self.posed(part)
-        made = self.model.fit(posed.points, self.neutral, known).coefficients
+        made = self.model.fit(posed, self.neutral, known).coefficients
         return resample_rows(np.arange(len(made), dtype=float), made, first + ratio * rows)
 
 
@@ -91,7 +92,7 @@ def track_videos(
     missing = [path for path, place in places.items() if not place.is_file()]
     on_progress("tracking", len(videos) - len(missing), len(videos))
     # "spawn": MediaPipe's threads do not survive a fork.
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=_begin) as pool:
         jobs = [pool.submit(_track, path, places[path], tracker) for path in missing]
         try:
             for done, job in enumerate(as_completed(jobs), len(videos) - len(missing) + 1):
@@ -114,6 +115,13 @@ def track_videos(
     return kept, left_out
 
 
+def _begin() -> None:
+    """Let this worker end with its parent: that of a killed run would wait for work for ever."""
+    end = end_with_parent()
+    if end is not None:
+        end()
+
+
 def _track(path: Path, place: Path, tracker: Path) -> None:
     try:
         video = open_video(path)
@@ -123,7 +131,8 @@ def _track(path: Path, place: Path, tracker: Path) -> None:
     except InputError as error:
         write_arrays(place, {"seen": np.zeros(1, np.uint8)}, {"problem": str(error), "fps": 0.0})
         return
-    arrays: dict[str, np.ndarray] = {"landmarks": found.landmarks.astype(np.float32), "seen": found.seen.astype(np.uint8)}
+    arrays: dict[str, np.ndarray] = {"landmarks": np.asarray(found.landmarks)}
+    arrays |= {"seen": found.seen.astype(np.uint8), "covered": found.covered.astype(np.uint8)}
     write_arrays(place, arrays, {"problem": "", "fps": video.fps})
 
 
