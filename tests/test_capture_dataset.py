@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from talker_cli.rig import ARKIT_NAMES
 def folder(film: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two speakers in GRID's layout; among them a video without sound, one without a face, only sound, and a black start."""
     place = tmp_path_factory.mktemp("grid")
-    for name in ("s1", "s2", "alignments/s1"):
+    for name in ("s1", "s2", "alignments/s1", "alignments/s2"):
         (place / name).mkdir(parents=True)
     for name, start in (("s1/bbaf2n", 0), ("s1/lgbs7s", 2.6), ("s2/pbai4n", 0)):
         ffmpeg("-ss", str(start), "-i", film, "-t", "1.2", "-r", "25", "-q:v", "4", place / f"{name}.mpg")
@@ -37,9 +38,9 @@ def folder(film: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     black = ("-f", "lavfi", "-i", "color=size=64x48:rate=25:duration=0.5", "-f", "lavfi", "-i", "sine=duration=0.5")
     ffmpeg(*black, place / "s2" / "black.mp4")
     ffmpeg("-i", place / "s2/pbai4n.mpg", "-vf", "drawbox=t=fill:color=black:enable='lt(t,0.62)'", place / "s2" / "late.mkv")
-    (place / "alignments" / "s1" / "bbaf2n.align").write_text(
-        "0 10000 sil\n10000 20000 bin\n20000 25000 blue\n25000 30000 sp\n"
-    )
+    for name in ("s1/bbaf2n", "s2/late"):
+        spoken = "0 4000 was\n4000 17000 unable\n17000 18000 sp\n18000 20000 to\n20000 29000 create\n29000 30000 sil\n"
+        (place / "alignments" / f"{name}.align").write_text(spoken)
     return place
 
 
@@ -58,16 +59,22 @@ def test_grids_videos_become_a_dataset(
         assert name in ran.err, ran.err
     data = Dataset(tmp_path / "p")
     assert sorted(data.recordings) == ["s1_bbaf2n", "s1_lgbs7s", "s2_late", "s2_pbai4n"]
-    assert data.recordings["s1_bbaf2n"].text == "bin blue" and data.recordings["s1_bbaf2n"].language == "en"
+    assert data.recordings["s1_bbaf2n"].text == "was unable to create" and data.recordings["s1_bbaf2n"].language == "en"
     assert {recording.voice for recording in data.recordings.values()} == {"s1", "s2"}
     jaw = ARKIT_NAMES.index("jawOpen")
     found = data.coefficients("s1_bbaf2n")[:, jaw]
     wanted = np.interp(np.arange(len(found)) / 25, np.arange(len(truth)) / 30, truth[:, jaw])
     assert len(found) >= 29 and np.corrcoef(found, wanted)[0, 1] > 0.7
-    # the black start is left out, of sound and picture alike
+    if find_spec("pocketsphinx"):
+        starts = {name: start for name, start, _ in data.recordings["s1_bbaf2n"].phones}
+        assert starts["B"] == pytest.approx(0.55, abs=0.03)
+    # the black start is left out, of sound, picture and phones alike
     whole, late = data.speech("s2_pbai4n"), data.speech("s2_late")
     first = len(whole) - len(late)
     assert 0.5 < first / 16_000 < 0.9
+    if find_spec("pocketsphinx"):
+        last = [start for name, start, _ in data.recordings["s2_late"].phones if name == "T"][-1]
+        assert last == pytest.approx(1.14 - first / 16_000, abs=0.04)
     assert np.corrcoef(whole[first : first + 4000], late[:4000])[0, 1] > 0.9
     assert not (tmp_path / "p" / "tracked").exists() and not (tmp_path / "p" / "unfinished").exists()
 

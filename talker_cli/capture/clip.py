@@ -157,7 +157,8 @@ def _notes(found: Track, away: np.ndarray, known: np.ndarray, fps: float) -> tup
     if found.several.any():
         lines.append(f"more than one face at {times(found.several)}; the one nearest to the frame before was taken")
     if found.cuts:
-        lines.append(f"another shot begins at {', '.join(f'{cut / fps:.1f} s' for cut in found.cuts[:5])}")
+        more = f" and {len(found.cuts) - 5} more times" if len(found.cuts) > 5 else ""
+        lines.append(f"another shot begins at {', '.join(f'{cut / fps:.1f} s' for cut in found.cuts[:5])}{more}")
     if known.mean() < 0.5:
         lines.append(f"only {known.mean():.0%} of the frames could be used")
     return tuple(lines)

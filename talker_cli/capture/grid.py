@@ -102,7 +102,8 @@ def open_grid(folder: Path, head: Rig, identity: str | None = None) -> Source:
     for name, clip in speaker.clips.items():
         sound = folder / "audio" / f"{name}.flac"
         phones = tuple(phone for _, phones in clip.phones or () for phone in phones)
-        text = " ".join(word for word, _ in clip.phones or () if not word.startswith("<")).replace("ltr_", "")
+        words = (word.removeprefix("ltr_").partition("(")[0] for word, _ in clip.phones or ())  # ltr_a, white(2)
+        text = " ".join(word for word in words if not word.startswith("<"))
         files = (folder / "landmarks.npz", sound)
         motion = partial(speaker.coefficients, name)
         speech = partial(load_intact_speech, sound)
