@@ -87,7 +87,7 @@ def test_no_folders_import_each_other_in_a_circle() -> None:
         assert name not in reach(name, FOLDERS), name
 
 
-FORMATS = ("processes", "files", "npy", "motion", "mesh", "audio", "level", "wav", "ffmpeg", "gltf", "schema")
+FORMATS = ("processes", "files", "npy", "motion", "mesh", "audio", "level", "wav", "ffmpeg", "gltf", "gltf_edit", "schema")
 GROUND = ("errors", "metrics", "rig", *(f"formats.{name}" for name in FORMATS))
 
 

@@ -20,12 +20,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from talker_cli.avatar.names import arkit_name
 from talker_cli.errors import InputError
 from talker_cli.formats.gltf import Glb, GlbWriter
 from talker_cli.render import MotionTrack, RenderOptions, render_still
 from talker_cli.render.avatar import read_avatar
 from talker_cli.render.character import read_glb
-from talker_cli.render.shape_names import arkit_name
 from talker_cli.rig import ARKIT_NAMES, Rig
 
 GREY = (0.235, 0.245, 0.26)

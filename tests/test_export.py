@@ -16,9 +16,10 @@ from conftest import IDENTITY, Talker, ffmpeg, sha256, spoken, streams
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from talker_cli.avatar.solve import bounded_least_squares
 from talker_cli.data.livelink import read_csv
 from talker_cli.errors import InputError, OutputError
-from talker_cli.export.arkit import arkit_coefficients, bounded_least_squares
+from talker_cli.export.arkit import arkit_coefficients
 from talker_cli.export.attribution import OWN_HEAD, copyright_of
 from talker_cli.export.formats import FORMATS, write_motion_clip
 from talker_cli.export.motion_clip import MotionClip

@@ -1,12 +1,13 @@
 """The command that animates recordings."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from talker_cli.cli.export import OutputsOption, write_outputs
+from talker_cli.cli.export import AvatarOption, MapOption, OutputsOption, driven_avatar, write_outputs
 from talker_cli.cli.options import (
     DEFAULT_MODEL,
     DeviceOption,
@@ -94,6 +95,7 @@ Make = Callable[["Job"], "Animation"]
 @examples(
     "talker animate speech.wav --identity FaceTalk_170725 -o out.glb -o out.csv",
     "talker animate recordings/ -o 'motions/{name}.glb' --skip-existing",
+    "talker animate speech.wav --avatar me.glb -o me_speaks.glb",
     "arecord -f S16_LE -r 16000 | talker animate - --stream -o udp://127.0.0.1:11111",
 )
 @guarded
@@ -101,6 +103,8 @@ def animate(
     audio: AudioArgument = None,
     identity: IdentityOption = DEFAULT_IDENTITY,
     output: OutputsOption = None,
+    avatar: AvatarOption = None,
+    shape_map: MapOption = None,
     steps: StepsOption = "8",
     seed: SeedOption = 0,
     samples: SamplesOption = 1,
@@ -134,6 +138,7 @@ def animate(
             "--samples": samples != 1, "--guidance": guidance is not None, "--style-guidance": style_guidance is not None,
             "--temperature": temperature is not None,
             "--expression": expression != 1.0, "--smooth": smooth != 0.0, "--manifest": manifest is not None,
+            "--avatar": avatar is not None, "--map": shape_map is not None,
             "--skip-existing": skip_existing, "--text": text is not None, "--language": language is not None,
         }  # fmt: skip
         for option, given in of_files.items():
@@ -170,6 +175,7 @@ def animate(
         raise InputError("found one text for many recordings; expected auto, and NAME.txt beside each", field="text")
     for job in plan.jobs:
         check_text(job.outputs, text is not None)
+    character = driven_avatar(avatar, shape_map, [output for job in plan.jobs for output in job.outputs])
     from talker_cli.animate.talker import Talker
 
     talker = Talker.load(model, steps=steps, device=device)
@@ -182,10 +188,10 @@ def animate(
 
     def make(job: "Job", on_frames: Callable[[int], None] = lambda done: None) -> "Animation":
         person = talker.who(job.identity, style_scale=style_scale, library=library, audio=job.audio)
-        check_rig(job.outputs, person.rig)
+        check_rig(job.outputs, person.rig, character)
         said = None if text is None else text_for(job.audio, text, note_once)
         check_text(job.outputs, said is not None)
-        return talker.animate(
+        made = talker.animate(
             job.audio,
             identity=person,
             seed=job.seed,
@@ -200,6 +206,7 @@ def animate(
             on_note=note_once,
             on_frames=on_frames,
         )
+        return replace(made, avatar=character)
 
     if plan.many:
         failures = _animate_many(plan.jobs, make)

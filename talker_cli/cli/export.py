@@ -9,15 +9,48 @@ import typer
 from talker_cli.cli.options import examples, guarded, note, progress, result
 
 if TYPE_CHECKING:
+    from talker_cli.avatar.drive import DrivenAvatar
     from talker_cli.export.motion_clip import MotionClip
 
 DEFAULT_OUTPUT = "out.npy"
 
 _FORMATS = (
-    "Output: npy, npz, csv, json, glb, usda, html, mp4, webm, gif, FOLDER/%04d.obj or .ply, with --text TextGrid or phones.tsv."
+    "Output: npy, npz, csv, json, glb, usda, html, mp4, webm, gif, FOLDER/%04d.obj or .ply; with --avatar vrm; "
+    "with --text TextGrid, phones.tsv."
 )
 _Outputs = Annotated[list[Path] | None, typer.Option("--output", "-o", help=_FORMATS, show_default=False)]
 OutputsOption = Annotated[list[Path] | None, typer.Option("--output", "-o", help=_FORMATS, show_default=DEFAULT_OUTPUT)]
+AvatarOption = Annotated[
+    Path | None,
+    typer.Option(help="Character to drive: a .glb or .vrm with ARKit's morph targets or visemes.", show_default=False),
+]
+MapOption = Annotated[
+    Path | None,
+    typer.Option("--map", help="What the character's shapes are, where their names are not known (.toml).", show_default=False),
+]
+
+
+def driven_avatar(avatar: Path | None, shape_map: Path | None, outputs: Sequence[Path]) -> "DrivenAvatar | None":
+    """Return the character that the outputs show, with a note of what moves nothing; None without one.
+
+    Raises:
+        TalkerError: the character or its map cannot be used, no output shows it, or an output is it.
+    """
+    from talker_cli.avatar.drive import read_driven_avatar
+    from talker_cli.errors import InputError
+    from talker_cli.export.formats import check_avatar, check_outputs
+
+    if avatar is None:
+        if shape_map is not None:
+            raise InputError("found a map without a character; expected both; give the character", field="avatar")
+        check_avatar(outputs, None)
+        return None
+    found = read_driven_avatar(avatar, shape_map)
+    check_avatar(outputs, found)
+    check_outputs(outputs, [avatar])
+    for line in found.notes:
+        note(line)
+    return found
 
 
 def write_outputs(clip: "MotionClip", outputs: Sequence[Path]) -> None:
@@ -30,16 +63,20 @@ def write_outputs(clip: "MotionClip", outputs: Sequence[Path]) -> None:
         result(output)
 
 
-@examples("talker export out.npy -o out.glb -o out.html")
+@examples("talker export out.npy -o out.glb -o out.html", "talker export out.npy --avatar me.glb -o me_speaks.glb")
 @guarded
 def export(
     motion: Annotated[Path, typer.Argument(help="Motion of talker animate (.npy).", show_default=False)],
     output: _Outputs = None,
+    avatar: AvatarOption = None,
+    shape_map: MapOption = None,
     audio: Annotated[
         Path | None, typer.Option(help="Sound. [default: the recording that was animated]", show_default=False)
     ] = None,
 ) -> None:
-    """Convert a motion to other programs' formats."""
+    """Convert a motion to other programs' formats, or put it on a character of your own."""
+    from dataclasses import replace
+
     from talker_cli.errors import OutputError
     from talker_cli.export.formats import check_outputs, check_rig, format_of
     from talker_cli.export.motion_clip import read_motion_clip
@@ -49,14 +86,15 @@ def export(
 
     if not output:
         raise OutputError(f"found no -o; expected an output, for example: talker export {motion} -o {motion.stem}.glb")
+    character = driven_avatar(avatar, shape_map, output)
     if audio is not None:
         load_speech(audio)  # refuses in one line what the encoder would in many
     sounding = any(format_of(place).sounds for place in output)
-    clip = read_motion_clip(motion, audio, with_sound=sounding)
+    clip = replace(read_motion_clip(motion, audio, with_sound=sounding), avatar=character)
     recordings = (clip.audio, recording_of(motion))
     sources = [motion, coefficients_path(motion), sidecar_path(motion), *(each for each in recordings if each is not None)]
     check_outputs(output, sources)
-    check_rig(output, clip.rig)
+    check_rig(output, clip.rig, character)
     if sounding and clip.audio is None:
         note("the motion names no recording, so the output is silent; give one with --audio FILE")
     write_outputs(clip, output)

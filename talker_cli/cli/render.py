@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from talker_cli.cli.export import MapOption
 from talker_cli.cli.options import examples, guarded, note, parse_size, progress, result, same_file
 
 
@@ -46,8 +47,9 @@ def render(
         Path | None, typer.Option(help="Neutral mesh of another system's motion: ply, obj, glb or npz.")
     ] = None,
     avatar: Annotated[
-        Path | None, typer.Option(help="Character to drive instead of the head: a .glb or .vrm with ARKit's morph targets.")
+        Path | None, typer.Option(help="Character to drive instead of the head: a .glb or .vrm with ARKit's shapes or visemes.")
     ] = None,
+    shape_map: MapOption = None,
     compare: Annotated[
         list[Path] | None, typer.Option(help="Motion to show beside the first; repeatable.", show_default=False)
     ] = None,
@@ -56,6 +58,7 @@ def render(
     ] = False,
 ) -> None:
     """Draw motions as a video with sound, a still, or a contact sheet."""
+    from talker_cli.avatar.table import table_with
     from talker_cli.errors import InputError, OutputError
     from talker_cli.formats.audio import load_speech
     from talker_cli.render import RenderOptions, read_driven, read_track, render_contact_sheet, render_still, render_video
@@ -77,7 +80,7 @@ def render(
     options = RenderOptions(parse_size(size), view, parse_color(background), fps, heatmap)
     check_place(place)
     if avatar is not None:
-        track, missing = read_driven(motion, avatar, fps=fps)
+        track, missing = read_driven(motion, avatar, fps=fps, table=table_with(shape_map))
         tracks = [track]
         if missing:
             note(f"{avatar} has no morph target for {', '.join(missing)}: they move nothing")

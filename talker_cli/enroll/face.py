@@ -35,6 +35,10 @@ def read_face(path: Path, base: RigFile) -> IdentityFace:
     if rig.face_names != ARKIT_NAMES:
         raise InputError(f"the model moves {rig.names[0]} …, not ARKit's shapes; expected its own mesh in {path}")
     avatar = read_avatar(path, rig.names, rig.fps)
+    if avatar.drive.solved:
+        raise InputError(
+            f"{path} has visemes in place of ARKit's shapes; expected those, as jawOpen; give it to render instead"
+        )
     gloss = {name: avatar.surface.gloss == np.float32(value) for name, value in GLOSS.items()}
     regions = {name: mask for name, mask in gloss.items() if mask.any()} | avatar.rig.regions
     own = Rig(

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
+from talker_cli.avatar.solve import bounded_least_squares
 from talker_cli.data.livelink import read_csv
 from talker_cli.data.sequences import resample_rows
 from talker_cli.errors import InputError, ModelError
-from talker_cli.export.arkit import bounded_least_squares
 from talker_cli.formats.motion import read_motion
 from talker_cli.render.source import rig_of_motion
 from talker_cli.rig import ARKIT_NAMES, Rig

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from talker_cli.avatar.drive import DrivenAvatar
 from talker_cli.errors import InputError, OutputError
 from talker_cli.export.arkit import arkit_shapes_for
+from talker_cli.export.characters import character_track, on_character, write_character
 from talker_cli.export.coefficients import write_json_coefficients, write_npz
 from talker_cli.export.glb import head_glb
 from talker_cli.export.livelink import write_csv
@@ -33,6 +35,8 @@ class Format:
         needs_arkit: Whether it holds the 52 ARKit coefficients and nothing else.
         sounds: Whether it holds or names the recording.
         needs_text: Whether it holds words and phones in their places.
+        shows_avatar: Whether it shows a user's character, where there is one.
+        needs_avatar: Whether it is the file of a user's character.
     """
 
     write: Callable[[MotionClip, Path, OnFrame | None], None]
@@ -41,6 +45,8 @@ class Format:
     needs_arkit: bool = False
     sounds: bool = False
     needs_text: bool = False
+    shows_avatar: bool = False
+    needs_avatar: bool = False
 
 
 def _npy(clip: MotionClip, path: Path, on_frame: OnFrame | None) -> None:
@@ -48,6 +54,9 @@ def _npy(clip: MotionClip, path: Path, on_frame: OnFrame | None) -> None:
 
 
 def _glb(clip: MotionClip, path: Path, on_frame: OnFrame | None) -> None:
+    if clip.avatar is not None:
+        write_character(clip, path)
+        return
     rig = clip.rig
     data = head_glb(
         rig,
@@ -69,10 +78,9 @@ def _aligned(write: Callable[[TextAlignment, Path], None]) -> Callable[[MotionCl
 
 
 def _video(clip: MotionClip, path: Path, on_frame: OnFrame | None) -> None:
-    from talker_cli.render import MotionTrack, render_video
+    from talker_cli.render import render_video
 
-    track = MotionTrack(clip.rig, clip.coefficients, clip.fps)
-    render_video([track], path, audio=clip.audio, on_frame=on_frame)
+    render_video([character_track(clip)], path, audio=clip.audio, on_frame=on_frame)
 
 
 FORMATS = {
@@ -80,12 +88,13 @@ FORMATS = {
     ".npz": Format(lambda clip, path, on_frame: write_npz(clip, path)),
     ".csv": Format(lambda clip, path, on_frame: write_csv(clip, path), needs_arkit=True),
     ".json": Format(lambda clip, path, on_frame: write_json_coefficients(clip, path)),
-    ".glb": Format(_glb),
+    ".glb": Format(_glb, shows_avatar=True),
+    ".vrm": Format(lambda clip, path, on_frame: write_character(clip, path), shows_avatar=True, needs_avatar=True),
     ".usda": Format(lambda clip, path, on_frame: write_usda(clip, path), sounds=True),
-    ".html": Format(lambda clip, path, on_frame: write_html(clip, path), sounds=True),
-    ".mp4": Format(_video, sounds=True),
-    ".webm": Format(_video, sounds=True),
-    ".gif": Format(_video),
+    ".html": Format(lambda clip, path, on_frame: write_html(on_character(clip), path), sounds=True, shows_avatar=True),
+    ".mp4": Format(_video, sounds=True, shows_avatar=True),
+    ".webm": Format(_video, sounds=True, shows_avatar=True),
+    ".gif": Format(_video, shows_avatar=True),
     ".textgrid": Format(_aligned(write_textgrid), needs_text=True),
     ".phones.tsv": Format(_aligned(write_tsv), needs_text=True),
     ".obj": Format(write_meshes, files=lambda path: [path.parent], check=check_pattern),
@@ -157,14 +166,30 @@ def check_text(outputs: Sequence[Path], known: bool) -> None:
         )
 
 
-def check_rig(outputs: Sequence[Path], rig: Rig) -> None:
+def check_rig(outputs: Sequence[Path], rig: Rig, avatar: DrivenAvatar | None = None) -> None:
     """Refuse formats that need shapes which a rig lacks.
 
     Raises:
-        InputError: a format needs ARKit shapes, and the rig's mesh has none.
+        InputError: a format or the character needs ARKit shapes, and the rig's mesh has none.
     """
-    if any(format_of(output).needs_arkit for output in outputs):
+    if any(format_of(output).needs_arkit or (avatar and format_of(output).shows_avatar) for output in outputs):
         arkit_shapes_for(rig)
+
+
+def check_avatar(outputs: Sequence[Path], avatar: DrivenAvatar | None) -> None:
+    """Refuse a character that no output shows, and formats that are a character's own without one.
+
+    Raises:
+        OutputError: they do not go together.
+    """
+    for output in outputs:
+        if format_of(output).needs_avatar and (avatar is None or avatar.file.vrm is None):
+            found = "without a character" if avatar is None else f"of {avatar.file.path}, which is no VRM"
+            raise OutputError(f"cannot write {output} {found}; expected a .vrm to drive; choose another format", field="avatar")
+    if avatar is not None and not any(format_of(output).shows_avatar for output in outputs):
+        shown = ", ".join(suffix for suffix, kind in FORMATS.items() if kind.shows_avatar)
+        raise OutputError(f"found a character, and no output that shows one; expected one of {shown}; leave it out, or add one",
+                          field="avatar")  # fmt: skip
 
 
 def write_motion_clip(clip: MotionClip, output: Path, on_frame: OnFrame | None = None) -> None:

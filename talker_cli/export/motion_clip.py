@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from talker_cli.avatar.drive import DrivenAvatar
 from talker_cli.formats.alignment import TextAlignment
 from talker_cli.formats.files import file_hash
 from talker_cli.formats.motion import read_coefficients, read_motion
@@ -27,6 +28,7 @@ class MotionClip:
         about: Content of the motion's sidecar: identity, rig, audio, model, sampler, seed …
         audio: Recording, if it is at hand.
         alignment: Words and phones of the recording in their places, where the text is known.
+        avatar: Character to drive in place of the rig's mesh, where a format shows one.
     """
 
     coefficients: np.ndarray
@@ -35,6 +37,7 @@ class MotionClip:
     about: dict[str, Any] = field(default_factory=dict)
     audio: Path | None = None
     alignment: TextAlignment | None = None
+    avatar: DrivenAvatar | None = None
 
     @property
     def identity(self) -> str:

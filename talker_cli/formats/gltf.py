@@ -207,6 +207,15 @@ class Glb:
             raise InputError(f"{self.path} is damaged ({kind}[{index}] is no object); export it again")
         return entries[index]
 
+    def check_whole(self) -> None:
+        """Refuse a file whose first buffer lies elsewhere.
+
+        Raises:
+            InputError: it does, or there is no list of buffers.
+        """
+        if self.tree.get("buffers") and "uri" in self.item("buffers", 0):
+            raise InputError(f"{self.path}: its data lie in another file; expected one that holds them; export as one .glb")
+
     def array(self, index: int, count: int | None = None) -> np.ndarray:
         """Return an accessor's content, (N,) or (N, width); integers that stand for fractions as float32.
 

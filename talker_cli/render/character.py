@@ -11,19 +11,18 @@ from typing import Any
 
 import numpy as np
 
+from talker_cli.avatar.drive import Drive, plan
+from talker_cli.avatar.file import AvatarFile
+from talker_cli.avatar.table import Table, built_in
 from talker_cli.errors import InputError
-from talker_cli.formats.gltf import EXPECTED, Glb
+from talker_cli.formats.gltf import EXPECTED
 from talker_cli.formats.mesh import Mesh, checked
 from talker_cli.formats.schema import reading
 from talker_cli.render.character_paint import Paint, PrimitiveMaterial
-from talker_cli.render.shape_names import arkit_name
 
 TRIANGLES, TRIANGLE_STRIP, TRIANGLE_FAN = 4, 5, 6
 # Extensions without which the vertices cannot be found.
 UNREADABLE = ("KHR_draco_mesh_compression", "EXT_meshopt_compression", "KHR_meshopt_compression")
-# VRM 0.x looks along -z by its specification; glTF, VRM 1.0 and talker look along +z.
-VRM_0 = "VRM"
-TURNED_ROUND = np.diag([-1.0, 1.0, -1.0, 1.0])
 MOST_VERTICES = 2_000_000  # of a scene: a small file may show one mesh a million times
 LEAST_VERTICES = 2000  # that a primitive counts for, however small: it takes a millisecond and a few kilobytes
 
@@ -35,8 +34,8 @@ class Character:
     Args:
         vertices: (V, 3) float32 at rest, the scene's unit (metres by glTF's rule).
         faces: (F, 3) int32, counter-clockwise seen from outside.
-        targets: ARKit name -> (V, 3) float32 offsets of one unit of it; one may move several meshes.
-        weighted: ARKit name -> (V, 3) float32, the part of `vertices` that the file's own weights of its targets make.
+        targets: Control's label -> (V, 3) float32 offsets of one unit of it; one may move several meshes.
+        weighted: (V, 3) float32, the part of `vertices` that the file's own weights of driven targets make.
         target_names: The morph targets' names as the file spells them, of every kind.
         colors: (V, 3) uint8 sRGB, textures included, at each vertex.
         tints: (V, 3) uint8 sRGB, the factor of the textures.
@@ -44,12 +43,13 @@ class Character:
         textures: (H, W, 4) uint8 each, sRGB and coverage; the first is blank.
         parts: Of each piece of the scene its name, as the file calls mesh and material, and the slice of its vertices.
         normal_of: (V,) int, the same number for vertices that are one point of the surface, split by texture or shading.
+        drive: How ARKit's coefficients drive the targets.
     """
 
     vertices: np.ndarray
     faces: np.ndarray
     targets: dict[str, np.ndarray]
-    weighted: dict[str, np.ndarray]
+    weighted: np.ndarray
     target_names: tuple[str, ...]
     colors: np.ndarray
     tints: np.ndarray
@@ -57,6 +57,7 @@ class Character:
     textures: list[np.ndarray]
     parts: list[tuple[str, slice]]
     normal_of: np.ndarray
+    drive: Drive
 
 
 @dataclass
@@ -69,48 +70,50 @@ class _Piece:
     faces: np.ndarray  # (F, 3)
     material: PrimitiveMaterial
     target_names: list[str]
+    weighted: np.ndarray  # (V, 3)
     targets: dict[str, np.ndarray] = field(default_factory=dict)
-    weighted: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def read_glb(path: Path) -> Character:
+def read_glb(path: Path, table: Table | None = None) -> Character:
     """Read every triangle mesh of a .glb's scene.
+
+    Args:
+        path: The file.
+        table: Names of shapes, None for the built-in ones.
 
     Raises:
         InputError: the file is missing, damaged, compressed, leads to other files, holds no triangles, or numbers that are not
             finite.
     """
     with reading(path, EXPECTED), np.errstate(all="ignore"):  # what overflows is refused below
-        scene = _Scene(path)
+        scene = _Scene(path, table or built_in())
         pieces = scene.pieces()
         if not pieces:
             raise InputError(f"{path} holds no triangles; expected a character's mesh; export the meshes with it")
-        character = _joined(pieces, scene.paint)
+        character = _joined(pieces, scene.paint, scene.drive)
         checked(path, Mesh(character.vertices, character.faces))
-        for name, offsets in (*character.targets.items(), *character.weighted.items()):
+        for name, offsets in (*character.targets.items(), ("weights", character.weighted)):
             if not np.isfinite(offsets).all():
                 raise InputError(f"{path}: the morph target {name} holds NaN or infinity; expected finite offsets")
         return character
 
 
-def _joined(pieces: list[_Piece], paint: Paint) -> Character:
+def _joined(pieces: list[_Piece], paint: Paint, drive: Drive) -> Character:
     counts = [len(piece.vertices) for piece in pieces]
     starts = np.concatenate([[0], np.cumsum(counts)]).astype(int)
     total = int(starts[-1])
     targets: dict[str, np.ndarray] = {}
-    weighted: dict[str, np.ndarray] = {}
     for piece, start in zip(pieces, starts, strict=False):
-        for into, ours in ((targets, piece.targets), (weighted, piece.weighted)):
-            for name, offsets in ours.items():
-                whole = into.setdefault(name, np.zeros((total, 3), np.float32))
-                whole[start : start + len(offsets)] += offsets
+        for name, offsets in piece.targets.items():
+            whole = targets.setdefault(name, np.zeros((total, 3), np.float32))
+            whole[start : start + len(offsets)] += offsets
     vertices = np.concatenate([piece.vertices for piece in pieces])
     owner = np.repeat([piece.node for piece in pieces], counts)
     return Character(
         vertices=vertices,
         faces=np.concatenate([piece.faces + start for piece, start in zip(pieces, starts, strict=False)]).astype(np.int32),
         targets=targets,
-        weighted=weighted,
+        weighted=np.concatenate([piece.weighted for piece in pieces]),
         target_names=tuple(dict.fromkeys(name for piece in pieces for name in piece.target_names)),
         colors=np.concatenate([paint.colors(piece.material) for piece in pieces]),
         tints=np.concatenate([piece.material.tint for piece in pieces]),
@@ -121,6 +124,7 @@ def _joined(pieces: list[_Piece], paint: Paint) -> Character:
             for piece, start, count in zip(pieces, starts, counts, strict=False)
         ],
         normal_of=_welded(vertices, owner, targets),
+        drive=drive,
     )
 
 
@@ -141,35 +145,17 @@ def _welded(vertices: np.ndarray, owner: np.ndarray, targets: dict[str, np.ndarr
 class _Scene:
     """A file's scene: where its nodes stand, and what they show."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, table: Table) -> None:
         self.path = path
-        self.glb = Glb(path)
+        avatar = AvatarFile(path)
+        self.glb = avatar.glb
         self.json = self.glb.tree
+        self.drive = plan(avatar, table)
         hard = [name for name in self.json.get("extensionsRequired", []) if name in UNREADABLE]
         if hard:
             raise InputError(f"{path} is compressed ({', '.join(hard)}); expected plain accessors; export without compression")
-        self.worlds = self._worlds()
+        self.worlds = avatar.worlds
         self.paint = Paint(self.glb)
-
-    def _worlds(self) -> dict[int, np.ndarray]:
-        """Return the (4, 4) transform of every node of the scene into the scene's space."""
-        nodes = self.json.get("nodes", [])
-        if self.json.get("scenes"):
-            roots = self.glb.item("scenes", self.json.get("scene", 0)).get("nodes", [])
-        else:
-            children = {child for node in nodes for child in node.get("children", [])}
-            roots = [index for index in range(len(nodes)) if index not in children]
-        upright = TURNED_ROUND if VRM_0 in self.json.get("extensions", {}) else np.eye(4)
-        todo = [(root, upright) for root in roots]
-        worlds: dict[int, np.ndarray] = {}
-        while todo:
-            index, parent = todo.pop()
-            if index in worlds:
-                raise ValueError(f"node {index} has two parents")
-            node = self.glb.item("nodes", index)
-            worlds[index] = parent @ _local(node)
-            todo += [(child, worlds[index]) for child in node.get("children", [])]
-        return worlds
 
     def pieces(self) -> list[_Piece]:
         """Return every triangle primitive of the scene, in the order of its nodes."""
@@ -211,23 +197,22 @@ class _Scene:
         turn, shift = self._placement(index, node, attributes, count)  # (V, 3, 3) or (1, 3, 3), (V, 3) or (1, 3)
         turn = np.broadcast_to(turn, (count, 3, 3))
         moved: dict[str, np.ndarray] = {}
-        weighted: dict[str, np.ndarray] = {}
-        shapes = [
-            (arkit_name(name), name, target, weight) for name, target, weight in zip(names, targets, weights, strict=True)
-        ]
-        # A mesh may have one shape under several spellings: it moves by one of them, ARKit's own if that moves anything.
-        for known, _, target, weight in sorted(shapes, key=lambda shape: shape[0] != shape[1]):
-            if "POSITION" not in target or (known is None and not weight):
+        weighted = np.zeros((count, 3), np.float32)
+        none = np.zeros((len(targets), 0))
+        controls = self.drive.targets.get(node["mesh"], none)  # (M, C)
+        stilled = self.drive.stilled.get(node["mesh"], np.zeros(len(targets), dtype=bool))  # (M,)
+        for number, (target, weight) in enumerate(zip(targets, weights, strict=True)):
+            driving = np.flatnonzero(controls[number])
+            if "POSITION" not in target or (not len(driving) and not weight):
                 continue
             offsets = self.glb.array(target["POSITION"], count).astype(np.float64)
             rest = rest + weight * offsets
-            if known is None:
-                continue
             turned = np.einsum("vij,vj->vi", turn, offsets).astype(np.float32)
-            if known not in moved or not moved[known].any():
-                moved[known] = turned
-            if weight:
-                weighted[known] = weighted.get(known, 0.0) + np.float32(weight) * turned
+            for control in driving:
+                label, share = self.drive.controls[control].label, np.float32(controls[number, control])
+                moved[label] = moved.get(label, 0.0) + share * turned
+            if len(driving) or stilled[number]:
+                weighted += np.float32(weight) * turned
         placed = np.einsum("vij,vj->vi", turn, rest) + shift
         if np.linalg.det(turn.mean(axis=0)) < 0:
             faces = faces[:, ::-1]
@@ -277,22 +262,6 @@ class _Scene:
             number += 1
         blended /= np.maximum(total, 1e-9)[:, None, None]
         return blended[:, :, :3], blended[:, :, 3]
-
-
-def _local(node: dict[str, Any]) -> np.ndarray:
-    """Return a node's own (4, 4) transform: its matrix, or translation, rotation (a quaternion x y z w) and scale."""
-    if "matrix" in node:
-        return np.array(node["matrix"], dtype=np.float64).reshape(4, 4).T
-    x, y, z, w = np.array(node.get("rotation", [0, 0, 0, 1]), dtype=np.float64)
-    turn = np.array([
-        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-    ])  # fmt: skip
-    matrix = np.eye(4)
-    matrix[:3, :3] = turn * np.array(node.get("scale", [1, 1, 1]), dtype=np.float64)
-    matrix[:3, 3] = node.get("translation", [0, 0, 0])
-    return matrix
 
 
 def _triangles(corners: np.ndarray, mode: int) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from talker_cli.avatar.table import Table
 from talker_cli.errors import InputError
 from talker_cli.formats.audio import check_file
 from talker_cli.formats.files import file_hash
@@ -86,13 +87,16 @@ def read_track(path: Path, *, template: Path | None = None, fps: float | None = 
     return MotionTrack(rig, motion.vertices, rate_of_motion(path, motion, fps), path.stem, None, motion.about)
 
 
-def read_driven(path: Path, avatar: Path, *, fps: float | None = None) -> tuple[MotionTrack, tuple[str, ...]]:
+def read_driven(
+    path: Path, avatar: Path, *, fps: float | None = None, table: Table | None = None
+) -> tuple[MotionTrack, tuple[str, ...]]:
     """Read an avatar and the coefficients of a motion that drive it.
 
     Args:
         path: Place of the motion.
-        avatar: Place of the avatar, a .glb file.
+        avatar: Place of the avatar, a .glb or .vrm.
         fps: Frames a second of a motion whose sidecar does not state them.
+        table: Names of shapes, None for the built-in ones.
 
     Returns:
         The track, and the names of the coefficients that the avatar has no shape for.
@@ -107,8 +111,9 @@ def read_driven(path: Path, avatar: Path, *, fps: float | None = None) -> tuple[
     names = rig_of_motion(path, motion).names
     coefficients = read_coefficients(path, motion, len(names))
     rate = rate_of_motion(path, motion, fps)
-    character = read_avatar(avatar, names, rate)
-    return MotionTrack(character.rig, coefficients, rate, avatar.stem, character.surface, motion.about), character.missing
+    character = read_avatar(avatar, names, rate, table)
+    driven = character.coefficients(coefficients, names)
+    return MotionTrack(character.rig, driven, rate, avatar.stem, character.surface, motion.about), character.missing
 
 
 def _read_template(path: Path) -> Mesh:

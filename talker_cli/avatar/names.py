@@ -15,7 +15,7 @@ CHANGES = {"anti", "combo", "corr", "correction", "corrective", "correct", "fix"
 LONGEST = 250  # characters of a name: matching takes their square
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")  # "A25_JawOpenL" -> A 25 Jaw Open L
 _OWNER = re.compile(r"[.:|/]")  # between an object and its shape; or before a side
-_COPY = re.compile(r"\.\d{3}$")  # what Blender appends to a name that exists already
+APPENDED = re.compile(r"(_div\d+)?(\.\d{3})?$")  # by Daz Studio, and by Blender to a name that exists already
 
 
 def _known() -> dict[str, str]:
@@ -38,7 +38,7 @@ def arkit_name(name: str) -> str | None:
     """Return the ARKit shape that a morph target's name means; None if it means none, or a combination of some."""
     if len(name) > LONGEST:
         return None
-    plain = _COPY.sub("", name.strip())
+    plain = APPENDED.sub("", name.strip())
     return _match(_OWNER.split(plain)[-1]) or _match(plain)
 
 
