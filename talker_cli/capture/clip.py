@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from talker_cli.capture import landmarks as marks
 from talker_cli.capture.fit import LandmarkModel
 from talker_cli.capture.pose import Posed, remove_pose
 from talker_cli.capture.tracker import Track, track
@@ -26,7 +25,7 @@ class CapturedClip:
         video: The file and its frame rate.
         coefficients: (T, K) float32 of the built-in head, 0…1.
         rotation: (T, 3) float32 pitch, yaw, roll of the head in radians, about its mean pose.
-        seen: (T,) bool; False where no face was seen for longer than half a second, or it was turned away.
+        seen: (T,) bool; False where no face was seen for longer than half a second, or it was turned away or its mouth covered.
         lip_error: Mean distance of the lips' landmarks from the fitted head's, metres, over seen frames.
         notes: Lines for the user: what was not seen, with times.
         landmarks: (T, 478, 2) float32 pixels of the frames as read, +x right, +y up; zeros where no face was found.
@@ -60,18 +59,13 @@ class TrackedClip:
         video: The file and its frame rate.
         found: Landmarks of every frame.
         posed: The same in the head's space, and its rotation.
-        known: (T,) bool; frames with a face that is not turned away.
+        known: (T,) bool; frames with a face that is not turned away, and nothing before its mouth.
     """
 
     video: Video
     found: Track
     posed: Posed
     known: np.ndarray
-
-    @property
-    def points(self) -> np.ndarray:
-        """The landmarks (N, P, 3) of known frames, of which a neutral face is taken; of all frames where none is known."""
-        return self.posed.points[self.known] if self.known.any() else self.posed.points
 
 
 def landmark_model(rig: Rig) -> LandmarkModel:
@@ -87,7 +81,7 @@ def track_clip(
     total = round(video.seconds * video.fps) or None
     found = track(video, tracker, lambda done: on_frame(done, total))
     posed = remove_pose(found.landmarks, found.seen, model.still, model.rest[model.still])
-    return TrackedClip(video, found, posed, found.seen & (np.abs(posed.rotation[:, :2]).max(1) <= PROFILE))
+    return TrackedClip(video, found, posed, found.seen & ~found.covered & ~turned_away(posed))
 
 
 def fit_clip(clip: TrackedClip, model: LandmarkModel, neutral: np.ndarray) -> CapturedClip:
@@ -99,14 +93,12 @@ def fit_clip(clip: TrackedClip, model: LandmarkModel, neutral: np.ndarray) -> Ca
         neutral: (P, 3) the person's landmarks at rest, metres: `LandmarkModel.neutral` of one or all of their videos.
     """
     found, posed, known = clip.found, clip.posed, clip.known
-    fitted = model.fit(posed.points, neutral, known)
-    lips = model.places(sorted({n for group in (marks.INNER_UPPER, marks.INNER_LOWER) for side in group for n in side}))
+    fitted = model.fit(posed, neutral, known)
     seen = bridged(known, round(BRIDGED * clip.video.fps))
-    notes = _notes(found, np.abs(posed.rotation[:, :2]).max(1) > PROFILE, known, clip.video.fps)
-    error = float(fitted.error[known][:, lips].mean()) if known.any() else float("nan")
-    flat = found.landmarks[..., :2].astype(np.float32)
+    notes = _notes(found, turned_away(posed), known, clip.video.fps)
+    error = float(fitted.lip_error[known].mean()) if known.any() else float("nan")
     rotation = posed.rotation.astype(np.float32)
-    return CapturedClip(clip.video, fitted.coefficients, rotation, seen, error, notes, flat, found.seen)
+    return CapturedClip(clip.video, fitted.coefficients, rotation, seen, error, notes, found.landmarks[..., :2], found.seen)
 
 
 def capture(
@@ -126,7 +118,12 @@ def capture(
     """
     model = landmark_model(rig)
     clip = track_clip(path, model, tracker, on_frame)
-    return fit_clip(clip, model, model.neutral(clip.points))
+    return fit_clip(clip, model, model.neutral([(clip.posed, clip.known)]))
+
+
+def turned_away(posed: Posed) -> np.ndarray:
+    """Return (T,) bool where the head hides a part of its mouth."""
+    return np.asarray(np.abs(posed.rotation[:, :2]).max(1) > PROFILE)
 
 
 def runs(where: np.ndarray) -> list[tuple[int, int]]:
@@ -155,10 +152,13 @@ def _notes(found: Track, away: np.ndarray, known: np.ndarray, fps: float) -> tup
         lines.append(f"no face at {times(~found.seen)}")
     if (away & found.seen).any():
         lines.append(f"the head is turned away at {times(away & found.seen)}")
+    if found.covered.any():
+        lines.append(f"the mouth is covered at {times(found.covered)}")
     if found.several.any():
         lines.append(f"more than one face at {times(found.several)}; the one nearest to the frame before was taken")
     if found.cuts:
-        lines.append(f"another shot begins at {', '.join(f'{cut / fps:.1f} s' for cut in found.cuts[:5])}")
+        more = f" and {len(found.cuts) - 5} more times" if len(found.cuts) > 5 else ""
+        lines.append(f"another shot begins at {', '.join(f'{cut / fps:.1f} s' for cut in found.cuts[:5])}{more}")
     if known.mean() < 0.5:
         lines.append(f"only {known.mean():.0%} of the frames could be used")
     return tuple(lines)

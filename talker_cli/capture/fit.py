@@ -1,7 +1,7 @@
 """Coefficients fitted to landmarks: bounded least squares in the metric of the landmarks, smooth over time."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from talker_cli.capture import landmarks as marks
+from talker_cli.capture.pose import Posed
 from talker_cli.rig import Rig
 
 BINDING = Path(__file__).parent / "binding.json"
@@ -28,7 +29,11 @@ UNSEEN = {
 # Frame to frame, mm for a change of one unit. Lips close within a frame; brows and gaze do not need to.
 CHANGE = {"brow": 4.0, "eyeLook": 1.0, "cheek": 4.0, "nose": 4.0, "mouthSmile": 1.5, "mouthFrown": 1.5, "mouthDimple": 2.0}
 CHANGE_REST = 0.5
-STEPS, TOLERANCE = 600, 1e-5
+STEPS = 400  # always as many: then a part's frames come out as the whole's
+# Frames that are fitted together, and beside them at either end: smoothness reaches a few frames, so the parts meet.
+PART, BESIDE = 1000, 30
+NEUTRAL_FRAMES = 4000  # at most, of all videos of a person
+SHUT = 0.08  # of the open eye's height is what the tracker leaves of a shut one: the median over twelve videos of a man
 
 
 @dataclass(frozen=True)
@@ -36,12 +41,12 @@ class Fit:
     """A clip's motion.
 
     Args:
-        coefficients: (T, K) in 0…1.
-        error: (T, P) metres between the fitted head's landmarks and the found ones.
+        coefficients: (T, K) float32 in 0…1.
+        lip_error: (T,) metres, mean distance of the inner lips' landmarks from the fitted head's.
     """
 
     coefficients: np.ndarray
-    error: np.ndarray
+    lip_error: np.ndarray
 
 
 class LandmarkModel:
@@ -75,8 +80,8 @@ class LandmarkModel:
         return self.places([number for number in marks.STILL if number in self.index])
 
     @cached_property
-    def _design(self) -> tuple[np.ndarray, np.ndarray]:
-        """Rows (R, K) of what is compared, millimetres, and the matrix (R, P*3) that takes landmarks there."""
+    def _equations(self) -> tuple[np.ndarray, np.ndarray]:
+        """The least squares' matrix (K, K), and (P*3, K) that gives its right side from offsets of the landmarks."""
         weights = np.full(len(self.ids), REST) * self.bound
         for groups, weight in (
             ((marks.INNER_UPPER, marks.INNER_LOWER, marks.OUTER_UPPER, marks.OUTER_LOWER), LIPS),
@@ -105,14 +110,28 @@ class LandmarkModel:
         for (upper, lower), weight in ((pair, LID_GAP) for pair in zip(marks.LID_UPPER, marks.LID_LOWER, strict=True)):
             rows += [distance(upper[k], lower[k], axis[1], weight) for k in (3, 4, 5)]
         matrix = np.concatenate(rows) / MILLIMETRE
-        return matrix @ self.basis.reshape(-1, len(self.rig.names)), matrix
+        design = matrix @ self.basis.reshape(-1, len(self.rig.names))
+        return design.T @ design, matrix.T @ design
 
-    def neutral(self, points: np.ndarray) -> np.ndarray:
-        """Return a person's landmarks at rest (P, 3): the median of aligned ones (T, P, 3), lips closed and eyes open."""
+    def neutral(self, clips: Iterable[tuple[Posed, np.ndarray]]) -> np.ndarray:
+        """Return a person's landmarks at rest (P, 3), metres: the median with the eyes open and the lips closed.
+
+        Args:
+            clips: Videos of the person, and of each the frames (T,) bool that can be used; where none can, all are.
+        """
+        parts = [(posed, np.flatnonzero(known if known.any() else ~known)) for posed, known in clips]
+        step = -(-sum(len(rows) for _, rows in parts) // NEUTRAL_FRAMES)
+        points = np.concatenate([posed.points(rows[::step]) for posed, rows in parts])
         gap, lids = self.gap(points), self.lids(points)
         awake = lids > np.median(lids) - 0.15 * np.median(lids)
         closed = gap <= np.percentile(gap[awake], 25)
-        return np.asarray(np.median(points[awake & closed], 0))
+        neutral = np.median(points[awake & closed], 0)
+        # Of what is left between the lips, each goes half the way: who speaks all the time is never seen at rest.
+        upper, lower = map(self.places, zip(*marks.LIP_PAIRS, strict=True))
+        half = (neutral[upper, 1] - neutral[lower, 1]) / 2
+        neutral[upper, 1] -= half
+        neutral[lower, 1] += half
+        return np.asarray(neutral)
 
     def gap(self, points: np.ndarray) -> np.ndarray:
         """Return (T,) the mean opening between the lips, metres, never negative."""
@@ -129,42 +148,62 @@ class LandmarkModel:
         ]
         return np.asarray(np.mean(heights, 0))
 
-    def fit(self, points: np.ndarray, neutral: np.ndarray, seen: np.ndarray | None = None) -> Fit:
-        """Fit coefficients to aligned landmarks.
+    def fit(self, posed: Posed, neutral: np.ndarray, known: np.ndarray) -> Fit:
+        """Fit coefficients to aligned landmarks, a part of the frames at a time.
 
-        Minimises `sum_t |A (points_t - neutral - D c_t)|^2 + |cost c_t|^2 + |change (c_t - c_(t-1))|^2` over c in 0…1, by
-        projected gradients with momentum (FISTA; Beck & Teboulle 2009).
+        Minimises `sum_t |A (points_t - neutral - D c_t)|^2 + |cost c_t|^2 + |change (c_t - c_(t-1))|^2` over c in 0…1.
 
         Args:
-            points: (T, P, 3) metres, in the head's space.
+            posed: Landmarks of T frames.
             neutral: (P, 3) the person at rest.
-            seen: (T,) bool; frames that are not seen are bridged by smoothness alone.
+            known: (T,) bool; frames that are not known are bridged by smoothness alone.
         """
+        count = len(posed.frames)
+        lips = self.places(sorted({n for group in (marks.INNER_UPPER, marks.INNER_LOWER) for side in group for n in side}))
+        coefficients = np.zeros((count, len(self.rig.names)), np.float32)
+        error = np.zeros(count)
+        for first in range(0, count, PART):
+            begin, end, last = max(0, first - BESIDE), min(count, first + PART), min(count, first + PART + BESIDE)
+            points = posed.points(slice(begin, last))
+            made = self._fit_part(self._offsets(points, neutral), known[begin:last])[first - begin : end - begin]
+            there = neutral[lips] + np.einsum("pdk,tk->tpd", self.basis[lips], made)
+            coefficients[first:end] = made
+            error[first:end] = np.linalg.norm(there - points[first - begin : end - begin, lips], axis=2).mean(1)
+        return Fit(coefficients, error)
+
+    def _offsets(self, points: np.ndarray, neutral: np.ndarray) -> np.ndarray:
+        """Return how far landmarks (N, P, 3) are from a person's neutral; eyes that shut move the lids as far as the head's."""
+        offsets = points - neutral
+        for numbers in zip(marks.LID_UPPER, marks.LID_LOWER, strict=True):
+            upper, lower = (self.places(side[1:-1]) for side in numbers)
+            own, head = (float((at[upper[2:5], 1] - at[lower[2:5], 1]).mean()) for at in (neutral, self.rest))
+            further = head / max(own * (1 - SHUT), head / 2) - 1
+            offsets[:, upper, 1] += further * (offsets[:, upper, 1] - offsets[:, lower, 1])
+        return offsets
+
+    def _fit_part(self, offsets: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """Return coefficients (N, K) of offsets (N, P, 3): projected gradients with momentum (FISTA; Beck & Teboulle 2009)."""
         names = self.rig.names
-        design, matrix = self._design
-        cost = np.array([COST * _of(UNSEEN, name, 1.0) for name in names])
+        gram, pull = self._equations
+        cost = np.array([COST * _of(UNSEEN, name, 1.0) for name in names]) ** 2
         change = np.array([_of(CHANGE, name, CHANGE_REST) for name in names]) ** 2
-        asked = (points - neutral).reshape(len(points), -1) @ matrix.T @ design  # (T, K)
-        gram = design.T @ design
-        known = np.ones(len(points), bool) if seen is None else seen
+        unit = np.sqrt(np.diag(gram) + cost + 4 * change)  # of each coefficient: all then have the same curvature
+        gram, asked = gram / np.outer(unit, unit), offsets.reshape(len(offsets), -1) @ pull / unit  # (K, K), (N, K)
+        cost, change = cost / unit**2, change / unit**2
         asked[~known] = 0.0
-        limit = np.linalg.eigvalsh(gram)[-1] + (cost**2).max() + 4 * change.max()
-        now = np.zeros((len(points), len(names)))
+        limit = np.linalg.eigvalsh(gram + np.diag(cost + 4 * change))[-1]
+        now = np.zeros((len(offsets), len(names)))
         ahead, momentum = now, 1.0
         for _ in range(STEPS):
-            slope = (ahead @ gram) * known[:, None] - asked + ahead * cost**2
+            slope = (ahead @ gram) * known[:, None] - asked + ahead * cost
             steps = np.diff(ahead, axis=0) * change
             slope[1:] += steps
             slope[:-1] -= steps
-            new = np.clip(ahead - slope / limit, 0.0, 1.0)
+            new = np.clip(ahead - slope / limit, 0.0, unit)
             following = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
             ahead = new + (momentum - 1) / following * (new - now)
-            moved = np.abs(new - now).max()
             now, momentum = new, following
-            if moved < TOLERANCE:
-                break
-        made = neutral + np.einsum("pdk,tk->tpd", self.basis, now)
-        return Fit(now.astype(np.float32), np.linalg.norm(made - points, axis=2) * self.bound)
+        return now / unit
 
 
 def _of(table: dict[str, float], name: str, otherwise: float) -> float:

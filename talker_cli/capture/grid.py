@@ -76,13 +76,12 @@ class GridSpeaker:
         """The speaker's landmarks at rest (P, 3), metres."""
         names = sorted(self.clips)
         chosen = names[:: max(1, len(names) // NEUTRAL_CLIPS)]
-        parts = [posed.points[seen] for posed, seen in map(self.posed, chosen)]
-        return self.model.neutral(np.concatenate(parts))
+        return self.model.neutral(map(self.posed, chosen))
 
     def coefficients(self, name: str, rows: np.ndarray) -> np.ndarray:
         """Return rows of a clip's fitted coefficients (N, 52)."""
         posed, seen = self.posed(name)
-        return self.model.fit(posed.points, self.neutral, seen).coefficients[rows]
+        return self.model.fit(posed, self.neutral, seen).coefficients[rows]
 
 
 def open_grid(folder: Path, head: Rig, identity: str | None = None) -> Source:
@@ -103,7 +102,8 @@ def open_grid(folder: Path, head: Rig, identity: str | None = None) -> Source:
     for name, clip in speaker.clips.items():
         sound = folder / "audio" / f"{name}.flac"
         phones = tuple(phone for _, phones in clip.phones or () for phone in phones)
-        text = " ".join(word for word, _ in clip.phones or () if not word.startswith("<")).replace("ltr_", "")
+        words = (word.removeprefix("ltr_").partition("(")[0] for word, _ in clip.phones or ())  # ltr_a, white(2)
+        text = " ".join(word for word in words if not word.startswith("<"))
         files = (folder / "landmarks.npz", sound)
         motion = partial(speaker.coefficients, name)
         speech = partial(load_intact_speech, sound)

@@ -17,6 +17,9 @@ BROW_UPPER = ((70, 63, 105, 66, 107), (300, 293, 334, 296, 336))
 BROW_LOWER = ((46, 53, 52, 65, 55), (276, 283, 282, 295, 285))
 CHIN_LINE = ((200, 199, 175, 152), (148, 377), (176, 400))
 IRIS = (468, 473)  # centres
+AROUND_MOUTH = (164, 167, 393, 165, 391, 92, 322, 186, 410, 57, 287, 43, 273, 106, 335, 182, 406, 83, 313, 18, 200, 201, 421,
+                194, 418, 204, 424)  # fmt: skip
+SKIN = (50, 280, 117, 346, 101, 330, 36, 266, 205, 425, 151, 9, 8, 6, 108, 337)  # cheeks, bridge of the nose, forehead
 
 # Points that speech, blinks and brows hardly move: corners of the eyes (outer ones first), nose, temples, forehead.
 STILL = (33, 263, 133, 362, 168, 6, 197, 195, 5, 4, 1, 2, 98, 327, 10, 151, 9, 8, 127, 356, 54, 284, 21, 251, 109, 338)

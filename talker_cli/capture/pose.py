@@ -10,16 +10,29 @@ ROUNDS = 3  # of aligning frames with their mean
 
 @dataclass(frozen=True)
 class Posed:
-    """Landmarks in the head's own space, and how the head was turned.
+    """Landmarks and what takes them to the head's own space, and how the head was turned.
 
     Args:
-        points: (T, P, 3) metres, +y up, +z out of the face, +x the subject's left.
+        landmarks: (T, P, 3) as they were found.
+        frames: (T,) the frame whose landmarks stand for each: itself, or the nearest one with a face.
+        scale: (T,) metres a unit of the landmarks.
+        turn: (T, 3, 3) rotation to the head's space.
+        shift: (T, 3) metres.
         rotation: (T, 3) pitch, yaw and roll of the head in radians about its own mean pose: +pitch looks down, +yaw to the
             subject's left, +roll tilts towards the subject's left shoulder.
     """
 
-    points: np.ndarray
+    landmarks: np.ndarray
+    frames: np.ndarray
+    scale: np.ndarray
+    turn: np.ndarray
+    shift: np.ndarray
     rotation: np.ndarray
+
+    def points(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """Return landmarks (N, P, 3) in the head's space: metres, +y up, +z out of the face, +x the subject's left."""
+        found = self.landmarks[self.frames[rows]].astype(np.float64)
+        return _moved(found, self.scale[rows], self.turn[rows], self.shift[rows])
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -51,17 +64,17 @@ def remove_pose(landmarks: np.ndarray, seen: np.ndarray, still: Sequence[int], h
     before = np.maximum(after - 1, 0)
     later = np.abs(frames[after] - np.arange(len(seen))) < np.abs(frames[before] - np.arange(len(seen)))
     nearest = frames[np.where(later, after, before)]
-    points = landmarks[nearest].astype(np.float64)
-    mean = points[0, still]
+    points = landmarks[:, still][nearest].astype(np.float64)
+    mean = points[0]
     for _ in range(ROUNDS):
-        scale, rotation, shift = similarity(points[:, still], mean)
-        mean = _moved(points[:, still], scale, rotation, shift).mean(0)
+        scale, rotation, shift = similarity(points, mean)
+        mean = _moved(points, scale, rotation, shift).mean(0)
     scale, rotation, shift = (part[0] for part in similarity(mean[None], head))
     person = scale * mean @ rotation.T + shift  # the person's own still points, in the head's place
     middle = person.mean(0)
     person = middle + (person - middle) * np.linalg.norm(head[0] - head[1]) / np.linalg.norm(person[0] - person[1])
-    scale, rotation, shift = similarity(points[:, still], person)
-    return Posed(_moved(points, scale, rotation, shift), _angles(np.swapaxes(rotation, 1, 2)))
+    scale, rotation, shift = similarity(points, person)
+    return Posed(landmarks, nearest, scale, rotation, shift, _angles(np.swapaxes(rotation, 1, 2)))
 
 
 def _moved(points: np.ndarray, scale: np.ndarray, rotation: np.ndarray, shift: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from talker_cli.capture.clip import BRIDGED, PROFILE, bridged, landmark_model, runs
+from talker_cli.capture.clip import BRIDGED, bridged, landmark_model, runs, turned_away
 from talker_cli.capture.fit import LandmarkModel
 from talker_cli.capture.pose import Posed, remove_pose
 from talker_cli.capture.tracker import track
@@ -25,12 +25,15 @@ from talker_cli.data.sequences import CaptureSequence, OnProgress, Source, resam
 from talker_cli.errors import InputError
 from talker_cli.formats.audio import SAMPLE_RATE, load_intact_speech
 from talker_cli.formats.files import ArrayFile, file_hash, files_below, write_arrays
+from talker_cli.formats.processes import end_with_parent
+from talker_cli.metrics import Phones
 from talker_cli.rig import Rig
 
 SUFFIXES = (".mp4", ".mov", ".mpg", ".mpeg", ".mkv", ".webm", ".avi", ".m4v")
 SHORTEST = 10  # frames in one piece
 NEUTRAL_VIDEOS = 100  # of a speaker, whose frames give the neutral face
 SILENCES = ("sil", "sp")
+Align = Callable[[np.ndarray, str], Phones]  # of (S,) int16 speech and its words
 
 
 class Speaker:
@@ -48,34 +51,35 @@ class Speaker:
     def posed(self, part: Path) -> tuple[Posed, np.ndarray]:
         """Return a video's landmarks in the head's space, and the frames that can be used (T,) bool."""
         file = ArrayFile(part, "tracked video")
-        landmarks, seen = file.array("landmarks"), file.array("seen").astype(bool)
-        posed = remove_pose(landmarks, seen, self.model.still, self.model.rest[self.model.still])
-        return posed, seen & (np.abs(posed.rotation[:, :2]).max(1) <= PROFILE)
+        landmarks, seen, covered = (file.array(name) for name in ("landmarks", "seen", "covered"))
+        posed = remove_pose(landmarks, seen.astype(bool), self.model.still, self.model.rest[self.model.still])
+        return posed, seen.astype(bool) & ~covered.astype(bool) & ~turned_away(posed)
 
     @cached_property
     def neutral(self) -> np.ndarray:
         """The person's landmarks at rest (P, 3), metres."""
         chosen = self.parts[:: max(1, len(self.parts) // NEUTRAL_VIDEOS)]
-        return self.model.neutral(np.concatenate([posed.points[known] for posed, known in map(self.posed, chosen)]))
+        return self.model.neutral(map(self.posed, chosen))
 
     def coefficients(self, part: Path, first: int, ratio: float, rows: np.ndarray) -> np.ndarray:
         """Return fitted coefficients (N, 52) at `first + ratio * rows` of the video's frames."""
         posed, known = self.posed(part)
-        made = self.model.fit(posed.points, self.neutral, known).coefficients
+        made = self.model.fit(posed, self.neutral, known).coefficients
         return resample_rows(np.arange(len(made), dtype=float), made, first + ratio * rows)
 
 
 def track_videos(
-    videos: list[Path], tracker: Path, folder: Path, processes: int, on_progress: OnProgress
+    videos: dict[Path, str], tracker: Path, folder: Path, processes: int, on_progress: OnProgress, align: Align | None = None
 ) -> tuple[dict[Path, Path], dict[str, list[str]]]:
     """Track every video that is not tracked yet; return video -> file of landmarks, and the videos left out by reason.
 
     Args:
-        videos: Videos.
+        videos: Video -> its words.
         tracker: MediaPipe's `face_landmarker.task`.
         folder: Folder of the results, which a killed run leaves for the next.
         processes: Number of worker processes; the result does not depend on it.
         on_progress: Called with the stage, the number done and the total.
+        align: Function, known by name to a worker, that places the phones of words.
 
     Raises:
         InputError: no video can be used.
@@ -84,15 +88,15 @@ def track_videos(
     folder.mkdir(parents=True, exist_ok=True)
     model = file_hash(tracker)
     places = {}
-    for path in videos:
+    for path, words in videos.items():
         about = path.stat()
-        key = f"{path.resolve()} {about.st_size} {about.st_mtime_ns} {model}"
+        key = f"{path.resolve()} {about.st_size} {about.st_mtime_ns} {model} {words if align else ''}"
         places[path] = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.safetensors"
     missing = [path for path, place in places.items() if not place.is_file()]
     on_progress("tracking", len(videos) - len(missing), len(videos))
     # "spawn": MediaPipe's threads do not survive a fork.
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-        jobs = [pool.submit(_track, path, places[path], tracker) for path in missing]
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=_begin) as pool:
+        jobs = [pool.submit(_track, path, places[path], tracker, videos[path], align) for path in missing]
         try:
             for done, job in enumerate(as_completed(jobs), len(videos) - len(missing) + 1):
                 job.result()
@@ -114,22 +118,31 @@ def track_videos(
     return kept, left_out
 
 
-def _track(path: Path, place: Path, tracker: Path) -> None:
+def _begin() -> None:
+    """Let this worker end with its parent: that of a killed run would wait for work for ever."""
+    end = end_with_parent()
+    if end is not None:
+        end()
+
+
+def _track(path: Path, place: Path, tracker: Path, words: str, align: Align | None) -> None:
     try:
         video = open_video(path)
         if not video.sounds:
             raise InputError(f"{path} has no sound; expected a video with sound")
         found = track(video, tracker)
+        phones = align((load_intact_speech(path) * 32767).astype(np.int16), words) if align and words else ()
     except InputError as error:
         write_arrays(place, {"seen": np.zeros(1, np.uint8)}, {"problem": str(error), "fps": 0.0})
         return
-    arrays: dict[str, np.ndarray] = {"landmarks": found.landmarks.astype(np.float32), "seen": found.seen.astype(np.uint8)}
-    write_arrays(place, arrays, {"problem": "", "fps": video.fps})
+    arrays: dict[str, np.ndarray] = {"landmarks": np.asarray(found.landmarks)}
+    arrays |= {"seen": found.seen.astype(np.uint8), "covered": found.covered.astype(np.uint8)}
+    write_arrays(place, arrays, {"problem": "", "fps": video.fps, "phones": list(phones)})
 
 
 def open_videos(
     folder: Path, head: Rig, tracker: Path, work: Path, *,
-    name: str = "video", licence: str, identity: str | None = None, language: str = "und",
+    name: str = "video", licence: str, identity: str | None = None, language: str = "und", align: Align | None = None,
     processes: int = 1, on_progress: OnProgress,
 ) -> Source:  # fmt: skip
     """Return a folder of videos, one folder a speaker, as captured sequences.
@@ -143,6 +156,7 @@ def open_videos(
         licence: Licence of the videos.
         identity: Speaker of all videos; None takes the first folder below `folder`.
         language: ISO 639 code.
+        align: Function, known by name to a worker, that places the phones of a video's words in its speech (S,) int16.
         processes: Number of worker processes.
         on_progress: Called with the stage, the number done and the total.
 
@@ -154,7 +168,7 @@ def open_videos(
     if not videos:
         raise InputError(f"found no video in {folder}; expected {', '.join(SUFFIXES)}, one folder a speaker")
     words = {path: _words(path, folder) for path in videos}
-    tracked, notes = track_videos(videos, tracker, work, processes, on_progress)
+    tracked, notes = track_videos(words, tracker, work, processes, on_progress, align)
     clips = []
     for path in tracked:
         inside = path.relative_to(folder)
@@ -191,6 +205,7 @@ def open_videos(
                 (clip.motion, part),
                 clip.row.text,
                 language,
+                _later(ArrayFile(part, "tracked video").metadata["phones"], first / rate),
             )
         )
     if not sequences:
@@ -201,6 +216,11 @@ def open_videos(
 
 def _speech(path: Path, start: float) -> np.ndarray:
     return load_intact_speech(path)[round(start * SAMPLE_RATE) :]
+
+
+def _later(phones: list[tuple[str, float, float]], start: float) -> Phones:
+    """Return what sounds from `start` on, in seconds after it."""
+    return tuple((name, max(0.0, begin - start), end - start) for name, begin, end in phones if end > start)
 
 
 def _words(path: Path, folder: Path) -> str:

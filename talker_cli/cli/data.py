@@ -233,7 +233,15 @@ def grid(
     if (existing(folder) / "clips.json").exists():
         _coefficients(open_grid(folder, shipped_rig().rig, identity), output, fps)
     else:
-        _videos(folder, output, fps, tracker, processes, name="GRID", licence=LICENCE, identity=identity, language="en")
+        from importlib.util import find_spec
+
+        from talker_cli.corpus.align.refine import english_phones
+
+        align = english_phones if find_spec("pocketsphinx") else None
+        if align is None:
+            note("phones are not placed: that needs the extra `corpus`: pip install 'talker-cli[corpus]'")
+        about = {"name": "GRID", "licence": LICENCE, "identity": identity, "language": "en", "align": align}
+        _videos(folder, output, fps, tracker, processes, **about)
 
 
 @preprocess_app.command()
@@ -254,7 +262,7 @@ def video(
     _videos(existing(folder), output, fps, tracker, processes, licence=licence or NOT_STATED, identity=identity)
 
 
-def _videos(folder: Path, output: Path, fps: float | None, tracker: Path | None, processes: int, **about: "str | None") -> None:
+def _videos(folder: Path, output: Path, fps: float | None, tracker: Path | None, processes: int, **about: Any) -> None:
     """Track videos, prepare them, and remove the landmarks that a killed run would go on from."""
     import shutil
 
@@ -266,7 +274,7 @@ def _videos(folder: Path, output: Path, fps: float | None, tracker: Path | None,
     with progress("tracking", "videos") as advance:
         source = open_videos(
             folder, shipped_rig().rig, model, work, processes=processes,
-            on_progress=lambda stage, done, total: advance(done, total), **about,  # type: ignore[arg-type]
+            on_progress=lambda stage, done, total: advance(done, total), **about,
         )  # fmt: skip
     _coefficients(source, output, fps)
     shutil.rmtree(work)

@@ -74,7 +74,7 @@ def captured_motion(
         on_video()
     if not tracked:
         return made
-    neutral = model.neutral(np.concatenate([clip.points for clip in tracked.values()]))
+    neutral = model.neutral((clip.posed, clip.known) for clip in tracked.values())
     for name, clip in tracked.items():
         try:
             made[name] = _examples(name, videos[name], fit_clip(clip, model, neutral), fps)

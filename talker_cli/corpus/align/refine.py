@@ -1,8 +1,10 @@
 """Correction of aligned phones where the energy contradicts them: sounds that cover a pause, pauses that cover a sound."""
 
+from functools import cache
+
 import numpy as np
 
-from talker_cli.corpus.align.alignment import cover
+from talker_cli.corpus.align.alignment import Aligner, cover
 from talker_cli.corpus.align.phonetics import LABIODENTALS, VOWELS
 from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.metrics import BILABIALS, SILENCE, Phones
@@ -61,6 +63,21 @@ def refine(phones: Phones, speech: np.ndarray, language: str) -> Phones:
                 out[-1] = (name, since, start)
         out.append((phone, start, end))
     return cover(out, len(speech) / SAMPLE_RATE)
+
+
+def english_phones(speech: np.ndarray, text: str) -> Phones:
+    """Return the phones of (S,) int16 English speech at 16 kHz with its text; none where the words do not fit the sound.
+
+    Raises:
+        MachineError: pocketsphinx is not installed.
+    """
+    aligned = _aligner().align(speech, text, "en", "en-gb")
+    return refine(aligned.phones, speech, "en") if aligned is not None else ()
+
+
+@cache
+def _aligner() -> Aligner:
+    return Aligner()
 
 
 def odd_silence(phones: Phones, speech: np.ndarray) -> bool:
