@@ -146,8 +146,8 @@ class Articulation:
         """Return counts of nothing."""
         return cls([], [], [], [], [], [])
 
-    def add(self, gap: np.ndarray, phones: Phones, fps: float) -> None:
-        """Count one clip: its mouth gap (T,) in metres, its phones with times in seconds."""
+    def add(self, gap: np.ndarray, phones: Phones, fps: float, closed_share: float = CLOSED_SHARE) -> None:
+        """Count one clip: its mouth gap (T,) in metres, its phones with times in seconds; and which share is closed."""
         reference = float(np.percentile(gap, 95))
         if reference < MIN_OPENING:
             reference = float("inf")  # a mouth that never opens has closed lips and no open vowel
@@ -166,16 +166,16 @@ class Articulation:
                 continue
             middle = between((start + end) / 2, (start + end) / 2)[0]
             if symbol in BILABIALS:
-                self.bilabials_closed.append(bool(between(start - CLOSURE_WINDOW, end + CLOSURE_WINDOW).min() < CLOSED_SHARE))
+                self.bilabials_closed.append(bool(between(start - CLOSURE_WINDOW, end + CLOSURE_WINDOW).min() < closed_share))
                 self.bilabial_gaps.append(float(middle))
             elif symbol in OPEN_VOWELS:
                 self.vowels_open.append(bool(between(start, end).max() > OPEN_SHARE))
                 self.vowel_gaps.append(float(middle))
             elif symbol in PARTING and not {before, after} & CLOSING:
-                self.false_closures.append(bool(middle < CLOSED_SHARE))
+                self.false_closures.append(bool(middle < closed_share))
             elif symbol == SILENCE and end - start > LONG_SILENCE:
                 # The mouth takes 0.1 s to come to rest and opens before the sound begins.
-                self.silences_closed.append(bool(np.median(between(start + 0.1, end - 0.1)) < CLOSED_SHARE))
+                self.silences_closed.append(bool(np.median(between(start + 0.1, end - 0.1)) < closed_share))
 
     @classmethod
     def joined(cls, parts: "Iterable[Articulation]") -> "Articulation":

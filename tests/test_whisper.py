@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from test_model import small_network
 
 from talker_cli.animate.stream import MotionStream
+from talker_cli.corpus.sound.nonspeech import LEVEL, SOUNDS, crowd
 from talker_cli.formats.audio import load_speech
 from talker_cli.model import whisper
 from talker_cli.model.audio_encoder import PretrainedHead
@@ -104,6 +105,23 @@ def test_level_does_not_matter(encoder: whisper.WhisperEncoder, speech: np.ndarr
     soft = encoder.window(speech * np.float32(10 ** (-50 / 20)))
     same = (loud[:, -len(encoder.about.phones) :] - soft[:, -len(encoder.about.phones) :]).abs().sum(1)
     assert float(same.mean()) < 0.05
+
+
+@pytest.mark.parametrize(("name", "decibels"), [("coloured noise", -10.0), ("breath", -20.0), ("crowd", -20.0)])
+def test_noise_before_and_after_speech_is_silence(
+    encoder: whisper.WhisperEncoder, speech: np.ndarray, name: str, decibels: float
+) -> None:
+    """Breaks if a room, a breath or a distant crowd around speech is read as phones, or drowns those of the speech."""
+    said, rng = speech[: 5 * 16_000], np.random.default_rng(7)
+    length = len(said) + 4 * 16_000
+    noise = crowd(rng, length, [said, said[::-1].copy()]) if name == "crowd" else SOUNDS[name](rng, length)
+    heard = noise * np.float32(10 ** (decibels / 20) * np.sqrt(np.square(said).mean()) / LEVEL)
+    heard[2 * 16_000 : -2 * 16_000] += said
+    names = encoder.about.phones
+    shares, clean = (encoder.window(each)[:, -len(names) :] for each in (heard, said))
+    around = torch.cat([shares[:95], shares[-95:]])[:, names.index("SIL")]
+    assert float((around > 0.5).float().mean()) > 0.97
+    assert float((shares[100:-100].argmax(1) == clean.argmax(1)).float().mean()) > 0.8
 
 
 def test_an_output_is_about_its_instant(encoder: whisper.WhisperEncoder) -> None:

@@ -35,6 +35,7 @@ RATE_OF_LEARNING = 2e-3
 LABEL_SMOOTHING = 0.02
 NONSPEECH_SECONDS = 10.0
 NONSPEECH_EACH = 8  # pieces of every sound
+CROWDS = 64  # pieces: of all sounds nobody speaks in, only they are made of speech
 LEVELS = (-55.0, -6.0)  # decibels of non-speech, RMS below full scale
 
 
@@ -147,11 +148,11 @@ def main() -> None:
     print("held-out validation voices:", ", ".join(sorted(held)))
     rng = np.random.default_rng(options.seed)
     for name in [*SOUNDS, "crowd"]:
-        for piece in range(NONSPEECH_EACH):
+        for piece in range(CROWDS if name == "crowd" else NONSPEECH_EACH):
             length = int(NONSPEECH_SECONDS * SAMPLE_RATE)
             sound = crowd(rng, length, examples) if name == "crowd" else SOUNDS[name](rng, length)
             made = outputs(sound * 10 ** ((rng.uniform(*LEVELS) + 20) / 20))
-            target = rows["validation" if piece == 0 else "train"]
+            target = rows["validation" if piece % NONSPEECH_EACH == 0 else "train"]
             target.add(made, np.full(len(made), names.index(SILENCE)))
     layer, scale = fitted(rows["train"], rows["validation"], len(names))
     known = rows["train"].tensors()[1]
