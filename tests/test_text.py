@@ -55,6 +55,16 @@ def test_words_lie_where_their_phones_do() -> None:
     assert [phone for phone, _, _ in close.phones] == ["A", "B", "C", "A"]
 
 
+def test_every_phone_has_a_frame_of_the_motion() -> None:
+    """Breaks if a short b falls between two frames at 30 a second, and the lips stay open."""
+    rate = 50.0
+    placed = place_words(posteriors("AAAAABCCCCCCBA"), PRIORS, NAMES, words("ABC", "BA"), rate)
+    assert "".join(phone for phone, _, _ in placed.phones) == "ABCBA"
+    assert min(end - start for _, start, end in placed.phones[1:-1]) >= 2 / rate - 1e-6 > 1 / 30
+    crowded = place_words(posteriors("ABCABC"), PRIORS, NAMES, words("ABC", "ABC"), rate)
+    assert len(crowded.phones) == 6  # no room for two outputs each
+
+
 def test_the_pronunciation_that_fits_is_taken() -> None:
     """Breaks if the dictionary's first pronunciation is taken whatever is said."""
     for said in ("AACCAA", "AABBAA"):
@@ -111,6 +121,11 @@ def test_words_of_a_text() -> None:
     if shutil.which("espeak-ng"):
         (velkem,) = words_of_text("velkém", "cs")
         assert velkem.pronunciations == (("V", "EY", "L", "K", "EY", "M"),)
+        # Words are said as their clause has them, or alone: a liaison, a preposition; and marks belong to their letters.
+        les, amis = words_of_text("Les amis !", "fr")
+        assert les.pronunciations == (("L", "EY", "Z"), ("L", "EY")) and amis.text == "amis"
+        assert words_of_text("k němu", "cs")[0].pronunciations == (("K",), ("K", "AA"))
+        assert [word.text for word in words_of_text("पुस्तक, वाचले।", "mr")] == ["पुस्तक", "वाचले"]
         with pytest.raises(InputError, match="found the language 'xx'"):
             words_of_text("bonjour", "xx")
     with pytest.raises(InputError, match="found no words"):

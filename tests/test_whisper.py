@@ -1,21 +1,25 @@
 """Whisper's first layers as an audio encoder: the same numbers as transformers', time, windows, level, live use."""
 
+import csv
 import itertools
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import spoken
+from conftest import Command, spoken
 from safetensors.torch import load_file
 from test_model import small_network
+from tiny import SMALL, tiny_dataset
 
 from talker_cli.animate.stream import MotionStream
 from talker_cli.corpus.sound.nonspeech import LEVEL, SOUNDS, crowd
 from talker_cli.formats.audio import load_speech
 from talker_cli.model import whisper
 from talker_cli.model.audio_encoder import PretrainedHead
+from talker_cli.model.checkpoint import load_model
 from talker_cli.model.diffusion import Sampler, uniform_timesteps
 from talker_cli.model.encoders import describe, frontend_of, load_encoder
 from talker_cli.model.frontend import OutputFrontend, recording_features
@@ -205,3 +209,30 @@ def test_a_folder_without_weights_is_refused_in_one_line(tmp_path: Path) -> None
     """Breaks if weights that were never fetched end in a traceback."""
     with pytest.raises(Exception, match=r"no encoder\.safetensors in .*; expected Whisper's weights; run tools/fetch"):
         whisper.describe_folder(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("without_charts")
+def test_a_teacher_and_its_student_read_whisper(invoke: Command, wav: Path, tmp_path: Path) -> None:
+    """The whole way by the command line. Breaks if a student loses its teacher's encoder, its posteriors, or known words."""
+    tiny_dataset(tmp_path / "prepared")
+    assert invoke("train", "prepared", *SMALL, "--audio-encoder", "whisper", "--steps", 2, "-o", "model").code == 0
+    stages = ("--stage-steps", 1, "--kept-stage-steps", 1, "--validation-clips", 1, "--batch-frames", 64, "--device", "cpu")
+    assert invoke("distill", "model", "prepared", *stages).out.split() == ["model/student.safetensors"]
+    teacher, student = (load_model(tmp_path / "model" / f"{kind}.safetensors", kind) for kind in ("teacher", "student"))
+    assert student.config.audio_encoder == "whisper" and isinstance(student.encoder, PretrainedHead)
+    assert student.config.pretrained_hash == describe(whisper.WHISPER).hash == teacher.config.pretrained_hash
+    kept = student.encoder.state_dict()
+    assert all(torch.equal(value, kept[name]) for name, value in teacher.encoder.state_dict().items())
+    with (tmp_path / "model" / "run-student" / "curve.csv").open() as stream:
+        assert [row["stage"] for row in csv.DictReader(stream)] == ["128", "64", "32", "16", "8"]
+    report = json.loads(
+        invoke("evaluate", "model", "prepared", "--systems", "truth,student,teacher-8", "--limit", 2, "--json").out
+    )
+    assert [row["system"] for row in report["scores"]] == ["truth", "student, 8 steps", "teacher, DDIM 8 steps"]
+    said = ("animate", wav, "--model", "model", "-i", student.config.identities[0], "--device", "cpu")
+    assert invoke(*said, "-o", "sound.npz").code == 0
+    known = invoke(*said, "-o", "text.npz", "--text", "a boy")
+    assert known.code == 0 and "does not read phones" not in known.err
+    sound, text = (np.load(tmp_path / f"{name}.npz")["coefficients"] for name in ("sound", "text"))
+    assert sound.shape == text.shape == (36, 52) and not np.array_equal(sound, text)

@@ -15,45 +15,55 @@ from talker_cli.formats.alignment import AlignedWord, TextAlignment
 from talker_cli.metrics import SILENCE
 
 FLOOR = 1e-4  # of a posterior: no single output rules a path out
-LARGEST = 400_000_000  # outputs times states: a byte each; ten minutes of speech
+LEAST = (
+    2  # outputs that a phone lasts, where the recording has room for all: 40 ms, so that every phone has a frame of the motion
+)
+LARGEST = 600_000_000  # outputs times states: a byte each; ten minutes of speech
 SPEECH = 0.3  # seconds without silence, between two words, that are speech which the text lacks
 UNLIKELY = -2.5  # mean log ratio of a word's phones to the best phones there; below it the word is not what is said
 
 
 @dataclass(frozen=True)
 class _States:
-    """The graph: phone, word (-1 is silence) and predecessors (S, 1 + D) of every state, with -1 where there are fewer."""
+    """The graph: phone, word (-1: silence), place in the text and predecessors (S, D), padded by -1, of every state."""
 
     phone: np.ndarray
     word: np.ndarray
+    place: np.ndarray
     before: np.ndarray
     first: np.ndarray
     last: np.ndarray
 
 
-def _graph(words: Sequence[Word], names: Sequence[str]) -> _States:
+def _graph(words: Sequence[Word], names: Sequence[str], least: int) -> _States:
+    """Return the states of words; a phone has `least` of them, of which the last may last."""
     index = {name: place for place, name in enumerate(names)}
-    phone, word, before = [index[SILENCE]], [-1], [[0]]
-    first, ends = [0], [0]  # states where a path may begin; last states of the word before, and the silence after it
+    rows: list[tuple[int, int, int, list[int]]] = []  # phone, word, place, predecessors
+
+    def add(name: str, word: int, before: list[int], states: int) -> int:
+        place = len(rows)
+        for _ in range(states - 1):
+            rows.append((index[name], word, place, before))
+            before = [len(rows) - 1]
+        rows.append((index[name], word, place, [len(rows), *before]))
+        return len(rows) - 1
+
+    ends = [add(SILENCE, -1, [], 1)]  # last states of the word before, and the silence after it
+    first = [0]  # states where a path may begin
     for number, each in enumerate(words):
         finals = []
         for pronunciation in each.pronunciations:
-            for place, name in enumerate(pronunciation):
-                state = len(phone)
-                phone.append(index[name])
-                word.append(number)
-                before.append([state, *(ends if place == 0 else [state - 1])])
-                if number == 0 and place == 0:
-                    first.append(state)
-            finals.append(len(phone) - 1)
-        silence = len(phone)
-        phone.append(index[SILENCE])
-        word.append(-1)
-        before.append([silence, *finals])
-        ends = [*finals, silence]
-    width = max(map(len, before))
-    rows = np.array([row + [-1] * (width - len(row)) for row in before])
-    return _States(np.array(phone), np.array(word), rows, np.array(first), np.array(ends))
+            if number == 0:
+                first.append(len(rows))
+            before = ends
+            for name in pronunciation:
+                before = [add(name, number, before, least)]
+            finals += before
+        ends = [*finals, add(SILENCE, -1, finals, 1)]
+    width = max(len(row[3]) for row in rows)
+    before_rows = np.array([row[3] + [-1] * (width - len(row[3])) for row in rows])
+    phone, word, place = (np.array([row[column] for row in rows]) for column in range(3))
+    return _States(phone, word, place, before_rows, np.array(first), np.array(ends))
 
 
 def place_words(
@@ -71,7 +81,7 @@ def place_words(
     Raises:
         InputError: the text has more phones than the recording has outputs, or both are too long.
     """
-    count, states = len(posteriors), _graph(words, names)
+    count = len(posteriors)
     shortest = sum(min(map(len, word.pronunciations)) for word in words)
     if shortest > count:
         raise InputError(
@@ -79,6 +89,7 @@ def place_words(
             "said in the recording",
             field="text",
         )
+    states = _graph(words, names, LEAST if LEAST * shortest <= count else 1)
     if count * len(states.phone) > LARGEST:
         raise InputError(
             f"found {len(words)} words for {count / rate:.0f} s of sound; expected ten minutes or less; cut the recording",
@@ -89,7 +100,7 @@ def place_words(
     log_posterior = np.log(np.maximum(posteriors, FLOOR))
     # 0 where the phone is the likeliest.
     short = log_posterior[np.arange(count), states.phone[path]] - log_posterior.max(1)  # (N,)
-    edges = np.flatnonzero(np.diff(path)) + 1
+    edges = np.flatnonzero(np.diff(states.place[path])) + 1
     starts, ends = np.r_[0, edges], np.r_[edges, count]
     # A phone lasts from the middle between its first output and the one before to the middle after its last.
     instant = np.r_[0.0, (edges - 0.5) / rate, count / rate]
