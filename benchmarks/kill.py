@@ -22,8 +22,11 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
@@ -36,7 +39,8 @@ SPOKEN = (
     "I am afraid I was unable to create a connection to the Digium demonstration Asterisk server. You may find some helpful "
     "debugging information on the Asterisk console."
 )
-WORKING = ("unfinished", "run-teacher", "run-student")  # folders of a job that goes on
+WORKING = ("unfinished", "tracked", "run-teacher", "run-student")  # folders of a job that goes on
+HEAD = SPEECH.parents[1] / "weights" / "talker-base" / "rig.safetensors"
 
 
 @dataclass
@@ -111,7 +115,27 @@ def jobs() -> dict[str, Job]:
             ("identities", "rename", "anna", "berta", "--library", "library"),
         ),
         "head": Job(("head", "-o", "head.glb"), ("head", "-o", "head.glb", "--shape", "jaw_width=1.1")),
+        "capture": Job(*(("capture", f"seeds/films/{who}/film.mp4", "-o", "o.npy") for who in ("Ada", "Bert")), motion="o.npy"),
+        "preprocess video": prepare("video", "films", "--processes", "2"),
     }
+
+
+def make_films(seeds: Path) -> None:
+    """Film the built-in head, whose jaw moves, for a second, as two people with sound."""
+    from talker_cli.formats.files import file_hash
+    from talker_cli.formats.motion import write_motion
+    from talker_cli.rig import load_rig
+
+    head = load_rig(HEAD)
+    for number, (who, face) in enumerate(zip(("Ada", "Bert"), head.identities, strict=False)):
+        folder = seeds / "films" / who
+        folder.mkdir(parents=True)
+        motion = np.zeros((25, len(head.rig.names)), np.float32)
+        motion[:, head.rig.names.index("jawOpen")] = 0.3 * np.sin(np.arange(25) / (3 + number)) ** 2
+        about = {"fps": 25.0, "rig": {"path": str(HEAD), "sha256": file_hash(HEAD)}, "face": {"identity": face}}
+        write_motion(seeds / f"{who}.npy", head.rig_of(face).decode(motion), motion, about)
+        made = run(("render", f"{who}.npy", "-o", folder / "film.mp4", "--size", "192x192", "--audio", SPEECH), seeds)
+        assert made == 0, (seeds.parent / "log").read_text()[-500:]
 
 
 def run(arguments: tuple[Any, ...], folder: Path, at: tuple[str, float] | None = None) -> int:
@@ -208,7 +232,9 @@ def litter(folder: Path) -> list[str]:
     """Return hidden files and folders, and folders of unfinished work."""
     seeds = folder / "seeds"
     found = [path for path in folder.rglob("*") if seeds not in path.parents]
-    return sorted(str(path.relative_to(folder)) for path in found if path.name[0] == "." or path.name in ("unfinished",))
+    return sorted(
+        str(path.relative_to(folder)) for path in found if path.name[0] == "." or path.name in ("unfinished", "tracked")
+    )
 
 
 def left_running(folder: Path) -> list[str]:
@@ -311,6 +337,10 @@ def main() -> int:
 
     torch.set_num_threads(1)
     chosen = {name: job for name, job in jobs().items() if options.only in (None, name)}
+    films = {"capture", "preprocess video"} & set(chosen)
+    if films and (find_spec("mediapipe") is None or "TALKER_TRACKER" not in os.environ):
+        print(f"left out {', '.join(sorted(films))}: expected MediaPipe, and its face_landmarker.task in TALKER_TRACKER")
+        chosen, films = {name: job for name, job in chosen.items() if name not in films}, set()
     problems: list[str] = []
     killed: Counter[str] = Counter()
     began = time.monotonic()
@@ -322,6 +352,8 @@ def main() -> int:
         (seeds / "spoken").mkdir()
         shutil.copy(SPEECH, seeds / "spoken" / "one.wav")
         (seeds / "spoken" / "one.txt").write_text(SPOKEN)
+        if films:
+            make_films(seeds)
         for name, job in chosen.items():
             rig = Rig(name, job, root, seeds)
             for number in range(-(-options.kills // len(chosen))):

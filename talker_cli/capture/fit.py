@@ -23,7 +23,7 @@ GAP, WIDTH, LID_GAP = 6.0, 5.0, 3.0  # distances that must be right, whatever th
 COST = 5.0
 UNSEEN = {
     "cheekPuff": 6.0, "tongueOut": 50.0, "cheekSquint": 5.0, "noseSneer": 4.0, "mouthRoll": 2.0, "mouthShrug": 4.0,
-    "jawForward": 6.0, "jawLeft": 15.0, "jawRight": 15.0, "mouthLeft": 15.0, "mouthRight": 15.0, "mouthDimple": 3.0,
+    "jawForward": 15.0, "jawLeft": 15.0, "jawRight": 15.0, "mouthLeft": 15.0, "mouthRight": 15.0, "mouthDimple": 3.0,
     "mouthPress": 2.0, "mouthStretch": 2.0, "eyeSquint": 3.0, "eyeWide": 3.0, "brow": 2.0,
 }  # fmt: skip
 # Frame to frame, mm for a change of one unit. Lips close within a frame; brows and gaze do not need to.
