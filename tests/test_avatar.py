@@ -18,6 +18,8 @@ from talker_cli.avatar.scene import matrix_of, quaternions_of, worlds
 from talker_cli.avatar.spoken import gaze, spoken
 from talker_cli.avatar.table import TABLE, built_in, plain, table_with
 from talker_cli.errors import InputError
+from talker_cli.export.formats import write_motion_clip
+from talker_cli.export.motion_clip import MotionClip
 from talker_cli.formats.gltf import Glb, GlbWriter
 from talker_cli.rig import ARKIT_NAMES, Rig, head_matrices
 
@@ -361,6 +363,54 @@ def test_perfect_sync(tmp_path: Path, version: str) -> None:
     motion = curves()
     weights = speak(avatar, tmp_path / "o.vrm", motion)[0, "weights"]
     assert (weights[:, :52] == motion).all() and not weights[:, 52].any()
+
+
+def clip_of(rig: Rig, motion: np.ndarray, avatar: DrivenAvatar | None = None) -> MotionClip:
+    """Return a clip of the built-in head that nods by 0.2 rad."""
+    turning = rig.with_head()
+    rows = np.zeros((len(motion), len(turning.names)), np.float32)
+    rows[:, [turning.names.index(name) for name in ARKIT_NAMES]] = motion
+    rows[:, turning.names.index("headPitch")] = 0.2
+    return MotionClip(rows, turning, 30.0, {"identity": "me"}, avatar=avatar)
+
+
+@pytest.mark.parametrize("kind", ["any", "0", "1", "sync"])
+def test_vrm_animations(tmp_path: Path, rig: Rig, kind: str) -> None:
+    """Breaks if a .vrma names other expressions than its character has, loses a value, or nods another way."""
+    motion = curves()
+    names = tuple(f"s{number}" for number in range(54))
+    groups = {name[0].upper() + name[1:]: {k: 1.0} for k, name in enumerate(ARKIT_NAMES)} if kind == "sync" else {}
+    groups |= {
+        "a" if kind == "0" else "aa": {52: 1.0},
+        "blink": {53: 1.0},
+        "blink_l" if kind == "0" else "blinkLeft": {53: 1.0},
+    }
+    path = face(tmp_path / "c.vrm", names, tree=vrm("0" if kind == "0" else "1", names, groups))
+    avatar = None if kind == "any" else read_driven_avatar(path)
+    write_motion_clip(clip_of(rig, motion, avatar), tmp_path / "o.vrma")
+    tree, found = Glb(tmp_path / "o.vrma").tree, channels(tmp_path / "o.vrma")
+    about = tree["extensions"]["VRMC_vrm_animation"]
+    assert about["specVersion"] == "1.0" and tree["extensionsUsed"] == ["VRMC_vrm_animation"]
+    kinds = {kind_: set(entries) for kind_, entries in about["expressions"].items()}
+    presets = {"aa", "ih", "ou", "ee", "oh", "blinkLeft", "blinkRight", "happy", "angry", "sad", "surprised"}
+    sync = {"custom": {name[0].upper() + name[1:] for name in ARKIT_NAMES}}
+    own = {"preset": {"aa", "blinkLeft", "blink"}}
+    assert kinds == (sync if kind == "sync" else {"preset": presets} if kind == "any" else own)
+    for entries in about["expressions"].values():
+        for name, entry in entries.items():
+            values = found[entry["node"], "translation"]
+            assert not values[:, 1:].any() and (values >= 0).all() and (values <= 1).all()
+            if kind == "sync":
+                assert (values[:, 0] == motion[:, ARKIT_NAMES.index(name[0].lower() + name[1:])]).all()
+            elif name == "blinkLeft":
+                assert np.abs(values[:, 0] - motion[:, ARKIT_NAMES.index("eyeBlinkLeft")]).max() < 1e-6
+    head = about["humanoid"]["humanBones"]["head"]["node"]
+    turned = matrix_of(found[head, "rotation"].astype(np.float64))
+    assert np.abs(turned - head_matrices(np.array([[0.2, 0, 0]]))).max() < 1e-6
+    places = worlds(Glb(tmp_path / "o.vrma"))
+    bones = {name: places[entry["node"]][:3, 3] for name, entry in about["humanoid"]["humanBones"].items()}
+    assert bones["leftHand"][0] > 0.5 and bones["head"][1] > bones["hips"][1] > 0.9 > bones["leftFoot"][1]  # a T-pose
+    assert found[about["lookAt"]["node"], "rotation"].shape == (9, 4)
 
 
 # The command line

@@ -14,7 +14,7 @@ import numpy as np
 
 from talker_cli.avatar.file import AvatarFile, Expression, MorphMesh
 from talker_cli.avatar.solve import bounded_least_squares
-from talker_cli.avatar.table import ARKIT, Meaning, ShapeSet, Table, table_with
+from talker_cli.avatar.table import ARKIT, Meaning, ShapeSet, Table, plain, table_with
 from talker_cli.errors import InputError
 from talker_cli.model.folder import model_folder
 from talker_cli.rig import ARKIT_NAMES, load_rig
@@ -24,6 +24,11 @@ MOUTH = tuple(name for name in ARKIT_NAMES if name.startswith(("jaw", "mouth")))
 ENOUGH = 0.5  # share of the mouth's shapes, the jaw among them, from which a character needs no visemes
 LIPS, GAP = 10.0, 40.0  # how much more vertices of the lips count, and the distance between the lips
 RIDGE = 1e-3  # of the largest diagonal: a shape that explains nothing stays at rest
+VRM_PRESETS = "VRM presets"
+PRESETS = ("aa", "ih", "ou", "ee", "oh", "blinkLeft", "blinkRight", "happy", "angry", "sad", "surprised")
+# VRM 1.0's names of the presets of 0.x.
+PRESETS_0 = {"a": "aa", "i": "ih", "u": "ou", "e": "ee", "o": "oh", "blinkl": "blinkLeft", "blinkr": "blinkRight",
+             "joy": "happy", "sorrow": "sad", "fun": "relaxed"}  # fmt: skip
 LOOK = {name for name in ARKIT_NAMES if name.startswith("eyeLook")}
 
 
@@ -146,18 +151,39 @@ def read_driven_avatar(path: Path, shape_map: Path | None = None) -> DrivenAvata
     return DrivenAvatar(avatar, table, drive)
 
 
-def expressions_drive(names: Sequence[str], table: Table) -> Drive:
-    """Return how VRM presets that any character may have are driven, without a file at hand."""
-    found = [Expression(name, name, ()) for name in names]
+def expressions_drive(avatar: AvatarFile | None, table: Table) -> Drive:
+    """Return how a VRM's expressions are driven, whatever else its file has; the presets of any VRM 1.0 without a file.
+
+    Args:
+        avatar: The character, or None.
+        table: Names of shapes.
+    """
+    own = avatar.expressions if avatar is not None else tuple(Expression(name, name, ((0, 0, 1.0),)) for name in PRESETS)
     controls: list[Control] = []
     expressions: dict[str, int] = {}
-    for group in (group for group in table.sets if group.expressions):
-        for expression in found:
-            key = group.find(expression.name)
-            if key is not None and expression.name not in expressions:
-                expressions[expression.name] = len(controls)
-                controls.append(Control(expression.name, group.meanings[key]))
-    return Drive(tuple(controls), {}, {}, expressions, visemes="VRM presets")
+    covered: set[str] = set()
+    for group in (group for group in table.sets if group.expressions or group.name == ARKIT):
+        before = frozenset(covered)
+        for expression in own:
+            key = _expression_key(group, expression)
+            name = PRESETS_0.get(plain(expression.preset), expression.preset) if expression.preset else expression.name
+            if key is None or name in expressions or name.startswith("look"):
+                continue
+            meaning = group.meanings[key]
+            if _speaks(before) if meaning.mix else meaning.weights.keys() <= before:
+                continue
+            covered.update(() if meaning.mix or meaning.above else meaning.weights)
+            expressions[name] = len(controls)
+            controls.append(Control(name, meaning))
+    solved = any(control.meaning.mix for control in controls)
+    return Drive(tuple(controls), {}, {}, expressions, visemes=VRM_PRESETS if solved else None)
+
+
+def _expression_key(group: ShapeSet, expression: Expression) -> str | None:
+    """Return what a VRM expression is called in a set: ARKit's names count for the author's own, the others for presets."""
+    if (group.name == ARKIT) != (expression.preset is None) or not expression.binds:
+        return None
+    return group.find(expression.name if expression.preset is None else expression.preset)
 
 
 class _Planner:
@@ -259,9 +285,8 @@ class _Planner:
         for group in (arkit, *(group for group in self.table.sets if group.expressions)):
             before = frozenset(everywhere)
             for expression in self.avatar.expressions:
-                name = expression.name if group is arkit else expression.preset
-                key = None if name is None else group.find(name)
-                if key is None or not expression.binds or (group is arkit) != (expression.preset is None):
+                key = _expression_key(group, expression)
+                if key is None:
                     continue
                 meaning = group.meanings[key]
                 left = {name: weight for name, weight in meaning.weights.items() if name not in before}
@@ -286,7 +311,7 @@ class _Planner:
     def _visemes(self) -> str | None:
         """Choose the set with the most visemes; return its name, None where no set has any."""
         if any(control.meaning.mix for control in self.controls):
-            return "VRM presets"
+            return VRM_PRESETS
         best: tuple[int, ShapeSet] | None = None
         for group in self.table.sets:
             if group.expressions or not self._counts(group):

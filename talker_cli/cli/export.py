@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 DEFAULT_OUTPUT = "out.npy"
 
 _FORMATS = (
-    "Output: npy, npz, csv, json, glb, usda, html, mp4, webm, gif, FOLDER/%04d.obj or .ply; with --avatar vrm; "
+    "Output: npy, npz, csv, json, glb, vrma, usda, html, mp4, webm, gif, FOLDER/%04d.obj or .ply; with --avatar vrm; "
     "with --text TextGrid, phones.tsv."
 )
 _Outputs = Annotated[list[Path] | None, typer.Option("--output", "-o", help=_FORMATS, show_default=False)]

@@ -17,6 +17,7 @@ from talker_cli.export.meshes import OnFrame, check_pattern, write_meshes
 from talker_cli.export.motion_clip import MotionClip
 from talker_cli.export.page import write_html
 from talker_cli.export.usd import write_usda
+from talker_cli.export.vrma import write_vrma
 from talker_cli.formats.alignment import TextAlignment, write_textgrid, write_tsv
 from talker_cli.formats.files import check_writable, write_bytes
 from talker_cli.formats.mesh import LARGEST
@@ -90,6 +91,7 @@ FORMATS = {
     ".json": Format(lambda clip, path, on_frame: write_json_coefficients(clip, path)),
     ".glb": Format(_glb, shows_avatar=True),
     ".vrm": Format(lambda clip, path, on_frame: write_character(clip, path), shows_avatar=True, needs_avatar=True),
+    ".vrma": Format(lambda clip, path, on_frame: write_vrma(clip, path), needs_arkit=True, shows_avatar=True),
     ".usda": Format(lambda clip, path, on_frame: write_usda(clip, path), sounds=True),
     ".html": Format(lambda clip, path, on_frame: write_html(on_character(clip), path), sounds=True, shows_avatar=True),
     ".mp4": Format(_video, sounds=True, shows_avatar=True),
