@@ -20,7 +20,7 @@ from talker_cli.corpus.articulate.styles import SPEAKERS
 from talker_cli.corpus.speech.selection import text_split
 from talker_cli.corpus.speech.sentences import SENTENCES
 from talker_cli.corpus.speech.synthesis import synthesise
-from talker_cli.corpus.speech.transcribed import AT_ONCE, find_transcribed
+from talker_cli.corpus.speech.transcribed import AT_ONCE, Voice, file_shards, find_transcribed, read_voices
 from talker_cli.corpus.speech.voices import SYNTHETIC_VOICES
 from talker_cli.data.dataset import Dataset
 from talker_cli.errors import InputError
@@ -188,6 +188,45 @@ def test_librispeech_and_pairs_are_found_in_one_tree(tmp_path: Path) -> None:
     (chapter / "a.b.wav").touch()
     with pytest.raises(InputError, match="one recording of a name"):
         find_transcribed(tmp_path)
+
+
+def test_a_list_of_speakers_gives_each_its_language_and_licence(tmp_path: Path) -> None:
+    """Breaks if a speaker is read in another's language, a licence is lost, or a speaker outside the list passes unseen."""
+    for voice in ("anna", "ben", "cleo"):
+        (tmp_path / voice).mkdir()
+        (tmp_path / voice / "1.wav").touch()
+        (tmp_path / voice / "1.txt").write_text("hello")
+    assert read_voices(tmp_path) == {}
+    header = "voice,language,sex,licence,credit,held_out\n"
+    (tmp_path / "voices.csv").write_text(header + "anna,pt-br,f,CC0-1.0,,\nben,en,,CC-BY-4.0,Ben,yes\ncleo,pt-br,f,CC0-1.0,,\n")
+    voices = read_voices(tmp_path)
+    assert voices["ben"] == Voice("en", "CC-BY-4.0, Ben", held_out=True)
+    shards = file_shards(tmp_path, voices)
+    assert [(shard.language, shard.espeak_voice, shard.licence) for shard in shards] == [
+        ("pt", "pt-br", "CC0-1.0"), ("en", "en-us", "CC-BY-4.0, Ben")
+    ]  # fmt: skip
+    assert [[file.voice for file in shard.files] for shard in shards] == [["anna", "cleo"], ["ben"]]
+    (tmp_path / "dora").mkdir()
+    (tmp_path / "dora" / "1.wav").touch()
+    with pytest.raises(InputError, match=r"voices\.csv has no line for the voice dora"):
+        file_shards(tmp_path, voices)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("voice,language\nanna,de\n", "'licence'"),
+        ("voice,language,sex,licence,credit,held_out\nanna,,f,CC0-1.0,,\n", "the line of 'anna'"),
+        ("voice,language,sex,licence,credit,held_out\nanna,de,f,CC0-1.0,,\nanna,de,f,CC0-1.0,,\n", "the line of 'anna'"),
+        ("voice,language,sex,licence,credit,held_out\nanna,de,f,CC0-1.0,,maybe\n", "the line of 'anna'"),
+        ("voice,language,sex,licence,credit,held_out\nanna,de\n", "AttributeError"),
+    ],
+)
+def test_a_damaged_list_of_speakers_is_refused(tmp_path: Path, lines: str, message: str) -> None:
+    """Breaks if a speaker without a licence, twice in the list, or half a line is taken."""
+    (tmp_path / "voices.csv").write_text(lines)
+    with pytest.raises(InputError, match=rf"voices\.csv is damaged.*{message}"):
+        read_voices(tmp_path)
 
 
 @needs_voices

@@ -77,16 +77,18 @@ def articulated(
     kokoro: Annotated[
         Path | None, typer.Option(help="Folder of Kokoro-82M from tools/fetch_kokoro.sh: 78 more voices.")
     ] = None,
+    speech: Annotated[Path | None, typer.Option(help="Folder of more people from tools/fetch_speech.py.")] = None,
 ) -> None:
     """Transcribed speech, moved by rules of articulation. The same command resumes a killed run."""
-    from talker_cli.corpus import UNSTATED, prepare, prepare_folder
+    from talker_cli.corpus import prepare, prepare_folder
 
     command = shlex.join(["talker", *sys.argv[1:]])
     for name, value in {"language": language, "voice": voice, "held-out": held_out, "licence": licence}.items():
         if value and folder is None:
             raise InputError(f"found --{name} without a folder; expected a folder of transcribed speech; give one")
-    if kokoro and folder is not None:
-        raise InputError("found --kokoro with a folder; it is for the built-in corpus; leave one of them out")
+    for name, value in {"kokoro": kokoro, "speech": speech}.items():
+        if value and folder is not None:
+            raise InputError(f"found --{name} with a folder; it is for the built-in corpus; leave one of them out")
     with progress("preparing", "parts") as advance:
 
         def report(stage: str, done: int, total: int) -> None:
@@ -94,12 +96,13 @@ def articulated(
 
         if folder is None:
             notes = prepare(
-                output, rig=shipped_rig(), kokoro=kokoro, seed=seed, processes=processes, command=command, on_progress=report
-            )
+                output, rig=shipped_rig(), kokoro=kokoro, speech=speech, seed=seed, processes=processes, command=command,
+                on_progress=report,
+            )  # fmt: skip
         else:
             notes = prepare_folder(
-                folder, output, rig=shipped_rig(), language=language or "en", voice=voice, held_out=held_out or (),
-                licence=licence or UNSTATED, seed=seed, processes=processes, command=command, on_progress=report,
+                folder, output, rig=shipped_rig(), language=language, voice=voice, held_out=held_out or (),
+                licence=licence, seed=seed, processes=processes, command=command, on_progress=report,
             )  # fmt: skip
     show_notes(notes)
     result(output)

@@ -1,36 +1,38 @@
 """The articulated corpus: eight identities' motion over speech of this machine's packages or a folder of transcribed speech."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from talker_cli.corpus.align.phonetics import check_voice
 from talker_cli.corpus.articulate.styles import SPEAKERS
 from talker_cli.corpus.build import Corpus, Progress, Settings, build
-from talker_cli.corpus.speech.dialogues import DIALOGUE_LANGUAGES, DIALOGUE_LICENCE
+from talker_cli.corpus.speech.dialogues import DIALOGUE_LICENCE
 from talker_cli.corpus.speech.kokoro import kokoro_shards
+from talker_cli.corpus.speech.read_aloud import BOOK_VOICE
 from talker_cli.corpus.speech.recordings import Shard, prompt_shards
 from talker_cli.corpus.speech.selection import prompt_texts, voice_shards
 from talker_cli.corpus.speech.sources import PROMPT_VOICES
-from talker_cli.corpus.speech.transcribed import file_shards
+from talker_cli.corpus.speech.transcribed import UNSTATED, VOICES, FileShard, Voice, file_shards, read_voices
 from talker_cli.corpus.speech.voices import HELD_OUT_VOICES, SYNTHETIC_VOICES
 from talker_cli.errors import InputError
 from talker_cli.rig import RigFile
 
 FPS = 30.0
-UNSTATED = "not stated"
-LANGUAGES = ("en", "es", "fr", "it", "ru", *DIALOGUE_LANGUAGES)
+LANGUAGES = ("be", "bg", "ca", "cs", "da", "el", "en", "es", "fr", "it", "nl", "ro", "ru")
 SYNTHETIC_MINUTES = 112.0
 KOKORO_MINUTES = 60.0
 
 SOURCE = (
-    "Motion modelled from phones (not captured) over recordings of Debian's asterisk-core-sounds, asterisk-prompt and "
-    "fillets-ng-data packages and synthetic voices of flite, festival, espeak-ng and, if asked for, Kokoro-82M"
+    "Motion modelled from phones (not captured) over recordings of Debian's asterisk-core-sounds, asterisk-prompt, "
+    "fillets-ng-data, tuxpaint-stamps-default and festvox-ru packages, synthetic voices of flite, festival and espeak-ng and, "
+    "if asked for, Kokoro-82M and public repositories of speech (see manifest.csv)"
 )
 LICENCE = (
     "Recordings: "
     + "; ".join(f"{source.voice} {source.licence}" for source in PROMPT_VOICES)
-    + f"; fillets_cs_* and fillets_nl_* {DIALOGUE_LICENCE}"
+    + f"; fillets_cs_* and fillets_nl_* {DIALOGUE_LICENCE}; tuxpaint_* GPL-2.0, the Tux Paint team"
+    + f"; {BOOK_VOICE.voice} {BOOK_VOICE.licence}"
     + ". Synthetic voices: flite (BSD-like), festival (see manifest.csv), espeak-ng (GPL-3.0 program, its "
     "output is free), kokoro_* (Apache-2.0). Motion: Apache-2.0"
 )
@@ -50,6 +52,7 @@ def prepare(
     languages: Sequence[str] = LANGUAGES,
     synthetic_minutes: float = SYNTHETIC_MINUTES,
     kokoro: Path | None = None,
+    speech: Path | None = None,
     seed: int = 0,
     fps: float = FPS,
     processes: int = 2,
@@ -66,21 +69,29 @@ def prepare(
         languages: Languages of the human recordings.
         synthetic_minutes: Minutes of speech of flite, festival and espeak-ng together.
         kokoro: Folder of Kokoro-82M, whose voices add KOKORO_MINUTES.
+        speech: Folder of more human recordings, with a list of its speakers.
         seed: Seed of all randomness.
         fps: Frame rate of the motion.
         processes: Number of worker processes.
         command: Command line that is recorded in the dataset.
 
     Raises:
-        InputError: The folder `kokoro` lacks a file.
+        InputError: The folder `kokoro` lacks a file, or `speech` its list of speakers.
         MachineError: A package, a program or pocketsphinx is missing.
         OutputError: The folder cannot be written.
     """
     shards: list[Shard] = [*prompt_shards(languages), *(voice_shards(synthetic_minutes, seed) if synthetic_minutes > 0 else ())]
     if kokoro is not None:
         shards += kokoro_shards(kokoro, KOKORO_MINUTES, prompt_texts("en", "es", "fr"), seed)
+    held_out = HELD_OUT_VOICES
+    if speech is not None:
+        voices = read_voices(speech)
+        if not voices:
+            raise InputError(f"{speech} holds no {VOICES}; expected the folder of tools/fetch_speech.py; run it")
+        shards += _folder_shards(speech, voices)
+        held_out |= {name for name, voice in voices.items() if voice.held_out}
     corpus = Corpus(shards, SOURCE, LICENCE, IDENTITY_OF_VOICE, "reinstall the packages", command)
-    return build(output, corpus, Settings(fps, seed, HELD_OUT_VOICES), rig, processes, on_progress)
+    return build(output, corpus, Settings(fps, seed, held_out), rig, processes, on_progress)
 
 
 def prepare_folder(
@@ -88,10 +99,10 @@ def prepare_folder(
     output: Path,
     *,
     rig: RigFile,
-    language: str = "en",
+    language: str | None = None,
     voice: str | None = None,
     held_out: Sequence[str] = (),
-    licence: str = UNSTATED,
+    licence: str | None = None,
     on_progress: Progress = lambda stage, done, total: None,
     seed: int = 0,
     fps: float = FPS,
@@ -104,10 +115,10 @@ def prepare_folder(
         folder: Folder of recordings and texts.
         output: Folder of the dataset.
         rig: Head of the motion.
-        language: Voice of espeak-ng, such as "en", "de" or "pt-br".
+        language: Voice of espeak-ng, such as "de" or "pt-br"; None: that of the list of speakers, or English.
         voice: Name of the one speaker; None: each subfolder is a speaker.
-        held_out: Voices of the split test_voice.
-        licence: Licence of the recordings.
+        held_out: Voices of the split test_voice, beside those of the list of speakers.
+        licence: Licence of the recordings; None: that of the list of speakers.
         on_progress: Called with the stage, the parts done and all parts.
         seed: Seed of all randomness.
         fps: Frame rate of the motion.
@@ -119,13 +130,24 @@ def prepare_folder(
         MachineError: A package, a program or pocketsphinx is missing.
         OutputError: The folder cannot be written.
     """
-    check_voice(language)
-    shards = file_shards(folder, language, voice, licence)
-    voices = sorted({file.voice for shard in shards for file in shard.files})
+    listed = read_voices(folder)
+    if listed and (language or voice or licence):
+        raise InputError(f"found a language, a voice or a licence beside {folder / VOICES}, which gives them; leave them out")
+    voices = listed or {"": Voice(language or "en", licence or UNSTATED)}
+    shards = _folder_shards(folder, voices, voice)
+    names = sorted({file.voice for shard in shards for file in shard.files})
     for name in held_out:
-        if name not in voices:
-            raise InputError(f"found no voice {name} to hold out; expected one of {', '.join(voices[:10])}; check its name")
+        if name not in names:
+            raise InputError(f"found no voice {name} to hold out; expected one of {', '.join(names[:10])}; check its name")
+    held = {*held_out, *(name for name, each in listed.items() if each.held_out)}
     source = f"Motion modelled from phones (not captured) over the recordings of {folder.resolve().name}"
-    about = f"Recordings: {licence}. Motion: Apache-2.0"
+    about = f"Recordings: {'; '.join(sorted({shard.licence for shard in shards}))}. Motion: Apache-2.0"
     corpus = Corpus(shards, source, about, {}, "check the language and the texts", command)
-    return build(output, corpus, Settings(fps, seed, frozenset(held_out)), rig, processes, on_progress)
+    return build(output, corpus, Settings(fps, seed, frozenset(held)), rig, processes, on_progress)
+
+
+def _folder_shards(folder: Path, voices: Mapping[str, Voice], voice: str | None = None) -> list[FileShard]:
+    """Return a folder's shards, their languages checked."""
+    for language in sorted({each.language for each in voices.values()}):
+        check_voice(language)
+    return file_shards(folder, voices, voice)

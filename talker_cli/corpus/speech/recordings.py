@@ -8,6 +8,7 @@ import numpy as np
 
 from talker_cli.corpus.align.alignment import Aligner, Alignment
 from talker_cli.corpus.speech.dialogues import DIALOGUE_LANGUAGES, list_dialogues
+from talker_cli.corpus.speech.read_aloud import BOOK_VOICE, STAMP_SPEAKERS, list_book, list_stamps
 from talker_cli.corpus.speech.sources import PROMPT_VOICES, Prompt, decode_prompts, list_prompts
 from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.metrics import SILENCE, Phones
@@ -82,13 +83,15 @@ class PromptShard:
 
 
 def prompt_shards(languages: Sequence[str]) -> Iterator[PromptShard]:
-    """Yield the prompts and the dialogues of these languages.
+    """Yield the prompts, the dialogues, the described pictures and the book of these languages.
 
     Raises:
         MachineError: A package is not installed.
     """
     groups = [list_prompts(source) for source in PROMPT_VOICES if source.language in languages]
     groups += [list_dialogues(language) for language in DIALOGUE_LANGUAGES if language in languages]
+    groups += [list_stamps(language) for language in STAMP_SPEAKERS if language in languages]
+    groups += [list_book()] if BOOK_VOICE.language in languages else []
     for prompts in groups:
         for first in range(0, len(prompts), AT_ONCE):
             yield PromptShard(tuple(prompts[first : first + AT_ONCE]))

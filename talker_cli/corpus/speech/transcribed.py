@@ -1,6 +1,11 @@
-"""Any folder of transcribed speech: `NAME.wav` (or another format) beside `NAME.txt`, or LibriSpeech's `*.trans.txt`."""
+"""Any folder of transcribed speech: `NAME.wav` (or another format) beside `NAME.txt`, or LibriSpeech's `*.trans.txt`.
 
-from collections.abc import Iterator, Sequence
+A list of speakers, `voices.csv`, gives each a language, a licence and, if wanted, a place among the held-out voices.
+"""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +16,14 @@ from talker_cli.corpus.speech.recordings import Utterance
 from talker_cli.errors import InputError
 from talker_cli.formats.audio import SAMPLE_RATE, load_intact_speech
 from talker_cli.formats.files import files_below
+from talker_cli.formats.schema import reading
 
 AUDIO = frozenset(
     ".aac .aif .aiff .au .flac .m4a .m4b .mka .mkv .mov .mp3 .mp4 .oga .ogg .opus .wav .weba .webm .wma".split()
 )  # suffixes
 LISTING = ".trans.txt"
+VOICES = "voices.csv"
+UNSTATED = "not stated"
 AT_ONCE = 8  # recordings of a shard
 LONGEST = 120.0  # seconds; longer recordings align badly
 SHORTEST = 0.3
@@ -84,24 +92,64 @@ class FileShard:
             )  # fmt: skip
 
 
-def file_shards(folder: Path, language: str, voice: str | None, licence: str) -> list[FileShard]:
-    """Return the shards of a folder's recordings.
+@dataclass(frozen=True)
+class Voice:
+    """A speaker of a folder: a line of its `voices.csv`.
+
+    Args:
+        language: Voice of espeak-ng, such as "de" or "pt-br"; its first part is the language's code.
+        licence: Licence of the recordings, and whom to name.
+        held_out: Whether the speaker is kept for the split test_voice.
+    """
+
+    language: str
+    licence: str
+    held_out: bool = False
+
+
+def file_shards(folder: Path, voices: Mapping[str, Voice], voice: str | None = None) -> list[FileShard]:
+    """Return the shards of a folder's recordings, language by language.
 
     Args:
         folder: Folder of recordings and texts.
-        language: Voice of espeak-ng, such as "de" or "pt-br"; its first part is the language's code.
+        voices: Speakers by name; `""` stands for every speaker that is not listed.
         voice: Name of the one speaker; None: the first folder below `folder` that a recording is in.
-        licence: Licence of the recordings.
 
     Raises:
-        InputError: No such folder, no recordings with a text in it, or two recordings of one name.
+        InputError: No such folder, no recordings with a text in it, two recordings of one name, or a speaker without a line.
     """
-    files = find_transcribed(folder, voice)
-    code = language.split("-")[0]
-    espeak_voice = "en-us" if language == "en" else language
-    return [
-        FileShard(tuple(files[first : first + AT_ONCE]), code, espeak_voice, licence) for first in range(0, len(files), AT_ONCE)
-    ]
+    groups: dict[Voice, list[Transcribed]] = {}
+    for file in find_transcribed(folder, voice):
+        speaker = voices.get(file.voice) or voices.get("")
+        if speaker is None:
+            raise InputError(f"{folder / VOICES} has no line for the voice {file.voice}; expected one for each folder; add it")
+        groups.setdefault(speaker, []).append(file)
+    shards = []
+    for speaker, files in groups.items():
+        code = speaker.language.split("-")[0]
+        espeak_voice = "en-us" if speaker.language == "en" else speaker.language
+        for first in range(0, len(files), AT_ONCE):
+            shards.append(FileShard(tuple(files[first : first + AT_ONCE]), code, espeak_voice, speaker.licence))
+    return shards
+
+
+def read_voices(folder: Path) -> dict[str, Voice]:
+    """Read a folder's `voices.csv`, columns voice, language, sex, licence, credit, held_out; empty if there is none.
+
+    Raises:
+        InputError: The list is damaged, or a line lacks a voice, a language or a licence.
+    """
+    path = folder / VOICES
+    if not path.is_file():
+        return {}
+    with reading(path, "lines of voice, language, sex, licence, credit and held_out (yes or nothing), in UTF-8"):
+        voices = {}
+        for row in csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig")), strict=True):
+            name, language, licence = (row[column].strip() for column in ("voice", "language", "licence"))
+            if not (name and language and licence) or name in voices or row["held_out"] not in ("", "yes"):
+                raise ValueError(f"the line of '{name}'")
+            voices[name] = Voice(language, ", ".join(part for part in (licence, row["credit"]) if part), bool(row["held_out"]))
+    return voices
 
 
 def find_transcribed(folder: Path, voice: str | None = None) -> list[Transcribed]:
