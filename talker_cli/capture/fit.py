@@ -16,7 +16,7 @@ BINDING = Path(__file__).parent / "binding.json"
 MILLIMETRE = 1e-3
 
 # Weights of landmarks; depth is what a camera tells least of.
-DEPTH, LIPS, LIDS, BROWS, IRIS, CHIN, REST = 0.3, 2.0, 2.0, 1.5, 1.0, 4.0, 0.5
+DEPTH, LIPS, LIDS, BROWS, IRIS, CHIN, REST = 0.3, 2.0, 2.0, 1.5, 4.0, 4.0, 0.5
 GAP, WIDTH, LID_GAP = 6.0, 5.0, 3.0  # distances that must be right, whatever the single points say
 
 # What an unneeded unit of a shape costs, in mm: shapes that landmarks hardly tell apart pay more, so the plain one is used.
@@ -24,7 +24,7 @@ COST = 5.0
 UNSEEN = {
     "cheekPuff": 6.0, "tongueOut": 50.0, "cheekSquint": 5.0, "noseSneer": 4.0, "mouthRoll": 2.0, "mouthShrug": 4.0,
     "jawForward": 15.0, "jawLeft": 15.0, "jawRight": 15.0, "mouthLeft": 15.0, "mouthRight": 15.0, "mouthDimple": 3.0,
-    "mouthPress": 2.0, "mouthStretch": 2.0, "eyeSquint": 3.0, "eyeWide": 3.0, "brow": 2.0,
+    "mouthPress": 2.0, "mouthStretch": 2.0, "eyeSquint": 3.0, "eyeWide": 3.0, "eyeLook": 2.0, "brow": 2.0,
 }  # fmt: skip
 # Frame to frame, mm for a change of one unit. Lips close within a frame; brows and gaze do not need to.
 CHANGE = {"brow": 4.0, "eyeLook": 1.0, "cheek": 4.0, "nose": 4.0, "mouthSmile": 1.5, "mouthFrown": 1.5, "mouthDimple": 2.0}
