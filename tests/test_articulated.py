@@ -37,7 +37,7 @@ from talker_cli.corpus.speech.voices import HELD_OUT_VOICES, SYNTHETIC_VOICES
 from talker_cli.data.dataset import Clip, Dataset, DatasetInfo, Recording, write_dataset
 from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.metrics import Articulation, Phones
-from talker_cli.rig import ARKIT_NAMES, Identity, Rig, RigFile
+from talker_cli.rig import ARKIT_NAMES, HEAD_NAMES, Identity, Rig, RigFile
 
 COLUMN = {name: index for index, name in enumerate(ARKIT_NAMES)}
 
@@ -135,15 +135,17 @@ def test_nothing_jumps():
     fast = {"eyeBlinkLeft", "eyeBlinkRight", "eyeLookDownLeft", "eyeLookDownRight"}
     for speaker in SPEAKERS:
         steps = np.abs(np.diff(move(style=speaker.style, fps=120.0), axis=0)).max(0)
-        for name, step in zip(ARKIT_NAMES, steps, strict=True):
+        for name, step in zip((*ARKIT_NAMES, *HEAD_NAMES), steps, strict=True):
             assert step < (0.3 if name in fast else 0.2), (speaker.name, name, step)
 
 
 def test_coefficients_are_finite_and_in_range():
     for speaker in SPEAKERS:
         coefficients = move(style=speaker.style)
-        assert coefficients.dtype == np.float32 and coefficients.shape == (int(timed(PHONES_TEXT)[-1][2] * 30 + 1e-9), 52)
-        assert np.isfinite(coefficients).all() and coefficients.min() >= 0 and coefficients.max() <= 1
+        assert coefficients.dtype == np.float32 and coefficients.shape == (int(timed(PHONES_TEXT)[-1][2] * 30 + 1e-9), 55)
+        face, head = coefficients[:, :52], coefficients[:, 52:]
+        assert np.isfinite(coefficients).all() and face.min() >= 0 and face.max() <= 1
+        assert 0.01 < np.abs(head).max() < 0.4, "radians"
 
 
 def test_the_same_key_gives_the_same_motion_and_another_key_another():
@@ -393,7 +395,7 @@ def test_a_dataset_is_the_same_after_writing_and_reading(tmp_path: Path):
         {"lips": np.ones(4, bool), "upper_face": np.ones(4, bool)}, np.array([[0, 1]], np.int32), 30.0,
     )  # fmt: skip
     speaker = SPEAKERS[2]
-    rigs = RigFile(rig, {speaker.name: Identity(speaker.name, rig.template, None, "test")})
+    rigs = RigFile(rig.with_head(), {speaker.name: Identity(speaker.name, rig.template, None, "test")})
     recording = Recording("v/a", "v", "en", True, "test", "text", phones, "nowhere")
     clip = Clip(f"v/a@{speaker.name}", "v/a", speaker.name, True)
     motion = articulate(phones, len(speech), speaker.style, measure_prosody(speech), "k")

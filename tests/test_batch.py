@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talker_cli.animate.batch import COLUMNS, find_recordings, plan_jobs, read_manifest
-from talker_cli.animate.postprocess import smoothed, with_expression
+from talker_cli.animate.postprocess import column_factors, scaled, smoothed
 from talker_cli.errors import InputError, OutputError, TalkerError
 from talker_cli.rig import ARKIT_NAMES
 
@@ -149,15 +149,15 @@ def test_samples_differ_in_their_seed(invoke: Command, wav: Path, model: Path, t
 def test_expression_moves_the_upper_face_alone() -> None:
     """Breaks if lips, blinks or gaze follow it."""
     motion = np.random.default_rng(0).uniform(0, 1, (20, 52)).astype(np.float32)
-    half = with_expression(motion, ARKIT_NAMES, 0.5)
+    half = scaled(motion, column_factors(ARKIT_NAMES, expression=0.5))
     changed = {name for name, before, after in zip(ARKIT_NAMES, motion.T, half.T, strict=True) if (before != after).any()}
     assert changed == {name for name in ARKIT_NAMES if name.startswith(("brow", "eyeSq", "eyeWi", "cheekSq", "noseS"))}
     assert np.allclose(half[:, ARKIT_NAMES.index("browInnerUp")], motion[:, ARKIT_NAMES.index("browInnerUp")] / 2)
-    assert with_expression(motion, ARKIT_NAMES, 1.0) is motion
+    assert column_factors(ARKIT_NAMES) is None and scaled(motion, None) is motion
     with pytest.raises(InputError, match="found 2; expected 0"):
-        with_expression(motion, ARKIT_NAMES, 2)
+        column_factors(ARKIT_NAMES, expression=2)
     with pytest.raises(InputError, match="ARKit's shapes"):
-        with_expression(motion[:, :2], ("pca_000", "pca_001"), 0.5)
+        column_factors(("pca_000", "pca_001"), expression=0.5)
 
 
 def test_smoothing_is_a_gaussian_of_its_std_that_keeps_constants() -> None:

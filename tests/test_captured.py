@@ -28,7 +28,7 @@ from talker_cli.evaluate.curve_metrics import (
 from talker_cli.evaluate.face_measures import RATE, Curves, FaceMeasures, MeshMeasures
 from talker_cli.formats.motion import write_motion
 from talker_cli.model.folder import model_folder
-from talker_cli.rig import ARKIT_NAMES, Rig, RigFile, load_rig, save_rig
+from talker_cli.rig import ARKIT_NAMES, HEAD_NAMES, Rig, RigFile, load_rig, save_rig
 
 CLIPS, FRAMES = 20, 75
 
@@ -321,12 +321,14 @@ def test_any_systems_motions_are_measured_against_captures(prepared: Path, base:
             if kind == "curves":
                 np.save(tmp_path / kind / f"{name}.npy", motion)
             elif kind == "vertices":
-                write_motion(tmp_path / kind / f"{name}.npy", base.decode(motion), motion, {"fps": 25.0})
+                about = {"fps": 25.0, "head": True, "rig": {"path": str(prepared / "rig.safetensors")}}
+                write_motion(tmp_path / kind / f"{name}.npy", dataset.rig.rig.decode(motion), motion, about)
             else:
                 twice = np.repeat(motion, 2, 0)[:-1]
                 twice[1::2] = (motion[1:] + motion[:-1]) / 2
                 rows = [f"0,{','.join(f'{value:.5f}' for value in row)}" for row in twice]
-                (tmp_path / kind / f"{name}.csv").write_text("\n".join([f"BlendshapeCount,{','.join(ARKIT_NAMES)}", *rows]))
+                header = ",".join(("BlendshapeCount", *ARKIT_NAMES, *HEAD_NAMES))
+                (tmp_path / kind / f"{name}.csv").write_text("\n".join([header, *rows]))
     np.save(tmp_path / "curves" / "stranger.npy", motion)
     rest = (prepared, "--captured", "--json")
     given = {"curves": (), "vertices": ("--template", "rig.safetensors"), "csv": ("--fps", "50")}
@@ -338,6 +340,7 @@ def test_any_systems_motions_are_measured_against_captures(prepared: Path, base:
         assert row["lip_error_mm"][0] < {"curves": 1e-6, "vertices": 1.0, "csv": 0.6}[kind]
         assert ("stranger" in ran.err) == (kind == "curves")
         assert ("brow_std_mm" in row) == (kind != "vertices")  # a mesh has none
+        assert ("head_yaw_std_deg" in row) == (kind != "vertices")
     assert json.loads(invoke("compare", "vertices", *rest).out)["systems"]["vertices"]["lip_error_mm"][0] < 1e-6  # its curves
     (tmp_path / "vertices" / f"{names[1]}.npy").unlink()
     (tmp_path / "vertices" / f"{names[1]}.coefficients.npy").unlink()

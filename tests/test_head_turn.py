@@ -1,5 +1,11 @@
 """The head's rotation as coefficients: a rigid turn of the skull, shoulders that keep still, and every file that holds it."""
 
+import base64
+import csv
+import json
+import re
+import struct
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,10 +13,14 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from talker_cli.animate.live import LiveLink
 from talker_cli.capture.pose import similarity
+from talker_cli.data.livelink import read_csv
 from talker_cli.errors import InputError, ModelError
 from talker_cli.export.formats import write_motion_clip
+from talker_cli.export.materials import material_faces
 from talker_cli.export.motion_clip import MotionClip, read_motion_clip
+from talker_cli.formats.gltf import Glb
 from talker_cli.rig import ARKIT_NAMES, HEAD_NAMES, Rig, RigFile, face_names, head_matrices, load_rig, save_rig
 
 PERSON = "FaceTalk_170725_00137_TA"
@@ -131,3 +141,90 @@ def test_a_motion_file_comes_back(tmp_path: Path, head: RigFile, turning: Rig, m
     assert (found.coefficients == moved).all() and found.rotation is not None and (found.rotation == moved[:, 52:]).all()
     assert (np.load(tmp_path / "a.npy") == turning.decode(moved)).all()
     assert (np.stack(list(found.frames())) == np.load(tmp_path / "a.npy")).all()
+
+
+def test_gltf_turns_a_joint_and_keeps_its_shapes_clean(tmp_path: Path, turning: Rig, moved: np.ndarray) -> None:
+    """Breaks if a viewer's skinned and morphed vertices are not the motion's, or the head's rotation is a morph target."""
+    write_motion_clip(MotionClip(moved, turning, 25.0, {"identity": PERSON}), tmp_path / "a.glb")
+    file = Glb(tmp_path / "a.glb")
+    (mesh,), nodes, (skin,), (animation,) = (file.tree[key] for key in ("meshes", "nodes", "skins", "animations"))
+    assert mesh["extras"]["targetNames"] == list(ARKIT_NAMES)
+    played = {channel["target"]["path"]: (channel["target"]["node"], file.array(animation["samplers"][place]["output"]))
+              for place, channel in enumerate(animation["channels"])}  # fmt: skip
+    assert [nodes[joint]["name"] for joint in skin["joints"]] == ["neck", "head"] and played["rotation"][0] == skin["joints"][1]
+    assert nodes[skin["joints"][0]]["children"] == [skin["joints"][1]]
+    weights = played["weights"][1].reshape(5, 52)
+    assert (weights == moved[:, :52]).all()
+    binds = file.array(skin["inverseBindMatrices"]).reshape(2, 4, 4).transpose(0, 2, 1)
+    head = np.tile(np.eye(4), (5, 1, 1))
+    head[:, :3, :3] = Rotation.from_quat(played["rotation"][1]).as_matrix()
+    head[:, :3, 3] = nodes[skin["joints"][1]]["translation"]
+    joints = np.stack([np.broadcast_to(binds[0], (5, 4, 4)), head @ binds[1]], 1)  # (T, 2, 4, 4)
+    expected = turning.decode(moved)
+    for primitive, (_, faces) in zip(mesh["primitives"], material_faces(turning), strict=True):
+        used = np.unique(turning.faces[faces])
+        attributes = {name: file.array(number) for name, number in primitive["attributes"].items()}
+        targets = np.stack([file.array(target["POSITION"]) for target in primitive["targets"]])
+        shaped = attributes["POSITION"] + np.tensordot(weights, targets, 1)
+        own, which = attributes["WEIGHTS_0"], attributes["JOINTS_0"].astype(int)
+        assert np.allclose(own.sum(1), 1, atol=1e-6) and not which[own == 0].any()
+        blended = np.einsum("vj,tvjab->tvab", own, joints[:, which])
+        made = np.einsum("tvab,tvb->tva", blended, np.pad(shaped, ((0, 0), (0, 0), (0, 1)), constant_values=1))[..., :3]
+        assert np.abs(made - expected[:, used]).max() < 1e-6
+
+
+def test_usd_turns_a_joint(tmp_path: Path, turning: Rig, moved: np.ndarray) -> None:
+    """Breaks if the skeleton's rotations, places or weights are not the neck's; OpenUSD itself: tools/check_exports.py."""
+    write_motion_clip(MotionClip(moved, turning, 25.0, {"identity": PERSON}), tmp_path / "a.usda")
+    text = (tmp_path / "a.usda").read_text()
+    assert turning.neck is not None
+
+    def numbers(start: str, end: str) -> np.ndarray:
+        part = text[text.index(start) + len(start) :]
+        return np.array(re.findall(r"-?\d[\d.e-]*", part[: part.index(end)]), float)
+
+    assert text.count('joints = ["neck", "neck/head"]') == 2 and '"headYaw"' not in text
+    found = numbers("rotations.timeSamples = {", "}").reshape(5, 9)[:, 5:]
+    assert np.allclose(Rotation.from_quat(found[:, [1, 2, 3, 0]]).as_matrix(), head_matrices(moved[:, 52:]), atol=1e-6)
+    assert np.allclose(numbers("translations = [(0, 0, 0), ", "]"), turning.neck.pivot, atol=1e-7)
+    binds = numbers("bindTransforms = [", "]").reshape(2, 4, 4)
+    assert (binds[0] == np.eye(4)).all() and np.allclose(binds[1, 3, :3], turning.neck.pivot, atol=1e-7)
+    assert np.allclose(numbers("jointWeights = [", "]").reshape(-1, 2)[:, 0], turning.neck.weights, atol=1e-6)
+    assert (numbers("jointIndices = [", "]").reshape(-1, 2) == [1, 0]).all()
+
+
+def test_tables_hold_the_head(tmp_path: Path, turning: Rig, moved: np.ndarray) -> None:
+    """Breaks if a table lacks the head's rotation, swaps two angles, or is read back otherwise."""
+    clip = MotionClip(moved, turning, 60.0, {"identity": PERSON})
+    for name in ("a.csv", "a.json", "a.npz", "a.html"):
+        write_motion_clip(clip, tmp_path / name)
+    rows = list(csv.DictReader((tmp_path / "a.csv").open()))
+    found = np.array([[float(row[name]) for name in ("HeadPitch", "HeadYaw", "HeadRoll")] for row in rows])
+    assert np.abs(found - moved[:, 52:]).max() < 1e-6
+    again = read_csv(tmp_path / "a.csv", 60.0)[1]
+    assert np.abs(again[:, 52:] - (moved[:, 52:] - moved[:, 52:].mean(0))).max() < 1e-6
+    assert np.abs(again[:, :52] - moved[:, :52]).max() < 1e-6
+    content = json.loads((tmp_path / "a.json").read_text())
+    assert tuple(content["names"]) == turning.names and np.abs(np.array(content["frames"]) - moved).max() < 1e-7
+    parts = np.load(tmp_path / "a.npz")
+    vertices = parts["template"] + np.tensordot(parts["coefficients"], parts["basis"], 1)
+    around = vertices - parts["neck_pivot"]
+    turned = around @ np.swapaxes(head_matrices(parts["coefficients"][:, 52:]), 1, 2) - around
+    assert np.abs(vertices + parts["neck_weights"][:, None] * turned - turning.decode(moved)).max() < 1e-6
+    page = (tmp_path / "a.html").read_text()
+    config = json.loads(re.split(r'id="config"[^>]*>', page)[1].split("</script>")[0])
+    packed = re.split(r'id="arrays"[^>]*>', page)[1].split("</script>")[0]
+    kind, offset, length = config["arrays"]["neck"]
+    assert turning.neck is not None and kind == "u2" and config["neck"]["first"] == 52
+    assert config["neck"]["pivot"] == turning.neck.pivot.astype(float).tolist() and config["names"] == list(turning.names)
+    shares = np.frombuffer(zlib.decompress(base64.b64decode(packed)), "<u2", length, offset) / 65535
+    assert np.abs(shares - turning.neck.weights).max() < 1e-5
+
+
+def test_live_packets_hold_the_head(moved: np.ndarray) -> None:
+    """Breaks if Unreal is sent a still head, or its pitch as yaw."""
+    link = LiveLink("127.0.0.1", 9, "face", 30.0)
+    sent = struct.unpack("!61f", link.packet(0, moved[0])[-61 * 4 :])
+    pitch, yaw, roll = moved[0, 52:].tolist()
+    assert sent == (*moved[0, :52].tolist(), yaw, pitch, roll, *[0.0] * 6)
+    assert struct.unpack("!61f", link.packet(0, moved[0, :52])[-61 * 4 :])[52:] == (0.0,) * 9

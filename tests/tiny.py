@@ -32,11 +32,11 @@ def tiny_rig() -> RigFile:
     return RigFile(rig, people)
 
 
-def tiny_dataset(folder: Path, manners: bool = False) -> Path:
+def tiny_dataset(folder: Path, manners: bool = False, head: bool = False) -> Path:
     """Write a dataset whose mouth opens while its tone sounds; returns the folder.
 
     With `manners`, each identity blinks at a rate, and swings its brows by a size, of its own, and all
-    open the mouth alike.
+    open the mouth alike. With `head`, the head looks down by 0.2 while the tone sounds.
     """
     rng = np.random.default_rng(1)
     recordings, clips, speech, motion = [], [], [], []
@@ -62,9 +62,14 @@ def tiny_dataset(folder: Path, manners: bool = False) -> Path:
                 coefficients[:, [ARKIT_NAMES.index(f"eyeBlink{side}") for side in ("Left", "Right")]] += 0.8 * blink[:, None]
                 swing = 0.1 * (row % 2 + 1) * np.sin(0.3 * np.arange(frames) + number)
                 coefficients[:, ARKIT_NAMES.index("browInnerUp")] += swing
+            if head:
+                turned = np.zeros((frames, 3), np.float32)
+                turned[:, 0] = 0.2 * sounding[instant]
+                coefficients = np.concatenate([coefficients, turned], 1)
             name = f"tone{number:02}-{identity}"
             clips.append(Clip(name, f"tone{number:02}", identity, row == number % 4))
             motion.append((name, coefficients))
     info = DatasetInfo("tones", "made by the tests", 30.0, IDENTITIES, tuple(recordings), tuple(clips))
-    write_dataset(folder, info, tiny_rig(), speech, motion)
+    rigs = tiny_rig()
+    write_dataset(folder, info, rigs.with_head() if head else rigs, speech, motion)
     return folder

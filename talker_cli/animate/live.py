@@ -16,6 +16,7 @@ from typing import IO, Protocol
 import numpy as np
 
 from talker_cli.animate.animator import Animator
+from talker_cli.animate.postprocess import scaled
 from talker_cli.errors import InputError, OutputError
 from talker_cli.formats.audio import SAMPLE_RATE, Report, decode, decode_wav
 from talker_cli.formats.level import Level
@@ -23,7 +24,7 @@ from talker_cli.formats.wav import SIGNATURE, ByteSource, is_wav
 from talker_cli.identity.resolve import StyleCondition
 from talker_cli.model.config import COMPACT
 from talker_cli.model.whisper import WHISPER
-from talker_cli.rig import ARKIT_NAMES
+from talker_cli.rig import ARKIT_NAMES, face_names
 
 LIVE_CHUNK = 2  # frames made at a time
 SNIFFED = 4096  # bytes looked at before they may pass for raw samples: 128 ms
@@ -42,7 +43,7 @@ MP3_SAMPLE_RATES = (44_100, 48_000, 32_000)
 # Raw samples of speech are neither this loud (RMS) nor this unlike their neighbours (correlation): compressed bytes are both.
 NOISE_LEVEL, NOISE_CORRELATION = 0.35, 0.3
 PAUSE = 0.25  # seconds that a frame is late when its sound is taken to have paused: the pace starts anew from it
-ROTATIONS = 9  # of head and eyes, which follow the 52 coefficients: they stay zero
+ROTATIONS = 9  # of head and eyes, which follow the 52 coefficients; those of the eyes stay zero
 PACKET_VERSION = 6
 
 
@@ -264,7 +265,7 @@ class LiveLink:
         self._start: float | None = None
 
     def send(self, frame: int, values: np.ndarray) -> None:
-        """Send one frame's 52 ARKit coefficients when it is due."""
+        """Send one frame's 52 ARKit coefficients, and the head's rotation behind them, when it is due."""
         now = time.monotonic()
         if self._start is None or now > self._start + frame / self._fps + PAUSE:  # the sound began, or went on after a pause
             self._start = now - frame / self._fps
@@ -279,9 +280,11 @@ class LiveLink:
 
     def packet(self, frame: int, values: np.ndarray) -> bytes:
         """Return a packet: version, device, subject, timecode, 52 coefficients in Apple's order, nine rotations."""
-        head = struct.pack("<i", PACKET_VERSION) + self._device + struct.pack("!i", len(self._name)) + self._name
-        numbers = [*values.tolist(), *([0.0] * ROTATIONS)]
-        return head + struct.pack(f"!ifiiB{len(numbers)}f", frame, 0.0, round(self._fps), 1, len(numbers), *numbers)
+        start = struct.pack("<i", PACKET_VERSION) + self._device + struct.pack("!i", len(self._name)) + self._name
+        shapes, head = np.split(values, [len(ARKIT_NAMES)])
+        turned = [float(head[axis]) for axis in (1, 0, 2)] if len(head) else []  # yaw, pitch, roll
+        numbers = [*shapes.tolist(), *turned, *([0.0] * (ROTATIONS - len(turned)))]
+        return start + struct.pack(f"!ifiiB{len(numbers)}f", frame, 0.0, round(self._fps), 1, len(numbers), *numbers)
 
 
 def parse_udp(place: str) -> tuple[str, int] | None:
@@ -298,6 +301,7 @@ def run_live(
     *,
     look_ahead: int,
     seed: int,
+    factors: np.ndarray | None = None,
     on_latency: Callable[[float], None],
 ) -> int:
     """Animate the sound of a pipe until it ends; return the number of frames.
@@ -309,6 +313,7 @@ def run_live(
         sink: Receiver of the frames.
         look_ahead: Frames of speech waited for beyond a frame.
         seed: Seed of the noise.
+        factors: (K,) factors of the coefficients, see `column_factors`; None for none.
         on_latency: Called for each frame with the seconds from its sound to it.
     """
     stream = animator.stream(identity, seed=seed, look_ahead=look_ahead, chunk=LIVE_CHUNK)
@@ -317,7 +322,7 @@ def run_live(
 
     def send(coefficients: np.ndarray) -> None:
         nonlocal frame
-        for values in animator.finished(coefficients, identity):
+        for values in scaled(animator.finished(coefficients, identity), factors):
             sink.send(frame, values)
             on_latency(time.monotonic() - pipe.arrival(frame / fps))
             frame += 1
@@ -349,7 +354,7 @@ def check_live_link(animator: Animator) -> None:
     Raises:
         InputError: they are not the 52 ARKit coefficients.
     """
-    if animator.network.config.names != ARKIT_NAMES:
+    if face_names(animator.network.config.names) != ARKIT_NAMES:
         raise InputError(
             "found a model without ARKit's 52 coefficients; Live Link packets hold those; write JSON lines to - instead",
             field="output",

@@ -5,26 +5,52 @@ from collections.abc import Sequence
 import numpy as np
 
 from talker_cli.errors import InputError
+from talker_cli.rig import HEAD_NAMES
 
 # Shapes of expression, not of speech, blinks or gaze.
 UPPER_FACE = ("brow", "eyeSquint", "eyeWide", "cheekSquint", "noseSneer")
+MOUTH = ("jaw", "mouth", "cheekPuff", "tongue")
+PARTS = ("mouth", "upper")
+LARGEST_HEAD = 2.0
 LONGEST_SMOOTHING = 1000.0  # milliseconds
 
 
-def with_expression(coefficients: np.ndarray, names: Sequence[str], amount: float) -> np.ndarray:
-    """Return coefficients (T, K) with brows, squint, wide eyes and sneer scaled by `amount`; blinks and gaze stay.
+def column_factors(
+    names: Sequence[str], *, expression: float = 1.0, head: float = 1.0, only: str | None = None
+) -> np.ndarray | None:
+    """Return the (K,) float32 factors of a motion's columns, None where all are 1.
+
+    Args:
+        names: K names of the columns.
+        expression: Scale of brows, squint, wide eyes and sneer, 0…1; blinks and gaze stay.
+        head: Scale of the head's rotation, 0…2.
+        only: "mouth" (jaw, lips, cheeks' puff, tongue), "upper" (all the rest, with the head), or None for the whole.
 
     Raises:
-        InputError: the amount is not in 0…1, or no name is one of ARKit's upper face.
+        InputError: a scale is out of range, there is no such part, or the model has nothing that it applies to.
     """
-    if not 0 <= amount <= 1:
-        raise InputError(f"found {amount:g}; expected 0 (a still upper face) to 1 (unchanged)", field="expression")
-    if amount == 1:
-        return coefficients
-    upper = np.array([name.startswith(UPPER_FACE) for name in names])
-    if not upper.any():
-        raise InputError(f"found a model of {names[0]}, …; expected one with ARKit's shapes; leave it out", field="expression")
-    return np.where(upper, amount * coefficients, coefficients).astype(np.float32)
+    if not 0 <= expression <= 1:
+        raise InputError(f"found {expression:g}; expected 0 (a still upper face) to 1 (unchanged)", field="expression")
+    if not 0 <= head <= LARGEST_HEAD:
+        raise InputError(f"found {head:g}; expected 0 (a still head) to {LARGEST_HEAD:g}; 1 is unchanged", field="head")
+    if only not in (None, *PARTS):
+        raise InputError(f"found {only}; expected {' or '.join(PARTS)}", field="only")
+    upper, mouth = (np.array([name.startswith(part) for name in names]) for part in (UPPER_FACE, MOUTH))
+    turns = np.isin(names, HEAD_NAMES)
+    for field, asked, there in (("expression", expression != 1, upper), ("only", only is not None, mouth)):
+        if asked and not there.any():
+            raise InputError(f"found a model of {names[0]}, …; expected one with ARKit's shapes; leave it out", field=field)
+    if head not in (0, 1) and not turns.any():
+        raise InputError(f"found {head:g} for a model whose head keeps still; expected one that moves it", field="head")
+    factors = np.where(upper, expression, np.where(turns, head, 1.0))
+    if only is not None:
+        factors = np.where(mouth == (only == "mouth"), factors, 0.0)
+    return None if (factors == 1).all() else factors.astype(np.float32)
+
+
+def scaled(coefficients: np.ndarray, factors: np.ndarray | None) -> np.ndarray:
+    """Return coefficients (T, K) times `column_factors`."""
+    return coefficients if factors is None else coefficients * factors + np.float32(0)  # no negative zeros
 
 
 def smoothed(coefficients: np.ndarray, milliseconds: float, fps: float) -> np.ndarray:

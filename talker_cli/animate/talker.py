@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from talker_cli.animate.animator import Animator, animator_of, weights_for
-from talker_cli.animate.postprocess import smoothed, with_expression
+from talker_cli.animate.postprocess import column_factors, scaled, smoothed
 from talker_cli.animate.stream import OnFrames
 from talker_cli.animate.text import align_text, misfits
 from talker_cli.errors import InputError
@@ -148,6 +148,8 @@ class Talker:
         style_scale: float = 1.0,
         library: Path | None = None,
         expression: float = 1.0,
+        head: float = 1.0,
+        only: str | None = None,
         smooth: float = 0.0,
         text: str | None = None,
         language: str = "en-us",
@@ -165,6 +167,8 @@ class Talker:
             temperature: Std of the noise that sampling starts from, None for the model's default.
             style_scale, library: See `who`.
             expression: Share of the upper face's expression that is kept, 0…1; blinks and gaze stay.
+            head: Scale of the head's rotation, 0…2; 0 keeps it still.
+            only: "mouth" or "upper": the part that moves, the rest stays at rest; None moves all.
             smooth: Standard deviation of a Gaussian over time, milliseconds; 0 is off.
             text: What is said. A model that reads phones closes the lips by it; the result holds its alignment in any case.
             language: Language of the text, a voice of espeak-ng.
@@ -177,17 +181,18 @@ class Talker:
         started = time.perf_counter()
         numbers = {
             "guidance": guidance, "style_guidance": style_guidance, "temperature": temperature,
-            "style_scale": style_scale, "expression": expression, "smooth": smooth,
+            "style_scale": style_scale, "expression": expression, "head": head, "smooth": smooth,
         }  # fmt: skip
         for name, value in numbers.items():
             if value is not None and not math.isfinite(value):
                 raise InputError(f"found {value}; expected a finite number", field=name)
+        config = self.animator.network.config
+        factors = column_factors(config.names, expression=expression, head=head, only=only)
         audio = Path(audio)
         check_file(audio)
         size, digest = audio.stat().st_size, file_hash(audio)  # before it is read: it may grow, or go away, meanwhile
         if isinstance(identity, str):
             identity = self.who(identity, style_scale=style_scale, library=library, audio=audio)
-        config = self.animator.network.config
         alignment = None
         if text is not None:
             if self._aligned is None or self._aligned[0] != (digest, text, language):  # samples share one
@@ -211,8 +216,7 @@ class Talker:
         for line in identity.notes:
             on_note(line)
         scale = config.guidance_scale if guidance is None else guidance
-        coefficients = with_expression(coefficients, config.names, expression)
-        coefficients = smoothed(coefficients, smooth, config.fps)
+        coefficients = smoothed(scaled(coefficients, factors), smooth, config.fps)
         if not audio.exists() or audio.stat().st_size != size:
             on_note(f"{audio} changed while it was read; its first {len(coefficients) / config.fps:.1f} s were animated")
         about = {
@@ -229,6 +233,8 @@ class Talker:
             "smooth": smooth,
             "guidance_scale": scale,
             "style_guidance_scale": scale if style_guidance is None else style_guidance,
+            **({"head": True, "head_scale": head} if identity.rig.has_head else {}),
+            **({} if only is None else {"only": only}),
             **({} if temperature is None else {"temperature": temperature}),
             **({} if text is None else {"text": " ".join(text.split()), "language": language}),
         }

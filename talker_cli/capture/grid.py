@@ -79,9 +79,10 @@ class GridSpeaker:
         return self.model.neutral(map(self.posed, chosen))
 
     def coefficients(self, name: str, rows: np.ndarray) -> np.ndarray:
-        """Return rows of a clip's fitted coefficients (N, 52)."""
+        """Return rows of a clip's fitted coefficients and the head's rotation (N, 55)."""
         posed, seen = self.posed(name)
-        return self.model.fit(posed, self.neutral, seen).coefficients[rows]
+        fitted = self.model.fit(posed, self.neutral, seen).coefficients
+        return np.concatenate([fitted, posed.rotation], 1, dtype=np.float32)[rows]
 
 
 def open_grid(folder: Path, head: Rig, identity: str | None = None) -> Source:
@@ -109,7 +110,7 @@ def open_grid(folder: Path, head: Rig, identity: str | None = None) -> Source:
         speech = partial(load_intact_speech, sound)
         sequences.append(CaptureSequence(name, who, splits[name], clip.frames, speech, motion, files, text, "en", phones))
     notes = {"landmarks": "MediaPipe Face Mesh with refined lips, fitted by the built-in head"}
-    return Source("GRID", LICENCE, speaker.fps, tuple(sequences), (who,), notes)
+    return Source("GRID", LICENCE, speaker.fps, tuple(sequences), (who,), notes, head=True)
 
 
 def split_names(names: "dict[str, _Clip] | list[str]") -> dict[str, str]:

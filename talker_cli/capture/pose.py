@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from talker_cli.rig import head_angles
+
 ROUNDS = 3  # of aligning frames with their mean
 
 
@@ -19,7 +21,7 @@ class Posed:
         turn: (T, 3, 3) rotation to the head's space.
         shift: (T, 3) metres.
         rotation: (T, 3) pitch, yaw and roll of the head in radians about its own mean pose: +pitch looks down, +yaw to the
-            subject's left, +roll tilts towards the subject's left shoulder.
+            subject's left, +roll tilts towards the subject's right shoulder.
     """
 
     landmarks: np.ndarray
@@ -74,19 +76,8 @@ def remove_pose(landmarks: np.ndarray, seen: np.ndarray, still: Sequence[int], h
     middle = person.mean(0)
     person = middle + (person - middle) * np.linalg.norm(head[0] - head[1]) / np.linalg.norm(person[0] - person[1])
     scale, rotation, shift = similarity(points, person)
-    return Posed(landmarks, nearest, scale, rotation, shift, _angles(np.swapaxes(rotation, 1, 2)))
+    return Posed(landmarks, nearest, scale, rotation, shift, head_angles(np.swapaxes(rotation, 1, 2)))
 
 
 def _moved(points: np.ndarray, scale: np.ndarray, rotation: np.ndarray, shift: np.ndarray) -> np.ndarray:
     return np.asarray(scale[:, None, None] * np.einsum("tij,tnj->tni", rotation, points) + shift[:, None])
-
-
-def _angles(turned: np.ndarray) -> np.ndarray:
-    """Return (T, 3) pitch, yaw, roll of rotations (T, 3, 3) about their mean: `turned = mean @ Ry(yaw) Rx(pitch) Rz(roll)`."""
-    left, _, right = np.linalg.svd(turned.mean(0))
-    mean = left @ np.diag([1.0, 1.0, np.sign(np.linalg.det(left @ right))]) @ right
-    own = mean.T @ turned
-    pitch = np.arcsin(np.clip(-own[:, 1, 2], -1, 1))
-    yaw = np.arctan2(own[:, 0, 2], own[:, 2, 2])
-    roll = np.arctan2(own[:, 1, 0], own[:, 1, 1])
-    return np.stack([pitch, yaw, roll], 1)

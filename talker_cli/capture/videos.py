@@ -62,9 +62,10 @@ class Speaker:
         return self.model.neutral(map(self.posed, chosen))
 
     def coefficients(self, part: Path, first: int, ratio: float, rows: np.ndarray) -> np.ndarray:
-        """Return fitted coefficients (N, 52) at `first + ratio * rows` of the video's frames."""
+        """Return fitted coefficients and the head's rotation (N, 55) at `first + ratio * rows` of the video's frames."""
         posed, known = self.posed(part)
-        made = self.model.fit(posed, self.neutral, known).coefficients
+        fitted = self.model.fit(posed, self.neutral, known).coefficients
+        made = np.concatenate([fitted, posed.rotation], 1, dtype=np.float32)
         return resample_rows(np.arange(len(made), dtype=float), made, first + ratio * rows)
 
 
@@ -211,7 +212,7 @@ def open_videos(
     if not sequences:
         raise InputError(f"no video in {folder} shows a face for {SHORTEST} frames; expected videos of one talking person")
     about: dict[str, Any] = {**notes, **({"without a face for long enough": short} if short else {})}
-    return Source(name, licence, fps, tuple(sequences), identities_of(clips), about)
+    return Source(name, licence, fps, tuple(sequences), identities_of(clips), about, head=True)
 
 
 def _speech(path: Path, start: float) -> np.ndarray:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -72,6 +72,14 @@ ScaleOption = Annotated[
 ExpressionOption = Annotated[
     float, typer.Option(help="Scale of the upper face's expression, 0 to 1. Blinks and gaze are not scaled.")
 ]
+HeadOption = Annotated[
+    float,
+    typer.Option(min=0.0, max=2.0, help="Scale of the head's rotation, 0 to 2. Models without head motion keep it still."),
+]
+OnlyOption = Annotated[
+    Literal["mouth", "upper"] | None,
+    typer.Option(help="Part of the face that moves; the rest, and the head with mouth, stays at rest.", show_default="all"),
+]
 SmoothOption = Annotated[
     float, typer.Option(help="Standard deviation of a smoothing over time, in ms. Lips close less firmly with it.")
 ]
@@ -114,6 +122,8 @@ def animate(
     style_scale: ScaleOption = 1.0,
     library: LibraryOption = None,
     expression: ExpressionOption = 1.0,
+    head: HeadOption = 1.0,
+    only: OnlyOption = None,
     smooth: SmoothOption = 0.0,
     text: TextOption = None,
     language: LanguageOption = None,
@@ -151,6 +161,8 @@ def animate(
             style_scale=style_scale,
             library=library,
             seed=seed,
+            head=head,
+            only=only,
             look_ahead=look_ahead,
             steps=steps,
             device=device,
@@ -200,6 +212,8 @@ def animate(
             temperature=temperature,
             style_scale=style_scale,
             expression=expression,
+            head=head,
+            only=only,
             smooth=smooth,
             text=said,
             language=language or ENGLISH,

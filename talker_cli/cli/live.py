@@ -18,6 +18,8 @@ def animate_live(
     style_scale: float,
     library: Path | None,
     seed: int,
+    head: float,
+    only: str | None,
     look_ahead: float,
     steps: str,
     device: str,
@@ -32,6 +34,8 @@ def animate_live(
         style_scale: Strength of the identity's style, 1 = as it is.
         library: Folder of enrolled identities, None for the user's own.
         seed: Seed of the noise.
+        head: Scale of the head's rotation.
+        only: Part of the face that moves, None for all.
         look_ahead: Look-ahead in milliseconds.
         steps: Denoising steps.
         device: "auto", "cpu", "cuda" or "mps".
@@ -48,6 +52,7 @@ def animate_live(
         )
     output = str(outputs[0]) if outputs else "-"
     from talker_cli.animate.live import JsonLines, LiveLink, Sink, SpeechPipe, check_live, check_live_link, parse_udp, run_live
+    from talker_cli.animate.postprocess import column_factors
     from talker_cli.animate.talker import Talker
 
     address = parse_udp(output)
@@ -58,6 +63,7 @@ def animate_live(
     talker = Talker.load(model, steps=steps, device=device)
     animator = talker.animator
     check_live(animator)
+    factors = column_factors(animator.network.config.names, head=head, only=only)
     resolved = talker.who(identity, style_scale=style_scale, library=library)
     name = resolved.name
     fps = animator.network.config.fps
@@ -79,6 +85,7 @@ def animate_live(
             sink,
             look_ahead=frames,
             seed=seed,
+            factors=factors,
             on_latency=latencies.append,
         )
     finally:

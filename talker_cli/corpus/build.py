@@ -41,7 +41,7 @@ Progress = Callable[[str, int, int], None]
 WORST_SCORE = {"en": -45.0}
 UNLIKELY = -40.0  # of every other language
 MOST_ODD = 0.10  # share of phones with an implausible duration, in recordings of more than five phones
-RULES = 3  # version of the stages: a run begun by another version starts again
+RULES = 4  # version of the stages: a run begun by another version starts again
 LEAST_SPEECH = 120.0  # seconds of a voice: models of its sounds from under a minute align some voices worse
 
 
@@ -94,6 +94,7 @@ def build(
     plan = json.dumps(
         [RULES, settings.fps, settings.seed, sorted(settings.held_out), [shard.plan() for shard in corpus.shards]]
     )
+    rig = rig.with_head()
     work = ResumableParts(output, {"kind": "articulated", "digest": hashlib.sha256(plan.encode()).hexdigest()})
     entries = _prepare_shards(corpus.shards, settings, work, processes, on_progress)
     all_entries = [entry for part in entries for entry in part]

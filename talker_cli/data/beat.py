@@ -1,7 +1,7 @@
 """BEAT (Liu et al. 2022): `SPEAKER/NAME.json` beside `NAME.wav`, ARKit coefficients at 60 frames a second.
 
 Each file states the order of its own shapes in `names`; it differs from file to file, and is never assumed. A frame may state
-its `time` in the recording, and is placed by it.
+its `time` in the recording, and is placed by it. The head's rotation is that of `NAME.bvh`, where every clip has one.
 """
 
 import re
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from talker_cli.data.bvh import read_head
 from talker_cli.data.folders import find_pairs, identities_of
 from talker_cli.data.sequences import Source, resample_rows
 from talker_cli.errors import InputError
@@ -48,16 +49,17 @@ def open_beat(folder: Path, *, source_fps: float | None, table: Path | None, ide
     clips, without_audio = find_pairs(folder, ".json", table=table, identity=identity, identity_of=speaker)
     notes: dict[str, Any] = dict(without_audio)
     sequences, gaps = [], []
+    head = all(clip.motion.with_suffix(".bvh").is_file() for clip in clips)
     for clip in clips:
         coefficients, rows = _read(clip.motion, source_fps)
         frames = len(coefficients)
         if frames > rows:
             gaps.append((frames - rows) / (source_fps or FPS))
         language = "en" if clip.row.language == "und" else None
-        sequences.append(clip.sequence(frames, partial(_rows, clip.motion, source_fps), language))
+        sequences.append(clip.sequence(frames, partial(_rows, clip.motion, source_fps, head), language))
     if gaps:
         notes["gaps between the times of frames, bridged"] = {"clips": len(gaps), "seconds": round(sum(gaps), 2)}
-    return Source("BEAT", LICENCE, source_fps or FPS, tuple(sequences), identities_of(clips), notes)
+    return Source("BEAT", LICENCE, source_fps or FPS, tuple(sequences), identities_of(clips), notes, head)
 
 
 def speaker(motion: Path) -> str:
@@ -66,8 +68,13 @@ def speaker(motion: Path) -> str:
     return match[1] if match else motion.parent.name
 
 
-def _rows(path: Path, source_fps: float | None, rows: np.ndarray) -> np.ndarray:
-    return read_coefficients(path, source_fps)[rows]
+def _rows(path: Path, source_fps: float | None, head: bool, rows: np.ndarray) -> np.ndarray:
+    coefficients = read_coefficients(path, source_fps)
+    if head:
+        times, angles = read_head(path.with_suffix(".bvh"))
+        turned = resample_rows(times, angles, np.arange(len(coefficients)) / (source_fps or FPS))
+        coefficients = np.concatenate([coefficients, turned], 1)
+    return coefficients[rows]
 
 
 def read_coefficients(path: Path, source_fps: float | None = None) -> np.ndarray:

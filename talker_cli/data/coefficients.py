@@ -32,10 +32,10 @@ def prepare_coefficients(
     command: str = "",
     on_progress: OnProgress,
 ) -> dict[str, Any]:
-    """Write sequences of ARKit coefficients (T, 52) as a prepared dataset; return its notes. A killed run is resumed.
+    """Write sequences of ARKit coefficients as a prepared dataset; return its notes. A killed run is resumed.
 
     Args:
-        source: Sequences, coefficients in the order of ARKIT_NAMES.
+        source: Sequences, coefficients (T, 52) in the order of ARKIT_NAMES, or (T, 55) with HEAD_NAMES.
         rig: Built-in head. Every identity gets its neutral face: coefficients do not describe a face's form.
         output: Folder of the dataset.
         fps: Frame rate of the dataset; None keeps every n-th frame so that it is at most 30.
@@ -48,14 +48,24 @@ def prepare_coefficients(
     """
     check_sequences(source)
     timeline = Timeline(source.source_fps, fps or thinned_fps(source.source_fps))
-    plan = {"source": source.name, "sequences": fingerprint(source), "fps": timeline.fps, "command": command}
+    neutral = rig.rig.with_head() if source.head else rig.rig
+    plan = {
+        "source": source.name,
+        "sequences": fingerprint(source),
+        "fps": timeline.fps,
+        "command": command,
+        "head": source.head,
+    }
     with ResumableParts(output, plan) as work:
         lengths = store_speech(source, work, timeline, on_progress)
         clipped = 0
         for number, sequence in enumerate(source.sequences):
             key = f"motion-{number}"
             if key not in work:
-                coefficients = timeline.read(sequence, 0, lengths.frames[sequence.name])
+                read = neutral.matched(timeline.read(sequence, 0, lengths.frames[sequence.name]))
+                coefficients, head = np.split(read, [len(ARKIT_NAMES)], axis=1)
+                if np.abs(head).max(initial=0.0) > np.pi:
+                    raise InputError(f"{sequence.name} turns its head by {np.abs(head).max():.4g}; expected radians")
                 if np.abs(coefficients).max() > LARGEST:
                     frame, column = np.unravel_index(int(np.abs(coefficients).argmax()), coefficients.shape)
                     raise InputError(
@@ -63,10 +73,10 @@ def prepare_coefficients(
                         "expected coefficients from 0 to 1; export it again"
                     )
                 outside = int(((coefficients < 0) | (coefficients > 1)).sum())
-                work.save(key, {"coefficients": np.clip(coefficients, 0.0, 1.0).astype(np.float16)}, {"clipped": outside})
+                kept = np.concatenate([np.clip(coefficients, 0.0, 1.0), head], 1).astype(np.float16)
+                work.save(key, {"coefficients": kept}, {"clipped": outside})
             clipped += work.load(key).metadata["clipped"]
             on_progress("reading coefficients", number + 1, len(source.sequences))
-        neutral = rig.rig
         people = {name: Identity(name, neutral.template, neutral.colors, source.name) for name in source.identities}
         named = RigFile(replace(neutral, fps=timeline.fps), people)
         notes = {"values clipped to 0…1": clipped} if clipped else {}

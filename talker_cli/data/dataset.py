@@ -27,7 +27,7 @@ from talker_cli.formats.files import (
     write_json,
 )
 from talker_cli.formats.schema import FrameRate, Schema, parse, reading
-from talker_cli.rig import ARKIT_NAMES, RigFile, load_rig, pack_rig
+from talker_cli.rig import ARKIT_NAMES, RigFile, face_names, load_rig, pack_rig
 
 SPLITS = ("train", "validation", "test", "test_voice")
 VERSION = 1
@@ -238,25 +238,29 @@ class Dataset:
         """Return a hash of the whole dataset, which is read for it."""
         return hashlib.sha256("".join(file_hash(self.folder / name) for name in FILES).encode()).hexdigest()
 
-    def check_model(self, names: Sequence[str], fps: float, basis: np.ndarray) -> None:
+    def check_model(self, names: Sequence[str], fps: float, basis: np.ndarray, *, head: bool = True) -> None:
         """Check that a model's coefficients have the dataset's meaning.
 
         Args:
             names: Names of the model's coefficients.
             fps: Its frame rate.
             basis: Basis of its rig (K, V, 3), metres.
+            head: Whether both must have the head's rotation, or neither.
 
         Raises:
             InputError: it has other coefficients, another frame rate or another basis.
         """
         own = self.rig.rig
+        if not head:
+            own, names = own.face, face_names(names)
+            basis = basis[: len(names)]
         if tuple(names) != own.names or fps != self.info.fps:
             raise InputError(
                 f"found a model of {len(names)} coefficients at {fps:g} fps and a dataset of {len(own.names)} at "
                 f"{self.info.fps:g}; expected the same coefficients and rate; {SAME_DATASET}"
             )
         # ARKit's names define a shape on any head; `pca_…` is a different shape in every dataset.
-        if own.names != ARKIT_NAMES and not (basis.shape == own.basis.shape and np.allclose(basis, own.basis, atol=1e-5)):
+        if own.face_names != ARKIT_NAMES and not (basis.shape == own.basis.shape and np.allclose(basis, own.basis, atol=1e-5)):
             raise InputError(
                 f"found a model whose shapes are not those of {self.folder}, though they have the same names; expected the "
                 f"same basis; {SAME_DATASET}"

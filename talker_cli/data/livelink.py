@@ -15,7 +15,7 @@ from talker_cli.data.sequences import NOT_STATED, Source, resample_rows
 from talker_cli.data.timecode import Clock, Labels, agreed_clock, find_clock, parse_labels, times
 from talker_cli.errors import InputError
 from talker_cli.formats.schema import reading
-from talker_cli.rig import ARKIT_NAMES
+from talker_cli.rig import ARKIT_NAMES, HEAD_NAMES
 
 FPS = 60.0  # of the sequences after their rows are resampled to even spacing
 OPTIONAL = "tongueout"  # the one shape that older versions do not write
@@ -38,7 +38,11 @@ def open_livelink(
         InputError: a file is damaged, the folder holds no clips, or a file's frame rate is unknown.
     """
     clips, notes = find_pairs(folder, ".csv", table=table, identity=identity)
-    labels = [_read(clip.motion)[0] for clip in clips]
+    labels, heads = [], []
+    for clip in clips:
+        stamps, rows = _read(clip.motion)
+        labels.append(stamps)
+        heads.append(rows.shape[1] > len(ARKIT_NAMES))
     clocks = [None if each is None else find_clock(each, source_fps) for each in labels]
     shared = agreed_clock(clocks)
     clocks = [clock or shared for clock in clocks]
@@ -48,11 +52,12 @@ def open_livelink(
         sequences.append(clip.sequence(frames, partial(_rows, clip.motion, source_fps, clock)))
     counts = Counter(f"{clock.fps:g} frames a second" for clock in clocks if clock is not None)
     about = {"timecodes": dict(sorted(counts.items()))} if counts else {}
-    return Source("Live Link Face", licence or NOT_STATED, FPS, tuple(sequences), identities_of(clips), {**about, **notes})
+    return Source("Live Link Face", licence or NOT_STATED, FPS, tuple(sequences), identities_of(clips), {**about, **notes},
+                  all(heads))  # fmt: skip
 
 
 def even_coefficients(path: Path, source_fps: float | None = None, clock: Clock | None = None) -> np.ndarray:
-    """Return the coefficients (T, 52) float32 of a CSV at 60 frames a second from its first row on.
+    """Return the coefficients (T, 52 or 55) float32 of a CSV at 60 frames a second from its first row on: see `read_csv`.
 
     Args:
         path: The CSV.
@@ -67,7 +72,9 @@ def even_coefficients(path: Path, source_fps: float | None = None, clock: Clock 
 
 
 def read_csv(path: Path, source_fps: float | None = None, clock: Clock | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows of a CSV: their times (T,), seconds, and their coefficients (T, 52) in the order of ARKIT_NAMES.
+    """Return the rows of a CSV: their times (T,), seconds, and their coefficients.
+
+    These are (T, 52) in the order of ARKIT_NAMES, or (T, 55) with HEAD_NAMES, radians from the mean, where the head turns.
 
     Args:
         path: The CSV.
@@ -88,7 +95,7 @@ def read_csv(path: Path, source_fps: float | None = None, clock: Clock | None = 
 
 
 def _read(path: Path) -> tuple[Labels | None, np.ndarray]:
-    """Return a CSV's timecodes, None if it has none, and its coefficients (T, 52) float32."""
+    """Return a CSV's timecodes, None if it has none, and its coefficients (T, 52 or 55) float32."""
     with reading(path, "a CSV of Live Link Face"), path.open(encoding="utf-8-sig", newline="") as stream:
         lines = list(csv.reader(stream))
     header = [cell.strip().lower() for cell in lines[0]] if lines else []
@@ -112,6 +119,11 @@ def _read(path: Path) -> tuple[Labels | None, np.ndarray]:
         for index, name in enumerate(ARKIT_NAMES):
             if name.lower() in columns:
                 coefficients[row, index] = _number(path, number, name, cells[columns[name.lower()]])
+    if all(name.lower() in header for name in HEAD_NAMES):
+        places = [(name, header.index(name.lower())) for name in HEAD_NAMES]
+        head = np.array([[_number(path, number, name, cells[at]) for name, at in places] for number, cells in rows], np.float32)
+        if np.ptp(head, axis=0).any():  # the phone stands anywhere: the mean pose is the head at rest
+            coefficients = np.concatenate([coefficients, head - head.mean(0)], 1)
     if "timecode" not in header:
         return None, coefficients
     return parse_labels(path, [(number, cells[header.index("timecode")]) for number, cells in rows]), coefficients

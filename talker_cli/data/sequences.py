@@ -61,6 +61,7 @@ class Source:
         sequences: Sequences, in the order they are written.
         identities: Identities in the order of the model's table: those of the training split first.
         notes: Notes for the user: files left out and why, units, …
+        head: Whether the motion's last three columns are the head's rotation, radians.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Source:
     sequences: tuple[CaptureSequence, ...]
     identities: tuple[str, ...]
     notes: dict[str, Any] = field(default_factory=dict)
+    head: bool = False
 
 
 def thinned_fps(source_fps: float) -> float:

@@ -163,7 +163,7 @@ class Enroller:
                     sound = load_intact_speech(recording)
                     coefficients = read_coefficients(path, len(sound) / SAMPLE_RATE, rig, own, source_fps)
                     found.examples.append(MotionExample(clip.path, sound, coefficients))
-                elif rig.names == ARKIT_NAMES and is_video(recording):
+                elif rig.face_names == ARKIT_NAMES and is_video(recording):
                     videos[clip.path] = recording
                     continue
             except InputError as error:
@@ -180,7 +180,7 @@ class Enroller:
             if isinstance(video, InputError):
                 found.unused.append(video)
                 continue
-            found.examples += video.examples
+            found.examples += [replace(each, coefficients=rig.matched(each.coefficients)) for each in video.examples]
             found.videos.append(video)
             found.notes += [(name, note) for note in video.notes]
         return found

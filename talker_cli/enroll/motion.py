@@ -9,7 +9,7 @@ from talker_cli.data.livelink import read_csv
 from talker_cli.data.sequences import resample_rows
 from talker_cli.errors import InputError, ModelError
 from talker_cli.formats.motion import read_motion
-from talker_cli.render.source import rig_of_motion
+from talker_cli.render.source import at_rest, rig_of_motion
 from talker_cli.rig import ARKIT_NAMES, Rig
 
 RATES = (24.0, 25.0, 30.0, 50.0, 60.0, 90.0, 100.0, 120.0)  # of cameras
@@ -40,7 +40,7 @@ def read_coefficients(path: Path, seconds: float, rig: Rig, own: Rig | None, sou
     """
     if path.suffix == ".npy":
         times, coefficients = _vertices(path, seconds, rig, own, source_fps)
-    elif rig.names == ARKIT_NAMES:
+    elif rig.face_names == ARKIT_NAMES:
         times, coefficients = read_csv(path, source_fps)
     else:
         raise InputError(f"{path} holds ARKit coefficients; the model moves {rig.names[0]} …; expected vertices, as .npy")
@@ -50,11 +50,11 @@ def read_coefficients(path: Path, seconds: float, rig: Rig, own: Rig | None, sou
     if times[-1] < MIN_SECONDS:
         raise InputError(f"{path} holds {times[-1]:.2f} s of motion; expected {MIN_SECONDS:.0f} s or more")
     at = np.arange(int(min(times[-1], seconds) * rig.fps + 1e-6) + 1) / rig.fps
-    return resample_rows(times, coefficients, at)
+    return resample_rows(times, rig.matched(coefficients), at)
 
 
 def _vertices(path: Path, seconds: float, rig: Rig, own: Rig | None, source_fps: float | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return the times (N,) and the coefficients (N, K) nearest to vertices."""
+    """Return the times (N,) and the coefficients (N, K) nearest to vertices, without the head's rotation."""
     motion = read_motion(path)
     if own is None:
         try:
@@ -63,16 +63,18 @@ def _vertices(path: Path, seconds: float, rig: Rig, own: Rig | None, source_fps:
             raise InputError(f"{path} does not name its neutral face; expected it as a mesh", field="template") from error
     if motion.vertices.shape[1] != len(own.template):
         raise InputError(f"{path} has {motion.vertices.shape[1]} vertices; expected the template's {len(own.template)}")
+    own, rig = own.face, rig.face
     if own.names != rig.names:
         raise InputError(f"{path} moves {own.names[0]} …; expected the model's shapes, {rig.names[0]} …")
+    vertices = at_rest(path, motion)
     weights = np.ones(len(own.template))
     if "lips" in own.regions:
         weights[own.regions["lips"]] = LIP_WEIGHT
     gram = own.gram(weights)
     flat = (own.basis * weights[None, :, None]).reshape(len(own.names), -1)
     products = np.concatenate([
-        (motion.vertices[start : start + BATCH_FRAMES] - own.template).reshape(-1, flat.shape[1]) @ flat.T
-        for start in range(0, len(motion.vertices), BATCH_FRAMES)
+        (vertices[start : start + BATCH_FRAMES] - own.template).reshape(-1, flat.shape[1]) @ flat.T
+        for start in range(0, len(vertices), BATCH_FRAMES)
     ]).astype(np.float64)  # fmt: skip
     bounded = own.names == ARKIT_NAMES
     coefficients = bounded_least_squares(gram, products) if bounded else np.linalg.lstsq(gram, products.T, rcond=None)[0].T

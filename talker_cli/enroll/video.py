@@ -24,7 +24,7 @@ class VideoMotion:
     """What was seen of a video.
 
     Args:
-        examples: Its pieces with a face, each with its sound.
+        examples: Its pieces with a face, each with its sound; their coefficients end with the head's rotation.
         seconds: Length of the video.
         seen: Seconds in the pieces.
         lip_error: Mean distance of the lips' landmarks from the fitted head's, metres.
@@ -91,7 +91,7 @@ def _examples(name: str, path: Path, made: CapturedClip, fps: float) -> VideoMot
         if end - start < MIN_SECONDS:
             continue
         at = start + np.arange(int((end - start) * fps + 1e-6)) / fps
-        rows = resample_rows(np.arange(len(made.coefficients)) / rate, made.coefficients, at)
+        rows = resample_rows(np.arange(len(made.coefficients)) / rate, made.with_head, at)
         examples.append(MotionExample(name, sound[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)], rows))
     if not examples:
         raise InputError(f"{path} shows no face for a second at a time; expected a video of one talking person")

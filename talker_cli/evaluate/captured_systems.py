@@ -27,6 +27,7 @@ from talker_cli.formats.npy import read_npy
 from talker_cli.identity.resolve import StyleCondition
 from talker_cli.metrics import Phones
 from talker_cli.model.diffusion import noise_seed
+from talker_cli.render.source import at_rest
 from talker_cli.rig import ARKIT_NAMES, Rig
 
 ALL = "all"  # every split
@@ -63,7 +64,7 @@ def evaluate_captured(
         InputError: the dataset has no such clips, or not the built-in head's coefficients.
     """
     dataset = Dataset(dataset_folder)
-    if dataset.rig.rig.names != ARKIT_NAMES:
+    if dataset.rig.rig.face_names != ARKIT_NAMES:
         raise InputError(f"{dataset_folder} has no ARKit coefficients; expected captures on the built-in head")
     clips = [
         clip
@@ -160,7 +161,7 @@ def animated(
     def generate(speech: np.ndarray, clip: Clip, phones: Phones) -> list[MeasuredMotion]:
         seeds = (noise_seed(seed + number, clip.recording) for number in range(samples))
         made = (animator.coefficients(speech, identity, seed=each) for each in seeds)
-        return [measures(np.clip(each, 0.0, 1.0), fps) for each in made]
+        return [measures(each, fps) for each in made]
 
     return generate
 
@@ -178,7 +179,7 @@ def compare_captured(
     """Measure a folder of any system's motions against captured clips of the same names, with the baselines.
 
     Args:
-        predictions: Folder of vertices (`.npy`, `.npz`), or of ARKit coefficients: `.csv` of Live Link Face, `.npy` (T, 52).
+        predictions: Folder of vertices (`.npy`, `.npz`), or ARKit coefficients: `.csv` of Live Link Face, `.npy` (T, 52 or 55).
         dataset_folder: Prepared dataset of captures on the built-in head.
         split: One of the dataset's splits, or "all".
         template: Neutral face of the vertices: a mesh, or a rig or an identity file with lip pairs of its own.
@@ -226,9 +227,9 @@ def _read(face: FaceMeasures, mesh: MeshMeasures | None, fps: float | None, othe
         seconds, rows = read_csv(path, fps)
         rate = 60.0
         return face(resample_rows(seconds, rows, np.arange(int(seconds[-1] * rate + 1e-6) + 1) / rate), rate)
-    if path.suffix == ".npy" and read_npy(path, "a motion").shape[1:] in ((51,), (52,)):
+    if path.suffix == ".npy" and read_npy(path, "a motion").shape[1:] in ((51,), (52,), (55,)):
         coefficients = read_coefficients(path)
-        wide = np.pad(coefficients, ((0, 0), (0, len(ARKIT_NAMES) - coefficients.shape[1])))
+        wide = np.pad(coefficients, ((0, 0), (0, max(0, len(ARKIT_NAMES) - coefficients.shape[1]))))
         about = read_sidecar(path.with_name(path.name.replace(COEFFICIENTS, ".npy")))
         return face(wide, fps or float(about.get("fps") or otherwise))
     if mesh is None:
@@ -236,4 +237,4 @@ def _read(face: FaceMeasures, mesh: MeshMeasures | None, fps: float | None, othe
     motion = read_motion(path)
     if motion.vertices.shape[1] != len(mesh.rest):
         raise InputError(f"{path} has {motion.vertices.shape[1]} vertices; expected the template's {len(mesh.rest)}")
-    return mesh(motion.vertices, fps or float(motion.about.get("fps") or otherwise))
+    return mesh(at_rest(path, motion), fps or float(motion.about.get("fps") or otherwise))

@@ -34,6 +34,7 @@ from talker_cli.evaluate.templates import read_faces
 from talker_cli.formats.motion import read_motion
 from talker_cli.formats.npy import read_npy
 from talker_cli.metrics import blendshape_error, mve
+from talker_cli.render.source import at_rest
 from talker_cli.rig import ARKIT_NAMES
 
 SUFFIXES = (".npy", ".npz")
@@ -242,7 +243,7 @@ def _motions(folder: Path, blendshapes: bool, template: Path | None, regions: st
     if not files:
         raise InputError(f"found no {' or '.join(SUFFIXES)} in {folder}; expected the true motions, or a prepared dataset")
     if blendshapes:
-        return Truths(folder, lambda name: read_coefficients(files[name]), tuple(files), subject_of)
+        return Truths(folder, lambda name: read_coefficients(files[name])[:, : len(ARKIT_NAMES)], tuple(files), subject_of)
     if template is None:
         raise InputError("found no neutral face; expected a mesh, templates.pkl, or a rig.safetensors", field="template")
     faces = read_faces(template, regions, lip_pairs)
@@ -267,19 +268,20 @@ def _prepared(
     if not clips:
         raise InputError(f"found no clip in the '{split}' split of {dataset.folder}; choose another", field="split")
     rigs, count = rigs_in_unit(dataset, protocol), len(dataset.rig.rig.template)
+    face = rigs.rig.face
 
     def identity(name: str) -> str:
         return clips[name].identity
 
     if blendshapes:
-        if rigs.rig.names != ARKIT_NAMES:
+        if rigs.rig.face_names != ARKIT_NAMES:
             raise InputError("found a dataset without ARKit coefficients; measure its vertices instead", field="blendshapes")
-        return Truths(dataset.folder, dataset.coefficients, tuple(clips), identity)
+        return Truths(dataset.folder, lambda name: face.matched(dataset.coefficients(name)), tuple(clips), identity)
     masks = read_regions(parse_region_option(regions), count) if regions else rigs.rig.regions
     pairs = read_lip_pairs(lip_pairs, count) if lip_pairs else rigs.rig.lip_pairs
 
     def read(name: str) -> np.ndarray:
-        return rigs.rig_of(identity(name)).decode(dataset.coefficients(name))
+        return rigs.rig_of(identity(name)).face.decode(face.matched(dataset.coefficients(name)))
 
     def surface(name: str) -> SurfaceErrors:
         template = rigs.identities[identity(name)].template
@@ -289,27 +291,29 @@ def _prepared(
 
 
 def read_vertices(path: Path, count: int, like: Path) -> np.ndarray:
-    """Read a motion of `count` vertices, (T, V, 3).
+    """Read a motion of `count` vertices, (T, V, 3); where its sidecar says that the head turns, with the head at rest.
 
     Raises:
         InputError: it cannot be read, or has another number of vertices.
     """
-    vertices = read_motion(path).vertices
+    motion = read_motion(path)
+    vertices = at_rest(path, motion)
     if vertices.shape[1] != count:
         raise InputError(f"{path} has {vertices.shape[1]} vertices; expected {count}, as {like} has")
     return vertices
 
 
 def read_coefficients(path: Path) -> np.ndarray:
-    """Read ARKit coefficients, (T, 52), or (T, 51) without `tongueOut`.
+    """Read ARKit coefficients, (T, 52), (T, 51) without `tongueOut`, or (T, 55) with the head's rotation.
 
     Raises:
         InputError: it cannot be read, is of another shape, or holds NaN or infinity.
     """
     array = read_npy(path, "coefficients (T, 52) in a .npy file")
-    if array.dtype.kind != "f" or array.ndim != 2 or array.shape[1] not in (51, 52):
+    if array.dtype.kind != "f" or array.ndim != 2 or array.shape[1] not in (51, 52, 55):
         raise InputError(
-            f"{path} holds {array.dtype} {array.shape}; expected ARKit coefficients (T, 52), or (T, 51) without tongueOut"
+            f"{path} holds {array.dtype} {array.shape}; expected ARKit coefficients (T, 52), (T, 51) without tongueOut, "
+            "or (T, 55) with the head's rotation"
         )
     broken = np.flatnonzero(~np.isfinite(array).all(1))
     if len(array) == 0 or broken.size:
@@ -322,7 +326,7 @@ def _read_like(path: Path, true: np.ndarray, truth: Path) -> np.ndarray:
     """Read a prediction in the truth's form: (T, V, 3), or (T, K) coefficients."""
     if true.ndim == 3:
         return read_vertices(path, true.shape[1], truth)
-    coefficients = read_coefficients(path)
+    coefficients = read_coefficients(path)[:, : len(ARKIT_NAMES)]
     if coefficients.shape[1] != true.shape[1]:
         raise InputError(f"{path} has {coefficients.shape[1]} coefficients; expected {true.shape[1]}, as {truth} has")
     return coefficients

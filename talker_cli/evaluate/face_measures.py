@@ -74,7 +74,7 @@ class FaceMeasures:
         pairs = [number for pair in marks.LIP_PAIRS for number in pair]
         still = (33, 133, 362, 263, marks.BRIDGE)
         ids = dict.fromkeys((*pairs, *marks.MOUTH_CORNERS, marks.CHIN, *still, *lids, *BROWS, *marks.IRIS))
-        self.model = LandmarkModel(rig, tuple(ids))
+        self.model = LandmarkModel(rig.face, tuple(ids))
         across = sorted(marks.LIP_PAIRS, key=lambda pair: self.model.rest[self.model.index[pair[0]], 0])  # as a mesh's
         upper, lower = zip(*across, strict=True)
         self._lips = self.model.places((*upper, *lower, *marks.MOUTH_CORNERS))
@@ -82,10 +82,11 @@ class FaceMeasures:
         self._brows, self._eyes = self.model.places(BROWS), self.model.places((33, 133, 362, 263))
         self._iris = self.model.places(marks.IRIS)
 
-    def __call__(self, coefficients: np.ndarray, fps: float, rotation: np.ndarray | None = None) -> MeasuredMotion:
-        """Measure coefficients (T, K); `rotation` is (T, 3) pitch, yaw, roll of the head, radians, None where it is unknown."""
+    def __call__(self, coefficients: np.ndarray, fps: float) -> MeasuredMotion:
+        """Measure coefficients (T, 52), or (T, 55) with the head's rotation; the face is measured with the head at rest."""
         model = self.model
-        points = MM * (model.rest + np.einsum("pdk,tk->tpd", model.basis, coefficients.astype(np.float64)))
+        face, rotation = np.split(coefficients.astype(np.float64), [model.basis.shape[2]], axis=1)
+        points = MM * (model.rest + np.einsum("pdk,tk->tpd", model.basis, face))
         rest = MM * model.rest
         jaw = points[:, model.index[marks.CHIN], 1] - points[:, model.index[marks.BRIDGE], 1]
         at_rest = rest[model.index[marks.CHIN], 1] - rest[model.index[marks.BRIDGE], 1]
@@ -99,7 +100,7 @@ class FaceMeasures:
             "brows": points[:, self._brows, 1].mean(1) - points[:, self._eyes, 1].mean(1),
             "gaze": np.degrees(np.arcsin(np.clip(iris[:, (1, 0)] / EYEBALL, -1, 1))),
         }
-        if rotation is not None:
+        if rotation.shape[1]:
             curves["head"] = np.degrees(rotation)
         return MeasuredMotion(curves, fps)
 

@@ -15,11 +15,11 @@ class MeasuredRig:
     """One identity's rig, and the part of it that metrics need.
 
     Args:
-        rig: The whole rig.
+        rig: The whole rig, whose head is measured at rest.
     """
 
     def __init__(self, rig: Rig) -> None:
-        self.rig = rig
+        self.rig = rig = rig.face
         used = rig.regions["lips"] | rig.regions["upper_face"]
         used[rig.lip_pairs.ravel()] = True
         self.part = part_of(rig, used)

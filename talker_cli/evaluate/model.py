@@ -99,6 +99,7 @@ class Evaluation:
         count = min(limit or len(chosen), len(chosen))
         self.clips = [chosen[index * len(chosen) // count] for index in range(count)]
         rigs = rigs_in_unit(dataset, protocol)
+        self.face = dataset.rig.rig.face
         self.faces = {name: MeasuredRig(rigs.rig_of(name)) for name in dict.fromkeys(clip.identity for clip in self.clips)}
 
     def item(self, clip: Clip) -> Item:
@@ -108,15 +109,19 @@ class Evaluation:
         return Item(
             clip,
             change(speech, clip.recording) if change else speech,
-            faster_motion(self.dataset.coefficients(clip.name), factor),
+            faster_motion(self.truth(clip), factor),
             tuple(
                 (symbol, start / factor, end / factor) for symbol, start, end in self.dataset.recordings[clip.recording].phones
             ),
         )
 
+    def truth(self, clip: Clip) -> np.ndarray:
+        """Return a clip's coefficients (T, K) without the head's rotation: the head is measured at rest."""
+        return self.face.matched(self.dataset.coefficients(clip.name))
+
     def loudness(self, item: Item, identity: str, seed: int) -> np.ndarray:
         """Return the loudness baseline's coefficients."""
-        return loudness_coefficients(item.speech, len(item.truth), self.fps, self.dataset.rig.rig.names)
+        return loudness_coefficients(item.speech, len(item.truth), self.fps, self.face.names)
 
     def mean_face(self) -> Generate:
         """Return the system that holds the mean face of the identity's training clips, or of all if it has none."""
@@ -124,7 +129,7 @@ class Evaluation:
 
         def mean(identity: str) -> np.ndarray:
             clips = [clip for clip in training if clip.identity == identity] or training
-            frames = [self.dataset.coefficients(clip.name) for clip in clips]
+            frames = [self.truth(clip) for clip in clips]
             return np.concatenate(frames).mean(0, keepdims=True)
 
         means = {identity: mean(identity) for identity in self.faces}
@@ -159,7 +164,7 @@ def load_systems(
         InputError: there is no such system, or the model was made for other coefficients than the dataset's.
         ModelError: the weights are missing or damaged.
     """
-    rig = evaluation.dataset.rig.rig
+    rig = evaluation.face
     systems, teacher = [], None
 
     def load(steps: str) -> System:
@@ -205,11 +210,11 @@ def _system(animator: Animator, evaluation: Evaluation, model: Path, temperature
     weights = main_weights(model)
     config = at_temperature(animator.network.config, read_config(weights, weights.stem), temperature)
     animator.network.config = config
-    evaluation.dataset.check_model(config.names, config.fps, load_rig(model / "rig.safetensors").rig.basis)
+    evaluation.dataset.check_model(config.names, config.fps, load_rig(model / "rig.safetensors").rig.basis, head=False)
 
     def generate(item: Item, identity: str, seed: int) -> np.ndarray:
         try:
-            return animator.coefficients(item.speech, identity, seed=seed)
+            return evaluation.face.matched(animator.coefficients(item.speech, identity, seed=seed))
         except ModelError as error:  # motion that is not finite
             raise ModelError(f"{animator.sampler}, {item.clip.name} as {identity}: {error}") from error
 
@@ -277,7 +282,7 @@ def evaluate(
     evaluation = Evaluation(
         dataset, split, human_only=human_only, language=language, voice=voice, limit=limit, sound=sound, protocol=rule
     )
-    names = dataset.rig.rig.names
+    names = dataset.rig.rig.face_names
     if blendshapes and names != ARKIT_NAMES:
         raise InputError("found a dataset without ARKit coefficients; measure its vertices instead", field="blendshapes")
     if systems is None:

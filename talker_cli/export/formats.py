@@ -62,7 +62,7 @@ def _glb(clip: MotionClip, path: Path, on_frame: OnFrame | None) -> None:
     data = head_glb(
         rig,
         name=clip.identity,
-        coefficients=clip.weights,
+        coefficients=clip.coefficients,
         fps=clip.fps,
         extras=clip.origin(),
     )

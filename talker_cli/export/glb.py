@@ -1,14 +1,21 @@
-"""A head, and its animation if there is one, as binary glTF: sparse morph targets, a material for each part."""
+"""A head, and its animation if there is one, as binary glTF: sparse morph targets, a material for each part, a skin that turns.
+
+A head that turns has two joints, `neck` and `head`; the second one's rotation is animated, the morph targets are those of a
+head at rest.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from talker_cli.avatar.scene import quaternions_of
 from talker_cli.export.attribution import GENERATOR, copyright_of
 from talker_cli.export.materials import Material, linear_colors, material_faces, moved_normals
 from talker_cli.formats.gltf import INDICES, VERTICES, GlbWriter
-from talker_cli.rig import Rig
+from talker_cli.rig import Rig, head_matrices
+
+HEAD_NODE = 2  # of the nodes: the mesh, the joint of the neck, that of the head
 
 
 def head_glb(
@@ -24,7 +31,7 @@ def head_glb(
     Args:
         rig: Template, shapes and colours of one identity.
         name: Name of the node and the mesh.
-        coefficients: (T, K) weights of an animation; None for a head at rest.
+        coefficients: (T, K) coefficients of an animation; None for a head at rest.
         fps: Frame rate of the animation; the rig's if None.
         extras: Further metadata, under `asset.extras`.
     """
@@ -46,16 +53,28 @@ def head_glb(
     tree["nodes"] = [{"name": name, "mesh": 0}]
     tree["scenes"] = [{"nodes": [0]}]
     tree["scene"] = 0
+    if rig.neck is not None:
+        pivot = rig.neck.pivot.astype(float).tolist()
+        tree["nodes"][0]["skin"] = 0
+        tree["nodes"] += [{"name": "neck", "children": [HEAD_NODE]}, {"name": "head", "translation": pivot}]
+        tree["scenes"][0]["nodes"].append(HEAD_NODE - 1)
+        binds = np.tile(np.eye(4, dtype=np.float32), (2, 1, 1))
+        binds[1, 3, :3] = -rig.neck.pivot  # column by column
+        matrices = writer.accessor(binds.reshape(2, 16))
+        tree["skins"] = [{"joints": [HEAD_NODE - 1, HEAD_NODE], "skeleton": HEAD_NODE - 1, "inverseBindMatrices": matrices}]
     if coefficients is not None:
         rate = rig.fps if fps is None else fps
-        times = (np.arange(len(coefficients)) / rate).astype(np.float32)
-        sampler = {
-            "input": writer.accessor(times, bounds=True),
-            "output": writer.accessor(coefficients.astype(np.float32).reshape(-1)),
-            "interpolation": "LINEAR",
-        }
-        channel = {"sampler": 0, "target": {"node": 0, "path": "weights"}}
-        tree["animations"] = [{"name": "speech", "samplers": [sampler], "channels": [channel]}]
+        times = writer.accessor((np.arange(len(coefficients)) / rate).astype(np.float32), bounds=True)
+        shapes_end = len(rig.face_names)
+        tracks = [(0, "weights", coefficients[:, :shapes_end].astype(np.float32).reshape(-1))]
+        if rig.has_head:
+            turned = quaternions_of(head_matrices(coefficients[:, shapes_end:].astype(np.float64)))
+            tracks.append((HEAD_NODE, "rotation", turned.astype(np.float32)))
+        samplers = [{"input": times, "output": writer.accessor(values), "interpolation": "LINEAR"} for _, _, values in tracks]
+        channels = [
+            {"sampler": number, "target": {"node": node, "path": path}} for number, (node, path, _) in enumerate(tracks)
+        ]
+        tree["animations"] = [{"name": "speech", "samplers": samplers, "channels": channels}]
     return writer.to_bytes()
 
 
@@ -75,6 +94,13 @@ def _primitive(
         "NORMAL": writer.accessor(normals[used], target=VERTICES),
         "COLOR_0": writer.accessor(colors[used], target=VERTICES, normalized=True),
     }
+    if rig.neck is not None:
+        share = rig.neck.weights[used]
+        joints, weights = np.zeros((len(used), 4), np.uint8), np.zeros((len(used), 4), np.float32)
+        joints[:, 0] = share > 0  # the head first, then the neck
+        weights[:, 0], weights[:, 1] = np.where(share > 0, (share, 1 - share), ([1], [0]))
+        attributes["JOINTS_0"] = writer.accessor(joints, target=VERTICES)
+        attributes["WEIGHTS_0"] = writer.accessor(weights, target=VERTICES)
     groups = []
     for offsets, turns in shapes:
         rows = np.flatnonzero((offsets[used] != 0).any(axis=1) | (turns[used] != 0).any(axis=1))

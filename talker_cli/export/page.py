@@ -41,7 +41,7 @@ def write_html(clip: MotionClip, path: Path) -> None:
         OutputError: the place cannot be written, or the sound cannot be compressed.
         MachineError: there is no ffmpeg.
     """
-    rig = clip.rig.face
+    rig = clip.rig
     arrays, config = _packed(clip)
     speech = b"" if clip.audio is None else _compressed(clip.audio, path)
     config |= {"fps": clip.fps, "names": list(rig.names), "open": OPEN_POSE, "sound": MIME if speech else None}
@@ -72,7 +72,7 @@ def write_html(clip: MotionClip, path: Path) -> None:
 
 def _packed(clip: MotionClip) -> tuple[bytes, dict[str, Any]]:
     """Return the arrays as integers in one block of bytes, and their places and scales for the viewer."""
-    rig, weights = clip.rig.face, clip.weights
+    rig = clip.rig
     wide = np.uint32 if len(rig.template) > 1 << 16 else np.uint16
     low, high = rig.template.min(axis=0), rig.template.max(axis=0)
     step = max(float((high - low).max()), 1e-9) / 65535
@@ -83,8 +83,8 @@ def _packed(clip: MotionClip) -> tuple[bytes, dict[str, Any]]:
         rows.append(moved)
         values.append(np.round(offsets[moved] / largest * 32767).astype(np.int16))
         steps.append(largest / 32767)
-    lowest = weights.min(axis=0).astype(np.float64)
-    resolution = np.maximum(weights.max(axis=0) - lowest, 1e-9) / 65535
+    lowest = clip.coefficients.min(axis=0).astype(np.float64)
+    resolution = np.maximum(clip.coefficients.max(axis=0) - lowest, 1e-9) / 65535
     surface = surface_of(rig)
     # The shader squares its input: a gamma of 2, close to the screen's and far cheaper.
     paint = np.concatenate([np.sqrt(srgb_to_linear(surface.colors)), surface.gloss[:, None]], axis=1)
@@ -96,8 +96,12 @@ def _packed(clip: MotionClip) -> tuple[bytes, dict[str, Any]]:
         "skin": np.round(255 * np.clip(skin, 0, 1)).astype(np.uint8),
         "shape_rows": np.concatenate(rows).astype(wide),
         "shape_values": np.concatenate(values),
-        "coefficients": np.round((weights - lowest) / resolution).astype(np.uint16).T,  # (K, T) packs better
+        "coefficients": np.round((clip.coefficients - lowest) / resolution).astype(np.uint16).T,  # (K, T) packs better
     }
+    neck = None
+    if rig.neck is not None:
+        neck = {"pivot": rig.neck.pivot.astype(float).tolist(), "first": len(rig.face_names)}
+        arrays["neck"] = np.round(65535 * rig.neck.weights).astype(np.uint16)
     packed, places = bytearray(), {}
     for name, array in arrays.items():
         packed += bytes(-len(packed) % 4)
@@ -106,7 +110,7 @@ def _packed(clip: MotionClip) -> tuple[bytes, dict[str, Any]]:
     shapes = {"counts": [len(each) for each in rows], "steps": steps}
     coefficients = {"low": lowest.tolist(), "step": resolution.tolist()}
     config = {"arrays": places, "template": {"low": low.tolist(), "step": step}, "shapes": shapes, "coefficients": coefficients}
-    return bytes(packed), {**config, "closed": surface.closed}
+    return bytes(packed), {**config, "neck": neck, "closed": surface.closed}
 
 
 def _light() -> dict[str, Any]:

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
+from talker_cli.avatar.scene import quaternions_of
 from talker_cli.errors import OutputError
 from talker_cli.export.attribution import credits_of
 from talker_cli.export.materials import Material, linear_colors, material_faces, moved_normals
 from talker_cli.export.motion_clip import MotionClip
 from talker_cli.formats.files import atomic_path
-from talker_cli.rig import Rig
+from talker_cli.rig import Rig, head_matrices
 
 ONE = "( (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1) )"
+JOINTS = '"neck", "neck/head"'
 
 
 def write_usda(clip: MotionClip, path: Path) -> None:
@@ -62,10 +64,18 @@ def _lines(clip: MotionClip, path: Path) -> Iterator[str]:
     yield f"    timeCodesPerSecond = {fps:.10g}\n    framesPerSecond = {fps:.10g}"
     yield '    metersPerUnit = 1\n    upAxis = "Y"\n)\n'
     yield 'def SkelRoot "Face" (\n    prepend apiSchemas = ["SkelBindingAPI"]\n)\n{'
+    joints, places = ('"head"', ONE) if rig.neck is None else (JOINTS, f"{ONE}, {_shift(rig.neck.pivot)}")
     yield 'def Skeleton "Skeleton" (\n    prepend apiSchemas = ["SkelBindingAPI"]\n)\n{'
-    yield f'    uniform token[] joints = ["head"]\n    uniform matrix4d[] bindTransforms = [{ONE}]'
-    yield f"    uniform matrix4d[] restTransforms = [{ONE}]\n    rel skel:animationSource = </Face/Speech>\n}}\n"
+    yield f"    uniform token[] joints = [{joints}]\n    uniform matrix4d[] bindTransforms = [{places}]"
+    yield f"    uniform matrix4d[] restTransforms = [{places}]\n    rel skel:animationSource = </Face/Speech>\n}}\n"
     yield 'def SkelAnimation "Speech"\n{'
+    if rig.neck is not None and clip.rotation is not None:
+        yield f"    uniform token[] joints = [{JOINTS}]\n    half3[] scales = [(1, 1, 1), (1, 1, 1)]"
+        yield f"    float3[] translations = [(0, 0, 0), {_vectors(rig.neck.pivot[None], 7)}]"
+        yield "    quatf[] rotations.timeSamples = {"
+        for index, (x, y, z, w) in enumerate(quaternions_of(head_matrices(clip.rotation.astype(np.float64))).tolist()):
+            yield f"        {index}: [(1, 0, 0, 0), ({w:.9g}, {x:.9g}, {y:.9g}, {z:.9g})],"
+        yield "    }"
     yield f"    uniform token[] blendShapes = [{_tokens(names)}]\n    float[] blendShapeWeights.timeSamples = {{"
     for index, row in enumerate(clip.weights):
         yield f"        {index}: [{', '.join(f'{value:.9g}' for value in row.tolist())}],"
@@ -97,9 +107,17 @@ def _mesh(rig: Rig, names: list[str]) -> Iterator[str]:
     yield f"    rel skel:blendShapeTargets = [{', '.join(f'</Face/Head/{name}>' for name in names)}]"
     yield "    rel skel:skeleton = </Face/Skeleton>"
     yield f"    matrix4d primvars:skel:geomBindTransform = {ONE}"
-    for kind, name, value in (("int", "Indices", 0), ("float", "Weights", 1)):
+    influences, size, kept = ("0", "1"), 1, "constant"
+    if rig.neck is not None:
+        shares = np.stack([rig.neck.weights, 1 - rig.neck.weights], 1).reshape(-1).tolist()
+        influences, size, kept = (
+            (_numbers([1, 0] * len(rig.template)), ", ".join(f"{share:.7g}" for share in shares)),
+            2,
+            "vertex",
+        )
+    for kind, name, value in zip(("int", "float"), ("Indices", "Weights"), influences, strict=True):
         yield f"    {kind}[] primvars:skel:joint{name} = [{value}] ("
-        yield '        elementSize = 1\n        interpolation = "constant"\n    )'
+        yield f'        elementSize = {size}\n        interpolation = "{kept}"\n    )'
     yield '    uniform token subsetFamily:materialBind:familyType = "partition"\n'
     for material, faces in material_faces(rig):
         yield f'def GeomSubset "{material.name}" (\n    prepend apiSchemas = ["MaterialBindingAPI"]\n)\n{{'
@@ -150,6 +168,12 @@ def _tokens(names: Iterable[str]) -> str:
 
 def _numbers(values: Iterable[int]) -> str:
     return ", ".join(map(str, values))
+
+
+def _shift(place: np.ndarray) -> str:
+    """Return the matrix that moves by (3,), as USD writes it: a row for each axis and one for the place."""
+    x, y, z = place.tolist()
+    return f"( (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), ({x:.9g}, {y:.9g}, {z:.9g}, 1) )"
 
 
 def _vectors(rows: np.ndarray, digits: int) -> str:

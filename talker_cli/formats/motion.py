@@ -55,7 +55,7 @@ class Sidecar(Schema):
     identity: str | None = None
     face: FaceReference | None = None
     rig: FileReference | None = None
-    head: bool = False  # the coefficients end with the head's rotation, which the rig file lacks
+    head: bool = False  # the coefficients end with the head's rotation, whether or not the rig file has it
     audio: FileReference | None = None
     model: FileReference | None = None
     coefficients: PathText | None = None

@@ -180,6 +180,18 @@ def rig_of_motion(path: Path, motion: Motion) -> Rig:
     return face_of(about, content.with_head() if about.get("head") else content, sidecar)
 
 
+def at_rest(path: Path, motion: Motion) -> np.ndarray:
+    """Return the vertices (T, V, 3) of the motion at `path` with its head at rest.
+
+    Raises:
+        InputError: the head turns, and the coefficients or the rig are missing or have changed.
+    """
+    if not motion.about.get("head"):
+        return motion.vertices
+    rig = rig_of_motion(path, motion)
+    return rig.face.decode(rig.face.matched(read_coefficients(path, motion, len(rig.names))))
+
+
 def audio_of_motion(path: Path, about: dict[str, Any]) -> Path | None:
     """Return the recording that was animated, or None if the sidecar names none.
 

@@ -23,7 +23,7 @@ class LossWeights:
     was a /p/ or a /t/, the lips rather meet: lips apart at /p b m/ are seen sooner than lips that meet once too often.
 
     Args:
-        surface: vertex error, lips weighted.
+        surface: vertex error, lips weighted; an angle of the head counts as a mean shape.
         gap: error of the opening at the lip pairs, more where the lips are nearly closed.
         coefficient: error of the normalised coefficients themselves, so that shapes alike on the surface stay apart.
         velocity: the same three on frame-to-frame differences.
@@ -71,6 +71,9 @@ class SurfaceMetric(nn.Module):
         count = len(rig.names)
         scale = np.diag(std.astype(np.float64))
         gram = scale @ rig.gram(1.0 + (weights.lips - 1.0) * rig.regions["lips"]) @ scale
+        # A turn of the head moves the whole surface and would drown the lips: each of its angles counts as a mean shape.
+        shapes = len(rig.face_names)
+        gram[range(shapes, count), range(shapes, count)] = np.trace(gram) / shapes
         metric = weights.surface * gram * (count / np.trace(gram)) + weights.coefficient * np.eye(count)
         # A factor with |L e|^2 = e M e: one product instead of a quadratic form a frame.
         self.register_buffer("surface", torch.from_numpy(np.linalg.cholesky(metric)).float())

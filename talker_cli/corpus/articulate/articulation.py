@@ -1,4 +1,4 @@
-"""Articulation: phones with times -> coefficients of the 52 ARKit shapes, for one style.
+"""Articulation: phones with times -> coefficients of the 52 ARKit shapes and the head's rotation, for one style.
 
 Tracks of targets are blended by dominance functions (Cohen & Massaro 1993); jaw and lips have their own style axes (Edwards
 et al. 2016); the lips' contact is exact: at a seal every opening shape is 0 and mouthClose cancels jawOpen. Motion is
@@ -9,6 +9,7 @@ import numpy as np
 
 from talker_cli.corpus.align.phonetics import VOWELS
 from talker_cli.corpus.articulate.contact import lip_teeth_holds, seal_holds, signal
+from talker_cli.corpus.articulate.head_motion import move_head
 from talker_cli.corpus.articulate.noise import generator, slow_noise
 from talker_cli.corpus.articulate.prosody import Prosody
 from talker_cli.corpus.articulate.styles import Style
@@ -16,7 +17,7 @@ from talker_cli.corpus.articulate.targets import REACH, TARGETS, TRACKS, Target
 from talker_cli.corpus.articulate.upper_face import move_upper_face
 from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.metrics import SILENCE, Phones
-from talker_cli.rig import ARKIT_NAMES
+from talker_cli.rig import ARKIT_NAMES, HEAD_NAMES
 
 GRID = 120.0  # instants a second
 CORE = 0.28  # share of a phone's duration, on either side of its centre, with full dominance
@@ -28,7 +29,9 @@ Curves = dict[str, np.ndarray]
 
 
 def articulate(phones: Phones, samples: int, style: Style, prosody: Prosody, key: str, fps: float = 30.0) -> np.ndarray:
-    """Return (T, 52) float32 coefficients over ARKIT_NAMES, T = floor(samples * fps / 16000); frame i is the instant i / fps.
+    """Return (T, 55) float32 coefficients over ARKIT_NAMES and HEAD_NAMES, T = floor(samples * fps / 16000).
+
+    Frame i is the instant i / fps.
 
     Args:
         phones: (ARPAbet symbol or "SIL", start, end), seconds, that cover the recording.
@@ -42,10 +45,13 @@ def articulate(phones: Phones, samples: int, style: Style, prosody: Prosody, key
     times = np.arange(int(np.ceil(seconds * GRID)) + 2) / GRID
     curves = move_mouth(phones, times, style, prosody, key)
     curves |= move_upper_face(phones, times, style, prosody, curves, key)
+    head = move_head(phones, times, style, prosody, key)
     frames = np.arange(int(samples * fps / SAMPLE_RATE + 1e-9)) / fps
-    coefficients = np.zeros((len(frames), len(ARKIT_NAMES)), np.float32)
+    coefficients = np.zeros((len(frames), len(ARKIT_NAMES) + len(HEAD_NAMES)), np.float32)
     for name, curve in curves.items():
         coefficients[:, ARKIT_NAMES.index(name)] = np.interp(frames, times, np.clip(curve, 0.0, 1.0))
+    for axis, curve in enumerate(head.T, len(ARKIT_NAMES)):
+        coefficients[:, axis] = np.interp(frames, times, curve)
     return coefficients
 
 

@@ -29,7 +29,7 @@
   const frames = coefficients.length / shapes;
   const duration = frames / config.fps;
 
-  // Motion: vertices = template + sum of weights times shapes
+  // Motion: vertices = template + sum of weights times shapes, turned about the neck
 
   const vertices = new Float32Array(template);
   const normals = new Float32Array(3 * count);
@@ -41,6 +41,25 @@
     for (let k = 0; k < shapes; k++) {
       const value = (1 - share) * coefficients[k * frames + one] + share * coefficients[k * frames + other];
       weights[k] = config.coefficients.low[k] + config.coefficients.step[k] * value;
+    }
+  }
+
+  // Pitch, yaw and roll about the base of the skull; the neck takes a share of the turn.
+  function turnHead() {
+    const [pitch, yaw, roll] = weights.subarray(config.neck.first);
+    const [px, py, pz] = config.neck.pivot;
+    const [sp, sy, sr, cp, cy, cr] = [...[pitch, yaw, roll].map(Math.sin), ...[pitch, yaw, roll].map(Math.cos)];
+    const turn = [
+      cy * cr + sy * sp * sr - 1, sy * sp * cr - cy * sr, sy * cp,
+      cp * sr, cp * cr - 1, -sp,
+      cy * sp * sr - sy * cr, sy * sr + cy * sp * cr, cy * cp - 1,
+    ];
+    for (let v = 0, i = 0; v < count; v++, i += 3) {
+      const share = arrays.neck[v] / 65535;
+      const x = vertices[i] - px, y = vertices[i + 1] - py, z = vertices[i + 2] - pz;
+      for (let axis = 0; axis < 3; axis++) {
+        vertices[i + axis] += share * (turn[3 * axis] * x + turn[3 * axis + 1] * y + turn[3 * axis + 2] * z);
+      }
     }
   }
 
@@ -56,6 +75,7 @@
         vertices[to + 2] += scale * values[from + 2];
       }
     }
+    if (config.neck) turnHead();
     normals.fill(0);
     for (let i = 0; i < faces.length; i += 3) {
       const a = 3 * faces[i], b = 3 * faces[i + 1], c = 3 * faces[i + 2];
