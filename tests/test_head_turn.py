@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from talker_cli.animate.live import LiveLink
+from talker_cli.animate.udp import LiveLink
 from talker_cli.capture.pose import similarity
 from talker_cli.data.livelink import read_csv
 from talker_cli.errors import InputError, ModelError

@@ -19,8 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_daily import start
 
-from talker_cli.animate.live import LiveLink, SpeechPipe, format_of, parse_udp
+from talker_cli.animate.live import SpeechPipe, format_of
+from talker_cli.animate.udp import LiveLink, Vmc, parse_live
 from talker_cli.errors import InputError, OutputError, TalkerError
+from talker_cli.rig import ARKIT_NAMES
 
 
 def piped(data: bytes, notes: list[str] | None = None, pieces: int = 1 << 20) -> np.ndarray:
@@ -215,16 +217,77 @@ def test_packets_are_live_link_faces() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
         listener.bind(("127.0.0.1", 0))
         listener.settimeout(10)
-        address = parse_udp(f"udp://127.0.0.1:{listener.getsockname()[1]}")
-        assert address is not None
-        LiveLink(*address, "Zoë", 30.0).send(7, np.linspace(0, 1, 52, dtype=np.float32))
+        address = parse_live(f"udp://127.0.0.1:{listener.getsockname()[1]}")
+        assert address is not None and address[0] == "udp"
+        LiveLink(*address[1:3], "Zoë", 30.0).send(7, np.linspace(0, 1, 52, dtype=np.float32))
         data = listener.recv(2048)
     assert struct.unpack("<i", data[:4]) == (6,) and data[4:5] == b"$" and len(data[4:41].decode()) == 37
     assert struct.unpack("!i", data[41:45]) == (4,) and data[45:49].decode() == "Zoë"
     assert struct.unpack("!if2ib", data[49:66]) == (7, 0.0, 30, 1, 61)
     values = np.array(struct.unpack("!61f", data[66:]))
     assert np.allclose(values[:52], np.linspace(0, 1, 52), atol=1e-6) and not values[52:].any()
-    assert parse_udp("udp:/localhost:11111") == ("localhost", 11111) and parse_udp("out.npy") is None
+    assert parse_live("udp:/localhost:11111") == ("udp", "localhost", 11111, False) and parse_live("out.npy") is None
+
+
+def osc_messages(data: bytes) -> list[tuple[str, list[object]]]:
+    """Decode an OSC bundle by the specification, apart from our own code."""
+
+    def text(at: int) -> tuple[str, int]:
+        end = data.index(0, at)
+        return data[at:end].decode(), at + (end - at) // 4 * 4 + 4
+
+    assert data[:16] == b"#bundle\0\0\0\0\0\0\0\0\1"
+    at, found = 16, []
+    while at < len(data):
+        (size,) = struct.unpack_from("!i", data, at)
+        start, at = at + 4, at + 4 + size
+        address, place = text(start)
+        tags, place = text(place)
+        values: list[object] = []
+        for tag in tags[1:]:
+            if tag == "s":
+                value, place = text(place)
+            else:
+                (value,), place = struct.unpack_from(f"!{tag}", data, place), place + 4
+            values.append(value)
+        assert place == at
+        found.append((address, values))
+    return found
+
+
+def test_vmc_is_what_receivers_read() -> None:
+    """Breaks if VSeeFace or Warudo would read other shapes, other values, or a head that turns the other way."""
+    values = np.linspace(0, 1, 52, dtype=np.float32)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.settimeout(10)
+        address = parse_live(f"vmc:/127.0.0.1:{listener.getsockname()[1]}")
+        assert address is not None
+        Vmc(*address[1:3], 30.0).send(3, np.r_[values, 0.2, 0.4, 0.0].astype(np.float32))
+        messages = osc_messages(listener.recv(1 << 16))
+    names = [name for name, _ in messages]
+    assert names[:3] == ["/VMC/Ext/OK", "/VMC/Ext/T", "/VMC/Ext/Bone/Pos"] and names[-1] == "/VMC/Ext/Blend/Apply"
+    assert messages[0][1] == [1] and abs(messages[1][1][0] - 0.1) < 1e-6
+    shapes = {entry[0]: entry[1] for name, entry in messages if name == "/VMC/Ext/Blend/Val"}
+    assert list(shapes) == [name[0].upper() + name[1:] for name in ARKIT_NAMES]
+    assert np.allclose(list(shapes.values()), values, atol=1e-6)
+    # In Unity's space, where x points to the subject's right, the face looks down (-y) and to its left (-x).
+    x, y, z, w = messages[2][1][4:]
+    forward = (2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y))
+    assert np.allclose(forward, (-np.sin(0.4) * np.cos(0.2), -np.sin(0.2), np.cos(0.4) * np.cos(0.2)), atol=1e-6)
+    assert messages[2][1][0] == "Head"
+
+
+def test_vmc_presets() -> None:
+    """Breaks if an avatar without perfect sync gets no vowels and no blinks."""
+    assert parse_live("vmc://h/presets") == ("vmc", "h", 39539, True) and parse_live("vmc://h") == ("vmc", "h", 39539, False)
+    assert parse_live("udp://h") is None and parse_live("vmc://h:99999") is None
+    motion = np.zeros(52, np.float32)
+    motion[[ARKIT_NAMES.index("jawOpen"), ARKIT_NAMES.index("eyeBlinkLeft")]] = 0.4, 0.7
+    messages = osc_messages(Vmc("127.0.0.1", 39539, 30.0, presets=True).packet(0, motion))
+    shapes = {entry[0]: entry[1] for name, entry in messages if name == "/VMC/Ext/Blend/Val"}
+    assert set(shapes) == {"A", "I", "U", "E", "O", "Blink_L", "Blink_R", "Joy", "Angry", "Sorrow", "Surprised"}
+    assert shapes["A"] > 0.4 and abs(shapes["Blink_L"] - 0.7) < 1e-6 and shapes["Blink_R"] == 0
 
 
 def test_a_pipe_that_is_none_is_a_mistake(tmp_path: Path) -> None:

@@ -1,14 +1,10 @@
-"""Live animation: sound from a pipe, each frame out as soon as it is final, as JSON lines or as Live Link Face packets."""
+"""Live animation: sound from a pipe, each frame out as soon as it is final, as JSON lines or over UDP (see `udp`)."""
 
 import json
 import os
 import queue
-import re
-import socket
-import struct
 import threading
 import time
-import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import IO, Protocol
@@ -17,7 +13,7 @@ import numpy as np
 
 from talker_cli.animate.animator import Animator
 from talker_cli.animate.postprocess import scaled
-from talker_cli.errors import InputError, OutputError
+from talker_cli.errors import InputError
 from talker_cli.formats.audio import SAMPLE_RATE, Report, decode, decode_wav
 from talker_cli.formats.level import Level
 from talker_cli.formats.wav import SIGNATURE, ByteSource, is_wav
@@ -42,9 +38,6 @@ MP3_RATES = (
 MP3_SAMPLE_RATES = (44_100, 48_000, 32_000)
 # Raw samples of speech are neither this loud (RMS) nor this unlike their neighbours (correlation): compressed bytes are both.
 NOISE_LEVEL, NOISE_CORRELATION = 0.35, 0.3
-PAUSE = 0.25  # seconds that a frame is late when its sound is taken to have paused: the pace starts anew from it
-ROTATIONS = 9  # of head and eyes, which follow the 52 coefficients; those of the eyes stay zero
-PACKET_VERSION = 6
 
 
 def format_of(start: bytes) -> str | None:
@@ -240,59 +233,6 @@ class JsonLines:
         self._stream.flush()
 
 
-class LiveLink:
-    """Packets of Epic's Live Link Face app over UDP, at the motion's pace.
-
-    Args:
-        host: Receiver's name or IPv4 address.
-        port: Receiver's port; Unreal's is 11111.
-        name: Subject's name, as Unreal lists it.
-        fps: Frames a second.
-    """
-
-    def __init__(self, host: str, port: int, name: str, fps: float) -> None:
-        self._fps = fps
-        self._name = name.encode()
-        self._device = f"${uuid.uuid4()}".encode()  # 37 bytes
-        try:
-            self._address = socket.getaddrinfo(host, port, socket.AF_INET, socket.SOCK_DGRAM)[0][4]
-        except (OSError, UnicodeError) as error:
-            why = getattr(error, "strerror", None) or "no name of a host"
-            raise OutputError(
-                f"found no host {host} ({why}); expected udp://ADDRESS:PORT, such as udp://127.0.0.1:11111"
-            ) from error
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._start: float | None = None
-
-    def send(self, frame: int, values: np.ndarray) -> None:
-        """Send one frame's 52 ARKit coefficients, and the head's rotation behind them, when it is due."""
-        now = time.monotonic()
-        if self._start is None or now > self._start + frame / self._fps + PAUSE:  # the sound began, or went on after a pause
-            self._start = now - frame / self._fps
-        time.sleep(max(0.0, self._start + frame / self._fps - now))
-        try:
-            self._socket.sendto(self.packet(frame, values), self._address)
-        except OSError as error:
-            where = ":".join(map(str, self._address))
-            raise OutputError(
-                f"cannot send to {where} ({error.strerror}); expected an address that can be reached; give another one"
-            ) from error
-
-    def packet(self, frame: int, values: np.ndarray) -> bytes:
-        """Return a packet: version, device, subject, timecode, 52 coefficients in Apple's order, nine rotations."""
-        start = struct.pack("<i", PACKET_VERSION) + self._device + struct.pack("!i", len(self._name)) + self._name
-        shapes, head = np.split(values, [len(ARKIT_NAMES)])
-        turned = [float(head[axis]) for axis in (1, 0, 2)] if len(head) else []  # yaw, pitch, roll
-        numbers = [*shapes.tolist(), *turned, *([0.0] * (ROTATIONS - len(turned)))]
-        return start + struct.pack(f"!ifiiB{len(numbers)}f", frame, 0.0, round(self._fps), 1, len(numbers), *numbers)
-
-
-def parse_udp(place: str) -> tuple[str, int] | None:
-    """Return host and port of `udp://127.0.0.1:11111`, with or without slashes; None if it is no such address."""
-    found = re.fullmatch(r"udp:/{0,2}([^/:]+):(\d{1,5})", place)
-    return (found[1], int(found[2])) if found and int(found[2]) < 1 << 16 else None
-
-
 def run_live(
     animator: Animator,
     identity: StyleCondition,
@@ -348,14 +288,14 @@ def check_live(animator: Animator) -> None:
         )
 
 
-def check_live_link(animator: Animator) -> None:
-    """Refuse a model whose coefficients Live Link Face has no place for.
+def check_arkit(animator: Animator) -> None:
+    """Refuse a model whose coefficients no live output over UDP has a place for.
 
     Raises:
         InputError: they are not the 52 ARKit coefficients.
     """
     if face_names(animator.network.config.names) != ARKIT_NAMES:
         raise InputError(
-            "found a model without ARKit's 52 coefficients; Live Link packets hold those; write JSON lines to - instead",
+            "found a model without ARKit's 52 coefficients; Live Link and VMC hold those; write JSON lines to - instead",
             field="output",
         )

@@ -5,7 +5,7 @@ the mouth's other shapes are solved for frame by frame: bounded least squares ag
 """
 
 from collections.abc import Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -17,7 +17,7 @@ from talker_cli.avatar.solve import bounded_least_squares
 from talker_cli.avatar.table import ARKIT, Meaning, ShapeSet, Table, plain, table_with
 from talker_cli.errors import InputError
 from talker_cli.model.folder import model_folder
-from talker_cli.rig import ARKIT_NAMES, load_rig
+from talker_cli.rig import ARKIT_NAMES, Rig, load_rig
 
 INDEX = {name: place for place, name in enumerate(ARKIT_NAMES)}
 MOUTH = tuple(name for name in ARKIT_NAMES if name.startswith(("jaw", "mouth")))
@@ -86,12 +86,12 @@ class Drive:
         values = np.clip((coefficients.astype(np.float64) @ weights.T - above) / (1 - above), 0.0, 1.0)
         if solved := self.solved:
             looks = np.array([_look(self.controls, number) for number in solved])  # (S, 52)
-            gram = looks @ _metric() @ looks.T
+            gram = looks @ mouth_metric() @ looks.T
             gram += RIDGE * np.diag(gram).max() * np.eye(len(gram))
             mouth = np.zeros_like(coefficients, np.float64)
             places = [INDEX[name] for name in MOUTH]
             mouth[:, places] = coefficients[:, places]
-            values[:, solved] = bounded_least_squares(gram, mouth @ _metric() @ looks.T)
+            values[:, solved] = bounded_least_squares(gram, mouth @ mouth_metric() @ looks.T)
         return values
 
 
@@ -177,6 +177,13 @@ def expressions_drive(avatar: AvatarFile | None, table: Table) -> Drive:
             controls.append(Control(name, meaning))
     solved = any(control.meaning.mix for control in controls)
     return Drive(tuple(controls), {}, {}, expressions, visemes=VRM_PRESETS if solved else None)
+
+
+def set_drive(name: str, table: Table) -> Drive:
+    """Return how all shapes of one program's set are driven; their labels are its own spelling."""
+    meanings = table.named(name).meanings.values()
+    controls = tuple(Control(meaning.spelled, meaning) for meaning in meanings)
+    return Drive(controls, {}, visemes=name if any(meaning.mix for meaning in meanings) else None)
 
 
 def _expression_key(group: ShapeSet, expression: Expression) -> str | None:
@@ -356,12 +363,27 @@ def _look(controls: Sequence[Control], number: int) -> np.ndarray:
     return row
 
 
+def lip_gap(coefficients: np.ndarray) -> np.ndarray:
+    """Return the (T,) metres between the lips of the built-in head, at their middle, of coefficients (T, 52)."""
+    return np.asarray((coefficients @ _gap_rows().T).mean(axis=1))
+
+
 @cache
-def _metric() -> np.ndarray:
-    """Return G (52, 52), square metres: how unlike two mouths of the built-in head look."""
+def _head() -> Rig:
     rig = load_rig(model_folder("talker-base") / "rig.safetensors").rig
     order = [rig.names.index(name) for name in ARKIT_NAMES]
+    return replace(rig, names=ARKIT_NAMES, basis=rig.basis[order], neck=None)
+
+
+@cache
+def _gap_rows() -> np.ndarray:
+    return _head().lip_gap_rows().astype(np.float64)
+
+
+@cache
+def mouth_metric() -> np.ndarray:
+    """Return G (52, 52), square metres: how unlike two mouths of the built-in head look."""
+    rig, gap = _head(), _gap_rows()
     weights = np.where(rig.regions["lips"], LIPS, 1.0)
-    gap = rig.lip_gap_rows()[:, order].astype(np.float64)
     scale = GAP * weights.sum() / len(weights) / len(gap) * rig.regions["lips"].sum()
-    return np.asarray(rig.gram(weights)[np.ix_(order, order)] + scale * gap.T @ gap)
+    return np.asarray(rig.gram(weights) + scale * gap.T @ gap)

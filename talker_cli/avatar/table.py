@@ -4,7 +4,7 @@ import re
 import tomllib
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -35,11 +35,13 @@ class Meaning:
         weights: ARKit shape -> its weight in the shape's value.
         mix: Whether the shape looks like all of `weights` at once, at a value of 1.
         above: What the sum of weights has to exceed.
+        spelled: The shape's name as its program spells it.
     """
 
     weights: dict[str, float]
     mix: bool = False
     above: float = 0.0
+    spelled: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,11 +101,17 @@ class Table:
         sets: Sets of names.
         bones: Bone, one of `BONES` -> plain names.
         mixes: Name -> (52,) ARKit coefficients of one whole unit.
+        rhubarb: Mouth shape of Rhubarb Lip Sync, B to G -> (52,) ARKit coefficients.
     """
 
     sets: tuple[ShapeSet, ...]
     bones: dict[str, tuple[str, ...]]
     mixes: dict[str, np.ndarray] = field(default_factory=dict)
+    rhubarb: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def named(self, name: str) -> ShapeSet:
+        """Return the set of a program."""
+        return next(group for group in self.sets if group.name == name)
 
     def bone(self, name: str) -> str | None:
         """Return the bone of `BONES` that a node's name means, if any."""
@@ -153,7 +161,7 @@ def table_with(path: Path | None) -> Table:
     bones = dict(table.bones)
     for bone, name in own.bones.items():
         bones[bone] = (plain(name),)
-    return Table((UserSet("map", meanings), *table.sets), bones, table.mixes)
+    return Table((UserSet("map", meanings), *table.sets), bones, table.mixes, table.rhubarb)
 
 
 @cache
@@ -169,13 +177,16 @@ def built_in() -> Table:
                 parts = [value] if isinstance(value, str) else value
                 if side:
                     parts = [part.replace("*", side) for part in parts]
-                meanings[plain(spelled)] = _direct(parts, str(TABLE))
+                meanings[plain(spelled)] = replace(_direct(parts, str(TABLE)), spelled=spelled)
         for name, mix in entry.get("mixes", {}).items():
-            meanings[plain(name)] = _mix(mixes[mix], str(TABLE))
+            meanings[plain(name)] = replace(_mix(mixes[mix], str(TABLE)), spelled=name)
         sets.append(ShapeSet(entry["name"], meanings, entry.get("of") == "expressions", entry.get("least", 1)))
     bones = {bone: tuple(content["bones"][bone]) for bone in BONES}
-    rows = {name: np.array([mix.get(each, 0.0) for each in ARKIT_NAMES]) for name, mix in mixes.items()}
-    return Table(tuple(sets), bones, rows)
+    rows = [
+        {name: np.array([_expanded(mix).get(each, 0.0) for each in ARKIT_NAMES]) for name, mix in content[section].items()}
+        for section in ("mixes", "rhubarb")
+    ]
+    return Table(tuple(sets), bones, *rows)
 
 
 def _sided(name: str, sides: list[str] | None) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from talker_cli.cli.export import AvatarOption, MapOption, OutputsOption, driven_avatar, write_outputs
+from talker_cli.cli.export import AvatarOption, MapOption, OutputsOption, VisemesOption, driven_avatar, write_outputs
 from talker_cli.cli.options import (
     DEFAULT_MODEL,
     DeviceOption,
@@ -93,7 +93,10 @@ LanguageOption = Annotated[
 ]
 StreamOption = Annotated[
     bool,
-    typer.Option("--stream", help="Animate standard input live, to -o - (JSON lines) or to Live Link at -o udp://HOST:PORT."),
+    typer.Option(
+        "--stream",
+        help="Animate standard input live, to -o - (JSON lines), udp://HOST:PORT (Live Link) or vmc://HOST:PORT (VMC).",
+    ),
 ]
 LookAheadOption = Annotated[float, typer.Option(help="Look-ahead of --stream in ms: higher quality, higher latency.")]
 
@@ -113,6 +116,7 @@ def animate(
     output: OutputsOption = None,
     avatar: AvatarOption = None,
     shape_map: MapOption = None,
+    visemes: VisemesOption = None,
     steps: StepsOption = "8",
     seed: SeedOption = 0,
     samples: SamplesOption = 1,
@@ -148,7 +152,7 @@ def animate(
             "--samples": samples != 1, "--guidance": guidance is not None, "--style-guidance": style_guidance is not None,
             "--temperature": temperature is not None,
             "--expression": expression != 1.0, "--smooth": smooth != 0.0, "--manifest": manifest is not None,
-            "--avatar": avatar is not None, "--map": shape_map is not None,
+            "--avatar": avatar is not None, "--map": shape_map is not None, "--visemes": visemes is not None,
             "--skip-existing": skip_existing, "--text": text is not None, "--language": language is not None,
         }  # fmt: skip
         for option, given in of_files.items():
@@ -171,7 +175,7 @@ def animate(
         return
     from talker_cli.animate.batch import barrier, plan_jobs
     from talker_cli.animate.text import AUTO, text_for
-    from talker_cli.export.formats import check_rig, check_text
+    from talker_cli.export.formats import check_rig, check_text, check_visemes
 
     plan = plan_jobs(
         audio or [], output or [], identity=identity, manifest=manifest, seed=seed, samples=samples, skip_existing=skip_existing
@@ -187,6 +191,8 @@ def animate(
         raise InputError("found one text for many recordings; expected auto, and NAME.txt beside each", field="text")
     for job in plan.jobs:
         check_text(job.outputs, text is not None)
+    if visemes is not None:
+        check_visemes([output for job in plan.jobs for output in job.outputs])
     character = driven_avatar(avatar, shape_map, [output for job in plan.jobs for output in job.outputs])
     from talker_cli.animate.talker import Talker
 
@@ -220,7 +226,7 @@ def animate(
             on_note=note_once,
             on_frames=on_frames,
         )
-        return replace(made, avatar=character)
+        return replace(made, avatar=character, visemes=visemes is not None)
 
     if plan.many:
         failures = _animate_many(plan.jobs, make)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -15,9 +15,13 @@ if TYPE_CHECKING:
 DEFAULT_OUTPUT = "out.npy"
 
 _FORMATS = (
-    "Output: npy, npz, csv, json, glb, vrma, usda, html, mp4, webm, gif, FOLDER/%04d.obj or .ply; with --avatar vrm; "
-    "with --text TextGrid, phones.tsv."
+    "Output: npy, npz, csv, json, glb, vrma, usda, usdz, html, mp4, webm, gif, FOLDER/%04d.obj or .ply; Rhubarb's tsv, xml, "
+    "dat, rhubarb.json; azure.json, anim.json, metahuman.csv or .json; with --avatar vrm; with --text TextGrid, phones.tsv."
 )
+VisemesOption = Annotated[
+    Literal["oculus"] | None,
+    typer.Option(help="Write csv, json and anim.json as Oculus' 15 visemes in place of ARKit's curves.", show_default=False),
+]
 _Outputs = Annotated[list[Path] | None, typer.Option("--output", "-o", help=_FORMATS, show_default=False)]
 OutputsOption = Annotated[list[Path] | None, typer.Option("--output", "-o", help=_FORMATS, show_default=DEFAULT_OUTPUT)]
 AvatarOption = Annotated[
@@ -70,6 +74,7 @@ def export(
     output: _Outputs = None,
     avatar: AvatarOption = None,
     shape_map: MapOption = None,
+    visemes: VisemesOption = None,
     audio: Annotated[
         Path | None, typer.Option(help="Sound. [default: the recording that was animated]", show_default=False)
     ] = None,
@@ -78,7 +83,7 @@ def export(
     from dataclasses import replace
 
     from talker_cli.errors import OutputError
-    from talker_cli.export.formats import check_outputs, check_rig, format_of
+    from talker_cli.export.formats import check_outputs, check_rig, check_visemes, format_of
     from talker_cli.export.motion_clip import read_motion_clip
     from talker_cli.formats.audio import load_speech
     from talker_cli.formats.motion import coefficients_path, sidecar_path
@@ -87,10 +92,12 @@ def export(
     if not output:
         raise OutputError(f"found no -o; expected an output, for example: talker export {motion} -o {motion.stem}.glb")
     character = driven_avatar(avatar, shape_map, output)
+    if visemes is not None:
+        check_visemes(output)
     if audio is not None:
         load_speech(audio)  # refuses in one line what the encoder would in many
     sounding = any(format_of(place).sounds for place in output)
-    clip = replace(read_motion_clip(motion, audio, with_sound=sounding), avatar=character)
+    clip = replace(read_motion_clip(motion, audio, with_sound=sounding), avatar=character, visemes=visemes is not None)
     recordings = (clip.audio, recording_of(motion))
     sources = [motion, coefficients_path(motion), sidecar_path(motion), *(each for each in recordings if each is not None)]
     check_outputs(output, sources)

@@ -1,4 +1,4 @@
-"""The worker of `animate --stream`: sound from standard input, frames to standard output or to Unreal."""
+"""The worker of `animate --stream`: sound from standard input, frames to standard output or over UDP."""
 
 import sys
 from collections import deque
@@ -29,7 +29,7 @@ def animate_live(
 
     Args:
         sources: Recordings as given; `-` alone is allowed.
-        outputs: Outputs as given: at most one, `-` or `udp://ADDRESS:PORT`.
+        outputs: Outputs as given: at most one, `-`, `udp://ADDRESS:PORT` or `vmc://ADDRESS:PORT`.
         identity: Name, mix or file.
         style_scale: Strength of the identity's style, 1 = as it is.
         library: Folder of enrolled identities, None for the user's own.
@@ -51,13 +51,17 @@ def animate_live(
             "found --stream without sound on stdin; expected it: arecord -f S16_LE -r 16000 | talker animate - --stream"
         )
     output = str(outputs[0]) if outputs else "-"
-    from talker_cli.animate.live import JsonLines, LiveLink, Sink, SpeechPipe, check_live, check_live_link, parse_udp, run_live
+    from talker_cli.animate.live import JsonLines, Sink, SpeechPipe, check_arkit, check_live, run_live
     from talker_cli.animate.postprocess import column_factors
     from talker_cli.animate.talker import Talker
+    from talker_cli.animate.udp import LiveLink, Vmc, parse_live
 
-    address = parse_udp(output)
+    address = parse_live(output)
     if len(outputs) > 1 or (output != "-" and address is None):
-        raise OutputError(f"found -o {output} with --stream; expected one: - for JSON lines, or udp://127.0.0.1:11111")
+        raise OutputError(
+            f"found -o {output} with --stream; expected one: - for JSON lines, udp://127.0.0.1:11111 for Live Link, or "
+            "vmc://127.0.0.1:39539 for VMC"
+        )
     if not 0 <= look_ahead <= 60_000:
         raise InputError(f"found --look-ahead {look_ahead:g}; expected 0 to 60000 milliseconds")
     talker = Talker.load(model, steps=steps, device=device)
@@ -73,8 +77,9 @@ def animate_live(
         about: dict[str, object] = {"identity": name, "sampler": animator.sampler, "seed": seed, "look_ahead": frames / fps}
         sink = JsonLines(sys.stdout, animator.network.config.names, fps, about)
     else:
-        check_live_link(animator)
-        sink = LiveLink(*address, name, fps)
+        check_arkit(animator)
+        scheme, host, port, presets = address
+        sink = Vmc(host, port, fps, presets) if scheme == "vmc" else LiveLink(host, port, name, fps)
     note(f"{name}, {animator.sampler}, look-ahead {1000 * frames / fps:.0f} ms; Ctrl-C ends it")
     latencies: deque[float] = deque(maxlen=KEPT)
     try:

@@ -11,12 +11,21 @@ from talker_cli.errors import InputError, OutputError
 from talker_cli.export.arkit import arkit_shapes_for
 from talker_cli.export.characters import character_track, on_character, write_character
 from talker_cli.export.coefficients import write_json_coefficients, write_npz
+from talker_cli.export.cues import write_cues_dat, write_cues_json, write_cues_tsv, write_cues_xml
 from talker_cli.export.glb import head_glb
 from talker_cli.export.livelink import write_csv
 from talker_cli.export.meshes import OnFrame, check_pattern, write_meshes
 from talker_cli.export.motion_clip import MotionClip
 from talker_cli.export.page import write_html
-from talker_cli.export.usd import write_usda
+from talker_cli.export.programs import (
+    write_azure,
+    write_metahuman_csv,
+    write_metahuman_json,
+    write_talkinghead,
+    write_visemes_csv,
+    write_visemes_json,
+)
+from talker_cli.export.usd import write_usda, write_usdz
 from talker_cli.export.vrma import write_vrma
 from talker_cli.formats.alignment import TextAlignment, write_textgrid, write_tsv
 from talker_cli.formats.files import check_writable, write_bytes
@@ -38,6 +47,7 @@ class Format:
         needs_text: Whether it holds words and phones in their places.
         shows_avatar: Whether it shows a user's character, where there is one.
         needs_avatar: Whether it is the file of a user's character.
+        may_be_visemes: Whether it holds curves that may be Oculus' visemes.
     """
 
     write: Callable[[MotionClip, Path, OnFrame | None], None]
@@ -48,6 +58,7 @@ class Format:
     needs_text: bool = False
     shows_avatar: bool = False
     needs_avatar: bool = False
+    may_be_visemes: bool = False
 
 
 def _npy(clip: MotionClip, path: Path, on_frame: OnFrame | None) -> None:
@@ -84,15 +95,34 @@ def _video(clip: MotionClip, path: Path, on_frame: OnFrame | None) -> None:
     render_video([character_track(clip)], path, audio=clip.audio, on_frame=on_frame)
 
 
+def _plainly(write: Callable[[MotionClip, Path], None]) -> Callable[[MotionClip, Path, OnFrame | None], None]:
+    return lambda clip, path, on_frame: write(clip, path)
+
+
+def _either(
+    curves: Callable[[MotionClip, Path], None], visemes: Callable[[MotionClip, Path], None]
+) -> Callable[[MotionClip, Path, OnFrame | None], None]:
+    return lambda clip, path, on_frame: (visemes if clip.visemes else curves)(clip, path)
+
+
 FORMATS = {
     ".npy": Format(_npy, files=motion_files, check=check_motion_files),
-    ".npz": Format(lambda clip, path, on_frame: write_npz(clip, path)),
-    ".csv": Format(lambda clip, path, on_frame: write_csv(clip, path), needs_arkit=True),
-    ".json": Format(lambda clip, path, on_frame: write_json_coefficients(clip, path)),
+    ".npz": Format(_plainly(write_npz)),
+    ".csv": Format(_either(write_csv, write_visemes_csv), needs_arkit=True, may_be_visemes=True),
+    ".json": Format(_either(write_json_coefficients, write_visemes_json), may_be_visemes=True),
+    ".azure.json": Format(_plainly(write_azure), needs_arkit=True),
+    ".anim.json": Format(_plainly(write_talkinghead), needs_arkit=True, may_be_visemes=True),
+    ".metahuman.csv": Format(_plainly(write_metahuman_csv), needs_arkit=True),
+    ".metahuman.json": Format(_plainly(write_metahuman_json), needs_arkit=True),
+    ".tsv": Format(_plainly(write_cues_tsv), needs_arkit=True),
+    ".xml": Format(_plainly(write_cues_xml), needs_arkit=True),
+    ".rhubarb.json": Format(_plainly(write_cues_json), needs_arkit=True),
+    ".dat": Format(_plainly(write_cues_dat), needs_arkit=True),
     ".glb": Format(_glb, shows_avatar=True),
-    ".vrm": Format(lambda clip, path, on_frame: write_character(clip, path), shows_avatar=True, needs_avatar=True),
-    ".vrma": Format(lambda clip, path, on_frame: write_vrma(clip, path), needs_arkit=True, shows_avatar=True),
-    ".usda": Format(lambda clip, path, on_frame: write_usda(clip, path), sounds=True),
+    ".vrm": Format(_plainly(write_character), shows_avatar=True, needs_avatar=True),
+    ".vrma": Format(_plainly(write_vrma), needs_arkit=True, shows_avatar=True),
+    ".usda": Format(_plainly(write_usda), sounds=True),
+    ".usdz": Format(_plainly(write_usdz), sounds=True),
     ".html": Format(lambda clip, path, on_frame: write_html(on_character(clip), path), sounds=True, shows_avatar=True),
     ".mp4": Format(_video, sounds=True, shows_avatar=True),
     ".webm": Format(_video, sounds=True, shows_avatar=True),
@@ -166,6 +196,17 @@ def check_text(outputs: Sequence[Path], known: bool) -> None:
             f"cannot write {needing[0]}: nobody said what is spoken; expected the text; animate the recording with --text",
             field="output",
         )
+
+
+def check_visemes(outputs: Sequence[Path]) -> None:
+    """Refuse visemes where no output may hold them.
+
+    Raises:
+        OutputError: none does.
+    """
+    if not any(format_of(output).may_be_visemes for output in outputs):
+        known = ", ".join(suffix for suffix, kind in FORMATS.items() if kind.may_be_visemes)
+        raise OutputError(f"found visemes, and no output that holds them; expected one of {known}; add one", field="visemes")
 
 
 def check_rig(outputs: Sequence[Path], rig: Rig, avatar: DrivenAvatar | None = None) -> None:

@@ -28,6 +28,7 @@ class MotionClip:
         about: Content of the motion's sidecar: identity, rig, audio, model, sampler, seed …
         audio: Recording, if it is at hand.
         alignment: Words and phones of the recording in their places, where the text is known.
+        visemes: Whether curves are written as Oculus' fifteen visemes, where a format may hold either.
         avatar: Character to drive in place of the rig's mesh, where a format shows one.
     """
 
@@ -37,6 +38,7 @@ class MotionClip:
     about: dict[str, Any] = field(default_factory=dict)
     audio: Path | None = None
     alignment: TextAlignment | None = None
+    visemes: bool = False
     avatar: DrivenAvatar | None = None
 
     @property

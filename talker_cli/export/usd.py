@@ -2,6 +2,8 @@
 
 import os
 import re
+import struct
+import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -18,6 +20,12 @@ from talker_cli.rig import Rig, head_matrices
 ONE = "( (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1) )"
 JOINTS = '"neck", "neck/head"'
 
+LAYER = "speech"  # of a package
+PACKAGED_SOUNDS = (".wav", ".mp3", ".m4a")
+ALIGNMENT = 64  # bytes: USD maps a package's files into memory
+ZIP_HEADER, EXTRA_HEADER = 30, 4  # bytes before a file's name, and before an extra field's content
+PADDING_ID = 0x1986  # of an extra field that holds nothing, as OpenUSD writes it
+
 
 def write_usda(clip: MotionClip, path: Path) -> None:
     """Write a motion as a UsdSkel root that any USD program opens and plays.
@@ -29,9 +37,34 @@ def write_usda(clip: MotionClip, path: Path) -> None:
         atomic_path(path) as temporary,
         temporary.open("w", encoding="utf-8", errors="replace", newline="\n") as stream,
     ):  # USD is UTF-8, file names need not be
-        for line in _lines(clip, path):
-            stream.write(line)
-            stream.write("\n")
+        sound = None if clip.audio is None else os.path.relpath(clip.audio.resolve(), path.parent.resolve())
+        stream.writelines(f"{line}\n" for line in _lines(clip, sound))
+
+
+def write_usdz(clip: MotionClip, path: Path) -> None:
+    """Write the same in one package with the sound in it: a zip whose files are stored as they are, each at a multiple of 64.
+
+    A sound that USD has no place for (it knows WAV, MP3 and M4A) is left out.
+
+    Raises:
+        OutputError: the place cannot be written.
+    """
+    kind = "" if clip.audio is None else clip.audio.suffix.lower()
+    sound = f"sound{kind}" if kind in PACKAGED_SOUNDS else None
+    layer = "".join(f"{line}\n" for line in _lines(clip, sound)).encode(errors="replace")
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as package:
+        _stored(package, f"{LAYER}.usda", layer)
+        if sound is not None and clip.audio is not None:
+            _stored(package, sound, clip.audio.read_bytes())
+
+
+def _stored(package: zipfile.ZipFile, name: str, data: bytes) -> None:
+    """Add a file whose bytes begin at a multiple of 64, behind a padding in its header's extra field."""
+    assert package.fp is not None
+    entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+    padding = -(package.fp.tell() + ZIP_HEADER + len(name) + EXTRA_HEADER) % ALIGNMENT
+    entry.extra = struct.pack("<HH", PADDING_ID, padding) + bytes(padding)
+    package.writestr(entry, data)
 
 
 def identifiers(names: Iterable[str]) -> list[str]:
@@ -49,7 +82,7 @@ def identifiers(names: Iterable[str]) -> list[str]:
     return list(found)
 
 
-def _lines(clip: MotionClip, path: Path) -> Iterator[str]:
+def _lines(clip: MotionClip, sound: str | None) -> Iterator[str]:
     rig, fps = clip.rig, clip.fps
     names = identifiers(rig.face_names)
     yield "#usda 1.0\n("
@@ -82,9 +115,8 @@ def _lines(clip: MotionClip, path: Path) -> Iterator[str]:
     yield "    }\n}\n"
     yield from _mesh(rig, names)
     yield from _materials([material for material, _ in material_faces(rig)])
-    if clip.audio is not None:
-        place = os.path.relpath(clip.audio.resolve(), path.parent.resolve())
-        yield f'def SpatialAudio "Sound"\n{{\n    uniform asset filePath = {_asset(place)}'
+    if sound is not None:
+        yield f'def SpatialAudio "Sound"\n{{\n    uniform asset filePath = {_asset(sound)}'
         yield '    uniform token auralMode = "nonSpatial"\n    uniform token playbackMode = "onceFromStart"'
         yield "    uniform timecode startTime = 0\n}"
     yield "}"
