@@ -7,6 +7,7 @@ import pytest
 from conftest import ffmpeg, spoken
 from scipy.spatial.transform import Rotation
 
+from talker_cli.capture import cover
 from talker_cli.capture import landmarks as marks
 from talker_cli.capture.fit import LandmarkModel
 from talker_cli.capture.pose import remove_pose, similarity
@@ -128,6 +129,24 @@ def test_frames_without_a_face_are_bridged(model: LandmarkModel) -> None:
         fit.coefficients[90:95, jaw] <= ends.max() + 0.02
     ).all()
     assert np.isfinite(fit.coefficients).all() and (fit.coefficients >= 0).all() and (fit.coefficients <= 1).all()
+
+
+def test_a_mouth_is_covered_where_its_colours_are_not_those_of_the_pose() -> None:
+    """Breaks if a head that turns in the light counts as covered, or a hand is taken for a part of the face."""
+    rng = np.random.default_rng(0)
+    yaw = 0.6 * np.sin(np.arange(T) / 9)
+    side, own = rng.uniform(-1, 1, len(cover.POINTS)), rng.uniform(80, 170, (len(cover.POINTS), 3))
+    skin = slice(-len(marks.SKIN), None)
+    own[skin], side[skin] = own[skin].mean(0), side[skin] - side[skin].mean()
+    looks = own * (1 + 0.4 * yaw[:, None] * side - 0.3 * np.square(yaw[:, None]))[..., None] + rng.normal(
+        scale=2, size=(T, 1, 1)
+    )
+    hand = (np.arange(T) >= 60) & (np.arange(T) < 85)
+    lips = slice(0, len(cover.LIPS))
+    looks[hand, lips] = looks[hand, lips] * (0.5, 1.0, 1.2)
+    seen = np.arange(T) != 30
+    rotation = np.stack([np.zeros(T), yaw, np.zeros(T)], 1)
+    assert (cover.covered(looks.astype(np.uint8), rotation, seen) == hand).all()
 
 
 def test_a_similarity_is_found_again() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from talker_cli.capture.cover import covered
 from talker_cli.capture.fit import LandmarkModel
 from talker_cli.capture.pose import Posed, remove_pose
 from talker_cli.capture.tracker import Track, track
@@ -59,12 +60,14 @@ class TrackedClip:
         video: The file and its frame rate.
         found: Landmarks of every frame.
         posed: The same in the head's space, and its rotation.
+        covered: (T,) bool; frames with something before the mouth, so that its landmarks are invented.
         known: (T,) bool; frames with a face that is not turned away, and nothing before its mouth.
     """
 
     video: Video
     found: Track
     posed: Posed
+    covered: np.ndarray
     known: np.ndarray
 
 
@@ -81,7 +84,8 @@ def track_clip(
     total = round(video.seconds * video.fps) or None
     found = track(video, tracker, lambda done: on_frame(done, total))
     posed = remove_pose(found.landmarks, found.seen, model.still, model.rest[model.still])
-    return TrackedClip(video, found, posed, found.seen & ~found.covered & ~turned_away(posed))
+    hidden = covered(found.looks, posed.rotation, found.seen)
+    return TrackedClip(video, found, posed, hidden, found.seen & ~hidden & ~turned_away(posed))
 
 
 def fit_clip(clip: TrackedClip, model: LandmarkModel, neutral: np.ndarray) -> CapturedClip:
@@ -95,7 +99,7 @@ def fit_clip(clip: TrackedClip, model: LandmarkModel, neutral: np.ndarray) -> Ca
     found, posed, known = clip.found, clip.posed, clip.known
     fitted = model.fit(posed, neutral, known)
     seen = bridged(known, round(BRIDGED * clip.video.fps))
-    notes = _notes(found, turned_away(posed), known, clip.video.fps)
+    notes = _notes(clip)
     error = float(fitted.lip_error[known].mean()) if known.any() else float("nan")
     rotation = posed.rotation.astype(np.float32)
     return CapturedClip(clip.video, fitted.coefficients, rotation, seen, error, notes, found.landmarks[..., :2], found.seen)
@@ -141,7 +145,9 @@ def bridged(known: np.ndarray, longest: int) -> np.ndarray:
     return seen
 
 
-def _notes(found: Track, away: np.ndarray, known: np.ndarray, fps: float) -> tuple[str, ...]:
+def _notes(clip: TrackedClip) -> tuple[str, ...]:
+    found, away, known, fps = clip.found, turned_away(clip.posed), clip.known, clip.video.fps
+
     def times(where: np.ndarray) -> str:
         found = runs(where)
         listed = ", ".join(f"{first / fps:.1f}–{end / fps:.1f} s" for first, end in found[:5])
@@ -152,8 +158,8 @@ def _notes(found: Track, away: np.ndarray, known: np.ndarray, fps: float) -> tup
         lines.append(f"no face at {times(~found.seen)}")
     if (away & found.seen).any():
         lines.append(f"the head is turned away at {times(away & found.seen)}")
-    if found.covered.any():
-        lines.append(f"the mouth is covered at {times(found.covered)}")
+    if clip.covered.any():
+        lines.append(f"the mouth is covered at {times(clip.covered)}")
     if found.several.any():
         lines.append(f"more than one face at {times(found.several)}; the one nearest to the frame before was taken")
     if found.cuts:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from talker_cli.capture.cover import colours, covered
+from talker_cli.capture.cover import POINTS, colours
 from talker_cli.capture.video import Video, read_frames
 from talker_cli.errors import InputError, MachineError
 
@@ -30,14 +30,14 @@ class Track:
             lie in a temporary file: an hour of them is half a gigabyte.
         seen: (T,) bool.
         several: (T,) bool; more than one face was seen, and the nearest to the one before was taken.
-        covered: (T,) bool; something is before the mouth, so that its landmarks are invented.
+        looks: (T, N, 3) uint8 colours at places of the face, zeros without one: `cover.covered` finds what is before the mouth.
         cuts: Frames where another shot begins.
     """
 
     landmarks: np.ndarray
     seen: np.ndarray
     several: np.ndarray
-    covered: np.ndarray
+    looks: np.ndarray
     cuts: tuple[int, ...]
 
 
@@ -91,7 +91,9 @@ def track(video: Video, model: Path, on_frame: Callable[[int], None] = lambda do
             if faces:
                 face = faces[0] if before is None else min(faces, key=lambda each: float(np.abs(each - before).mean()))
                 before = face
-                looks.append(colours(frame, face[:, :2]))
+            looks.append(
+                colours(frame, before[:, :2]) if faces and before is not None else np.zeros((len(POINTS), 3), np.uint8)
+            )
             points = before if faces and before is not None else np.zeros((COUNT, 3))
             store.write(points.astype(np.float32).tobytes())
             on_frame(number + 1)
@@ -99,9 +101,7 @@ def track(video: Video, model: Path, on_frame: Callable[[int], None] = lambda do
             raise InputError(f"{video.path} shows no face in {len(seen)} frames; expected a video of one talking person")
         store.flush()
         landmarks = np.memmap(store, np.float32, "r", shape=(len(seen), COUNT, 3))
-    hidden = np.zeros(len(seen), bool)
-    hidden[seen] = covered(np.stack(looks))
-    return Track(landmarks, np.array(seen), np.array(several), hidden, _shots(np.array(changes), np.array(seen)))
+    return Track(landmarks, np.array(seen), np.array(several), np.stack(looks), _shots(np.array(changes), np.array(seen)))
 
 
 def _shots(changes: np.ndarray, seen: np.ndarray) -> tuple[int, ...]:

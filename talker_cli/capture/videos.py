@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from talker_cli.capture.clip import BRIDGED, bridged, landmark_model, runs, turned_away
+from talker_cli.capture.cover import covered
 from talker_cli.capture.fit import LandmarkModel
 from talker_cli.capture.pose import Posed, remove_pose
 from talker_cli.capture.tracker import track
@@ -51,9 +52,9 @@ class Speaker:
     def posed(self, part: Path) -> tuple[Posed, np.ndarray]:
         """Return a video's landmarks in the head's space, and the frames that can be used (T,) bool."""
         file = ArrayFile(part, "tracked video")
-        landmarks, seen, covered = (file.array(name) for name in ("landmarks", "seen", "covered"))
-        posed = remove_pose(landmarks, seen.astype(bool), self.model.still, self.model.rest[self.model.still])
-        return posed, seen.astype(bool) & ~covered.astype(bool) & ~turned_away(posed)
+        landmarks, looks, seen = file.array("landmarks"), file.array("looks"), file.array("seen").astype(bool)
+        posed = remove_pose(landmarks, seen, self.model.still, self.model.rest[self.model.still])
+        return posed, seen & ~covered(looks, posed.rotation, seen) & ~turned_away(posed)
 
     @cached_property
     def neutral(self) -> np.ndarray:
@@ -136,8 +137,8 @@ def _track(path: Path, place: Path, tracker: Path, words: str, align: Align | No
     except InputError as error:
         write_arrays(place, {"seen": np.zeros(1, np.uint8)}, {"problem": str(error), "fps": 0.0})
         return
-    arrays: dict[str, np.ndarray] = {"landmarks": np.asarray(found.landmarks)}
-    arrays |= {"seen": found.seen.astype(np.uint8), "covered": found.covered.astype(np.uint8)}
+    arrays: dict[str, np.ndarray] = {"landmarks": np.asarray(found.landmarks), "looks": found.looks}
+    arrays["seen"] = found.seen.astype(np.uint8)
     write_arrays(place, arrays, {"problem": "", "fps": video.fps, "phones": list(phones)})
 
 
