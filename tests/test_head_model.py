@@ -1,6 +1,8 @@
 """A model whose data turn their heads: losses, training, animation, its options, evaluation; and models that keep still."""
 
+import io
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from conftest import Command
 from scipy.spatial.transform import Rotation
 from tiny import SMALL, tiny_dataset, tiny_rig
 
+from talker_cli.animate.animator import load_animator
+from talker_cli.animate.live import JsonLines, SpeechPipe, run_live
 from talker_cli.animate.postprocess import UPPER_FACE, column_factors, scaled
 from talker_cli.data.beat import open_beat
 from talker_cli.data.bvh import read_head
@@ -21,6 +25,7 @@ from talker_cli.data.livelink import open_livelink
 from talker_cli.errors import InputError
 from talker_cli.export.formats import write_motion_clip
 from talker_cli.export.motion_clip import MotionClip
+from talker_cli.identity.resolve import StyleCondition, style_space
 from talker_cli.model.folder import model_folder
 from talker_cli.rig import ARKIT_NAMES, HEAD_NAMES, RigFile, head_angles, load_rig
 from talker_cli.train.losses import LossWeights, SurfaceMetric
@@ -98,6 +103,21 @@ def test_a_model_learns_to_nod_and_says_so_in_its_files(dataset: Path, invoke: C
     assert (made["double"] == np.concatenate([whole[:, :52], 2 * whole[:, 52:]], 1)).all()
     assert not made["mouth"][:, [place for place, name in enumerate(NAMES) if name not in MOUTH]].any()
     assert whole[:, :52].min() >= 0 and whole[:, :52].max() <= 1
+
+    animator = load_animator(tmp_path / "model", "4", "cpu")
+    lines = {}
+    for amount in (1.0, 0.0):
+        read, write = os.pipe()
+        with os.fdopen(write, "wb") as pipe:
+            pipe.write((32767 * data.speech("tone15")).astype("<i2").tobytes()[:48_000])  # less than a pipe holds
+        stream, factors = io.StringIO(), column_factors(NAMES, head=amount)
+        with os.fdopen(read) as sound:
+            run_live(animator, StyleCondition(style_space(tmp_path / "model" / "teacher.safetensors").average),
+                     SpeechPipe(sound.fileno()), JsonLines(stream, NAMES, 30.0, {}), look_ahead=9, seed=0, factors=factors,
+                     on_latency=lambda seconds: None)  # fmt: skip
+        lines[amount] = np.array([json.loads(line)["coefficients"] for line in stream.getvalue().splitlines()[1:]])
+    assert np.abs(lines[1.0][:, 52:]).max() > 0.02 and not lines[0.0][:, 52:].any()
+    assert (lines[1.0][:, :52] == lines[0.0][:, :52]).all()
 
     # Measured with the head at rest: a dataset without the head gives the same errors.
     still = tiny_dataset(tmp_path / "still", head=False)

@@ -19,6 +19,7 @@ DRIFT, DRIFT_HERTZ = (0.8, 1.1, 0.8), 0.4  # degrees, std
 SWAY, SWAY_HERTZ = (0.8, 1.1, 0.9), 1.2  # degrees, std, in speech
 STILL = 0.3  # share of the drift in silence
 NOD, BEAT = 4.4, 1.6  # degrees at an accent, and at another stressed vowel
+LARGEST_NOD = 7.0  # degrees
 LEAD = 0.05  # seconds by which a nod is lowest before the middle of its vowel
 
 
@@ -95,7 +96,7 @@ def _nods(phones: Phones, times: np.ndarray, prosody: Prosody, rng: np.random.Ge
         if strength < 0.15 or start - last < (0.3 if accent else 0.2) or chance > (0.85 if accent else 0.5):
             continue
         last = start
-        size *= NOD * min(strength, 1.4) if accent else BEAT
+        size = min(size * (NOD * min(strength, 1.4) if accent else BEAT), LARGEST_NOD)
         tau = times - ((start + end) / 2 - LEAD)
         bump = np.where(tau < 0, ease(1.0 + tau / rise), ease(1.0 - tau / fall))
         up = -0.7 if chance < 0.15 else 1.0  # some accents lift the chin
