@@ -245,3 +245,6 @@ def test_lips_close_under_a_tenth_and_open_over_a_quarter(share: float, closed: 
     counts.add(gap, [("AY", 2.5, 3.0)], 30)
     assert counts.bilabials_closed == counts.silences_closed == counts.false_closures == [closed]
     assert counts.vowels_open == [True, opened]
+    other = Articulation.empty()
+    other.add(gap, phones, 30, closed_share=share + 0.01)
+    assert other.bilabials_closed == other.silences_closed == other.false_closures == [True]

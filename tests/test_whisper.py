@@ -223,7 +223,8 @@ def test_a_teacher_and_its_student_read_whisper(invoke: Command, wav: Path, tmp_
     assert student.config.audio_encoder == "whisper" and isinstance(student.encoder, PretrainedHead)
     assert student.config.pretrained_hash == describe(whisper.WHISPER).hash == teacher.config.pretrained_hash
     kept = student.encoder.state_dict()
-    assert all(torch.equal(value, kept[name]) for name, value in teacher.encoder.state_dict().items())
+    for name, value in teacher.encoder.state_dict().items():
+        assert torch.allclose(value, kept[name], rtol=1e-3, atol=1e-6), name  # the student's file is in half precision
     with (tmp_path / "model" / "run-student" / "curve.csv").open() as stream:
         assert [row["stage"] for row in csv.DictReader(stream)] == ["128", "64", "32", "16", "8"]
     report = json.loads(
