@@ -13,7 +13,6 @@ import argparse
 from collections.abc import Callable
 
 import numpy as np
-import torch
 
 from talker_cli.animate.text import align_text
 from talker_cli.corpus.align.adaptation import realign
@@ -73,7 +72,7 @@ def compare(recordings: list[tuple[Phones, Phones]]) -> tuple[float, float, floa
 def by_whisper(speech: np.ndarray, text: str, language: str, espeak_voice: str) -> Phones | None:
     """Return the phones that `animate --text` places."""
     try:
-        return align_text([speech.astype(np.float32) / 32768], text, espeak_voice, torch.device("cpu")).phones
+        return align_text([speech.astype(np.float32) / 32768], text, espeak_voice).phones
     except TalkerError:
         return None
 

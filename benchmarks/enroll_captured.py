@@ -74,7 +74,7 @@ def enrolled(data: Dataset, enroller: Enroller, clips: list[Clip]) -> dict[str, 
         found[f"nearest to {seconds:g} s of sound: {nearest}"] = found[nearest]
         found[f"sound, {seconds:g} s"] = StyleCondition(style)
         found[f"motion, {seconds:g} s"] = told(f"motion, {seconds:g} s", enroller, style, examples)
-    assert animator.network.config.fps == enroller.rigs.rig.fps
+    assert animator.config.fps == enroller.rigs.rig.fps
     return found
 
 
@@ -111,7 +111,7 @@ def first(data: Dataset, clips: list[Clip], seconds: float, fps: float) -> list[
 def style_of(enroller: Enroller, examples: list[MotionExample]) -> np.ndarray:
     """Return the style that the sound of the examples has."""
     sound = np.concatenate([example.sound for example in examples])
-    return on_sphere(window_styles(enroller.animator.network, sound, enroller.animator.device).mean(0))
+    return on_sphere(window_styles(enroller.animator.runner, sound).mean(0))
 
 
 def told(name: str, enroller: Enroller, style: np.ndarray, examples: list[MotionExample]) -> StyleCondition:

@@ -98,7 +98,7 @@ def measure(source: Path, model: str, identity: str, full: str | None, output: P
     for seconds in (10.0, 30.0, 120.0):
         examples = examples_of(data, training, seconds)
         sound = np.concatenate([example.sound for example in examples])
-        style = on_sphere(window_styles(animator.network, sound, animator.device).mean(0))
+        style = on_sphere(window_styles(animator.runner, sound).mean(0))
         rows.append(row("enrolled, audio", seconds, animate(StyleCondition(style))))
         nearest = enroller.space.nearest(style)[0][0]
         rows.append(

@@ -87,7 +87,7 @@ def main() -> None:
             spans = judge.phoneme_spans(judge.transcribe_waveform(speech, SAMPLE_RATE))
             sounds = [(span.phoneme, span.start_ms / 1000 - LAG) for span in spans]
             for talker, counts in zip(talkers, zip(verdicts, whole, strict=True), strict=True):
-                rig, fps = talker.rigs.rig, talker.animator.network.config.fps
+                rig, fps = talker.rigs.rig, talker.animator.config.fps
                 gap = lip_gap(
                     rig.decode(talker.animator.coefficients(speech, talker.identities[0])), rig.template, rig.lip_pairs
                 )

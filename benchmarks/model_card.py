@@ -93,12 +93,12 @@ def seconds_of(model: Path, systems: Sequence[str]) -> dict[str, float]:
             animators.append(load_animator(model, steps or "8", "cpu"))
         else:
             ddim = None if steps == "256" else int(steps.removeprefix("ddim-"))
-            animators.append(Animator(teacher.network, ddim, teacher.device))
+            animators.append(Animator(teacher.runner, ddim))
     taken: dict[str, list[float]] = {animator.sampler: [] for animator in animators}
     for _ in range(5):
         for animator in animators:
             began = time.perf_counter()
-            animator.coefficients(speech, animator.network.config.identities[0])
+            animator.coefficients(speech, animator.config.identities[0])
             taken[animator.sampler].append(time.perf_counter() - began)
     return {name: statistics.median(seconds) for name, seconds in taken.items()}
 

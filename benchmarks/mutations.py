@@ -138,20 +138,20 @@ CHANGES: dict[str, tuple[str, str, str]] = {
         "angle = (t + 0.008) / 1.008 * (torch.pi / 2)",
     ),
     "DDIM forgets the noise": (
-        "model/diffusion.py",
+        "model/sampling.py",
         "return alpha_s * x0 + sigma_s * (x_t - alpha_t * x0) / sigma_t",
         "return alpha_s * x0",
     ),
-    "DDPM without noise": ("model/diffusion.py", "(variance_ts.sqrt() * sigma_s / sigma_t) * noise", "0 * noise"),
+    "DDPM without noise": ("model/sampling.py", "(math.sqrt(variance_ts) * sigma_s / sigma_t) * noise", "0 * noise"),
     "DDPM with the wide variance": (
-        "model/diffusion.py",
-        "(variance_ts.sqrt() * sigma_s / sigma_t) * noise",
-        "variance_ts.sqrt() * noise",
+        "model/sampling.py",
+        "(math.sqrt(variance_ts) * sigma_s / sigma_t) * noise",
+        "math.sqrt(variance_ts) * noise",
     ),
-    "last step returns no x0": ("model/diffusion.py", "            return x0\n", "            return x_t\n"),
-    "noise ignores the frame": ("model/diffusion.py", "* 1_000_003 + number)", "* 1_000_003)"),
-    "noise ignores the step": ("model/diffusion.py", "(seed * 1_000_003 + index)", "(seed * 1_000_003)"),
-    "noise ignores the seed": ("model/diffusion.py", "(seed * 1_000_003 + index)", "index"),
+    "last step returns no x0": ("model/sampling.py", "            return x0\n", "            return x_t\n"),
+    "noise ignores the frame": ("model/noise.py", "counter=[start * counts, 0, 0, 0]", "counter=[0, 0, 0, 0]"),
+    "noise ignores the step": ("model/noise.py", "key=[seed % 2**64, index]", "key=[seed % 2**64, 0]"),
+    "noise ignores the seed": ("model/noise.py", "key=[seed % 2**64, index]", "key=[0, index]"),
     "guidance backwards": (
         "model/network.py",
         "return neither + guidance_scale * (both - neither)",
@@ -173,8 +173,8 @@ CHANGES: dict[str, tuple[str, str, str]] = {
     ),
     "raw student is saved": (
         "train/distill.py",
-        "save_model(student_path(model, count, config.steps), average.module)",
-        "save_model(student_path(model, count, config.steps), original)",
+        "_save_student(student_path(model, count, config.steps), average.module)",
+        "_save_student(student_path(model, count, config.steps), original)",
     ),
     "no warm-up": ("train/rate.py", "if step < warmup", "if step < 0"),
     "coefficients not normalised": (
@@ -205,8 +205,8 @@ CHANGES: dict[str, tuple[str, str, str]] = {
     "weights ignore the seed": ("train/teacher.py", "torch.manual_seed(config.seed)", "torch.manual_seed(0)"),
     "trained on the validation split": (
         "train/teacher.py",
-        'ClipBank(dataset, "train", model_config, cache)',
-        'ClipBank(dataset, "validation", model_config, cache)',
+        'ClipBank(dataset, "train", model_config, cache, ',
+        'ClipBank(dataset, "validation", model_config, cache, ',
     ),
     "validated on the training split": (
         "train/teacher.py",
@@ -282,8 +282,8 @@ CHANGES: dict[str, tuple[str, str, str]] = {
     "the student's encoder without warm-up": ("train/distill.py", "math.ceil(ENCODER_WARMUP * total)", "0"),
     "distilled on the validation split": (
         "train/distill.py",
-        'ClipBank(dataset, "train", original.config, cache)',
-        'ClipBank(dataset, "validation", original.config, cache)',
+        'ClipBank(dataset, "train", original.config, cache, ',
+        'ClipBank(dataset, "validation", original.config, cache, ',
     ),
     "distilled on clean speech alone": ("train/distill.py", "if rng.random() < 0.7", "if rng.random() < 0.0"),
     "one draw for all steps of a stage": (
@@ -332,8 +332,8 @@ CHANGES: dict[str, tuple[str, str, str]] = {
     ),
     "one temperature for the whole face": (
         "animate/stream.py",
-        "torch.where(upper, upper_face, whole)",
-        "torch.where(upper, whole, whole)",
+        "np.where(upper, upper_face, whole)",
+        "np.where(upper, whole, whole)",
     ),
     "one noise for all steps": ("animate/stream.py", "self._noise(index + 1, first, end)", "self._noise(0, first, end)"),
     "the model's guidance ignored": (
@@ -341,7 +341,7 @@ CHANGES: dict[str, tuple[str, str, str]] = {
         "config.guidance_scale if guidance is None",
         "1.0 if guidance is None",
     ),
-    "the sampler begins late": ("model/diffusion.py", "(steps - index) / steps for", "(steps - index - 0.5) / steps for"),
+    "the sampler begins late": ("model/sampling.py", "(steps - index) / steps for", "(steps - index - 0.5) / steps for"),
     "the denoiser ignores the style": ("model/denoiser.py", " + self.style_in(style))", ")"),
     "the denoiser ignores the timestep": ("model/denoiser.py", "timestep_embedding(t, 64)", "timestep_embedding(0 * t, 64)"),
     "the denoiser reads the speech once": ("model/denoiser.py", "x = x + self.speech_mid(speech_features)", "pass"),

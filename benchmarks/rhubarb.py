@@ -21,8 +21,8 @@ import numpy as np
 from talker_cli.data.dataset import Dataset
 from talker_cli.evaluate.model import Evaluation, load_systems
 from talker_cli.metrics import Articulation
-from talker_cli.model.diffusion import noise_seed
 from talker_cli.model.folder import model_folder
+from talker_cli.model.noise import noise_seed
 
 # Gap between the lips in Rhubarb's drawings, millimetres: A lips pressed, B teeth together, C open, D wide open, E rounded,
 # F puckered, G teeth on the lip, H tongue raised, X at rest.

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from talker_cli.animate.talker import Talker
 from talker_cli.animate.text import align_text
@@ -21,7 +20,6 @@ from talker_cli.data.dataset import Dataset, Recording
 from talker_cli.errors import TalkerError
 from talker_cli.evaluate.conditions import telephone
 from talker_cli.metrics import CLOSED_SHARE, Articulation, lip_gap
-from talker_cli.model.encoders import reads_phones
 
 LANGUAGES = {"en": "en-us", "es": "es-419"}  # voices of espeak-ng, where they are not called by the language
 SHARES = np.round(np.r_[np.arange(0.01, 0.2, 0.01), np.arange(0.2, 0.6, 0.02)], 2)
@@ -68,7 +66,7 @@ def main() -> None:
         name: Talker.load(name.partition(":")[0], steps=name.partition(":")[2] or "8", device="cpu") for name in options.models
     }
     systems = [(name, by) for name, talker in talkers.items() for by in ("sound", "text")]
-    systems = [(name, by) for name, by in systems if by == "sound" or reads_phones(talkers[name].animator.network.config)]
+    systems = [(name, by) for name, by in systems if by == "sound" or talkers[name].animator.config.reads_phones]
     counts: dict[tuple[str, str, str], list[Articulation]] = {}
     voices = recordings_of(dataset, options.voices, options.each)
     for voice, recordings in voices.items():
@@ -78,12 +76,12 @@ def main() -> None:
             speech = LINES[options.line](dataset.speech(recording.name), recording.name)
             language = LANGUAGES.get(recording.language, recording.language)
             try:
-                placed = align_text([speech], recording.text, language, torch.device("cpu")).phones
+                placed = align_text([speech], recording.text, language).phones
             except TalkerError:
                 continue
             for name, by in systems:
                 talker = talkers[name]
-                rig, fps = talker.rigs.rig, talker.animator.network.config.fps
+                rig, fps = talker.rigs.rig, talker.animator.config.fps
                 motion = talker.animator.coefficients(speech, talker.identities[0], phones=placed if by == "text" else None)
                 gap = lip_gap(rig.decode(motion), rig.template, rig.lip_pairs)
                 for share, count in zip(SHARES, counts[voice, name, by], strict=True):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from mutations import CHANGES
 
 from talker_cli.cli.app import app
 
@@ -91,3 +92,10 @@ def test_every_command_has_a_place_in_the_readme() -> None:
     table = re.findall(r"^\| \[(.+?)\]", (ROOT / "README.md").read_text(encoding="utf-8"), re.M)
     commands = typer.main.get_command(app).commands
     assert {each for each in commands if not commands[each].hidden} <= set(re.findall(r"`([\w-]+)`", " ".join(table)))
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_change_on_purpose_can_still_be_made(name: str) -> None:
+    """Breaks if the code has moved on and a change of `benchmarks/mutations.py` would find nothing to change."""
+    file, before, _ = CHANGES[name]
+    assert before in (ROOT / "talker_cli" / file).read_text()

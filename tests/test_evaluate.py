@@ -27,8 +27,8 @@ from talker_cli.identity.style import style_from_speech
 from talker_cli.metrics import Articulation, diversity, fdd, lip_gap, lip_gap_error, lve, lve_per_frame, mve
 from talker_cli.model.checkpoint import load_model, save_model
 from talker_cli.model.config import ModelConfig
-from talker_cli.model.diffusion import noise_seed
 from talker_cli.model.network import FaceDiffusion
+from talker_cli.model.noise import noise_seed
 from talker_cli.rig import ARKIT_NAMES, Identity, RigFile, load_rig, save_rig
 
 
@@ -367,7 +367,7 @@ def test_the_nearest_identity_is_what_auto_takes(tiny: tuple[Path, Path]) -> Non
     (system,) = load_systems(["student"], tiny[1], Evaluation(Dataset(tiny[0]), "test"), "cpu")
     assert system.animator and system.space
     for sound in (speech, np.concatenate([music, speech, 0 * music])):
-        style = style_from_speech(system.animator.network, sound, system.animator.device)
+        style = style_from_speech(system.animator.runner, sound)
         resolver = IdentityResolver(load_rig(tiny[1] / "rig.safetensors"), system.space, encode=lambda style=style: style)
         assert nearest_identity(system, sound) == resolver.resolve("auto").name
     assert nearest_identity(system, music) is None and nearest_identity(system, 0 * music) is None

@@ -19,8 +19,9 @@ from tiny import tiny_dataset
 
 from talker_cli.errors import InputError, MachineError, ModelError
 from talker_cli.formats.files import ArrayFile, write_arrays
-from talker_cli.model.checkpoint import load_model, read_config, save_model
+from talker_cli.model.checkpoint import load_model, save_model
 from talker_cli.model.config import Architecture, ModelConfig
+from talker_cli.model.header import read_config
 from talker_cli.train.distill import DistillConfig, distill
 from talker_cli.train.losses import LossWeights
 from talker_cli.train.run import check_finite

@@ -1,6 +1,7 @@
 """Generation in chunks and live: what it makes must not depend on where the speech was cut, however many steps there are."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,13 +10,15 @@ from test_model import small_network, speech
 
 from talker_cli.animate.animator import Animator
 from talker_cli.animate.stream import MotionStream
-from talker_cli.model.audio_encoder import log_mel
 from talker_cli.model.config import MAX_TIMESTEP
-from talker_cli.model.diffusion import Sampler, frame_noise, uniform_timesteps
 from talker_cli.model.frontend import MelFrontend
+from talker_cli.model.mel import log_mel
 from talker_cli.model.network import FaceDiffusion
+from talker_cli.model.noise import frame_noise
+from talker_cli.model.sampling import Sampler, uniform_timesteps
+from talker_cli.model.torch_runner import TorchRunner
 
-STYLE = torch.nn.functional.normalize(torch.arange(32.0)[None] - 9) * 32**0.5
+STYLE = (torch.nn.functional.normalize(torch.arange(32.0)[None] - 9) * 32**0.5).numpy()
 
 
 def at_once(network: FaceDiffusion, sampler: Sampler, wave: np.ndarray, seed: int, guidance: float) -> np.ndarray:
@@ -23,22 +26,28 @@ def at_once(network: FaceDiffusion, sampler: Sampler, wave: np.ndarray, seed: in
     config = network.config
     frames = int(len(wave) * config.fps / 16_000)
     with torch.inference_mode():
-        features = network.encoder(log_mel(torch.from_numpy(wave)[None], frames, config))
+        features = network.encoder(torch.from_numpy(log_mel(wave, frames, config))[None])
         scales = (
             [1.5 if name in ("eyeBlinkLeft", "browInnerUp") else 0.9 for name in config.names]
             if config.upper_face
             else [1.0] * 52
         )
-        x = torch.tensor(scales) * frame_noise(seed, frames, 52, 0)
+        x = np.array(scales, np.float32) * frame_noise(seed, frames, 52, 0)
+        style = torch.from_numpy(STYLE)
         for index, t in enumerate(sampler.timesteps):
-            x0 = network.guided_x0(x, torch.full((1,), t), features, STYLE, guidance)
+            x0 = network.guided_x0(torch.from_numpy(x), torch.full((1,), t), features, style, guidance).numpy()
             x = sampler.step(index, x, x0, lambda index=index: frame_noise(seed, frames, 52, index + 1))
-        return network.denormalise(x)[0].numpy()
+        return network.denormalise(torch.from_numpy(x))[0].numpy()
 
 
 def frontend(network: FaceDiffusion) -> MelFrontend:
-    """Return the input of a network's encoder on the CPU."""
-    return MelFrontend(network.config, torch.device("cpu"))
+    """Return the input of a network's encoder."""
+    return MelFrontend(network.config)
+
+
+def stream_of(network: FaceDiffusion, sampler: Sampler, mel: MelFrontend | None = None, **options: Any) -> MotionStream:
+    """Return a stream of a network on the CPU."""
+    return MotionStream(TorchRunner(network, torch.device("cpu")), sampler, STYLE, mel or frontend(network), **options)
 
 
 def in_parts(stream: MotionStream, wave: np.ndarray, sizes: tuple[int, ...]) -> list[np.ndarray]:
@@ -72,7 +81,7 @@ def test_parts_make_what_the_whole_makes(
     """Breaks if a frame depends on where chunks end: a seam. Any number of steps, with and without noise in between."""
     network = small_network(fps=fps, temperature=0.9, upper_face_temperature=1.5, upper_face=("eyeBlinkLeft", "browInnerUp"))
     wave = speech(4.03)
-    stream = MotionStream(network, sampler, STYLE, frontend(network), seed=5, guidance=guidance, chunk=chunk)
+    stream = stream_of(network, sampler, seed=5, guidance=guidance, chunk=chunk)
     made = in_parts(stream, wave, sizes)
     whole = at_once(network, sampler, wave, 5, guidance)
     assert np.concatenate(made).shape == whole.shape == (int(4.03 * fps), 52)
@@ -83,7 +92,7 @@ def test_parts_make_what_the_whole_makes(
 def test_motion_comes_while_the_speech_goes_on_and_memory_does_not_grow() -> None:
     """Breaks if the first frame needs the whole recording, or if memory grows with its length."""
     network = small_network()
-    stream = MotionStream(network, STUDENT, STYLE, mel := frontend(network), chunk=20)
+    stream = stream_of(network, STUDENT, mel := frontend(network), chunk=20)
     halo = network.config.encoder_halo + 8 * network.config.denoiser_halo
     frames = 0
     for second in range(1, 21):
@@ -99,7 +108,7 @@ def test_live_frames_come_after_the_look_ahead_and_stay() -> None:
     """Breaks if a frame is late, or if what is sent live differs from what the same speech gives with all of it known."""
     network = small_network()
     wave = speech(3.0)
-    stream = MotionStream(network, STUDENT, STYLE, frontend(network), look_ahead=6, chunk=3)
+    stream = stream_of(network, STUDENT, look_ahead=6, chunk=3)
     frames = 0
     for count, start in enumerate(range(0, len(wave), 1600), 1):
         frames += len(stream.push(wave[start : start + 1600]))
@@ -107,7 +116,7 @@ def test_live_frames_come_after_the_look_ahead_and_stay() -> None:
     assert frames + len(stream.finish()) == 90
     # With a look-ahead of the whole receptive field, live motion is the motion.
     reach = network.config.encoder_halo + 8 * network.config.denoiser_halo
-    stream = MotionStream(network, STUDENT, STYLE, frontend(network), look_ahead=reach, chunk=9)
+    stream = stream_of(network, STUDENT, look_ahead=reach, chunk=9)
     live = np.concatenate(in_parts(stream, wave, (1600,)))
     assert np.abs(live - at_once(network, STUDENT, wave, 0, 1.0)).max() < 1e-4
 
@@ -115,12 +124,12 @@ def test_live_frames_come_after_the_look_ahead_and_stay() -> None:
 def test_progress_counts_frames_and_ends_at_all_of_them() -> None:
     """Breaks if the progress bar goes backwards, or ends before its end."""
     seen: list[int] = []
-    animator = Animator(small_network(), 4, torch.device("cpu"))
+    animator = Animator(TorchRunner(small_network(), torch.device("cpu")), 4)
     animator.coefficients(speech(2.0), "Ada", on_frames=seen.append)
     assert seen == sorted(seen) and seen[-1] == 60 and seen[0] == 15  # one of four steps is done
 
 
 def test_the_shortest_speech_is_animated() -> None:
     """Breaks if speech of one frame gives none, or an error."""
-    animator = Animator(small_network(), 4, torch.device("cpu"))
+    animator = Animator(TorchRunner(small_network(), torch.device("cpu")), 4)
     assert animator.coefficients(speech(0.034), "Ada").shape == (1, 52)

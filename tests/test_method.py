@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from talker_cli.formats.files import ArrayFile
 from talker_cli.model.checkpoint import load_model
 from talker_cli.model.config import Architecture, ModelConfig
-from talker_cli.model.diffusion import ddpm_step, frame_noise
 from talker_cli.model.network import FaceDiffusion
+from talker_cli.model.noise import frame_noise
+from talker_cli.model.sampling import posterior_sample
 from talker_cli.rig import ARKIT_NAMES, Rig
 from talker_cli.train.batches import UNKNOWN_PHONE, Batch, ClipBank, Part
 from talker_cli.train.distill import DistillConfig, _Draw, _Halving, distill
@@ -174,13 +175,13 @@ def test_ancestral_noise_has_the_posterior_deviation() -> None:
     for t, s in ((1.0, 0.5), (0.75, 0.7), (0.3, 0.05)):
         (a, b), (c, d) = ((math.cos(x * math.pi / 2), math.sin(x * math.pi / 2)) for x in (t, s))
         std = math.sqrt(b**2 - (a / c) ** 2 * d**2) * d / b
-        assert float(ddpm_step(zero, zero, t, s, one)) == pytest.approx(std, rel=1e-9)
+        assert float(posterior_sample(zero, zero, t, s, one)) == pytest.approx(std, rel=1e-9)
 
 
 def test_each_block_of_frames_has_noise_of_its_own() -> None:
     """Breaks if a motion's noise repeats itself every 64 frames, steps or recordings."""
     noise = frame_noise(3, 256, 5, 0)[0]
-    blocks = [*noise.split(64), frame_noise(3, 64, 5, 1)[0], frame_noise(4, 64, 5, 0)[0]]
+    blocks = [*np.split(noise, 4), frame_noise(3, 64, 5, 1)[0], frame_noise(4, 64, 5, 0)[0]]
     for one in range(len(blocks)):
         for other in range(one):
             assert abs(np.corrcoef(blocks[one].flatten(), blocks[other].flatten())[0, 1]) < 0.25

@@ -23,8 +23,11 @@ from talker_cli.data.dataset import Dataset
 from talker_cli.formats.files import ArrayFile
 from talker_cli.model.checkpoint import load_model, save_model
 from talker_cli.model.denoiser import DenoiserBlock
-from talker_cli.model.diffusion import alpha_sigma, ddpm_step, frame_noise
+from talker_cli.model.diffusion import alpha_sigma
 from talker_cli.model.network import FaceDiffusion
+from talker_cli.model.noise import frame_noise
+from talker_cli.model.sampling import posterior_sample
+from talker_cli.model.torch_runner import TorchRunner
 from talker_cli.rig import save_rig
 from talker_cli.train.batches import UNKNOWN_PHONE, ClipBank, Part
 from talker_cli.train.distill import DistillConfig, _Draw, distill, student_config
@@ -380,7 +383,7 @@ def test_the_encoders_losses_are_their_formulas() -> None:
 def sampled(network: FaceDiffusion, steps: int | None, **options: float) -> np.ndarray:
     """Return the motion (T, K) of half a second, without the bounds of ARKit."""
     network.config = replace(network.config, names=tuple(f"pca_{number:03d}" for number in range(52)))
-    return Animator(network, steps, CPU).coefficients(spoken(0.5).astype(np.float32), "Bert", seed=5, **options)
+    return Animator(TorchRunner(network, CPU), steps).coefficients(spoken(0.5).astype(np.float32), "Bert", seed=5, **options)
 
 
 def test_sampling_starts_from_noise_of_the_temperatures() -> None:
@@ -388,10 +391,11 @@ def test_sampling_starts_from_noise_of_the_temperatures() -> None:
     network = network_of("x0", temperature=0.5, upper_face=("pca_003", "pca_040"), upper_face_temperature=1.25)
     network.denoiser = Affine(12, 4, torch.ones_like, 0.0, 0.0)  # type: ignore[assignment]
     noise = frame_noise(5, 15, 52, 0)[0]
-    scale = torch.full((52,), 0.5)
+    scale = np.full(52, 0.5, np.float32)
     scale[[3, 40]] = 1.25
-    assert np.allclose(sampled(network, 1), network.denormalise(noise * scale).numpy(), atol=1e-5)
-    assert np.allclose(sampled(network, 1, temperature=0.8), network.denormalise(noise * 0.8).numpy(), atol=1e-5)
+    for options, scaled in (({}, noise * scale), ({"temperature": 0.8}, noise * np.float32(0.8))):
+        expected = network.denormalise(torch.from_numpy(scaled)).numpy()
+        assert np.allclose(sampled(network, 1, **options), expected, atol=1e-5)
 
 
 def test_the_full_sampler_draws_new_noise_at_each_of_its_steps() -> None:
@@ -401,8 +405,8 @@ def test_the_full_sampler_draws_new_noise_at_each_of_its_steps() -> None:
     x = frame_noise(5, 15, 52, 0)
     for index in range(255):
         t, s = (256 - index) / 256, (255 - index) / 256
-        x = ddpm_step(x, float(optimal(torch.tensor(t))) * x, t, s, frame_noise(5, 15, 52, index + 1))
-    expected = network.denormalise(float(optimal(torch.tensor(1 / 256))) * x)[0]
+        x = posterior_sample(x, float(optimal(torch.tensor(t))) * x, t, s, frame_noise(5, 15, 52, index + 1))
+    expected = network.denormalise(torch.from_numpy(float(optimal(torch.tensor(1 / 256))) * x))[0]
     assert np.allclose(sampled(network, None), expected.numpy(), atol=2e-4)
 
 

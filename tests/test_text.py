@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from conftest import Command
 
 from talker_cli.animate import talker
@@ -185,7 +184,7 @@ def test_phones_of_an_unheard_voice_lie_at_its_own_times() -> None:
     The head that reads phones never heard flite's slt.
     """
     speech, truth = synthesise(next(voice for voice in SYNTHETIC_VOICES if voice.name == "flite_slt"), SENTENCES[0])
-    aligned = align_text([speech.astype(np.float32) / 32768], SENTENCES[0], "en-us", torch.device("cpu"))
+    aligned = align_text([speech.astype(np.float32) / 32768], SENTENCES[0], "en-us")
     lips = [[(phone, start) for phone, start, _ in phones if phone in "PBM"] for phones in (truth, aligned.phones)]
     assert [phone for phone, _ in lips[0]] == [phone for phone, _ in lips[1]] and len(lips[0]) >= 3
     errors = [abs(one[1] - other[1]) for one, other in zip(*lips, strict=True)]

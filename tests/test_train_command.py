@@ -20,8 +20,10 @@ from tiny import SMALL, tiny_dataset
 from talker_cli.animate.animator import Animator
 from talker_cli.data.dataset import Dataset
 from talker_cli.errors import InputError
-from talker_cli.model.checkpoint import load_model, read_config
+from talker_cli.model.checkpoint import load_model
 from talker_cli.model.config import Architecture
+from talker_cli.model.header import read_config
+from talker_cli.model.torch_runner import TorchRunner
 from talker_cli.train.run import Progress
 from talker_cli.train.settings import changed, format_toml, parse_assignments, tables_of
 from talker_cli.train.teacher import TrainConfig, train
@@ -175,7 +177,8 @@ def test_both_predictions_train_and_sample(dataset: Path, tmp_path: Path, predic
     data = Dataset(dataset)
     clip = data.clips("validation")[0]
     truth = data.coefficients(clip.name)
-    made = Animator(network, 8, torch.device("cpu")).coefficients(data.speech(clip.recording), clip.identity)[: len(truth)]
+    animator = Animator(TorchRunner(network, torch.device("cpu")), 8)
+    made = animator.coefficients(data.speech(clip.recording), clip.identity)[: len(truth)]
     error = np.sqrt(np.square(made - truth[: len(made)]).mean())
     rest = np.sqrt(np.square(network.mean.numpy() - truth).mean())
     assert error < 0.6 * rest, (error, rest)

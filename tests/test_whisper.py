@@ -20,12 +20,14 @@ from talker_cli.formats.audio import load_speech
 from talker_cli.model import whisper
 from talker_cli.model.audio_encoder import PretrainedHead
 from talker_cli.model.checkpoint import load_model
-from talker_cli.model.diffusion import Sampler, uniform_timesteps
+from talker_cli.model.config import WHISPER
 from talker_cli.model.encoders import describe, frontend_of, load_encoder
 from talker_cli.model.frontend import OutputFrontend, recording_features
 from talker_cli.model.network import FaceDiffusion
 from talker_cli.model.phones import known_posteriors
 from talker_cli.model.pretrained import quiet_transformers
+from talker_cli.model.sampling import Sampler, uniform_timesteps
+from talker_cli.model.torch_runner import TorchRunner
 
 CPU = torch.device("cpu")
 SPEECH = Path(__file__).parents[1] / "examples" / "speech.wav"
@@ -33,7 +35,7 @@ SPEECH = Path(__file__).parents[1] / "examples" / "speech.wav"
 
 @pytest.fixture(scope="module")
 def encoder() -> whisper.WhisperEncoder:
-    loaded = load_encoder(describe(whisper.WHISPER), CPU)
+    loaded = load_encoder(describe(WHISPER), CPU)
     assert isinstance(loaded, whisper.WhisperEncoder)
     return loaded
 
@@ -48,9 +50,7 @@ def network(encoder: whisper.WhisperEncoder) -> FaceDiffusion:
     """A small random network that reads Whisper's outputs."""
     plain = small_network()
     about = encoder.about
-    plain.config = replace(
-        plain.config, audio_encoder=whisper.WHISPER, pretrained_hash=about.hash, pretrained_width=about.width
-    )
+    plain.config = replace(plain.config, audio_encoder=WHISPER, pretrained_hash=about.hash, pretrained_width=about.width)
     torch.manual_seed(1)
     plain.encoder = PretrainedHead(plain.config).eval()
     return plain
@@ -107,7 +107,7 @@ def test_level_does_not_matter(encoder: whisper.WhisperEncoder, speech: np.ndarr
     """Breaks if speech at -50 dB is read otherwise than the same speech at full level."""
     loud = encoder.window(speech)
     soft = encoder.window(speech * np.float32(10 ** (-50 / 20)))
-    same = (loud[:, -len(encoder.about.phones) :] - soft[:, -len(encoder.about.phones) :]).abs().sum(1)
+    same = np.abs(loud - soft)[:, -len(encoder.about.phones) :].sum(1)
     assert float(same.mean()) < 0.05
 
 
@@ -123,9 +123,9 @@ def test_noise_before_and_after_speech_is_silence(
     heard[2 * 16_000 : -2 * 16_000] += said
     names = encoder.about.phones
     shares, clean = (encoder.window(each)[:, -len(names) :] for each in (heard, said))
-    around = torch.cat([shares[:95], shares[-95:]])[:, names.index("SIL")]
-    assert float((around > 0.5).float().mean()) > 0.97
-    assert float((shares[100:-100].argmax(1) == clean.argmax(1)).float().mean()) > 0.8
+    around = np.concatenate([shares[:95], shares[-95:]])[:, names.index("SIL")]
+    assert float((around > 0.5).mean()) > 0.97
+    assert float((shares[100:-100].argmax(1) == clean.argmax(1)).mean()) > 0.8
 
 
 def test_an_output_is_about_its_instant(encoder: whisper.WhisperEncoder) -> None:
@@ -135,7 +135,7 @@ def test_an_output_is_about_its_instant(encoder: whisper.WhisperEncoder) -> None
         loud = quiet.copy()
         at = int(instant * 16_000)
         loud[at - 320 : at + 320] += 0.3 * np.random.default_rng(1).normal(size=640).astype(np.float32)
-        change = (encoder.window(loud) - encoder.window(quiet))[:, :512].norm(dim=1)
+        change = np.linalg.norm((encoder.window(loud) - encoder.window(quiet))[:, :512], axis=1)
         assert abs(int(change.argmax()) - 50 * instant) <= 3
 
 
@@ -143,12 +143,10 @@ def test_an_output_is_about_its_instant(encoder: whisper.WhisperEncoder) -> None
 def test_parts_give_the_last_bit_of_the_whole(network: FaceDiffusion) -> None:
     """Breaks if the parts in which a recording comes show in the motion, be it by the last bit."""
     wave = spoken(47.7).astype(np.float32)
-    style = torch.zeros(1, network.config.style_width)
+    runner, style = TorchRunner(network, CPU), np.zeros((1, network.config.style_width), np.float32)
 
     def motion(sizes: itertools.cycle) -> np.ndarray:
-        stream = MotionStream(
-            network, Sampler(uniform_timesteps(3)), style, frontend_of(network.config, CPU), seed=4, guidance=1.0
-        )
+        stream = MotionStream(runner, Sampler(uniform_timesteps(3)), style, runner.frontend(), seed=4, guidance=1.0)
         parts, start = [], 0
         while start < len(wave):
             size = next(sizes)
@@ -172,9 +170,9 @@ def test_known_phones_take_the_posteriors_place(network: FaceDiffusion, encoder:
         frontend.push(wave)
         frontend.finish()
         features.append(frontend.inputs(5, 60)[0])
-    assert torch.equal(features[0][:, :512], features[1][:, :512])
+    assert np.array_equal(features[0][:, :512], features[1][:, :512])
     expected = known_posteriors(phones, names, 60, network.config.fps)
-    assert np.array_equal(features[1][:, 512:].numpy(), expected[5:])
+    assert np.array_equal(features[1][:, 512:], expected[5:])
     assert expected[18, names.index("B")] == 1.0 and expected[15, names.index("B")] == 0.75  # 0.5 s is frame 15
     assert np.allclose(expected.sum(1), 1.0)
 
@@ -198,11 +196,11 @@ def test_live_outputs_are_soon_there_and_nearly_the_same(encoder: whisper.Whispe
     names = encoder.about.phones
     lips = [names.index(phone) for phone in "PBM"]
     live_shares, whole_shares = (
-        features[:, -len(names) :] for features in (torch.cat(seen), recording_features(encoder, speech, count, fps))
+        features[:, -len(names) :] for features in (np.concatenate(seen), recording_features(encoder, speech, count, fps))
     )
     closed = [shares[:, lips].sum(1) > 0.5 for shares in (live_shares, whole_shares)]
-    assert int(closed[1].sum()) > 10 and float((closed[0] == closed[1]).float().mean()) > 0.97
-    assert float((live_shares.argmax(1) == whole_shares.argmax(1)).float().mean()) > 0.8  # of 40 phones
+    assert int(closed[1].sum()) > 10 and float((closed[0] == closed[1]).mean()) > 0.97
+    assert float((live_shares.argmax(1) == whole_shares.argmax(1)).mean()) > 0.8  # of 40 phones
 
 
 def test_a_folder_without_weights_is_refused_in_one_line(tmp_path: Path) -> None:
@@ -221,10 +219,9 @@ def test_a_teacher_and_its_student_read_whisper(invoke: Command, wav: Path, tmp_
     assert invoke("distill", "model", "prepared", *stages).out.split() == ["model/student.safetensors"]
     teacher, student = (load_model(tmp_path / "model" / f"{kind}.safetensors", kind) for kind in ("teacher", "student"))
     assert student.config.audio_encoder == "whisper" and isinstance(student.encoder, PretrainedHead)
-    assert student.config.pretrained_hash == describe(whisper.WHISPER).hash == teacher.config.pretrained_hash
+    assert student.config.pretrained_hash == describe(WHISPER).hash == teacher.config.pretrained_hash
     kept = student.encoder.state_dict()
-    for name, value in teacher.encoder.state_dict().items():
-        assert torch.allclose(value, kept[name], rtol=1e-3, atol=1e-6), name  # the student's file is in half precision
+    assert all(torch.equal(value.half().float(), kept[name]) for name, value in teacher.encoder.state_dict().items())
     with (tmp_path / "model" / "run-student" / "curve.csv").open() as stream:
         assert [row["stage"] for row in csv.DictReader(stream)] == ["128", "64", "32", "16", "8"]
     report = json.loads(

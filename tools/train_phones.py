@@ -120,7 +120,7 @@ def main() -> None:
 
     def outputs(speech: np.ndarray, speed: float = 1.0) -> np.ndarray:
         count = int(len(speech) * speed / whisper.STRIDE)
-        return recording_features(encoder, speech, count, RATE * speed).half().numpy()
+        return recording_features(encoder, speech, count, RATE * speed).astype(np.float16)
 
     datasets = [Dataset(folder) for folder in options.prepared]
     names = sorted({SILENCE, *(phone[0] for each in datasets for r in each.info.recordings for phone in r.phones)})

@@ -4,20 +4,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from talker_cli.animate.stream import CHUNK_FRAMES, MotionStream, OnFrames
 from talker_cli.errors import InputError, ModelError
 from talker_cli.formats.audio import SAMPLE_RATE
-from talker_cli.formats.files import file_hash
 from talker_cli.identity.resolve import StyleCondition
 from talker_cli.metrics import Phones
-from talker_cli.model.checkpoint import load_model, read_config
-from talker_cli.model.config import COMPACT, MAX_TIMESTEP
-from talker_cli.model.device import choose_device
-from talker_cli.model.diffusion import Sampler, uniform_timesteps
-from talker_cli.model.encoders import frontend_of, verified
-from talker_cli.model.network import FaceDiffusion
+from talker_cli.model.config import MAX_TIMESTEP, ModelConfig
+from talker_cli.model.header import read_config
+from talker_cli.model.loading import load_runner
+from talker_cli.model.runner import NetworkRunner
+from talker_cli.model.sampling import Sampler, uniform_timesteps
 from talker_cli.rig import ARKIT_NAMES, face_names
 
 
@@ -35,39 +32,40 @@ def parse_steps(steps: str) -> int | None:
 
 
 class Animator:
-    """A network on a device with a sampler: speech to coefficients.
+    """A network with a sampler: speech to coefficients.
 
     Args:
-        network: Teacher or student.
+        runner: Teacher or student.
         steps: Number of DDIM steps of a teacher, or None for its full ancestral sampler; a student has its own steps.
-        device: Device that runs the network.
     """
 
-    def __init__(self, network: FaceDiffusion, steps: int | None, device: torch.device) -> None:
-        self.network = network.to(device)
+    def __init__(self, runner: NetworkRunner, steps: int | None) -> None:
+        self.runner = runner
         self.steps = steps
-        self.device = device
+
+    @property
+    def config(self) -> ModelConfig:
+        """The network's configuration."""
+        return self.runner.config
 
     @property
     def sampler(self) -> str:
         """The network and its sampler, in words."""
-        config = self.network.config
+        config = self.config
         if config.kind == "student":
             return f"student, {_counted(len(config.timesteps))}"
         return f"teacher, DDPM {MAX_TIMESTEP} steps" if self.steps is None else f"teacher, DDIM {_counted(self.steps)}"
 
-    def speech_features(self, speech: np.ndarray, frames: int) -> torch.Tensor:
+    def speech_features(self, speech: np.ndarray, frames: int) -> np.ndarray:
         """Return the speech features (1, T, D) of the first T frames of speech (S,).
 
         Raises:
             ModelError: the network's pretrained encoder cannot be used.
         """
-        frontend = frontend_of(self.network.config, self.device)
+        frontend = self.runner.frontend()
         frontend.push(speech)
         frontend.finish()
-        with torch.no_grad():
-            features: torch.Tensor = self.network.encoder(frontend.inputs(0, frames))
-        return features
+        return self.runner.encode(frontend.inputs(0, frames))
 
     def stream(
         self,
@@ -97,7 +95,7 @@ class Animator:
             InputError: guidance for a student, which has its own.
             ModelError: the network's pretrained encoder cannot be used.
         """
-        network, config = self.network, self.network.config
+        config = self.config
         for field, scale in {"guidance": guidance, "style_guidance": style_guidance}.items():
             if config.kind == "student" and scale is not None:
                 raise InputError(
@@ -105,21 +103,16 @@ class Animator:
                     "teacher; choose full or a number of steps without a student",
                     field=field,
                 )
-        if isinstance(identity, StyleCondition):
-            style = torch.from_numpy(identity.style)[None].to(self.device)  # (1, S)
-        else:
-            row = torch.tensor([config.identities.index(identity)], device=self.device)
-            with torch.inference_mode():
-                style = network.personalizer.named(row)
+        style = identity.style[None] if isinstance(identity, StyleCondition) else self.runner.named_style(identity)
         if config.kind == "student":
             sampler = Sampler(tuple(step / MAX_TIMESTEP for step in config.timesteps))
         else:
             sampler = Sampler(uniform_timesteps(self.steps or MAX_TIMESTEP), ancestral=self.steps is None)
         return MotionStream(
-            network,
+            self.runner,
             sampler,
             style,
-            frontend_of(config, self.device, phones, live=look_ahead is not None),
+            self.runner.frontend(phones, live=look_ahead is not None),
             seed=seed,
             guidance=config.guidance_scale if guidance is None else guidance,
             style_guidance=style_guidance,
@@ -188,7 +181,7 @@ class Animator:
         if isinstance(identity, StyleCondition) and identity.offset is not None:
             coefficients = coefficients + identity.offset
         count = len(ARKIT_NAMES)
-        if face_names(self.network.config.names) != ARKIT_NAMES:
+        if face_names(self.config.names) != ARKIT_NAMES:
             return coefficients
         return np.concatenate([np.clip(coefficients[:, :count], 0.0, 1.0), coefficients[:, count:]], 1)
 
@@ -226,10 +219,4 @@ def load_animator(folder: Path, steps: str, device: str) -> Animator:
 
 def animator_of(weights: Path, steps: str, device: str) -> Animator:
     """Load weights; `steps` is the number of a teacher's. Raises as `load_animator`."""
-    where = choose_device(device)
-    network = load_model(weights, "teacher" if weights.stem == "teacher" else "student")
-    if network.config.rig != file_hash(weights.with_name("rig.safetensors")):
-        raise ModelError(f"{weights} was made for another rig.safetensors; expected the one that it came with")
-    if network.config.audio_encoder != COMPACT:
-        verified(network.config)  # refused before the work begins
-    return Animator(network, parse_steps(steps), where)
+    return Animator(load_runner(weights, device), parse_steps(steps))

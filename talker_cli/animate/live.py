@@ -18,8 +18,7 @@ from talker_cli.formats.audio import SAMPLE_RATE, Report, decode, decode_wav
 from talker_cli.formats.level import Level
 from talker_cli.formats.wav import SIGNATURE, ByteSource, is_wav
 from talker_cli.identity.resolve import StyleCondition
-from talker_cli.model.config import COMPACT
-from talker_cli.model.whisper import WHISPER
+from talker_cli.model.config import COMPACT, WHISPER
 from talker_cli.rig import ARKIT_NAMES, face_names
 
 LIVE_CHUNK = 2  # frames made at a time
@@ -257,7 +256,7 @@ def run_live(
         on_latency: Called for each frame with the seconds from its sound to it.
     """
     stream = animator.stream(identity, seed=seed, look_ahead=look_ahead, chunk=LIVE_CHUNK)
-    fps = animator.network.config.fps
+    fps = animator.config.fps
     frame = 0
 
     def send(coefficients: np.ndarray) -> None:
@@ -279,7 +278,7 @@ def check_live(animator: Animator) -> None:
     Raises:
         InputError: its audio encoder needs seconds of the sound to come.
     """
-    config = animator.network.config
+    config = animator.config
     if config.audio_encoder not in (COMPACT, WHISPER):
         raise InputError(
             f"found a {config.kind} with the audio encoder {config.audio_encoder}, which needs seconds of the sound to come; "
@@ -294,7 +293,7 @@ def check_arkit(animator: Animator) -> None:
     Raises:
         InputError: they are not the 52 ARKit coefficients.
     """
-    if face_names(animator.network.config.names) != ARKIT_NAMES:
+    if face_names(animator.config.names) != ARKIT_NAMES:
         raise InputError(
             "found a model without ARKit's 52 coefficients; Live Link and VMC hold those; write JSON lines to - instead",
             field="output",

@@ -14,13 +14,12 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from talker_cli.formats.audio import SAMPLE_RATE
-from talker_cli.model.diffusion import Sampler, frame_noise
 from talker_cli.model.frontend import SpeechFrontend
-from talker_cli.model.network import FaceDiffusion
+from talker_cli.model.noise import frame_noise
+from talker_cli.model.runner import NetworkRunner
+from talker_cli.model.sampling import Sampler
 
 CHUNK_FRAMES = 1024  # new frames a pass through the network, where nobody waits for one
 
@@ -33,9 +32,9 @@ class Track:
     Behind the final ones lie those that the next pass will replace: the tail.
     """
 
-    def __init__(self, width: int, device: torch.device) -> None:
+    def __init__(self, width: int) -> None:
         self.start = 0
-        self.final = torch.zeros(1, 0, width, device=device)
+        self.final = np.zeros((1, 0, width), np.float32)
         self.tail = self.final
 
     @property
@@ -43,19 +42,19 @@ class Track:
         """Number of frames that have become final."""
         return self.start + self.final.shape[1]
 
-    def put(self, frames: Tensor, final: int) -> None:
+    def put(self, frames: np.ndarray, final: int) -> None:
         """Append `frames` (1, frames, W), of which the first `final` are final."""
-        self.final = torch.cat([self.final, frames[:, :final]], 1)
+        self.final = np.concatenate([self.final, frames[:, :final]], 1)
         self.tail = frames[:, final:]
 
-    def window(self, first: int, end: int) -> Tensor:
+    def window(self, first: int, end: int) -> np.ndarray:
         """Return frames first … end, final or not, (1, end - first, W)."""
-        return torch.cat([self.final, self.tail], 1)[:, first - self.start : end - self.start]
+        return np.concatenate([self.final, self.tail], 1)[:, first - self.start : end - self.start]
 
-    def forget(self, before: int) -> Tensor:
+    def forget(self, before: int) -> np.ndarray:
         """Drop the final frames before frame `before`, and return them."""
         count = max(0, before - self.start)
-        dropped, self.final = self.final[:, :count], self.final[:, count:].clone()
+        dropped, self.final = self.final[:, :count], self.final[:, count:].copy()
         self.start += count
         return dropped
 
@@ -64,7 +63,7 @@ class MotionStream:
     """The coefficients of one recording, part by part.
 
     Args:
-        network: Teacher or student on its device.
+        runner: Teacher or student.
         sampler: Sampler with its steps.
         style: (1, S) style vector of the speaker.
         frontend: Input of the network's encoder.
@@ -79,9 +78,9 @@ class MotionStream:
 
     def __init__(
         self,
-        network: FaceDiffusion,
+        runner: NetworkRunner,
         sampler: Sampler,
-        style: Tensor,
+        style: np.ndarray,
         frontend: SpeechFrontend,
         *,
         seed: int = 0,
@@ -92,19 +91,19 @@ class MotionStream:
         chunk: int = CHUNK_FRAMES,
         on_frames: OnFrames | None = None,
     ) -> None:
-        self.network, self.sampler, self.config = network, sampler, network.config
+        self.runner, self.sampler, self.config = runner, sampler, runner.config
         self._style, self._seed, self._guidance, self._style_guidance = style, seed, guidance, style_guidance
         self._look_ahead, self._chunk, self._on_frames = look_ahead, chunk, on_frames
         upper_face = self.config.upper_face_temperature if temperature is None else temperature
         whole = self.config.temperature if temperature is None else temperature
-        upper = torch.tensor([name in self.config.upper_face for name in self.config.names], device=style.device)
-        self._temperature = torch.where(upper, upper_face, whole)  # (K,)
+        upper = np.array([name in self.config.upper_face for name in self.config.names])
+        self._temperature = np.where(upper, upper_face, whole).astype(np.float32)  # (K,)
         self.samples = 0  # of speech so far
         self._frames = 0  # that went into the network
         self._frontend = frontend
-        self._features = Track(self.config.feature_width, style.device)
+        self._features = Track(self.config.feature_width)
         # x after the first step, the second, …; after the last it is the motion.
-        self._states = [Track(len(self.config.names), style.device) for _ in sampler.timesteps]
+        self._states = [Track(len(self.config.names)) for _ in sampler.timesteps]
 
     @property
     def frame_count(self) -> int:
@@ -137,7 +136,6 @@ class MotionStream:
         """Return the number of frames that the speech so far allows."""
         return min(self._frontend.ready(), self.frame_count)
 
-    @torch.inference_mode()
     def _advance(self, known: int, *, last: bool) -> np.ndarray:
         """Run every stage over all the frames that it can; return the coefficients that became final.
 
@@ -158,9 +156,9 @@ class MotionStream:
                 self._on_frames(sum(each.end for each in self._states) // len(self._states))
         motion = self._states[-1]
         self._features.forget(motion.end - halo)
-        return self.network.denormalise(motion.forget(motion.end))[0].cpu().numpy()
+        return motion.forget(motion.end)[0] * self.runner.std + self.runner.mean
 
-    def _run(self, track: Track, halo: int, known: int, last: bool, make: Callable[[int, int], Tensor]) -> int:
+    def _run(self, track: Track, halo: int, known: int, last: bool, make: Callable[[int, int], np.ndarray]) -> int:
         """Make the frames of `track` that `known` frames before it allow; return how many there are now, final or not."""
         done = track.end
         if last:
@@ -174,18 +172,17 @@ class MotionStream:
             track.put(make(first, known)[:, done - first : end - first], final - done)
         return end
 
-    def _encode(self, first: int, end: int) -> Tensor:
+    def _encode(self, first: int, end: int) -> np.ndarray:
         """Return speech features (1, end - first, D) of frames first … end."""
-        return self.network.encoder(self._frontend.inputs(first, end))
+        return self.runner.encode(self._frontend.inputs(first, end))
 
-    def _denoise(self, index: int, first: int, end: int) -> Tensor:
+    def _denoise(self, index: int, first: int, end: int) -> np.ndarray:
         """Return frames first … end of x, (1, end - first, K), after step `index`."""
         x_t = self._states[index - 1].window(first, end) if index else self._temperature * self._noise(0, first, end)
-        t = torch.full((1,), self.sampler.timesteps[index], device=x_t.device)
-        features = self._features.window(first, end)
-        x0 = self.network.guided_x0(x_t, t, features, self._style, self._guidance, self._style_guidance)
+        t, features = self.sampler.timesteps[index], self._features.window(first, end)
+        x0 = self.runner.x0(x_t, t, features, self._style, self._guidance, self._style_guidance)
         return self.sampler.step(index, x_t, x0, lambda: self._noise(index + 1, first, end))
 
-    def _noise(self, index: int, first: int, end: int) -> Tensor:
+    def _noise(self, index: int, first: int, end: int) -> np.ndarray:
         """Return the Gaussian noise (1, end - first, K) that belongs to these frames at this step."""
-        return frame_noise(self._seed, end - first, len(self.config.names), index, first).to(self._style.device)
+        return frame_noise(self._seed, end - first, len(self.config.names), index, first)

@@ -21,9 +21,8 @@ from talker_cli.formats.files import file_hash
 from talker_cli.identity.library import Library
 from talker_cli.identity.resolve import IdentityResolver, ResolvedIdentity, StyleSpace, style_space
 from talker_cli.identity.style import style_from_speech
-from talker_cli.model.diffusion import noise_seed
-from talker_cli.model.encoders import reads_phones
 from talker_cli.model.folder import DEFAULT_IDENTITY, DEFAULT_MODEL, model_folder
+from talker_cli.model.noise import noise_seed
 from talker_cli.rig import RigFile, load_rig
 
 AUTO_SECONDS = 600  # of a recording, from which "auto" computes the style of its voice
@@ -131,7 +130,7 @@ class Talker:
                 samples += len(part)
                 if samples > AUTO_SECONDS * SAMPLE_RATE:
                     break
-            return style_from_speech(self.animator.network, np.concatenate(parts), self.animator.device)
+            return style_from_speech(self.animator.runner, np.concatenate(parts))
 
         style = None if audio is None else read
         return IdentityResolver(self.rigs, self.space, Library(library), style_scale, style).resolve(identity)
@@ -186,7 +185,7 @@ class Talker:
         for name, value in numbers.items():
             if value is not None and not math.isfinite(value):
                 raise InputError(f"found {value}; expected a finite number", field=name)
-        config = self.animator.network.config
+        config = self.animator.config
         factors = column_factors(config.names, expression=expression, head=head, only=only)
         audio = Path(audio)
         check_file(audio)
@@ -196,12 +195,12 @@ class Talker:
         alignment = None
         if text is not None:
             if self._aligned is None or self._aligned[0] != (digest, text, language):  # samples share one
-                aligned = align_text(read_speech(audio), text, language, self.animator.device)
+                aligned = align_text(read_speech(audio), text, language)
                 self._aligned = (digest, text, language), aligned
             alignment = self._aligned[1]
             for line in misfits(alignment):
                 on_note(line)
-            if not reads_phones(config):
+            if not config.reads_phones:
                 on_note("this model does not read phones: the text is placed in the recording, and does not move the lips")
         coefficients = self.animator.coefficients(
             read_speech(audio, on_note),

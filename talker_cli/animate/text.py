@@ -4,16 +4,14 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from talker_cli.corpus.align.pronunciations import words_of_text
 from talker_cli.corpus.align.viterbi import place_words, unlikely_words
 from talker_cli.errors import InputError
 from talker_cli.formats.alignment import TextAlignment
 from talker_cli.formats.audio import SAMPLE_RATE
-from talker_cli.model.encoders import describe, load_encoder
+from talker_cli.model.config import WHISPER
 from talker_cli.model.frontend import OutputFrontend
-from talker_cli.model.whisper import STRIDE, WHISPER, WhisperEncoder
 
 AUTO = "auto"
 LARGEST = 1 << 20  # bytes of a text file
@@ -49,22 +47,26 @@ def text_for(audio: Path, text: str, on_note: Callable[[str], None]) -> str | No
         raise InputError(f"cannot read {path} ({type(error).__name__}); expected a text in UTF-8", field="text") from error
 
 
-def align_text(speech: Iterable[np.ndarray], text: str, language: str, device: torch.device) -> TextAlignment:
+def align_text(speech: Iterable[np.ndarray], text: str, language: str) -> TextAlignment:
     """Return where the words and phones of a text lie in a recording.
 
     Args:
         speech: Parts (S,) of the recording, float32 at 16 kHz, in order.
         text: What is said.
         language: A voice of espeak-ng.
-        device: Device that runs the encoder.
 
     Raises:
         InputError: the text has no words, or more than the recording can hold; or the language is unknown.
         MachineError: espeak-ng is missing.
         ModelError: Whisper's weights are missing or damaged.
     """
+    import torch  # runs Whisper
+
+    from talker_cli.model.encoders import describe, load_encoder
+    from talker_cli.model.whisper import STRIDE, WhisperEncoder
+
     words = words_of_text(text, language)
-    encoder = load_encoder(describe(WHISPER), device)
+    encoder = load_encoder(describe(WHISPER), torch.device("cpu"))
     assert isinstance(encoder, WhisperEncoder) and encoder.head is not None
     rate = SAMPLE_RATE / STRIDE
     frontend, parts, samples, done = OutputFrontend(encoder, rate), [], 0, 0
@@ -72,7 +74,7 @@ def align_text(speech: Iterable[np.ndarray], text: str, language: str, device: t
     def take(end: int) -> None:
         nonlocal done
         if end > done:
-            parts.append(frontend.inputs(done, end)[0, :, -len(encoder.about.phones) :].cpu().numpy())
+            parts.append(frontend.inputs(done, end)[0, :, -len(encoder.about.phones) :])
             frontend.forget(end)
             done = end
 

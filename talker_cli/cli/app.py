@@ -12,6 +12,7 @@ from talker_cli.cli.capture import capture
 from talker_cli.cli.data import data_app, preprocess_app
 from talker_cli.cli.evaluate import compare, evaluate
 from talker_cli.cli.export import export
+from talker_cli.cli.export_model import export_model
 from talker_cli.cli.head import head
 from talker_cli.cli.identities import enroll, identities
 from talker_cli.cli.machine import bench, doctor
@@ -64,7 +65,7 @@ def _options(
 
 app.add_typer(preprocess_app, name="preprocess")
 app.add_typer(data_app, name="data")
-for command in (animate, render, export, capture, head, train, distill, evaluate, compare, enroll, bench, doctor):
+for command in (animate, render, export, export_model, capture, head, train, distill, evaluate, compare, enroll, bench, doctor):
     app.command()(command)
 app.command("enroll-identity", hidden=True)(enroll)
 app.add_typer(identities)

@@ -86,8 +86,8 @@ def articulated(
     for name, value in {"language": language, "voice": voice, "held-out": held_out, "licence": licence}.items():
         if value and folder is None:
             raise InputError(f"found --{name} without a folder; expected a folder of transcribed speech; give one")
-    for name, value in {"kokoro": kokoro, "speech": speech}.items():
-        if value and folder is not None:
+    for name, place in {"kokoro": kokoro, "speech": speech}.items():
+        if place and folder is not None:
             raise InputError(f"found --{name} with a folder; it is for the built-in corpus; leave one of them out")
     with progress("preparing", "parts") as advance:
 

@@ -67,15 +67,15 @@ def animate_live(
     talker = Talker.load(model, steps=steps, device=device)
     animator = talker.animator
     check_live(animator)
-    factors = column_factors(animator.network.config.names, head=head, only=only)
+    factors = column_factors(animator.config.names, head=head, only=only)
     resolved = talker.who(identity, style_scale=style_scale, library=library)
     name = resolved.name
-    fps = animator.network.config.fps
+    fps = animator.config.fps
     frames = round(look_ahead / 1000 * fps)
     sink: Sink
     if address is None:
         about: dict[str, object] = {"identity": name, "sampler": animator.sampler, "seed": seed, "look_ahead": frames / fps}
-        sink = JsonLines(sys.stdout, animator.network.config.names, fps, about)
+        sink = JsonLines(sys.stdout, animator.config.names, fps, about)
     else:
         check_arkit(animator)
         scheme, host, port, presets = address

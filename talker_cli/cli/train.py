@@ -178,7 +178,9 @@ def distill(
 ) -> None:
     """Distil a model's teacher into a student of few steps, halving after halving."""
     from talker_cli.errors import InputError
-    from talker_cli.model.checkpoint import has_compact_encoder
+    from talker_cli.model.folder import GRAPH, students_of
+    from talker_cli.model.graph import check_onnx, export_student
+    from talker_cli.model.header import has_compact_encoder
     from talker_cli.train.distill import DistillConfig
     from talker_cli.train.distill import distill as run
 
@@ -186,6 +188,7 @@ def distill(
         raise InputError(
             "found --encoder-steps without --encoder-width; the teacher's encoder is not trained further; leave it out"
         )
+    check_onnx()  # before the work of hours
     config = DistillConfig(
         steps=steps, stage_steps=stage_steps, kept_stage_steps=kept_stage_steps, guidance_scale=guidance,
         temperature=temperature, upper_face_temperature=upper_face_temperature, batch_frames=batch_frames, bf16=bf16, seed=seed,
@@ -194,6 +197,8 @@ def distill(
     )  # fmt: skip
     with training_progress(f"the same command resumes the run in {model}") as report:
         student = run(model, dataset, config, device=device, on_progress=report)
+    for path in students_of(model):
+        export_student(path, path.with_suffix(GRAPH))
     _show_stages(model / "run-student" / "stages.csv")
     result(student)
 

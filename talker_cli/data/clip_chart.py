@@ -84,12 +84,9 @@ def _draw_clip(axes: Axes, dataset: Dataset, clip: Clip) -> None:
 
 def _log_mel(speech: np.ndarray, frames: int, fps: float) -> np.ndarray:
     """Return the model's log-mel features (columns, bands) of the first frames."""
-    import torch
-
-    from talker_cli.model.audio_encoder import log_mel
     from talker_cli.model.config import ModelConfig
+    from talker_cli.model.mel import log_mel
 
     config = ModelConfig("teacher", "", (), (), fps=fps)
     shown = speech[: int(np.ceil(frames * SAMPLE_RATE / fps))]
-    with torch.no_grad():
-        return np.asarray(log_mel(torch.from_numpy(shown)[None], frames, config)[0].numpy())
+    return log_mel(shown, frames, config)

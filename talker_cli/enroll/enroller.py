@@ -23,6 +23,7 @@ from talker_cli.identity.style import window_styles
 from talker_cli.model.checkpoint import load_model
 from talker_cli.model.device import choose_device
 from talker_cli.model.folder import main_weights, model_folder
+from talker_cli.model.torch_runner import TorchRunner
 from talker_cli.rig import ARKIT_NAMES, Rig, RigFile, load_rig
 
 NEAREST = 3  # known identities that are reported
@@ -85,7 +86,7 @@ class Enroller:
         weights = main_weights(folder)
         self.space: StyleSpace = style_space(weights)
         network = load_model(weights, "student" if weights.stem == "student" else "teacher")
-        self.animator = Animator(network, TEACHER_STEPS, choose_device(device))
+        self.animator = Animator(TorchRunner(network, choose_device(device)), TEACHER_STEPS)
 
     def enroll(
         self,
@@ -116,8 +117,7 @@ class Enroller:
             IdentityError: the name is one of the model's own.
         """
         check_new(name, self.rigs.identities)
-        network, device = self.animator.network, self.animator.device
-        collection = collect(folder, paths, lambda speech: window_styles(network, speech, device), on_clip)
+        collection = collect(folder, paths, lambda speech: window_styles(self.animator.runner, speech), on_clip)
         nearest = self.space.nearest(collection.style)[:NEAREST]
         identity = Enrolled(name, collection.style, self.space.key, nearest[0][0], face)
         motion = self._motion(collection, identity, source_fps, tracker, on_video)

@@ -14,6 +14,7 @@ from talker_cli.identity.resolve import StyleCondition, on_sphere
 from talker_cli.metrics import lve
 from talker_cli.model.config import MAX_TIMESTEP
 from talker_cli.model.diffusion import add_noise, alpha_sigma
+from talker_cli.model.torch_runner import TorchRunner
 from talker_cli.rig import Rig
 from talker_cli.train.losses import LossWeights, SurfaceMetric, lip_gap_of
 
@@ -82,7 +83,7 @@ def fit(
     Raises:
         InputError: the loss is not finite.
     """
-    fps = animator.network.config.fps
+    fps = animator.config.fps
     learning, choosing, test = _split([_trimmed(example, fps) for example in examples], fps)
     voice = StyleCondition(style)
     starts = [(_error(animator, rig, each, choosing), each) for each in (voice, *map(StyleCondition, known))]
@@ -151,7 +152,7 @@ def _error(animator: Animator, rig: Rig, condition: StyleCondition, examples: li
 
 def _rest(animator: Animator, rig: Rig, condition: StyleCondition, examples: list[MotionExample]) -> np.ndarray:
     """Return (K,): the examples' coefficients minus the model's, mean over frames; 0 where it would hold closed lips open."""
-    total, frames = np.zeros(len(animator.network.config.names)), 0
+    total, frames = np.zeros(len(animator.config.names)), 0
     for example in examples:
         predicted = animator.coefficients(example.sound, condition)
         count = min(len(predicted), len(example.coefficients))
@@ -164,12 +165,13 @@ def _rest(animator: Animator, rig: Rig, condition: StyleCondition, examples: lis
 class _Crops:
     """Random crops of examples: speech features (B, T, D) and coefficients (B, T, K)."""
 
-    def __init__(self, animator: Animator, examples: list[MotionExample]) -> None:
+    def __init__(self, animator: Animator, examples: list[MotionExample], device: torch.device) -> None:
         self.length = min(CROP_FRAMES, *(len(example.coefficients) for example in examples))
         self.parts = []
         for example in examples:
             features = animator.speech_features(example.sound, len(example.coefficients))[0]
-            self.parts.append((features, torch.from_numpy(example.coefficients).float().to(animator.device)))
+            pair = (features, np.asarray(example.coefficients, np.float32))
+            self.parts.append(tuple(torch.from_numpy(part).to(device) for part in pair))
         frames_each = np.array([len(example.coefficients) for example in examples], dtype=np.float64)
         self.share = frames_each / frames_each.sum()
 
@@ -191,13 +193,18 @@ def _descend(
     Raises:
         InputError: the loss is not finite.
     """
-    network, device = animator.network, animator.device
+    runner = animator.runner
+    assert isinstance(runner, TorchRunner)  # a style is fitted by gradients
+    network, device = runner.network, runner.device
     metric = SurfaceMetric(rig, network.std.cpu().numpy(), LossWeights()).to(device)
     gap_rows = torch.from_numpy(rig.lip_gap_rows()).float().to(device)
     style = torch.from_numpy(start.copy()).to(device).requires_grad_(True)
     optimizer = torch.optim.Adam([style], lr=LEARNING_RATE)
     rng = np.random.default_rng(0)
-    crops, check = _Crops(animator, learning), _Crops(animator, choosing).draw(CHECK_CROPS, np.random.default_rng(1))
+    crops, check = (
+        _Crops(animator, learning, device),
+        _Crops(animator, choosing, device).draw(CHECK_CROPS, np.random.default_rng(1)),
+    )
 
     def loss(features: Tensor, coefficients: Tensor, seed: int) -> Tensor:
         count = len(features)
@@ -236,7 +243,7 @@ def _descend(
 
 def _timesteps(animator: Animator, count: int, generator: torch.Generator) -> Tensor:
     """Return timesteps (B,): a student's own, or spread evenly over a teacher's range."""
-    own = animator.network.config.timesteps
+    own = animator.config.timesteps
     if own:
         return torch.tensor(own)[torch.randint(len(own), (count,), generator=generator)] / MAX_TIMESTEP
     return ((torch.arange(count) + torch.rand(count, generator=generator)) / count).clamp(min=0.02)

@@ -26,7 +26,7 @@ from talker_cli.formats.motion import read_motion, read_sidecar
 from talker_cli.formats.npy import read_npy
 from talker_cli.identity.resolve import StyleCondition
 from talker_cli.metrics import Phones
-from talker_cli.model.diffusion import noise_seed
+from talker_cli.model.noise import noise_seed
 from talker_cli.render.source import at_rest
 from talker_cli.rig import ARKIT_NAMES, Rig
 
@@ -156,7 +156,7 @@ def animated(
     animator: Animator, identity: str | StyleCondition, measures: FaceMeasures, seed: int = 0, samples: int = 1
 ) -> Generate:
     """Return a loaded model in one style as a system; its samples have the seeds `seed`, `seed + 1`, …"""
-    fps = animator.network.config.fps
+    fps = animator.config.fps
 
     def generate(speech: np.ndarray, clip: Clip, phones: Phones) -> list[MeasuredMotion]:
         seeds = (noise_seed(seed + number, clip.recording) for number in range(samples))

@@ -65,7 +65,7 @@ def nearest_identity(system: System, speech: np.ndarray) -> str | None:
     if system.animator is None or system.space is None:
         return None
     try:
-        style = style_from_speech(system.animator.network, speech, system.animator.device)
+        style = style_from_speech(system.animator.runner, speech)
     except InputError:
         return None
     return system.space.nearest(style)[0][0]

@@ -27,10 +27,10 @@ from talker_cli.evaluate.system import Generate, Item, System
 from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.identity.resolve import style_space
 from talker_cli.metrics import Articulation, blendshape_error, blinks_a_minute, lip_gap
-from talker_cli.model.checkpoint import read_config
 from talker_cli.model.config import MAX_TIMESTEP, ModelConfig
-from talker_cli.model.diffusion import noise_seed
 from talker_cli.model.folder import main_weights
+from talker_cli.model.header import read_config
+from talker_cli.model.noise import noise_seed
 from talker_cli.rig import ARKIT_NAMES, load_rig
 
 SYSTEMS = ("truth", "mean", "loudness", "student", "teacher-8", "teacher-256")
@@ -187,7 +187,7 @@ def load_systems(
         elif name == DDIM_FULL or (steps != name and steps.isascii() and steps.isdigit() and 1 <= int(steps) <= MAX_TIMESTEP):
             teacher = teacher or load_animator(model, "full", device)
             ddim = None if steps == str(MAX_TIMESTEP) else int(steps.removeprefix("ddim-"))
-            systems.append(_system(Animator(teacher.network, ddim, teacher.device), evaluation, model, temperature))
+            systems.append(_system(Animator(teacher.runner, ddim), evaluation, model, temperature))
         else:
             expected = f"{', '.join(SYSTEMS)}, {DDIM_FULL}, teacher-N or a kept student-N"
             raise InputError(f"found the system '{name}'; expected {expected}, N from 1 to {MAX_TIMESTEP}", field="systems")
@@ -208,8 +208,8 @@ def at_temperature(config: ModelConfig, stored: ModelConfig, temperature: float 
 
 def _system(animator: Animator, evaluation: Evaluation, model: Path, temperature: float | None) -> System:
     weights = main_weights(model)
-    config = at_temperature(animator.network.config, read_config(weights, weights.stem), temperature)
-    animator.network.config = config
+    config = at_temperature(animator.config, read_config(weights, weights.stem), temperature)
+    animator.runner.config = config
     evaluation.dataset.check_model(config.names, config.fps, load_rig(model / "rig.safetensors").rig.basis, head=False)
 
     def generate(item: Item, identity: str, seed: int) -> np.ndarray:

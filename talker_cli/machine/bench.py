@@ -25,6 +25,7 @@ from talker_cli.formats.processes import peak_memory
 from talker_cli.model.checkpoint import load_model
 from talker_cli.model.device import choose_device
 from talker_cli.model.folder import DEFAULT_IDENTITY, model_folder
+from talker_cli.model.torch_runner import TorchRunner
 from talker_cli.render import draw_frames
 
 SIZE = (512, 512)  # pixels
@@ -69,7 +70,7 @@ def bench(audio: Path | None, *, model: str, device: str, teacher_steps: str, ru
     speech = own_speech() if audio is None else load_speech(audio)
     length = len(speech) / SAMPLE_RATE
     talker = Talker.load(model, device=device)
-    network, where = talker.animator.network, talker.animator.device
+    config, where = talker.animator.config, choose_device(device)
     report: Report = {
         "recording": {"seconds": length, "own": audio is None, "device": str(where), "threads": torch.get_num_threads()},
         "method": dict(METHOD),
@@ -90,11 +91,11 @@ def bench(audio: Path | None, *, model: str, device: str, teacher_steps: str, ru
 
     if audio is not None:
         timed("reading", lambda: load_speech(audio))
-    frames = int(length * network.config.fps)
+    frames = int(length * config.fps)
     timed("encoding", lambda: talker.animator.speech_features(speech, frames))
     person = talker.who(talker.identities[0] if model != "talker-base" else DEFAULT_IDENTITY)
     timed("student", lambda: talker.animator.coefficients(speech, person.condition))
-    report["student"] |= {"steps": len(network.config.timesteps) or None}
+    report["student"] |= {"steps": len(config.timesteps) or None}
     coefficients = talker.animator.coefficients(speech, person.condition)
 
     def decode() -> None:
@@ -112,12 +113,12 @@ def bench(audio: Path | None, *, model: str, device: str, teacher_steps: str, ru
     try:
         timed("rendering", draw, 1)
         each = report["rendering"]["seconds"] / len(shown)
-        report["rendering"] |= {"times_real_time": 1 / network.config.fps / each, "frames": len(shown), "size": "512x512"}
+        report["rendering"] |= {"times_real_time": 1 / config.fps / each, "frames": len(shown), "size": "512x512"}
     except TalkerError as error:
         report["rendering"] = {"error": str(error)}
     try:
         network = load_model(model_folder(model) / "teacher.safetensors", "teacher")  # "8" would be the student
-        teacher = Animator(network, parse_steps(teacher_steps), choose_device(device))
+        teacher = Animator(TorchRunner(network, choose_device(device)), parse_steps(teacher_steps))
         timed("teacher", lambda: teacher.coefficients(speech, person.condition), 1)
         report["teacher"] |= {"steps": 256 if teacher.steps is None else teacher.steps}
     except TalkerError as error:

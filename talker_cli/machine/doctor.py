@@ -20,7 +20,7 @@ from talker_cli.rig import load_rig
 
 LIBRARIES = (
     "torch", "torchaudio", "transformers", "accelerate", "numpy", "scipy", "safetensors", "pydantic", "typer", "rich",
-    "soundfile", "imageio-ffmpeg", "pyrender", "PyOpenGL", "trimesh", "pillow", "tomli-w",
+    "soundfile", "onnxruntime", "onnx", "imageio-ffmpeg", "pyrender", "PyOpenGL", "trimesh", "pillow", "tomli-w",
 )  # fmt: skip
 
 

@@ -1,68 +1,13 @@
-"""Speech (B, S) at 16 kHz -> log-mel columns (B, T * mels_per_frame, bands) -> speech features (B, T, D), one a frame."""
-
-from functools import lru_cache
+"""Log-mel columns (B, T * mels_per_frame, bands), or a frozen encoder's outputs, to speech features (B, T, D), one a frame."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.model.config import ModelConfig
 
-WINDOW = 400  # samples, 25 ms
-FFT = 512  # samples
-MEL_FLOOR = 1e-6  # power; speech at full scale lies near 1
 STEM_COLUMNS = 4  # of the spectrogram, a frame
 DROPOUT = 0.1  # in training alone, of the channels of each block's output
-MEL_SHIFT, MEL_SCALE = 5.0, 4.0  # fixed, never taken from the file: chunked and whole generation must agree
-
-
-@lru_cache(maxsize=4)
-def mel_filters(bands: int) -> Tensor:
-    """Return the (FFT / 2 + 1, bands) mel filter bank, 0 to 8 kHz (HTK scale, unnormalised triangles)."""
-    edges_mel = torch.linspace(0.0, hertz_to_mel(SAMPLE_RATE / 2), bands + 2, dtype=torch.float64)
-    edges = 700.0 * (10.0 ** (edges_mel / 2595.0) - 1.0)
-    bins = torch.linspace(0.0, SAMPLE_RATE / 2, FFT // 2 + 1, dtype=torch.float64)[:, None]
-    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
-    return torch.minimum(rising, falling).clamp(min=0.0).float()
-
-
-def hertz_to_mel(frequency: float) -> float:
-    """Return the HTK mel value of a frequency in hertz."""
-    return float(2595.0 * torch.log10(torch.tensor(1.0 + frequency / 700.0, dtype=torch.float64)))
-
-
-def log_mel(speech: Tensor, frames: int, config: ModelConfig, *, first: int = 0, offset: int = 0) -> Tensor:
-    """Return the log-mel spectrogram, `mels_per_frame` columns for each motion frame.
-
-    Column j is centred on (j + 0.5) / mels_per_frame - 0.5 frames, so a frame's columns lie round its instant at any
-    frame rate, which a spectrogram with a whole number of samples a hop cannot give.
-
-    Args:
-        speech: (B, S) float, -1…1, 16 kHz.
-        frames: T, motion frames wanted; speech is taken as silent outside its length.
-        config: bands, columns and rate.
-        first: the first of these frames; any part of a recording gives the columns that the whole gives.
-        offset: the recording's sample that `speech` begins with.
-
-    Returns:
-        (B, T * mels_per_frame, bands), normalised by constants.
-    """
-    columns = frames * config.mels_per_frame
-    # Times are computed in double precision on the CPU: Apple's GPUs have none.
-    position = (torch.arange(columns, dtype=torch.float64) + 0.5) / config.mels_per_frame - 0.5 + first
-    centre = (position * (SAMPLE_RATE / config.fps)).round().long() - offset
-    start = centre - WINDOW // 2
-    before = max(0, -int(start[0])) if columns else 0
-    reach = int(start[-1]) + WINDOW if columns else 0
-    padded = F.pad(speech, (before, max(0, reach - speech.shape[-1])))
-    index = (start[:, None] + before + torch.arange(WINDOW)).to(speech.device)
-    window = torch.hann_window(WINDOW, device=speech.device, dtype=speech.dtype)
-    spectrum = torch.fft.rfft(padded[:, index] * (window / window.square().sum().sqrt()), n=FFT)  # (B, columns, bins)
-    power = spectrum.real.square() + spectrum.imag.square()
-    mel = power @ mel_filters(config.mel_bands).to(power)
-    return (torch.log(mel + MEL_FLOOR) + MEL_SHIFT) / MEL_SCALE
 
 
 class DilatedConv(nn.Module):

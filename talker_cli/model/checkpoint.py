@@ -1,15 +1,14 @@
 """Weights files: a network's tensors as safetensors, its config in the metadata."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from talker_cli.errors import ModelError
 from talker_cli.formats.files import ArrayFile, write_arrays
-from talker_cli.formats.schema import Schema, reading
-from talker_cli.model.config import COMPACT, ModelConfig
+from talker_cli.formats.schema import reading
+from talker_cli.model.header import config_of
 from talker_cli.model.network import FaceDiffusion
 
 
@@ -33,41 +32,6 @@ def save_model(path: Path, network: FaceDiffusion) -> None:
     write_arrays(path, arrays, {"kind": "model", "config": network.config.to_json()})
 
 
-def read_config(path: Path, kind: str) -> ModelConfig:
-    """Read what a weights file is, without its weights.
-
-    Args:
-        path: a safetensors file.
-        kind: "teacher" or "student".
-
-    Raises:
-        ModelError: the file is missing, damaged, foreign, or the other kind.
-    """
-    return _config(ArrayFile(path, f"{kind} model"), kind)
-
-
-def has_compact_encoder(folder: Path) -> bool:
-    """Say whether the teacher of a model folder has a compact audio encoder, and not a pretrained one.
-
-    Raises:
-        ModelError: there is no teacher.
-    """
-    return read_config(folder / "teacher.safetensors", "teacher").audio_encoder == COMPACT
-
-
-class _Header(Schema):
-    """The metadata of a weights file."""
-
-    config: dict[str, Any]
-
-
-def _config(file: ArrayFile, kind: str) -> ModelConfig:
-    config = ModelConfig.from_json(file.header(_Header, "model").config, str(file.path))
-    if config.kind != kind:
-        raise ModelError(f"{file.path} holds a {config.kind}; expected a {kind}", field="model")
-    return config
-
-
 def load_model(path: Path, kind: str) -> FaceDiffusion:
     """Read a network in evaluation mode on the CPU.
 
@@ -79,7 +43,7 @@ def load_model(path: Path, kind: str) -> FaceDiffusion:
         ModelError: the file is missing, damaged, foreign, or the other kind.
     """
     file = ArrayFile(path, f"{kind} model")
-    config = _config(file, kind)
+    config = config_of(file, kind)
     with reading(path, "weights that fit their config; train or download them again", ModelError):
         with torch.device("meta"):  # no time spent on random weights that are replaced at once
             network = FaceDiffusion(config)

@@ -10,6 +10,7 @@ from talker_cli.formats.schema import Schema, parse
 
 PREDICTIONS = ("v", "x0", "regression")
 COMPACT = "compact"  # the audio encoder that is trained with the rest, on log-mel columns
+WHISPER = "whisper"  # the first layers of Whisper base, frozen, which read phones
 MAX_TIMESTEP = 256  # T of the teacher's full sampler, 2^8 so that it can be halved down to any power of two
 
 # Far beyond what anyone trains: a damaged file must not take gigabytes.
@@ -115,6 +116,11 @@ class ModelConfig:
                 for name in ("encoder_dilations", "denoiser_dilations")
             },
         }  # fmt: skip
+
+    @property
+    def reads_phones(self) -> bool:
+        """Whether its encoder gives it posteriors of phones, in whose place known phones can be put."""
+        return self.audio_encoder == WHISPER
 
     @property
     def encoder_halo(self) -> int:

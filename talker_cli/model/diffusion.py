@@ -1,15 +1,15 @@
-"""The diffusion process: schedule, conversions between predictions, and the steps of samplers as pure functions of x0.
+"""The diffusion process in training: schedule, conversions between predictions, and the target of distillation.
 
 Variance-preserving, x_t = alpha(t) x0 + sigma(t) eps with alpha = cos(pi t / 2), sigma = sin(pi t / 2), t in 0…1 (the
 schedule of Salimans & Ho 2022, in continuous time, so that halving the number of steps never touches it).
 """
 
-import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from talker_cli.model.sampling import along
 
 
 def alpha_sigma(t: Tensor) -> tuple[Tensor, Tensor]:
@@ -44,58 +44,8 @@ def ddim_step(x_t: Tensor, x0: Tensor, t: Tensor, s: Tensor) -> Tensor:
     """
     alpha_t, sigma_t = alpha_sigma(t)
     alpha_s, sigma_s = alpha_sigma(s)
-    return alpha_s * x0 + sigma_s * (x_t - alpha_t * x0) / sigma_t
-
-
-def ddpm_step(x_t: Tensor, x0: Tensor, t: float, s: float, noise: Tensor) -> Tensor:
-    """Return a sample x_s of the posterior q(x_s | x_t, x0) for s < t (Ho et al. 2020, section 2).
-
-    In terms of alpha and sigma it is Kingma et al. 2021, appendix A.
-
-    Args:
-        x_t, x0, noise: (B, T, K).
-        t, s: timesteps, t > s > 0.
-    """
-    alpha_t, sigma_t = alpha_sigma(torch.tensor(t, dtype=torch.float64))
-    alpha_s, sigma_s = alpha_sigma(torch.tensor(s, dtype=torch.float64))
-    alpha_ts = alpha_t / alpha_s
-    variance_ts = sigma_t**2 - alpha_ts**2 * sigma_s**2
-    mean = (alpha_ts * sigma_s**2 / sigma_t**2) * x_t + (alpha_s * variance_ts / sigma_t**2) * x0
-    return (mean + (variance_ts.sqrt() * sigma_s / sigma_t) * noise).to(x_t.dtype)
-
-
-def uniform_timesteps(steps: int) -> tuple[float, ...]:
-    """Return `steps` descending timesteps 1, 1 - 1/steps, …, 1/steps; a sampler goes on from the last one to 0."""
-    return tuple((steps - index) / steps for index in range(steps))
-
-
-@dataclass(frozen=True)
-class Sampler:
-    """How noise becomes x0, step by step: who calls decides in which order steps and parts of the motion are done.
-
-    Args:
-        timesteps: descending, in (0, 1]; after the last one comes 0.
-        ancestral: noise is drawn at each step (DDPM, Ho et al. 2020) or at the first alone (DDIM, Song et al. 2021).
-    """
-
-    timesteps: tuple[float, ...]
-    ancestral: bool = False
-
-    def step(self, index: int, x_t: Tensor, x0: Tensor, noise: Callable[[], Tensor]) -> Tensor:
-        """Return x at the timestep that follows timestep `index`; x0 itself after the last one.
-
-        Args:
-            index: of the timestep that x_t is at.
-            x_t: (B, T, K).
-            x0: (B, T, K), predicted from x_t.
-            noise: gives Gaussian noise (B, T, K), if this step needs some.
-        """
-        if index + 1 == len(self.timesteps):
-            return x0
-        t, s = self.timesteps[index : index + 2]
-        if self.ancestral:
-            return ddpm_step(x_t, x0, t, s, noise())
-        return ddim_step(x_t, x0, torch.tensor(t), torch.tensor(s))
+    x_s: Tensor = along(x_t, x0, alpha_t, sigma_t, alpha_s, sigma_s)
+    return x_s
 
 
 def distillation_target(predict_x0: Callable[[Tensor, Tensor], Tensor], x_t: Tensor, t: Tensor, step: float) -> Tensor:
@@ -119,23 +69,3 @@ def distillation_target(predict_x0: Callable[[Tensor, Tensor], Tensor], x_t: Ten
     alpha_s, sigma_s = alpha_sigma(end)
     ratio = sigma_s / sigma_t
     return (x_end - ratio * x_t) / (alpha_s - ratio * alpha_t)
-
-
-def noise_seed(seed: int, recording: str) -> int:
-    """Return the seed of a recording's noise: under one seed, two recordings do not blink at the same frames."""
-    return zlib.crc32(f"{seed} {recording}".encode())
-
-
-def frame_noise(seed: int, frames: int, width: int, index: int, start: int = 0) -> Tensor:
-    """Return Gaussian noise (1, frames, width) that is a function of (seed, index, frame number) alone.
-
-    Frames are drawn in fixed blocks, so any range of frames gives the same numbers whatever range it is cut from.
-    """
-    block = 64
-    first, last = start // block, (start + frames - 1) // block
-    pieces = []
-    for number in range(first, last + 1):
-        generator = torch.Generator().manual_seed(((seed * 1_000_003 + index) * 1_000_003 + number) % 2**63)
-        pieces.append(torch.randn(block, width, generator=generator))
-    offset = start - first * block
-    return torch.cat(pieces)[None, offset : offset + frames]

@@ -9,11 +9,10 @@ import torch
 from talker_cli.errors import InputError, ModelError
 from talker_cli.metrics import Phones
 from talker_cli.model import pretrained, whisper
-from talker_cli.model.config import COMPACT, ModelConfig
+from talker_cli.model.config import COMPACT, WHISPER, ModelConfig
 from talker_cli.model.frontend import MelFrontend, OutputFrontend, SpeechFrontend
 from talker_cli.model.frozen import Description, FrozenEncoder
 from talker_cli.model.phones import known_posteriors
-from talker_cli.model.whisper import WHISPER
 
 
 def resolved(name: str) -> str:
@@ -69,11 +68,6 @@ def load_encoder(about: Description, device: torch.device) -> FrozenEncoder:
     return kind(about, device)
 
 
-def reads_phones(config: ModelConfig) -> bool:
-    """Say whether a model's encoder gives it posteriors of phones, in whose place known phones can be put."""
-    return config.audio_encoder == WHISPER
-
-
 def frontend_of(
     config: ModelConfig, device: torch.device, phones: Phones | None = None, *, live: bool = False
 ) -> SpeechFrontend:
@@ -89,7 +83,7 @@ def frontend_of(
         ModelError: its frozen encoder is not there, damaged, or not the one.
     """
     if config.audio_encoder == COMPACT:
-        return MelFrontend(config, device)
+        return MelFrontend(config)
     about = verified(config)
     known = None
     if phones and about.phones:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from talker_cli.errors import ModelError
 
+GRAPH = ".onnx"  # suffix of the file beside a student that ONNX Runtime runs
 DEFAULT_MODEL = "talker-base"
 DEFAULT_IDENTITY = "FaceTalk_170725"  # of the default model
 
@@ -15,6 +16,11 @@ def main_weights(folder: Path) -> Path:
     """Return the weights that a folder is used for: the student's, or the teacher's where there is no student."""
     student = folder / "student.safetensors"
     return student if student.is_file() else folder / "teacher.safetensors"
+
+
+def students_of(folder: Path) -> list[Path]:
+    """Return the weights of all students of a folder."""
+    return sorted(folder.glob("student*.safetensors"))
 
 
 def weights_folder(name: str) -> Path | None:

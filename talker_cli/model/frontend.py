@@ -10,13 +10,11 @@ import sys
 from typing import Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from talker_cli.formats.audio import SAMPLE_RATE
-from talker_cli.model.audio_encoder import WINDOW, log_mel
 from talker_cli.model.config import ModelConfig
 from talker_cli.model.frozen import FrozenEncoder
+from talker_cli.model.mel import WINDOW, log_mel
 
 LIVE_CORE, LIVE_BEFORE, LIVE_AFTER = 4, 100, 8  # outputs of 20 ms: 80 ms at a time, 2 s of the past, 160 ms to come
 
@@ -33,7 +31,7 @@ class SpeechFrontend(Protocol):
     def ready(self) -> int:
         """Return the number of frames whose input is complete."""
 
-    def inputs(self, first: int, end: int) -> Tensor:
+    def inputs(self, first: int, end: int) -> np.ndarray:
         """Return the encoder's input for frames first … end - 1, a batch of one."""
 
     def forget(self, before: int) -> None:
@@ -45,11 +43,10 @@ class MelFrontend:
 
     Args:
         config: Model configuration: bands, columns, frame rate.
-        device: Device of the columns.
     """
 
-    def __init__(self, config: ModelConfig, device: torch.device) -> None:
-        self._config, self._device = config, device
+    def __init__(self, config: ModelConfig) -> None:
+        self._config = config
         self._frame = SAMPLE_RATE / config.fps  # samples
         self.speech, self._offset = np.zeros(0, np.float32), 0
 
@@ -65,10 +62,9 @@ class MelFrontend:
         samples = self._offset + len(self.speech)
         return max(0, int((samples - WINDOW // 2 - 1) / self._frame + 0.5 + 0.5 / self._config.mels_per_frame))
 
-    def inputs(self, first: int, end: int) -> Tensor:
+    def inputs(self, first: int, end: int) -> np.ndarray:
         """Return the log-mel columns (1, T * mels_per_frame, bands) of frames first … end - 1."""
-        speech = torch.from_numpy(self.speech)[None].to(self._device)
-        return log_mel(speech, end - first, self._config, first=first, offset=self._offset)
+        return log_mel(self.speech, end - first, self._config, first=first, offset=self._offset)[None]
 
     def forget(self, before: int) -> None:
         """Drop the samples that only frames before frame `before` need."""
@@ -92,10 +88,10 @@ class OutputFrontend:
         self._core, self._before, self._after = (
             (LIVE_CORE, LIVE_BEFORE, LIVE_AFTER) if live else (about.core, about.margin, about.margin)
         )
-        self._known = None if known is None else torch.from_numpy(known).to(encoder.device)
+        self._known = known
         self._encoder, self._about, self._fps = encoder, encoder.about, fps
         self._speech, self._offset = np.zeros(0, np.float32), 0
-        self._outputs, self._first = torch.zeros(0, encoder.about.width, device=encoder.device), 0
+        self._outputs, self._first = np.zeros((0, encoder.about.width), np.float32), 0
         self._over = False
 
     def push(self, speech: np.ndarray) -> None:
@@ -121,24 +117,23 @@ class OutputFrontend:
         last = (self._end - 1) * self._about.stride + self._about.centre
         return max(0, int(np.ceil(last * self._fps / SAMPLE_RATE)))
 
-    def inputs(self, first: int, end: int) -> Tensor:
+    def inputs(self, first: int, end: int) -> np.ndarray:
         """Return the features (1, T, W) of frames first … end - 1; beyond the first and the last output they stay the same."""
-        frames = torch.arange(first, end, dtype=torch.float64)  # on the CPU: Apple's GPUs have no double precision
-        place = (self._about.position(frames, self._fps) - self._first).clamp(0, len(self._outputs) - 1)
-        below = place.long()
-        above = (below + 1).clamp(max=len(self._outputs) - 1)
-        share = (place - below).float()[:, None].to(self._outputs.device)
-        features = torch.lerp(self._outputs[below], self._outputs[above], share)
+        place = np.clip(self._about.position(np.arange(first, end), self._fps) - self._first, 0, len(self._outputs) - 1)
+        below = place.astype(np.int64)
+        above = np.minimum(below + 1, len(self._outputs) - 1)
+        share = (place - below).astype(np.float32)[:, None]
+        features = self._outputs[below] + share * (self._outputs[above] - self._outputs[below])
         if self._known is not None:
-            rows = torch.arange(first, end, device=features.device).clamp(0, len(self._known) - 1)
-            features = torch.cat([features[:, : -self._known.shape[1]], self._known[rows]], -1)
+            rows = np.clip(np.arange(first, end), 0, len(self._known) - 1)
+            features = np.concatenate([features[:, : -self._known.shape[1]], self._known[rows]], -1)
         return features[None]
 
     def forget(self, before: int) -> None:
         """Drop what only frames before frame `before` need."""
-        keep = int(self._about.position(torch.tensor(float(before)), self._fps)) - 1 - self._first
+        keep = int(self._about.position(before, self._fps)) - 1 - self._first
         if 0 < keep < len(self._outputs):
-            self._outputs, self._first = self._outputs[keep:].clone(), self._first + keep
+            self._outputs, self._first = self._outputs[keep:].copy(), self._first + keep
 
     @property
     def _end(self) -> int:
@@ -150,13 +145,13 @@ class OutputFrontend:
         first = max(0, done - self._before)
         window = self._speech[first * about.stride - self._offset : (reach - 1) * about.stride + about.field - self._offset]
         outputs = self._encoder.window(window)[done - first : end - first]
-        self._outputs = torch.cat([self._outputs, outputs])
+        self._outputs = np.concatenate([self._outputs, outputs])
         start = max(0, end - self._before) * about.stride  # of the next window
         self._speech, self._offset = self._speech[start - self._offset :], start
 
 
-def recording_features(encoder: FrozenEncoder, speech: np.ndarray, frames: int, fps: float) -> Tensor:
-    """Return the features (T, W) of frames 0 … T - 1 of a recording (S,); frames beyond its end have the last one's."""
+def recording_features(encoder: FrozenEncoder, speech: np.ndarray, frames: int, fps: float) -> np.ndarray:
+    """Return the features (T, W) float32 of frames 0 … T - 1 of a recording (S,); frames beyond its end have the last one's."""
     frontend = OutputFrontend(encoder, fps)
     frontend.push(speech)
     frontend.finish()

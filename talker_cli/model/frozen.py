@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from talker_cli.errors import ModelError
 from talker_cli.formats.audio import SAMPLE_RATE
@@ -49,9 +47,9 @@ class Description:
         """Return the number of outputs of so many samples; the shortest speech has one."""
         return max(1, (samples - self.field) // self.stride + 1)
 
-    def position(self, frames: Tensor, fps: float) -> Tensor:
+    def position(self, frames: np.ndarray | float, fps: float) -> np.ndarray:
         """Return where the instants of frames lie among the outputs."""
-        return (frames * (SAMPLE_RATE / fps) - self.centre) / self.stride
+        return (np.asarray(frames, np.float64) * (SAMPLE_RATE / fps) - self.centre) / self.stride
 
 
 class FrozenEncoder(ABC):
@@ -59,12 +57,11 @@ class FrozenEncoder(ABC):
 
     Args:
         about: Its description.
-        device: Device that runs it.
     """
 
-    def __init__(self, about: Description, device: torch.device) -> None:
-        self.about, self.device = about, device
-        self._windows: dict[bytes, Tensor] = {}  # outputs of the last windows, by their sound
+    def __init__(self, about: Description) -> None:
+        self.about = about
+        self._windows: dict[bytes, np.ndarray] = {}  # outputs of the last windows, by their sound
 
     @property
     @abstractmethod
@@ -72,12 +69,11 @@ class FrozenEncoder(ABC):
         """The number of its parameters, none of them trained here."""
 
     @abstractmethod
-    def _run(self, speech: Tensor) -> Tensor:
-        """Return the outputs (N, W) of a window (S,) on the device, at least `field` samples long."""
+    def _run(self, speech: np.ndarray) -> np.ndarray:
+        """Return the outputs (N, W) float32 of a window (S,) float32, at least `field` samples long."""
 
-    @torch.no_grad()
-    def window(self, speech: np.ndarray) -> Tensor:
-        """Return the outputs (N, W) of a window of speech (S,) float32; what is too short for one is filled with silence.
+    def window(self, speech: np.ndarray) -> np.ndarray:
+        """Return the outputs (N, W) of a window of speech (S,), both float32; what is too short for one is filled with silence.
 
         Raises:
             ModelError: the outputs are not finite, or not as many as described.
@@ -86,14 +82,13 @@ class FrozenEncoder(ABC):
         if sound not in self._windows:
             if len(self._windows) == KEPT_WINDOWS:
                 del self._windows[next(iter(self._windows))]
-            x = torch.from_numpy(np.array(speech, np.float32)).to(self.device)
-            outputs = self._run(torch.nn.functional.pad(x, (0, max(0, self.about.field - len(x)))))
+            outputs = self._run(np.pad(np.asarray(speech, np.float32), (0, max(0, self.about.field - len(speech)))))
             if len(outputs) != self.about.outputs(len(speech)):
                 raise ModelError(
                     f"the audio encoder in {self.about.folder} made {len(outputs)} outputs of {len(speech)} samples; expected "
                     f"{self.about.outputs(len(speech))}, as its convolutions make them; take one without an adapter behind them"
                 )
-            if not bool(torch.isfinite(outputs).all()):
+            if not np.isfinite(outputs).all():
                 raise ModelError(
                     f"the audio encoder in {self.about.folder} made outputs that are not finite; expected undamaged weights"
                 )

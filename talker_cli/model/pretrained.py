@@ -14,8 +14,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from talker_cli.errors import InputError, ModelError
 from talker_cli.formats.files import file_hash, read_json
@@ -148,7 +148,8 @@ class PretrainedEncoder(FrozenEncoder):
     """
 
     def __init__(self, about: Description, device: torch.device) -> None:
-        super().__init__(about, device)
+        super().__init__(about)
+        self._device = device
         # It begins with random weights: other draws must not depend on whether an encoder had to run.
         with quiet_transformers(), torch.random.fork_rng(devices=[]):
             from transformers import AutoModel
@@ -177,8 +178,10 @@ class PretrainedEncoder(FrozenEncoder):
         """The number of its parameters, none of them trained here."""
         return sum(parameter.numel() for parameter in self._model.parameters())
 
-    def _run(self, speech: Tensor) -> Tensor:
+    @torch.inference_mode()
+    def _run(self, speech: np.ndarray) -> np.ndarray:
+        x = torch.from_numpy(speech).to(self._device)
         if self.about.normalise:
-            speech = (speech - speech.mean()) / (speech.var(correction=0) + 1e-7).sqrt()
-        outputs: Tensor = self._model(speech[None]).last_hidden_state[0].float()
+            x = (x - x.mean()) / (x.var(correction=0) + 1e-7).sqrt()
+        outputs: np.ndarray = self._model(x[None]).last_hidden_state[0].float().cpu().numpy()
         return outputs

@@ -9,6 +9,7 @@ import hashlib
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -16,12 +17,12 @@ from torch.nn import functional as F
 from talker_cli.errors import ModelError
 from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.formats.files import ArrayFile, file_hash
+from talker_cli.model.config import WHISPER
 from talker_cli.model.folder import weights_folder
 from talker_cli.model.frozen import Description, FrozenEncoder
 from talker_cli.model.phones import PHONES_FILE, PhoneHead
 from talker_cli.model.torchaudio_functional import functional
 
-WHISPER = "whisper"
 FOLDER = "whisper-base"  # below weights/
 ENCODER = "encoder.safetensors"
 WIDTH, HEADS, LAYERS, BANDS = 512, 8, 4, 80
@@ -136,7 +137,8 @@ class WhisperEncoder(FrozenEncoder):
     """
 
     def __init__(self, about: Description, device: torch.device) -> None:
-        super().__init__(about, device)
+        super().__init__(about)
+        self._device = device
         file = ArrayFile(about.folder / ENCODER, "audio encoder")
         with torch.device("meta"):
             layers = WhisperLayers()
@@ -153,7 +155,10 @@ class WhisperEncoder(FrozenEncoder):
         """The number of its parameters, none of them trained here."""
         return sum(parameter.numel() for parameter in self._layers.parameters())
 
-    def _run(self, speech: Tensor) -> Tensor:
+    @torch.inference_mode()
+    def _run(self, speech: np.ndarray) -> np.ndarray:
         samples = len(speech) // STRIDE * STRIDE
-        features: Tensor = self._layers(log_mel(speech[:samples])[None])[0]
-        return features if self.head is None else torch.cat([features, self.head.posteriors(features)], -1)
+        mel = log_mel(torch.from_numpy(speech[:samples]).to(self._device))
+        features: Tensor = self._layers(mel[None])[0]
+        outputs = features if self.head is None else torch.cat([features, self.head.posteriors(features)], -1)
+        return outputs.cpu().numpy()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from talker_cli.model.audio_encoder import MEL_FLOOR, MEL_SCALE, MEL_SHIFT
+from talker_cli.model.mel import MEL_FLOOR, MEL_SCALE, MEL_SHIFT
 
 
 # Under autocast too: powers span ten decades, bfloat16 has three digits.

@@ -13,8 +13,8 @@ from torch import Tensor
 from talker_cli.data.dataset import Dataset
 from talker_cli.data.sequences import resample_rows
 from talker_cli.errors import InputError
-from talker_cli.model.audio_encoder import log_mel
 from talker_cli.model.config import ModelConfig
+from talker_cli.model.mel import log_mel
 from talker_cli.model.phones import smoothed_rows
 from talker_cli.train.features import FeatureCache
 
@@ -148,8 +148,7 @@ class ClipBank:
             if bucket is None:
                 continue
             recording = dataset.recordings[name]
-            with torch.no_grad():
-                mel = log_mel(torch.from_numpy(dataset.speech(name))[None], frames, config)[0].half().numpy()
+            mel = log_mel(dataset.speech(name), frames, config).astype(np.float16)
             phones = np.full(frames, UNKNOWN_PHONE, dtype=np.int64)
             for symbol, start, end in recording.phones:
                 phones[int(np.ceil(start * config.fps)) : int(np.ceil(end * config.fps))] = phone_index[symbol]

@@ -25,11 +25,11 @@ from talker_cli.errors import InputError, MachineError
 from talker_cli.formats.files import file_hash
 from talker_cli.model.audio_encoder import CompactEncoder
 from talker_cli.model.checkpoint import load_model, save_model
-from talker_cli.model.config import COMPACT, MAX_TIMESTEP, ModelConfig
+from talker_cli.model.config import COMPACT, MAX_TIMESTEP, WHISPER, ModelConfig
 from talker_cli.model.device import choose_device
 from talker_cli.model.diffusion import add_noise, alpha_sigma, distillation_target
+from talker_cli.model.folder import GRAPH
 from talker_cli.model.network import FaceDiffusion
-from talker_cli.model.whisper import WHISPER
 from talker_cli.rig import load_rig
 from talker_cli.train.augment import augment_mel
 from talker_cli.train.batches import KNOWN_PHONES, Batch, ClipBank
@@ -231,7 +231,8 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
             if kept:
                 for stale in _students_below(model, count):  # of a teacher before this one
                     stale.unlink()
-                save_model(student_path(model, count, config.steps), average.module)
+                    stale.with_suffix(GRAPH).unlink(missing_ok=True)
+                _save_student(student_path(model, count, config.steps), average.module)
             table.measure(average.module, count)
         stage, first, smoothed = stage + 1, 0, {}
         optimizer = _optimizer(student, stage, config)
@@ -240,13 +241,18 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
     path = student_path(model, config.steps, config.steps)
     if stage == len(halvings):  # a file that was deleted since comes back
         average.module.config = student_config(measured.config, config.steps, config.encoder_width)
-        save_model(path, average.module)
+        _save_student(path, average.module)
     elif not path.is_file():
         raise InputError(
             f"the run in {run.folder} has gone on to {MAX_TIMESTEP >> stage} steps and {path} is gone; expected it to be "
             "there; delete the run folder and distil again"
         )
     return path
+
+
+def _save_student(path: Path, student: FaceDiffusion) -> None:
+    path.with_suffix(GRAPH).unlink(missing_ok=True)  # of weights before these
+    save_model(path, student)
 
 
 def student_path(model: Path, count: int, last: int) -> Path:

@@ -106,7 +106,8 @@ class FeatureCache:
         if variant:
             speech, speed = augment_speech(speech, np.random.default_rng([*recording.encode(), variant]), self._others())
         encoder = load_encoder(self.encoder, self._device)
-        made = recording_features(encoder, speech, shape[0], fps * speed).half().cpu().numpy()
+        with np.errstate(over="ignore"):  # refused below
+            made = recording_features(encoder, speech, shape[0], fps * speed).astype(np.float16)
         if not np.isfinite(made).all():
             raise ModelError(f"the audio encoder in {self.encoder.folder} makes numbers over 65504; expected smaller ones")
         self._make_folder()

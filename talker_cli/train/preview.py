@@ -11,6 +11,7 @@ from talker_cli.data.dataset import Dataset
 from talker_cli.errors import InputError
 from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.model.network import FaceDiffusion
+from talker_cli.model.torch_runner import TorchRunner
 from talker_cli.render import MotionTrack, RenderOptions, render_still, render_video
 
 SECONDS = 3.0  # at most: drawing it takes a few times as long on a processor
@@ -58,7 +59,7 @@ class Preview:
             OutputError: the file cannot be written.
         """
         device = next(network.parameters()).device
-        coefficients = Animator(network, STEPS, device).coefficients(self._speech, self._identity)
+        coefficients = Animator(TorchRunner(network, device), STEPS).coefficients(self._speech, self._identity)
         animated = MotionTrack(self._rig, coefficients, self._fps, f"step {step}")
         self.folder.mkdir(exist_ok=True)
         path = self.folder / f"step-{step:06d}.mp4"

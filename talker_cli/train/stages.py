@@ -20,8 +20,9 @@ from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.formats.files import write_bytes
 from talker_cli.metrics import mve
 from talker_cli.model.config import MAX_TIMESTEP
-from talker_cli.model.diffusion import noise_seed
 from talker_cli.model.network import FaceDiffusion
+from talker_cli.model.noise import noise_seed
+from talker_cli.model.torch_runner import TorchRunner
 
 LONGEST = 10.0  # seconds of a clip that are measured
 
@@ -81,10 +82,10 @@ class StageTable:
         if not self._clips:
             return
         if self._reference is None:
-            self._reference, seconds = self._outputs(Animator(self._teacher, MAX_TIMESTEP, self._device))
+            self._reference, seconds = self._outputs(Animator(TorchRunner(self._teacher, self._device), MAX_TIMESTEP))
             if all(row.steps != MAX_TIMESTEP for row in read_rows(self.path)):
                 self._put(StageRow(MAX_TIMESTEP, 0.0, seconds))
-        outputs, seconds = self._outputs(Animator(network, None, self._device))
+        outputs, seconds = self._outputs(Animator(TorchRunner(network, self._device), None))
         decode = self._dataset.rig.rig.decode
         distances = [mve(decode(one), decode(other)) for one, other in zip(self._reference, outputs, strict=True)]
         self._put(StageRow(steps, float(np.mean(distances)) * 1e3, seconds))

@@ -16,11 +16,12 @@ from talker_cli.data.dataset import Dataset
 from talker_cli.errors import InputError, MachineError
 from talker_cli.formats.files import file_hash
 from talker_cli.model.audio_encoder import DROPOUT
-from talker_cli.model.checkpoint import load_model, read_config, save_model
+from talker_cli.model.checkpoint import load_model, save_model
 from talker_cli.model.config import COMPACT, Architecture, ModelConfig
 from talker_cli.model.device import choose_device
 from talker_cli.model.encoders import describe, resolved, verified
 from talker_cli.model.folder import model_folder
+from talker_cli.model.header import read_config
 from talker_cli.model.network import FaceDiffusion
 from talker_cli.rig import save_rig
 from talker_cli.train.augment import augment_mel

@@ -161,7 +161,7 @@ def _network(folder: Path) -> tuple[Any, dict[str, int]]:
         import onnxruntime
     except ImportError as error:
         raise MachineError(
-            "onnxruntime is not installed; Kokoro's voices need it; run: pip install 'talker-cli[kokoro]'"
+            "onnxruntime is not installed; Kokoro's voices need it; run: pip install onnxruntime"
         ) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # each process has one of its own

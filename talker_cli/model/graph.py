@@ -1,0 +1,142 @@
+"""A student as one ONNX graph, with everything between speech and motion: what `OnnxRunner`, and any other program, runs.
+
+Four stages share the file; each output needs the inputs of its own stage alone:
+
+    mel       <- windows (C, 400)
+    features  <- encoder_input: mel (1, C, bands), or outputs (1, T, W) of a frozen encoder
+    x0        <- noisy (1, T, K), t (1,), speech_features (1, T, D), style (1, S)
+    styles    <- voice (N, C, bands)
+
+What is float16 in the student's file is float16 in the graph. Its metadata hold the model's config, mean and standard deviation
+of the coefficients, the styles of its identities, and the hash of the student's file.
+"""
+
+import importlib.util
+import json
+import math
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from talker_cli.errors import MachineError
+from talker_cli.formats.files import atomic_path, file_hash
+from talker_cli.model.checkpoint import load_model
+from talker_cli.model.config import COMPACT
+from talker_cli.model.mel import FFT, MEL_FLOOR, MEL_SCALE, MEL_SHIFT, WINDOW, mel_filters, window
+from talker_cli.model.network import FaceDiffusion
+from talker_cli.model.onnx_runner import METADATA
+
+OPSET = 17
+FRAMES = 40  # of the example that is traced; all lengths work
+INPUTS = ("windows", "encoder_input", "speech_features", "noisy", "t", "style", "voice")
+OUTPUTS = ("mel", "features", "x0", "styles")
+
+
+class StudentGraph(nn.Module):
+    """The stages of a student, side by side."""
+
+    cosine: Tensor
+    sine: Tensor
+    filters: Tensor
+
+    def __init__(self, network: FaceDiffusion) -> None:
+        super().__init__()
+        self.network = network
+        angle = 2.0 * math.pi / FFT * np.outer(np.arange(WINDOW), np.arange(FFT // 2 + 1))
+        # A Fourier transform by matrix products: every runtime has those.
+        for name, basis in (("cosine", np.cos(angle)), ("sine", np.sin(angle))):
+            self.register_buffer(name, torch.from_numpy((basis * window()[:, None]).astype(np.float32)))
+        self.register_buffer("filters", torch.from_numpy(mel_filters(network.config.mel_bands)))
+
+    def forward(
+        self, windows: Tensor, encoder_input: Tensor, speech_features: Tensor, noisy: Tensor, t: Tensor, style: Tensor,
+        voice: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+        """Return mel, features, x0 and styles."""
+        power = (windows @ self.cosine).square() + (windows @ self.sine).square()
+        mel = (torch.log(power @ self.filters + MEL_FLOOR) + MEL_SHIFT) / MEL_SCALE
+        x0 = self.network.predict_x0(noisy, t, speech_features, style)
+        return mel, self.network.encoder(encoder_input), x0, self.network.personalizer.read(voice)
+
+
+def check_onnx() -> None:
+    """Refuse a machine without the library that writes graphs.
+
+    Raises:
+        MachineError: it is missing.
+    """
+    if importlib.util.find_spec("onnx") is None:
+        raise MachineError("found no onnx library; expected it for the student's graph; pip install -c constraints.txt onnx")
+
+
+def export_student(weights: Path, path: Path) -> None:
+    """Write a student's weights file as an ONNX graph, atomically; the same weights give the same bytes.
+
+    Raises:
+        ModelError: it is no student, or damaged.
+        MachineError: the onnx library is missing.
+        OutputError: the file cannot be written.
+    """
+    network = load_model(weights, "student")
+    config = network.config
+    check_onnx()
+    import onnx
+
+    width = config.mel_bands if config.audio_encoder == COMPACT else config.pretrained_width
+    columns = FRAMES * (config.mels_per_frame if config.audio_encoder == COMPACT else 1)
+    example = {
+        "windows": torch.zeros(columns, WINDOW),
+        "encoder_input": torch.zeros(1, columns, width),
+        "speech_features": torch.zeros(1, FRAMES, config.feature_width),
+        "noisy": torch.zeros(1, FRAMES, len(config.names)),
+        "t": torch.ones(1),
+        "style": torch.zeros(1, config.style_width),
+        "voice": torch.zeros(1, FRAMES * config.mels_per_frame, config.mel_bands),
+    }
+    axes = {
+        "windows": {0: "C"}, "mel": {0: "C"}, "encoder_input": {1: "columns"}, "features": {1: "frames"},
+        "speech_features": {1: "T"}, "noisy": {1: "T"}, "x0": {1: "T"}, "voice": {0: "N", 1: "C"}, "styles": {0: "N"},
+    }  # fmt: skip
+    graph = StudentGraph(network)
+    with atomic_path(path) as temporary, warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # of the tracer, about lengths that are constants
+        torch.onnx.export(
+            graph, tuple(example[name] for name in INPUTS), str(temporary), opset_version=OPSET, dynamo=False,
+            input_names=list(INPUTS), output_names=list(OUTPUTS), dynamic_axes=axes,
+        )  # fmt: skip
+        model = onnx.load(str(temporary))
+        _halve(model)
+        about = {
+            "config": config.to_json(),
+            "mean": network.mean.tolist(),
+            "std": network.std.tolist(),
+            "styles": network.personalizer.named(torch.arange(len(config.identities))).tolist(),
+            "weights": file_hash(weights),
+        }
+        del model.metadata_props[:]
+        model.metadata_props.add(key=METADATA, value=json.dumps(about, sort_keys=True))
+        onnx.checker.check_model(model)
+        onnx.save(model, str(temporary))
+
+
+def _halve(model: "onnx.ModelProto") -> None:  # type: ignore[name-defined]  # noqa: F821
+    """Store in half precision what is exactly that; runtimes make it float32 again when they load the graph."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    casts = []
+    for initializer in model.graph.initializer:
+        if initializer.data_type != TensorProto.FLOAT:
+            continue
+        array = numpy_helper.to_array(initializer)
+        half = array.astype(np.float16)
+        if array.size < 64 or not np.array_equal(half.astype(np.float32), array):
+            continue
+        name = initializer.name
+        initializer.CopyFrom(numpy_helper.from_array(half, f"{name}.half"))
+        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)

@@ -1,0 +1,102 @@
+"""A student that ONNX Runtime runs, on the CPU: no torch."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from talker_cli.errors import MachineError, ModelError
+from talker_cli.formats.schema import Schema, parse, reading
+from talker_cli.metrics import Phones
+from talker_cli.model.config import COMPACT, ModelConfig
+from talker_cli.model.frontend import MelFrontend, SpeechFrontend
+
+METADATA = "talker"
+
+
+class _About(Schema):
+    config: dict[str, Any]
+    mean: list[float] = Field(min_length=1)
+    std: list[float] = Field(min_length=1)
+    styles: list[list[float]] = Field(min_length=1)
+    weights: str
+
+
+class OnnxRunner:
+    """See `NetworkRunner`; the graph is `graph.export_student`'s.
+
+    Args:
+        path: Graph of a student.
+
+    Raises:
+        ModelError: it is missing, damaged or foreign.
+        MachineError: ONNX Runtime is missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise MachineError("found no ONNX Runtime; expected it to run a student; pip install onnxruntime") from error
+        options = onnxruntime.SessionOptions()
+        # Ten seconds take half a second on one core; two threads on a busy machine wait for each other.
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        expected = "a student that talker wrote; export it again"
+        with reading(path, expected, ModelError):
+            self._session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+            metadata = self._session.get_modelmeta().custom_metadata_map.get(METADATA, "null")
+            about = parse(_About, json.loads(metadata), str(path), ModelError, expected)
+        self.config = ModelConfig.from_json(about.config, str(path))
+        self.weights = about.weights
+        self.mean, self.std, self._styles = (np.array(values, np.float32) for values in (about.mean, about.std, about.styles))
+        self._check(path, expected)
+        # A stage needs its own inputs, but all must be given: a frame of zeros, for the others.
+        frame = self.config.mels_per_frame
+        self._unused = {each.name: np.zeros([frame if isinstance(side, str) else side for side in each.shape], np.float32)
+                        for each in self._session.get_inputs()}  # fmt: skip
+
+    def _check(self, path: Path, expected: str) -> None:
+        """Refuse a graph whose parts do not fit each other."""
+        config = self.config
+        widths = {"noisy": len(config.names), "speech_features": config.feature_width, "style": config.style_width}
+        shapes = {each.name: each.shape for each in self._session.get_inputs()}
+        fits = all(shapes.get(name, [None])[-1] == width for name, width in widths.items())
+        same = self.mean.shape == self.std.shape == (len(config.names),)
+        if not fits or not same or self._styles.shape != (len(config.identities), config.style_width):
+            raise ModelError(f"{path} is damaged (its config is another model's); expected {expected}")
+
+    def frontend(self, phones: Phones | None = None, *, live: bool = False) -> SpeechFrontend:
+        """Return what turns speech into the input of the audio encoder."""
+        if self.config.audio_encoder == COMPACT:
+            return MelFrontend(self.config)
+        import torch  # runs Whisper and other frozen encoders
+
+        from talker_cli.model.encoders import frontend_of
+
+        return frontend_of(self.config, torch.device("cpu"), phones, live=live)
+
+    def encode(self, inputs: np.ndarray) -> np.ndarray:
+        """Return the speech features (1, T, D)."""
+        return self._run("features", encoder_input=inputs)
+
+    def x0(
+        self, x_t: np.ndarray, t: float, features: np.ndarray, style: np.ndarray, guidance: float, style_guidance: float | None
+    ) -> np.ndarray:
+        """Return the predicted x0 (1, T, K); a student has its guidance in its weights."""
+        return self._run("x0", noisy=x_t, t=np.array([t]), speech_features=features, style=style)
+
+    def read_styles(self, mels: np.ndarray) -> np.ndarray:
+        """Return the styles (N, S)."""
+        return self._run("styles", voice=mels)
+
+    def named_style(self, identity: str) -> np.ndarray:
+        """Return the style (1, S)."""
+        return self._styles[[self.config.identities.index(identity)]]
+
+    def _run(self, output: str, **inputs: np.ndarray) -> np.ndarray:
+        given = {name: np.ascontiguousarray(array, np.float32) for name, array in inputs.items()}
+        result: np.ndarray = self._session.run([output], {**self._unused, **given})[0]
+        return result

@@ -1,0 +1,76 @@
+"""A network that PyTorch runs, on any of its devices."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from talker_cli.metrics import Phones
+from talker_cli.model.checkpoint import load_model
+from talker_cli.model.config import COMPACT, ModelConfig
+from talker_cli.model.device import choose_device
+from talker_cli.model.encoders import frontend_of, verified
+from talker_cli.model.frontend import SpeechFrontend
+from talker_cli.model.network import FaceDiffusion
+
+
+class TorchRunner:
+    """See `NetworkRunner`.
+
+    Args:
+        network: Teacher or student.
+        device: Device that runs it.
+    """
+
+    def __init__(self, network: FaceDiffusion, device: torch.device) -> None:
+        self.network = network.to(device)
+        self.device = device
+        self.config: ModelConfig = network.config
+        self.mean, self.std = (buffer.cpu().numpy() for buffer in (network.mean, network.std))
+
+    def frontend(self, phones: Phones | None = None, *, live: bool = False) -> SpeechFrontend:
+        """Return what turns speech into the input of the audio encoder."""
+        return frontend_of(self.config, self.device, phones, live=live)
+
+    @torch.inference_mode()
+    def encode(self, inputs: np.ndarray) -> np.ndarray:
+        """Return the speech features (1, T, D)."""
+        features: np.ndarray = self.network.encoder(self._tensor(inputs)).cpu().numpy()
+        return features
+
+    @torch.inference_mode()
+    def x0(
+        self, x_t: np.ndarray, t: float, features: np.ndarray, style: np.ndarray, guidance: float, style_guidance: float | None
+    ) -> np.ndarray:
+        """Return the predicted x0 (1, T, K)."""
+        at = torch.full((1,), t, device=self.device)
+        x, speech, style_vector = map(self._tensor, (x_t, features, style))
+        return self.network.guided_x0(x, at, speech, style_vector, guidance, style_guidance).cpu().numpy()
+
+    @torch.inference_mode()
+    def read_styles(self, mels: np.ndarray) -> np.ndarray:
+        """Return the styles (N, S)."""
+        return self.network.personalizer.read(self._tensor(mels)).cpu().numpy()
+
+    @torch.inference_mode()
+    def named_style(self, identity: str) -> np.ndarray:
+        """Return the style (1, S)."""
+        row = torch.tensor([self.config.identities.index(identity)], device=self.device)
+        return self.network.personalizer.named(row).cpu().numpy()
+
+    def _tensor(self, array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+
+def load_torch_runner(weights: Path, device: str) -> TorchRunner:
+    """Load a weights file.
+
+    Raises:
+        ModelError: it is missing or damaged, or its audio encoder is.
+        MachineError: no such device.
+    """
+    where = choose_device(device)
+    network = load_model(weights, "teacher" if weights.stem == "teacher" else "student")
+    if network.config.audio_encoder != COMPACT:
+        verified(network.config)  # refused before the work begins
+    return TorchRunner(network, where)

@@ -1,0 +1,130 @@
+"""The student's graph: the numbers that PyTorch gives, by ONNX Runtime, without PyTorch; and as other programs run it."""
+
+import itertools
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from conftest import Command, spoken
+
+from talker_cli.animate.animator import Animator, load_animator
+from talker_cli.errors import ModelError
+from talker_cli.formats.audio import load_speech
+from talker_cli.model.folder import model_folder
+from talker_cli.model.mel import log_mel, speech_windows
+from talker_cli.model.onnx_runner import OnnxRunner
+from talker_cli.model.torch_runner import load_torch_runner
+
+ROOT = Path(__file__).parents[1]
+SHIPPED = model_folder("talker-base")
+
+
+@pytest.fixture(scope="module")
+def graph() -> OnnxRunner:
+    """Return the shipped student, by ONNX Runtime."""
+    return OnnxRunner(SHIPPED / "student.onnx")
+
+
+@pytest.fixture(scope="module")
+def speech() -> np.ndarray:
+    """Return 31 s of speech: longer than a chunk less its halo."""
+    return np.tile(load_speech(ROOT / "examples/speech.wav"), 3)[: 31 * 16_000]
+
+
+@pytest.mark.slow
+def test_curves_are_those_of_pytorch(graph: OnnxRunner, speech: np.ndarray) -> None:
+    """Breaks if a stage of the graph, a weight or a constant is another than the network's."""
+    ours = Animator(graph, None)
+    theirs = Animator(load_torch_runner(SHIPPED / "student.safetensors", "cpu"), None)
+    identity = graph.config.identities[3]
+    one, other = (animator.coefficients(speech, identity, seed=5) for animator in (ours, theirs))
+    assert one.shape == (930, 52) and one.std(0).max() > 0.1
+    assert np.abs(one - other).max() < 1e-4
+    voice = log_mel(speech[:64_000], 120, graph.config)[None]
+    assert np.abs(graph.read_styles(voice) - theirs.runner.read_styles(voice)).max() < 1e-4
+    assert np.array_equal(graph.named_style(identity), theirs.runner.named_style(identity))
+
+
+@pytest.mark.slow
+def test_parts_are_the_whole_to_the_last_bit(graph: OnnxRunner, speech: np.ndarray) -> None:
+    """Breaks if the parts in which speech comes show in the curves."""
+    animator = Animator(graph, None)
+    speech = np.tile(speech, 2)
+    cuts = [0, 7, 1601, 200_000, 201_234, 640_001, len(speech)]
+    parts = [speech[start:end] for start, end in itertools.pairwise(cuts)]
+    whole, cut = (animator.coefficients(given, graph.config.identities[0]) for given in (speech, iter(parts)))
+    assert np.array_equal(whole, cut)
+
+
+def test_the_graphs_spectrogram_is_the_models(graph: OnnxRunner) -> None:
+    """Breaks if other programs, which take the spectrogram of the graph, hear something else."""
+    sound = spoken(1.0).astype(np.float32)
+    windows = speech_windows(sound, 30, graph.config)
+    assert np.abs(graph._run("mel", windows=windows) - log_mel(sound, 30, graph.config)).max() < 1e-4
+
+
+@pytest.mark.slow
+def test_the_loop_in_the_docs_makes_talkers_motion(graph: OnnxRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks if somebody who copies the page's program gets a face that does not speak."""
+    code = re.search(r"```python\n(.*?)```", (ROOT / "docs/onnx.md").read_text(), re.S)
+    assert code is not None
+    monkeypatch.chdir(SHIPPED)
+    scope: dict = {}
+    exec(code[1], scope)
+    sound = load_speech(ROOT / "examples/speech.wav")
+    style = graph.named_style("FaceTalk_170725_00137_TA")[0]
+    made = np.mean([scope["animate"](sound, style, seed) for seed in range(4)], 0)
+    ours = np.mean([Animator(graph, None).coefficients(sound, "FaceTalk_170725_00137_TA", seed=seed) for seed in range(4)], 0)
+    jaw = graph.config.names.index("jawOpen")
+    assert made.shape == ours.shape and np.corrcoef(made[:, jaw], ours[:, jaw])[0, 1] > 0.97
+
+
+@pytest.mark.slow
+def test_animate_loads_no_torch(tmp_path: Path) -> None:
+    """Breaks if a student on a CPU waits for PyTorch, or needs it installed."""
+    code = "import sys; sys.modules['torch'] = None; from talker_cli.__main__ import main; sys.exit(main())"
+    arguments = ["animate", str(ROOT / "examples/speech.wav"), "-i", "auto", "-o", "a.csv", "-o", "a.glb"]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.glb"]
+
+
+@pytest.mark.slow
+def test_export_again_gives_the_shipped_bytes(talker: Command, tmp_path: Path) -> None:
+    """Breaks if the file that ships is not what the command makes of the weights that ship."""
+    ran = talker("export-model", "talker-base", "-o", tmp_path / "mine.onnx")
+    assert ran.code == 0, ran.err
+    assert (tmp_path / "mine.onnx").read_bytes() == (SHIPPED / "student.onnx").read_bytes()
+
+
+@pytest.mark.parametrize("damage", ["truncated", "text", "metadata", "other weights"])
+def test_a_damaged_graph_is_one_line(tmp_path: Path, damage: str) -> None:
+    """Breaks if a broken file, or one of other weights, ends in a traceback or is run."""
+    content = (SHIPPED / "student.onnx").read_bytes()
+    for name in ("rig.safetensors", "student.safetensors"):
+        (tmp_path / name).symlink_to(SHIPPED / name)
+    place = tmp_path / "student.onnx"
+    if damage in ("metadata", "other weights"):
+        model = onnx.load_model_from_string(content)
+        about = json.loads(model.metadata_props[0].value)
+        about |= {"styles": about["styles"][:-1]} if damage == "metadata" else {"weights": "0" * 64}
+        model.metadata_props[0].value = json.dumps(about)
+        content = model.SerializeToString()
+    place.write_bytes({"truncated": content[:-100_000], "text": b"speech in, face out"}.get(damage, content))
+    with pytest.raises(ModelError, match=r"student\.onnx .*(damaged|made of other weights)"):
+        load_animator(tmp_path, "8", "cpu")
+
+
+def test_a_folder_without_a_student_has_no_graph(invoke: Command, tmp_path: Path) -> None:
+    """Breaks if a teacher alone ends in a traceback, or if a file of another suffix is written."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "rig.safetensors").symlink_to(SHIPPED / "rig.safetensors")
+    assert "found no student in mine" in invoke("export-model", "mine").mistake
+    assert "expected a file with the suffix .onnx" in invoke("export-model", "talker-base", "-o", "a.pt").mistake
+    assert "found no student of 3 steps" in invoke("export-model", "talker-base", "-o", "a.onnx", "--steps", "3").mistake
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
