@@ -104,6 +104,11 @@ CHANGES: dict[str, tuple[str, str, str]] = {
         "rig.gram(1.0 + (weights.lips - 1.0) *",
         "rig.gram(1.0 + 0 * (weights.lips - 1.0) *",
     ),
+    "turns of the head cost nothing on the surface": (
+        "train/losses.py",
+        "= np.trace(gram) / shapes",
+        "= 0 * np.trace(gram) / shapes",
+    ),
     "no surface metric": (
         "train/losses.py",
         "metric = weights.surface * gram",

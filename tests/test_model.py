@@ -190,3 +190,15 @@ def test_a_regression_sees_no_noise_and_any_sampler_gives_the_same() -> None:
         once = Animator(TorchRunner(network, torch.device("cpu")), steps).coefficients(wave, "Bert", seed=seed)
         assert np.abs(once - whole).max() < 1e-5
     assert whole.std(0).max() > 0
+
+
+def test_an_angle_of_the_head_counts_as_a_mean_shape() -> None:
+    """Breaks if turns of the head drown the lips in the loss, are not learned, or change what the shapes count."""
+    rigs, std = tiny_rig(), np.linspace(0.05, 0.2, 55)
+    weights = LossWeights(gap=0.0, velocity=0.0, closed=0.0, coefficient=1e-6)
+    still = SurfaceMetric(rigs.rig, std[:52], weights)
+    turning = SurfaceMetric(rigs.rig.with_head(), std, weights)
+    alone = torch.eye(55)[:, None].expand(55, 2, 55)  # a lasting error of one in each coefficient
+    losses = torch.stack([turning(each[None], torch.zeros(1, 2)) for each in alone]) * 55
+    faces = torch.stack([still(each[None, :, :52], torch.zeros(1, 2)) for each in alone[:52]]) * 52
+    assert torch.allclose(losses[:52], faces, rtol=1e-4) and torch.allclose(losses[52:], faces.mean().expand(3), rtol=1e-3)
