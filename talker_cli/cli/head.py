@@ -8,7 +8,10 @@ import typer
 from talker_cli.cli.options import examples, guarded, note, result
 
 
-@examples("talker head --person mei --shape nose_width=2 --shape age=0.6 -o my_head.glb")
+@examples(
+    "talker head --person mei --shape nose_width=2 --shape age=0.6 -o my_head.glb",
+    "talker head --from ICT-FaceKit/FaceXModel --shape identity003=1.5 -o ict.glb",
+)
 @guarded
 def head(
     output: Annotated[
@@ -19,13 +22,22 @@ def head(
         typer.Option(help="Person to start from: a name, or its beginning. [default: the template]", show_default=False),
     ] = None,
     shape: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Shape parameter; repeatable.")] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", help="Head of another project: ICT-FaceKit's folder FaceXModel.", show_default=False),
+    ] = None,
     list_: Annotated[bool, typer.Option("--list", help="List the people and the shape parameters.")] = False,
 ) -> None:
-    """Make a head with the 52 ARKit shapes; every head has the same mesh."""
+    """Make a head with the 52 ARKit shapes; every head of talker's own has the same mesh."""
     from talker_cli.errors import InputError
     from talker_cli.formats.files import check_writable
     from talker_cli.head.custom import check_suffix, head_of, person_named, shaped, write_head
 
+    if source is not None:
+        if person is not None or list_ or output is None:
+            raise InputError("found --from with --person or --list, or without -o; expected -o, and --shape identity003=1.5")
+        _write_ict(source, shape or [], output)
+        return
     if not list_ and output is None:
         raise InputError("nothing to do; expected -o FILE or --list; for example: talker head -o my_head.glb")
     chosen = shaped(person_named(person), shape or [])
@@ -38,6 +50,19 @@ def head(
         write_head(rig, chosen.name, output)
         note(f"{chosen.name}: {len(rig.template)} vertices, {len(rig.faces)} triangles, {len(rig.names)} shapes")
         result(output)
+
+
+def _write_ict(source: Path, shape: list[str], output: Path) -> None:
+    from talker_cli.formats.files import check_writable
+    from talker_cli.head.custom import check_suffix, write_head
+    from talker_cli.head.ict import COPYRIGHT, read_ict
+
+    check_suffix(output)
+    check_writable(output)
+    rig = read_ict(source, shape)
+    write_head(rig, "ICT", output, COPYRIGHT)
+    note(f"{COPYRIGHT}; {len(rig.template)} vertices, {len(rig.faces)} triangles, {len(rig.names)} shapes")
+    result(output)
 
 
 def _list() -> None:

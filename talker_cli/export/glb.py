@@ -25,6 +25,7 @@ def head_glb(
     coefficients: np.ndarray | None = None,
     fps: float | None = None,
     extras: dict[str, Any] | None = None,
+    copyright: str | None = None,
 ) -> bytes:
     """Return a GLB of a rig with its K shapes as morph targets, named in `mesh.extras.targetNames`.
 
@@ -34,8 +35,9 @@ def head_glb(
         coefficients: (T, K) coefficients of an animation; None for a head at rest.
         fps: Frame rate of the animation; the rig's if None.
         extras: Further metadata, under `asset.extras`.
+        copyright: Owner and licence of the head; None where it is the built-in one's, or not known.
     """
-    writer = GlbWriter(GENERATOR, copyright_of(rig))
+    writer = GlbWriter(GENERATOR, copyright or copyright_of(rig))
     tree = writer.tree
     if extras:
         tree["asset"]["extras"] = extras

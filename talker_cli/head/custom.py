@@ -71,8 +71,14 @@ def check_suffix(output: Path) -> None:
         raise OutputError(f"found the output {output}; expected a name that ends in {', '.join(SUFFIXES)}", field="output")
 
 
-def write_head(rig: Rig, name: str, output: Path) -> None:
+def write_head(rig: Rig, name: str, output: Path, copyright: str | None = None) -> None:
     """Write a head with its shapes: `.glb` for other programs, `.npz` for NumPy, `.safetensors` as a rig of talker's.
+
+    Args:
+        rig: The head.
+        name: Its name.
+        output: The file.
+        copyright: Owner and licence of a head that is not talker's.
 
     Raises:
         OutputError: the place cannot be written, or the suffix is unknown.
@@ -80,7 +86,7 @@ def write_head(rig: Rig, name: str, output: Path) -> None:
     check_suffix(output)
     suffix = output.suffix.lower()
     if suffix == ".glb":
-        write_bytes(output, head_glb(rig, name=name))
+        write_bytes(output, head_glb(rig, name=name, copyright=copyright))
     elif suffix == ".npz":
         arrays = {"template": rig.template, "faces": rig.faces, "basis": rig.basis, "names": np.array(rig.names)}
         arrays |= {"lip_pairs": rig.lip_pairs} | {f"region_{region}": mask for region, mask in rig.regions.items()}
