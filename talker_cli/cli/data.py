@@ -409,7 +409,8 @@ def _show(about: "dict[str, Any]") -> None:
     result(f"{about['recordings']} recordings, {spoken}; {about['with_phones']} with phones")
     regions = ", ".join(f"{name} {count}" for name, count in about["regions"].items())
     result(f"mesh: {about['vertices']} vertices ({regions}; {about['lip_pairs']} lip pairs), {about['faces']} triangles")
-    result(f"basis: {about['basis']}, {about['components']} components")
+    head = ", and the head's rotation" if about["head"] else ""
+    result(f"basis: {about['basis']}, {about['components']} components{head}")
     for line in (*error_lines(about["reconstruction_mm"]), *note_lines(about["notes"])):
         result(line)
     splits = Table("split", "clips", "hours", "identities", "voices")
