@@ -31,7 +31,7 @@ def test_a_description_is_read_in_its_language(stamps: Path) -> None:
     (item,) = shard.read()
     assert (item.name, item.voice, item.language, item.espeak_voice) == ("tuxpaint_da/animals/cat", "tuxpaint_da", "da", "da")
     assert (item.text, item.human, item.problem) == ("En kat.", True, "")
-    assert item.licence == "GPL-2.0, Joe Dalton, the Tux Paint team" and item.source == "tuxpaint-stamps-default"
+    assert item.licence == "GPL-2.0, Joe Dalton and the Tux Paint team" and item.source == "tuxpaint-stamps-default"
     assert 16_000 <= len(item.speech) < 16_000 + 1024  # Vorbis ends with a whole block
 
 

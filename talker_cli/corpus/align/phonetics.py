@@ -31,7 +31,7 @@ IPA_TO_ARPABET: dict[str, tuple[str, ...]] = {
     "x": ("HH",), "χ": ("HH",), "ɣ": ("G",), "h": ("HH",), "ɦ": ("HH",), "ç": ("HH",), "ŋ": ("NG",), "ɲ": ("N", "Y"),
     "ʎ": ("L", "Y"), "j": ("Y",), "ʝ": ("Y",), "w": ("W",), "ɥ": ("W",), "ɬ": ("L",),
     "n̩": ("AH", "N"), "l̩": ("AH", "L"), "m̩": ("AH", "M"),
-    "r̝": ("ZH",), "r̝̊": ("SH",),
+    "r̝": ("ZH",), "r̝̊": ("SH",), "ʈ": ("T",), "ɖ": ("D",), "ε": ("EH",),
 }  # fmt: skip
 
 # Symbols that differ by language: espeak-ng writes Russian ы as y; its French schwa is a rounded vowel.

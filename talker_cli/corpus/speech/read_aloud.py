@@ -10,10 +10,11 @@ from talker_cli.formats.schema import reading
 STAMPS = Path("/usr/share/tuxpaint/stamps")
 STAMPS_PACKAGE = "tuxpaint-stamps-default"
 
-# Tux Paint's speakers by language, as far as its list of changes names them. Left out: languages with less than five minutes.
+# Tux Paint's speakers by language, from its list of changes. Left out: languages with less than five minutes.
 STAMP_SPEAKERS = {
     "be": "Kseniya Buraya", "bg": "Krasimir Petkov", "ca": "Pere Pujal i Carabantes", "da": "Joe Dalton",
-    "el": "Kiriaki Serafeim", "es": "Estefanía Ortiz", "fr": "PaulK", "ro": "", "ru": "Kseniya Buraya",
+    "el": "Kiriaki Serafeim", "es": "Estefanía Ortiz", "fr": "PaulK and Jacques Chion", "ro": "Tabbytha",
+    "ru": "Edwin Veber",
 }  # fmt: skip
 
 BOOK = Path("/usr/share/festival/voices/russian/msu_ru_nsh_clunits")
@@ -28,11 +29,9 @@ def list_stamps(language: str) -> list[Prompt]:
     Raises:
         MachineError: The package is not installed, or a text is damaged.
     """
-    speaker = ", ".join(part for part in (STAMP_SPEAKERS[language], "the Tux Paint team") if part)
     espeak_voice = "fr-fr" if language == "fr" else language
-    source = PromptVoice(
-        f"tuxpaint_{language}", language, "", espeak_voice, f"GPL-2.0, {speaker}", STAMPS_PACKAGE, suffix="ogg"
-    )
+    licence = f"GPL-2.0, {STAMP_SPEAKERS[language]} and the Tux Paint team"
+    source = PromptVoice(f"tuxpaint_{language}", language, "", espeak_voice, licence, STAMPS_PACKAGE, suffix="ogg")
     ending = f"_desc_{language}.ogg"
     prompts = []
     for path in sorted(STAMPS.rglob(f"*{ending}")):
