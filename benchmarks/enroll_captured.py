@@ -25,7 +25,7 @@ from talker_cli.evaluate.captured import CapturedReport
 from talker_cli.evaluate.captured_systems import ALL, Generate, animated, evaluate_captured
 from talker_cli.evaluate.face_measures import FaceMeasures
 from talker_cli.identity.resolve import StyleCondition, on_sphere
-from talker_cli.identity.style import window_styles
+from talker_cli.identity.style import StyleReader
 
 MEASURED = 200
 SECONDS = (10.0, 30.0, 120.0)
@@ -111,7 +111,8 @@ def first(data: Dataset, clips: list[Clip], seconds: float, fps: float) -> list[
 def style_of(enroller: Enroller, examples: list[MotionExample]) -> np.ndarray:
     """Return the style that the sound of the examples has."""
     sound = np.concatenate([example.sound for example in examples])
-    return on_sphere(window_styles(enroller.animator.runner, sound).mean(0))
+    reader = StyleReader(enroller.animator.runner)
+    return reader.style([reader.hear(sound)]).style
 
 
 def told(name: str, enroller: Enroller, style: np.ndarray, examples: list[MotionExample]) -> StyleCondition:

@@ -24,7 +24,7 @@ from talker_cli.enroll.enroller import Enroller
 from talker_cli.enroll.fit import MotionExample, fit
 from talker_cli.formats.plot import BLUE, GRAY, ORANGE, chart
 from talker_cli.identity.resolve import StyleCondition, on_sphere
-from talker_cli.identity.style import window_styles
+from talker_cli.identity.style import StyleReader
 from talker_cli.metrics import blinks_a_minute, lve
 from talker_cli.rig import ARKIT_NAMES, Rig, RigFile
 
@@ -98,7 +98,8 @@ def measure(source: Path, model: str, identity: str, full: str | None, output: P
     for seconds in (10.0, 30.0, 120.0):
         examples = examples_of(data, training, seconds)
         sound = np.concatenate([example.sound for example in examples])
-        style = on_sphere(window_styles(animator.runner, sound).mean(0))
+        reader = StyleReader(animator.runner)
+        style = reader.style([reader.hear(sound)]).style
         rows.append(row("enrolled, audio", seconds, animate(StyleCondition(style))))
         nearest = enroller.space.nearest(style)[0][0]
         rows.append(

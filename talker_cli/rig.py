@@ -229,9 +229,9 @@ class RigFile:
     identities: dict[str, Identity] = field(default_factory=dict)
 
     def rig_of(self, identity: str) -> Rig:
-        """Return the rig with an identity's template and colours in place of the neutral ones."""
-        own = self.identities[identity]
-        return self.rig.as_person(own.template, own.colors)
+        """Return the rig with an identity's template and colours; one without a face of its own has the neutral ones."""
+        own = self.identities.get(identity)
+        return self.rig if own is None else self.rig.as_person(own.template, own.colors)
 
     def with_head(self) -> "RigFile":
         """Return the rig file with the head's rotation as the last three coefficients. Errors are those of `Rig.with_head`."""

@@ -25,13 +25,12 @@ from talker_cli.corpus.articulate.prosody import Prosody, measure_prosody
 from talker_cli.corpus.articulate.styles import SPEAKERS, Style
 from talker_cli.corpus.articulate.targets import REACH, TARGETS, TRACKS
 from talker_cli.corpus.build import refusal
-from talker_cli.corpus.prepare import HUMAN_IDENTITY, IDENTITY_OF_VOICE
 from talker_cli.corpus.speech import festival
 from talker_cli.corpus.speech.recordings import Utterance
 from talker_cli.corpus.speech.selection import text_split, texts_to_read
 from talker_cli.corpus.speech.sentences import SENTENCES
 from talker_cli.corpus.speech.sentences_by_language import SENTENCES_BY_LANGUAGE
-from talker_cli.corpus.speech.sources import PROMPT_VOICES, spoken_text
+from talker_cli.corpus.speech.sources import spoken_text
 from talker_cli.corpus.speech.synthesis import resample, synthesise
 from talker_cli.corpus.speech.voices import HELD_OUT_VOICES, SYNTHETIC_VOICES
 from talker_cli.data.dataset import Clip, Dataset, DatasetInfo, Recording, write_dataset
@@ -279,13 +278,6 @@ def test_equal_texts_fall_into_one_split_and_held_out_voices_read_no_train_text(
             assert len(set(strings)) == len(strings) == 2 * len(sentences)
             assert not used & set(strings), "two voices read the same strings of words"
             used |= set(strings)
-
-
-def test_every_voice_belongs_to_one_identity_and_every_identity_has_a_voice():
-    assert set(IDENTITY_OF_VOICE) == {voice.name for voice in SYNTHETIC_VOICES} | {source.voice for source in PROMPT_VOICES}
-    assert set(IDENTITY_OF_VOICE.values()) == {speaker.name for speaker in SPEAKERS}
-    assert IDENTITY_OF_VOICE["allison_en"] == "FaceTalk_170725_00137_TA" and set(HUMAN_IDENTITY) < set(IDENTITY_OF_VOICE)
-    assert len(SYNTHETIC_VOICES) >= 24
 
 
 def test_prosody_measures_pitch_and_loudness():

@@ -34,7 +34,7 @@ from talker_cli.train.distill import DistillConfig, _Draw, distill, student_conf
 from talker_cli.train.encoder import encoder_losses
 from talker_cli.train.losses import LossWeights, Objective, SurfaceMetric
 from talker_cli.train.run import Progress
-from talker_cli.train.teacher import TrainConfig, Trainer, make_accelerator
+from talker_cli.train.teacher import TABLE_RATE, TrainConfig, Trainer, make_accelerator
 
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.usefixtures("without_charts")
@@ -57,9 +57,10 @@ def trainer_of(dataset: Dataset, **changes: object) -> Trainer:
 
 @dataclass
 class Step:
-    """What an optimizer is about to do: its rate, its weight decay, the norm of its gradients."""
+    """What an optimizer is about to do: its rate, that of a second group, its weight decay, the norm of its gradients."""
 
     rate: float
+    second: float
     decay: float
     norm: float
 
@@ -70,10 +71,11 @@ def optimizer_steps() -> Iterator[list[Step]]:
     seen: list[Step] = []
 
     def look(optimizer: torch.optim.Optimizer, *_: object) -> None:
-        (group,) = optimizer.param_groups
-        gradients = [parameter.grad for parameter in group["params"] if parameter.grad is not None]
+        group, *others = optimizer.param_groups
+        gradients = [each.grad for part in (group, *others) for each in part["params"] if each.grad is not None]
         norm = math.sqrt(sum(float(gradient.double().square().sum()) for gradient in gradients))
-        seen.append(Step(group["lr"], group["weight_decay"], norm))
+        second = others[0]["lr"] if others else group["lr"]
+        seen.append(Step(group["lr"], second, group["weight_decay"], norm))
 
     handle = register_optimizer_step_pre_hook(look)
     try:
@@ -95,13 +97,14 @@ def is_window(crop: np.ndarray, clips: list[np.ndarray]) -> bool:
 
 
 def test_the_optimizer_gets_the_rate_the_decay_and_clipped_gradients(dataset: Dataset) -> None:
-    """Breaks if warm-up, cosine, weight decay or clipping is set and not used."""
+    """Breaks if warm-up, cosine, weight decay, clipping or the identity table's own rate is set and not used."""
     trainer = trainer_of(dataset, steps=6, warmup=2, learning_rate=2e-3, weight_decay=0.07, max_grad_norm=0.01)
     with optimizer_steps() as seen:
         for step in range(6):
             trainer.step(step)
     cosine = [0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share / 4)) for share in range(4)]
     assert [step.rate for step in seen] == pytest.approx([2e-3 * share for share in (0.5, 1.0, *cosine)])
+    assert [step.second for step in seen] == pytest.approx([TABLE_RATE * step.rate for step in seen])
     assert {step.decay for step in seen} == {0.07}
     assert [step.norm for step in seen] == pytest.approx([0.01] * 6, rel=1e-3)
 

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import Command
 
 from talker_cli.corpus.articulate.styles import SPEAKERS
+from talker_cli.corpus.build import OTHERS
 from talker_cli.corpus.speech.selection import text_split
 from talker_cli.corpus.speech.sentences import SENTENCES
 from talker_cli.corpus.speech.synthesis import synthesise
@@ -31,7 +33,7 @@ MISSING = [program for program in ("flite", "espeak-ng") if shutil.which(program
 MISSING += [] if find_spec("pocketsphinx") else ["pocketsphinx (the extra [corpus])"]
 needs_voices = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
 COMMAND = [sys.executable, "-m", "talker_cli", "preprocess", "articulated"]
-VOICES = {"slt": "f", "rms": "m"}
+VOICES = ("slt", "rms")
 SHORT = sorted(SENTENCES, key=len)[: AT_ONCE + 2]  # of each voice; in all more than two shards
 
 
@@ -110,12 +112,32 @@ def test_a_folder_becomes_a_dataset_whose_phones_lie_where_the_sounds_are(
     assert len(errors) > 50 and np.median(errors) < 0.015 and np.percentile(errors, 90) < 0.05
     for recording in dataset.info.recordings:
         assert recording.split == ("test_voice" if recording.voice == "rms" else text_split(recording.text))
-    assert len(dataset.info.clips) == len(names) * len(SPEAKERS)
-    sexes = {speaker.name: speaker.voice.sex for speaker in SPEAKERS}
+    assert dataset.info.identities == (*(speaker.name for speaker in SPEAKERS), "rms", "slt")
+    assert dataset.trained == (*dataset.info.identities[:-2], "slt"), "a held-out voice's style was learned"
+    moved: dict[str, list[str]] = {}
     for clip in dataset.info.clips:
         assert len(dataset.coefficients(clip.name)) == int(len(dataset.speech(clip.recording)) * 30 / SAMPLE_RATE)
-        if clip.voice_matched:
-            assert sexes[clip.identity] == VOICES[dataset.recordings[clip.recording].voice], "a voice went to the wrong sex"
+        assert clip.voice_matched == (clip.identity == dataset.recordings[clip.recording].voice)
+        moved.setdefault(clip.recording, []).append(clip.identity)
+    for name, identities in moved.items():
+        assert len(set(identities)) == len(identities) == 1 + OTHERS and dataset.recordings[name].voice in identities
+
+
+@pytest.mark.slow
+@needs_voices
+def test_the_motion_alone_is_made_again(prepared: Path, tmp_path: Path, invoke: Command) -> None:
+    """Breaks if speech, phones, splits, styles or motion of a reused corpus differ from those made from its speech."""
+    ran = invoke("preprocess", "articulated", "--reuse", prepared, "--held-out", "rms", "-o", "again", "--processes", 1)
+    assert ran.code == 0, ran.err
+    one, again = Dataset(prepared), Dataset(tmp_path / "again")
+    assert one.info.recordings == again.info.recordings
+    assert one.info.identities == again.info.identities and one.info.clips == again.info.clips
+    assert one.info.notes["licences"] == again.info.notes["licences"]
+    assert one.info.notes["styles"] == again.info.notes["styles"]
+    for name in ("clips.safetensors", "speech.safetensors"):
+        assert (prepared / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+    ran = invoke("preprocess", "articulated", "a", "--reuse", prepared, "-o", "x")
+    assert ran.code == 2 and "leave one of them out" in ran.err and not (tmp_path / "x").exists()
 
 
 @pytest.mark.slow

@@ -78,23 +78,34 @@ def articulated(
         Path | None, typer.Option(help="Folder of Kokoro-82M from tools/fetch_kokoro.sh: 78 more voices.")
     ] = None,
     speech: Annotated[Path | None, typer.Option(help="Folder of more people from tools/fetch_speech.py.")] = None,
+    reuse: Annotated[
+        list[Path] | None, typer.Option(help="Prepared corpus of which only the motion is made again; may be repeated.")
+    ] = None,
 ) -> None:
     """Transcribed speech, moved by rules of articulation. The same command resumes a killed run."""
-    from talker_cli.corpus import prepare, prepare_folder
+    from talker_cli.corpus import prepare, prepare_again, prepare_folder
 
     command = shlex.join(["talker", *sys.argv[1:]])
-    for name, value in {"language": language, "voice": voice, "held-out": held_out, "licence": licence}.items():
+    given = {"language": language, "voice": voice, "licence": licence} | ({} if reuse else {"held-out": held_out})
+    for name, value in given.items():
         if value and folder is None:
             raise InputError(f"found --{name} without a folder; expected a folder of transcribed speech; give one")
     for name, place in {"kokoro": kokoro, "speech": speech}.items():
         if place and folder is not None:
             raise InputError(f"found --{name} with a folder; it is for the built-in corpus; leave one of them out")
+    if reuse and (kokoro or speech or folder is not None):
+        raise InputError("found --reuse with other speech; it has its speech; leave one of them out")
     with progress("preparing", "parts") as advance:
 
         def report(stage: str, done: int, total: int) -> None:
             advance(done, total)
 
-        if folder is None:
+        if reuse:
+            notes = prepare_again(
+                reuse, output, rig=shipped_rig(), held_out=held_out or (), seed=seed, processes=processes, command=command,
+                on_progress=report,
+            )  # fmt: skip
+        elif folder is None:
             notes = prepare(
                 output, rig=shipped_rig(), kokoro=kokoro, speech=speech, seed=seed, processes=processes, command=command,
                 on_progress=report,

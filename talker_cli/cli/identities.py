@@ -136,6 +136,8 @@ def _print_summary(enrollment: "Enrollment") -> None:
     note(f"{enrollment.identity.name}: {clips}, {collection.seconds:.1f} s of speech, {len(collection.skipped)} left out")
     if used > 1:
         note(f"similarity of each clip to all: {_similarity(record)}")
+    if record.told is not None and not record.fit:
+        note(f"the sound tells {100 * record.told:.0f} % of the style; the rest is the average voice's")
     note("nearest known: " + ", ".join(f"{name} {similarity:.2f}" for name, similarity in record.nearest))
     if record.captured:
         note(_captured(record.captured))
@@ -162,18 +164,22 @@ def _similarity(record: "EnrollmentRecord") -> str:
 @examples("talker identities", "talker identities --json")
 @guarded
 def list_identities(
-    context: typer.Context, library: LibraryOption = None, model: ModelOption = DEFAULT_MODEL, json_output: JsonOption = False
+    context: typer.Context,
+    voices: Annotated[bool, typer.Option("--voices", help="List the voices that the model learned styles of, too.")] = False,
+    library: LibraryOption = None,
+    model: ModelOption = DEFAULT_MODEL,
+    json_output: JsonOption = False,
 ) -> None:
     """List the identities of a model and of the library; or show, rename, share and remove enrolled ones."""
     from talker_cli.errors import InputError
 
     if context.invoked_subcommand is None:
-        _list(library, model, json_output)
-    elif library is not None or json_output or model != DEFAULT_MODEL:
+        _list(library, model, voices, json_output)
+    elif library is not None or json_output or voices or model != DEFAULT_MODEL:
         raise InputError(f"found options before {context.invoked_subcommand}; expected them after it")
 
 
-def _list(library: Path | None, model: str, json_output: bool) -> None:
+def _list(library: Path | None, model: str, voices: bool, json_output: bool) -> None:
     from talker_cli.errors import IdentityError
     from talker_cli.identity.library import Library
     from talker_cli.identity.resolve import STAND_IN_NOTE, style_space
@@ -183,7 +189,10 @@ def _list(library: Path | None, model: str, json_output: bool) -> None:
     folder = model_folder(model)
     rows = [(person.name, person.about, True) for person in load_rig(folder / "rig.safetensors").identities.values()]
     stand_ins = any("stand-in" in about for _, about, _ in rows)
-    key = style_space(main_weights(folder)).key
+    space = style_space(main_weights(folder))
+    key, own = space.key, {name for name, _, _ in rows}
+    if voices:
+        rows += [(name, "voice: its style alone, without a face", True) for name in space.names if name not in own]
     enrolled = Library(library)
     for name, identity in enrolled.load_all():
         try:
@@ -242,6 +251,8 @@ def show(name: NameArgument, library: LibraryOption = None, json_output: JsonOpt
         "similarity": _similarity(record),
         "nearest": ", ".join(f"{known} {similarity:.2f}" for known, similarity in record.nearest),
     }
+    if record.told is not None:
+        rows["told"] = f"{100 * record.told:.0f} % of the style is told by the sound"
     if record.captured:
         rows["captured"] = _captured(record.captured)
     if record.fit:

@@ -1,5 +1,7 @@
 """From shards of recordings to a prepared dataset, in three stages: alignment, realignment voice by voice, and motion.
 
+Every voice is an identity with a style of its own; a recording is moved in that of its voice and in OTHERS others.
+
 Several processes work at once; each finished part is kept, and a killed run resumes.
 """
 
@@ -20,8 +22,10 @@ from talker_cli.corpus.align.alignment import Aligner, Alignment
 from talker_cli.corpus.align.closure import closed_stops, misplaced
 from talker_cli.corpus.align.refine import odd_silence, refine
 from talker_cli.corpus.articulate.articulation import articulate
+from talker_cli.corpus.articulate.noise import generator
 from talker_cli.corpus.articulate.prosody import measure_prosody
 from talker_cli.corpus.articulate.styles import SPEAKERS
+from talker_cli.corpus.articulate.voice_styles import identity_of, styles_of
 from talker_cli.corpus.manifest import Entry, describe, write_manifest
 from talker_cli.corpus.speech.recordings import Shard, Utterance, find_phones
 from talker_cli.corpus.speech.selection import split_of
@@ -29,6 +33,7 @@ from talker_cli.data.dataset import Clip, DatasetInfo, Recording, write_dataset
 from talker_cli.data.resume import ResumableParts
 from talker_cli.errors import InputError, MachineError
 from talker_cli.formats.processes import end_with_parent, fork_context
+from talker_cli.identity.voice import VoiceSums
 from talker_cli.metrics import SILENCE, Phones
 from talker_cli.rig import RigFile
 
@@ -41,7 +46,8 @@ Progress = Callable[[str, int, int], None]
 WORST_SCORE = {"en": -45.0}
 UNLIKELY = -40.0  # of every other language
 MOST_ODD = 0.10  # share of phones with an implausible duration, in recordings of more than five phones
-RULES = 4  # version of the stages: a run begun by another version starts again
+RULES = 5  # version of the stages: a run begun by another version starts again
+OTHERS = 7  # identities besides its voice's own that move a recording
 LEAST_SPEECH = 120.0  # seconds of a voice: models of its sounds from under a minute align some voices worse
 
 
@@ -61,6 +67,26 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class Voices:
+    """The voices of a corpus.
+
+    Args:
+        sums: What the sound of each voice tells, of its usable recordings.
+        trained: Identities that recordings of other voices may be moved in: the characters, and voices that are not held out.
+    """
+
+    sums: dict[str, VoiceSums]
+    trained: tuple[str, ...]
+
+    def identities(self, recording: str, voice: str, seed: int) -> list[str]:
+        """Return the identities that move a recording: its voice's own, then OTHERS by chance."""
+        own = identity_of(voice)
+        others = [name for name in self.trained if name != own]
+        order = generator(f"{seed}|{recording}", "identities").permutation(len(others))
+        return [own, *(others[index] for index in order[:OTHERS])]
+
+
+@dataclass(frozen=True)
 class Corpus:
     """Recordings of a corpus and their description.
 
@@ -68,7 +94,6 @@ class Corpus:
         shards: Recordings, in order.
         source: Description of the recordings.
         licence: Licence of the recordings and of the motion.
-        identities: Identity of each voice; other voices get the one nearest in pitch.
         empty: Advice where no recording can be used.
         command: Command line that prepares the corpus.
     """
@@ -76,7 +101,6 @@ class Corpus:
     shards: Sequence[Shard]
     source: str
     licence: str
-    identities: Mapping[str, str]
     empty: str
     command: str = ""
 
@@ -96,28 +120,29 @@ def build(
     )
     rig = rig.with_head()
     work = ResumableParts(output, {"kind": "articulated", "digest": hashlib.sha256(plan.encode()).hexdigest()})
-    entries = _prepare_shards(corpus.shards, settings, work, processes, on_progress)
+    entries, voices = _prepare_shards(corpus.shards, settings, work, processes, on_progress)
     all_entries = [entry for part in entries for entry in part]
     used = [entry for entry in all_entries if not entry.reason]
     if not any(entry.text for entry in used):
         reasons = sorted({entry.reason for entry in all_entries if entry.reason})
         work.close(failed=True)
         raise InputError(f"found no usable recording among {len(all_entries)} ({', '.join(reasons)}); {corpus.empty}")
-    identities = _nearest_identities(used) | dict(corpus.identities)
     recordings = tuple(
         Recording(each.name, each.voice, each.language, each.human, each.split, each.text, each.phones, each.source)
         for each in used
     )
+    styles = styles_of(voices.sums)
+    moved = {entry.name: voices.identities(entry.name, entry.voice, settings.seed) for entry in used}
     clips = tuple(
-        Clip(clip_name(recording.name, speaker.name), recording.name, speaker.name, identities[recording.voice] == speaker.name)
+        Clip(clip_name(recording.name, identity), recording.name, identity, identity_of(recording.voice) == identity)
         for recording in recordings
-        for speaker in SPEAKERS
+        for identity in moved[recording.name]
     )
-    notes = describe(all_entries, identities)
+    notes = describe(all_entries, {entry.voice: identity_of(entry.voice) for entry in used})
+    notes["styles"] = {name: {key: round(value, 3) for key, value in asdict(styles[name]).items()} for name in sorted(styles)}
     info = DatasetInfo(
-        corpus.source, corpus.licence, settings.fps, tuple(speaker.name for speaker in SPEAKERS), recordings, clips,
-        corpus.command, settings.seed, notes,
-    )  # fmt: skip
+        corpus.source, corpus.licence, settings.fps, tuple(styles), recordings, clips, corpus.command, settings.seed, notes
+    )
 
     def arrays(kind: str, names: Callable[[Entry], Sequence[str]]) -> Iterator[tuple[str, np.ndarray]]:
         for number, part in enumerate(entries):
@@ -129,7 +154,7 @@ def build(
     on_progress("writing", 0, 0)
     write_manifest(output / "manifest.csv", all_entries)
     speech = arrays(ALIGNED, lambda entry: [entry.name])
-    motion = arrays(MOTION, lambda entry: [clip_name(entry.name, speaker.name) for speaker in SPEAKERS])
+    motion = arrays(MOTION, lambda entry: [clip_name(entry.name, identity) for identity in moved[entry.name]])
     write_dataset(output, info, rig, speech, motion)
     work.close()
     return notes
@@ -156,8 +181,8 @@ def refusal(item: Utterance, alignment: Alignment | None) -> str:
 
 def _prepare_shards(
     shards: Sequence[Shard], settings: Settings, work: ResumableParts, processes: int, on_progress: Progress
-) -> list[list[Entry]]:
-    """Prepare the missing parts; return each shard's entries."""
+) -> tuple[list[list[Entry]], Voices]:
+    """Prepare the missing parts; return each shard's entries, and the voices."""
     # "fork" saves importing numpy in each process; no thread that runs now holds a lock that a shard's work needs.
     pool = ProcessPoolExecutor(processes, fork_context(), initializer=end_with_parent())
 
@@ -175,7 +200,11 @@ def _prepare_shards(
         voices = _aligned_voices(work, len(shards))
         finish("realigning", {f"{REALIGNED}-{key}": partial(_realign, parts) for key, parts in enumerate(voices.values())})
         voice_keys = {voice: f"{REALIGNED}-{key}" for key, voice in enumerate(voices)}
-        moves = {f"{MOTION}-{number}": partial(_articulate, f"{ALIGNED}-{number}", voice_keys, settings) for number in numbers}
+        usable = _voices(work, len(shards), voice_keys)
+        moves = {
+            f"{MOTION}-{number}": partial(_articulate, f"{ALIGNED}-{number}", voice_keys, usable, settings)
+            for number in numbers
+        }
         finish("articulating", moves)
     except BrokenProcessPool as error:
         raise MachineError(
@@ -184,7 +213,7 @@ def _prepare_shards(
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
-    return [[Entry(**entry) for entry in work.load(f"{MOTION}-{number}").metadata] for number in numbers]
+    return [[Entry(**entry) for entry in work.load(f"{MOTION}-{number}").metadata] for number in numbers], usable
 
 
 @cache
@@ -193,7 +222,7 @@ def _aligner() -> Aligner:
 
 
 def _align(shard: Shard, settings: Settings, work: ResumableParts, key: str) -> None:
-    """Align a shard's recordings; keep speech (S,) and entries, with whether an aligner timed the phones."""
+    """Align a shard's recordings; keep speech (S,), entries, whether an aligner timed the phones, and the voice's sums."""
     arrays: dict[str, np.ndarray] = {}
     entries: list[dict[str, Any]] = []
     for item in shard.read():
@@ -206,9 +235,10 @@ def _align(shard: Shard, settings: Settings, work: ResumableParts, key: str) -> 
         score = round(alignment.score, 2) if alignment is not None and aligned else 0.0
         entry = Entry(
             item.name, item.voice, item.language, item.human, item.text, item.source, item.licence,
-            split_of(item, settings.held_out), round(item.seconds, 4), reason, score, 0.0, phones,
+            split_of(item, settings.held_out), round(item.seconds, 4), reason, score, phones,
         )  # fmt: skip
-        entries.append({"entry": asdict(entry), "aligned": aligned})
+        sums = VoiceSums.of(item.speech).values.tolist() if phones and item.text else None
+        entries.append({"entry": asdict(entry), "aligned": aligned, "sums": sums})
     work.save(key, arrays, entries)
 
 
@@ -255,42 +285,51 @@ def _reasons(entries: Sequence[Entry], phones: Sequence[Phones], speech: Sequenc
     return reasons
 
 
-def _articulate(aligned: str, voices: Mapping[str, str], settings: Settings, work: ResumableParts, key: str) -> None:
-    """Generate all identities' motion of a shard's recordings; keep motion (T, K) and finished entries."""
-    arrays: dict[str, np.ndarray] = {}
-    entries: list[dict[str, Any]] = []
+def _finished(work: ResumableParts, part: str, voice_keys: Mapping[str, str]) -> Iterator[tuple[Entry, list[float] | None]]:
+    """Yield a part's entries as realigned, and the sums of each."""
     realigned: dict[str, dict[str, Any]] = {}  # by voice
-    stored = work.load(aligned)
-    for each in stored.metadata:
+    for each in work.load(part).metadata:
         entry = Entry(**each["entry"])
         if not entry.reason and each["aligned"]:
             if entry.voice not in realigned:
-                realigned[entry.voice] = work.load(voices[entry.voice]).metadata
+                realigned[entry.voice] = work.load(voice_keys[entry.voice]).metadata
             phones, reason = realigned[entry.voice][entry.name]
             entry = replace(entry, phones=() if reason else _phones(phones), reason=reason)
+        yield entry, each["sums"]
+
+
+def _voices(work: ResumableParts, shards: int, voice_keys: Mapping[str, str]) -> Voices:
+    """Return the voices of all usable recordings."""
+    sums: dict[str, list[VoiceSums]] = {}
+    heard = set()
+    for number in range(shards):
+        for entry, values in _finished(work, f"{ALIGNED}-{number}", voice_keys):
+            if not entry.reason:
+                sums.setdefault(entry.voice, []).extend([] if values is None else [VoiceSums(np.array(values))])
+                heard |= {identity_of(entry.voice)} if entry.split != "test_voice" else set()
+    trained = {speaker.name: None for speaker in SPEAKERS} | dict.fromkeys(sorted(heard))
+    return Voices({voice: VoiceSums.total(sums[voice]) for voice in sorted(sums)}, tuple(trained))
+
+
+def _articulate(
+    aligned: str, voice_keys: Mapping[str, str], voices: Voices, settings: Settings, work: ResumableParts, key: str
+) -> None:
+    """Generate the motion of a shard's recordings; keep motion (T, K) and finished entries."""
+    arrays: dict[str, np.ndarray] = {}
+    entries: list[dict[str, Any]] = []
+    stored, styles = work.load(aligned), styles_of(voices.sums)
+    for entry, _ in _finished(work, aligned, voice_keys):
         if not entry.reason:
             speech, phones = stored.array(entry.name), _phones(entry.phones)
             prosody = measure_prosody(speech)
-            entry = replace(entry, hertz=round(prosody.hertz, 1))
-            for speaker in SPEAKERS:
-                key_of_motion = f"{settings.seed}|{entry.name}|{speaker.name}"
-                motion = articulate(phones, len(speech), speaker.style, prosody, key_of_motion, settings.fps)
-                arrays[clip_name(entry.name, speaker.name)] = motion.astype(np.float16)
+            for name in voices.identities(entry.name, entry.voice, settings.seed):
+                motion = articulate(
+                    phones, len(speech), styles[name], prosody, f"{settings.seed}|{entry.name}|{name}", settings.fps
+                )
+                arrays[clip_name(entry.name, name)] = motion.astype(np.float16)
         entries.append(asdict(entry))
     work.save(key, arrays, entries)
 
 
 def _phones(stored: Sequence[Sequence[Any]]) -> Phones:
     return tuple((str(phone), float(start), float(end)) for phone, start, end in stored)
-
-
-def _nearest_identities(entries: Sequence[Entry]) -> dict[str, str]:
-    """Return each voice's identity: the one nearest in pitch."""
-    pitches: dict[str, list[float]] = {}
-    for entry in entries:
-        pitches.setdefault(entry.voice, []).extend([entry.hertz] if entry.hertz else [])
-    nearest = {}
-    for voice, hertz in pitches.items():
-        pitch = float(np.median(hertz)) if hertz else 150.0
-        nearest[voice] = min(SPEAKERS, key=lambda speaker: abs(np.log2(speaker.voice.pitch / pitch))).name
-    return nearest

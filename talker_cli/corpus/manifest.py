@@ -22,7 +22,6 @@ class Entry:
         seconds: Length.
         reason: Why it is not used; empty if it is.
         score: Log likelihood of the alignment a frame, 0 where nothing was aligned.
-        hertz: Median pitch.
         phones: Phones that cover it.
     """
 
@@ -37,7 +36,6 @@ class Entry:
     seconds: float
     reason: str
     score: float
-    hertz: float
     phones: Phones
 
 

@@ -1,20 +1,21 @@
-"""The articulated corpus: eight identities' motion over speech of this machine's packages or a folder of transcribed speech."""
+"""The articulated corpus: every voice's style over this machine's packages or a folder of transcribed speech."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from talker_cli.corpus.align.phonetics import check_voice
-from talker_cli.corpus.articulate.styles import SPEAKERS
 from talker_cli.corpus.build import Corpus, Progress, Settings, build
 from talker_cli.corpus.speech.dialogues import DIALOGUE_LICENCE
 from talker_cli.corpus.speech.kokoro import kokoro_shards
+from talker_cli.corpus.speech.prepared import prepared_shards
 from talker_cli.corpus.speech.read_aloud import BOOK_VOICE
 from talker_cli.corpus.speech.recordings import Shard, prompt_shards
 from talker_cli.corpus.speech.selection import prompt_texts, voice_shards
 from talker_cli.corpus.speech.sources import PROMPT_VOICES
 from talker_cli.corpus.speech.transcribed import UNSTATED, VOICES, FileShard, Voice, file_shards, read_voices
-from talker_cli.corpus.speech.voices import HELD_OUT_VOICES, SYNTHETIC_VOICES
+from talker_cli.corpus.speech.voices import HELD_OUT_VOICES
+from talker_cli.data.dataset import Dataset
 from talker_cli.errors import InputError
 from talker_cli.rig import RigFile
 
@@ -36,12 +37,6 @@ LICENCE = (
     + ". Synthetic voices: flite (BSD-like), festival (see manifest.csv), espeak-ng (GPL-3.0 program, its "
     "output is free), kokoro_* (Apache-2.0). Motion: Apache-2.0"
 )
-
-HUMAN_IDENTITY = {"allison_en": 2, "allison_es": 2, "june_fr": 0, "carlo_it": 1, "ivrvoice_ru": 6, "paola_it": 2}
-IDENTITY_OF_VOICE: dict[str, str] = {voice: SPEAKERS[number].name for voice, number in HUMAN_IDENTITY.items()} | {
-    voice.name: SPEAKERS[voice.identity].name for voice in SYNTHETIC_VOICES if voice.identity is not None
-}
-"""Identities chosen for voices; other voices get the one nearest in pitch."""
 
 
 def prepare(
@@ -90,8 +85,44 @@ def prepare(
             raise InputError(f"{speech} holds no {VOICES}; expected the folder of tools/fetch_speech.py; run it")
         shards += _folder_shards(speech, voices)
         held_out |= {name for name, voice in voices.items() if voice.held_out}
-    corpus = Corpus(shards, SOURCE, LICENCE, IDENTITY_OF_VOICE, "reinstall the packages", command)
+    corpus = Corpus(shards, SOURCE, LICENCE, "reinstall the packages", command)
     return build(output, corpus, Settings(fps, seed, held_out), rig, processes, on_progress)
+
+
+def prepare_again(
+    folders: Sequence[Path],
+    output: Path,
+    *,
+    rig: RigFile,
+    held_out: Sequence[str] = (),
+    on_progress: Progress = lambda stage, done, total: None,
+    seed: int = 0,
+    fps: float = FPS,
+    processes: int = 2,
+    command: str = "",
+) -> dict[str, Any]:
+    """Prepare a corpus of the speech and the phones of prepared ones, with new motion; return its notes.
+
+    Args:
+        folders: Prepared datasets whose recordings have phones.
+        output: Folder of the dataset.
+        rig: Head of the motion.
+        held_out: Voices of the split test_voice, besides the built-in ones.
+        on_progress: Called with the stage, the parts done and all parts.
+        seed: Seed of all randomness.
+        fps: Frame rate of the motion.
+        processes: Number of worker processes.
+        command: Command line that is recorded in the dataset.
+
+    Raises:
+        InputError: A folder is no prepared dataset, or no recording can be used.
+        OutputError: The folder cannot be written.
+    """
+    infos = [Dataset(folder).info for folder in folders]
+    shards = [shard for folder in folders for shard in prepared_shards(folder)]
+    source, licence = ("; ".join(dict.fromkeys(getattr(info, name) for info in infos)) for name in ("source", "licence"))
+    corpus = Corpus(shards, source, licence, "prepare them from their speech", command)
+    return build(output, corpus, Settings(fps, seed, HELD_OUT_VOICES.union(held_out)), rig, processes, on_progress)
 
 
 def prepare_folder(
@@ -142,7 +173,7 @@ def prepare_folder(
     held = {*held_out, *(name for name, each in listed.items() if each.held_out)}
     source = f"Motion modelled from phones (not captured) over the recordings of {folder.resolve().name}"
     about = f"Recordings: {'; '.join(sorted({shard.licence for shard in shards}))}. Motion: Apache-2.0"
-    corpus = Corpus(shards, source, about, {}, "check the language and the texts", command)
+    corpus = Corpus(shards, source, about, "check the language and the texts", command)
     return build(output, corpus, Settings(fps, seed, frozenset(held)), rig, processes, on_progress)
 
 

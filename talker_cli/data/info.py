@@ -71,7 +71,7 @@ def note_lines(notes: Mapping[str, Any]) -> Iterator[str]:
     for name, value in notes.items():
         if name == "reconstruction_mm":
             yield from error_lines(value)
-        else:
+        elif name != "styles":  # numbers by the dozen: dataset.json has them
             yield f"{name}: {_text(value)}"
 
 

@@ -13,6 +13,7 @@ from talker_cli.errors import InputError
 from talker_cli.formats.audio import SAMPLE_RATE, read_speech
 from talker_cli.formats.files import file_hash, files_below
 from talker_cli.identity.resolve import on_sphere
+from talker_cli.identity.style import Heard, StyleReader, VoiceStyle
 from talker_cli.identity.vad import detect_speech
 
 # Suffixes of files that lie beside recordings and hold no sound; every other file is tried.
@@ -27,7 +28,6 @@ MAX_SECONDS = 60 * 60.0  # read from one file: an hour of sound lies in memory a
 MIN_TOTAL = 1.0  # seconds of speech in all clips
 
 OnClip = Callable[[int, int], None]  # (files done, files)
-WindowStyles = Callable[[np.ndarray], np.ndarray]  # speech (S,) -> styles (N, S)
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ class RecordedClip:
         path: Path relative to the folder.
         sha256: Hash of the file.
         seconds: Seconds of speech.
-        windows: Number of windows that the style is the mean of.
-        style: (S,) float32 style.
+        heard: What the style is read off.
+        style: (S,) float32 style of this clip alone.
     """
 
     path: str
     sha256: str
     seconds: float
-    windows: int
+    heard: Heard
     style: np.ndarray
 
 
@@ -56,6 +56,7 @@ class Collection:
     Args:
         folder: Absolute path.
         clips: Usable recordings, sorted by path.
+        voice: Style of all of them together.
         skipped: (path, reason) of files that were not used, sorted by path.
         notes: (path, note) of clips that were used in part.
         unread: Number of files that were not read because there was enough speech.
@@ -63,6 +64,7 @@ class Collection:
 
     folder: Path
     clips: tuple[RecordedClip, ...]
+    voice: VoiceStyle
     skipped: tuple[tuple[str, str], ...] = ()
     notes: tuple[tuple[str, str], ...] = ()
     unread: int = 0
@@ -72,19 +74,15 @@ class Collection:
         """Seconds of speech in all clips."""
         return sum(clip.seconds for clip in self.clips)
 
-    @property
-    def style(self) -> np.ndarray:
-        """The (S,) mean style, each clip weighted by its length."""
-        return on_sphere(np.sum([clip.windows * clip.style for clip in self.clips], axis=0))
-
     def sources(self) -> tuple[SourceRecord, ...]:
         """Return the clips as an identity file records them."""
         return tuple(SourceRecord(path=clip.path, sha256=clip.sha256, seconds=round(clip.seconds, 2)) for clip in self.clips)
 
     def similarity(self) -> SimilarityRecord:
-        """Return the cosine similarity of the clips' styles to the mean style."""
-        values = np.array([on_sphere(clip.style) @ self.style / len(self.style) for clip in self.clips], dtype=np.float64)
-        mean = float(np.average(values, weights=[clip.windows for clip in self.clips]))
+        """Return the cosine similarity of the clips' styles to the style of all."""
+        whole = self.voice.style
+        values = np.array([on_sphere(clip.style) @ whole / len(whole) for clip in self.clips], dtype=np.float64)
+        mean = float(np.average(values, weights=[clip.seconds for clip in self.clips]))
         lowest = int(values.argmin())
         return SimilarityRecord(
             mean=round(mean, 4), lowest=round(float(values[lowest]), 4), lowest_clip=self.clips[lowest].path
@@ -109,7 +107,7 @@ def recordings(folder: Path) -> list[Path]:
 
 @dataclass
 class _Reader:
-    window_styles: WindowStyles
+    styles: StyleReader
     clips: list[RecordedClip] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     notes: list[tuple[str, str]] = field(default_factory=list)
@@ -134,8 +132,8 @@ class _Reader:
         if reason is not None:
             self.skipped.append((name, reason))
             return
-        styles = self.window_styles(speech.cut(sound))
-        self.clips.append(RecordedClip(name, sha256, speech.speech, len(styles), on_sphere(styles.mean(0))))
+        heard = self.styles.hear(speech.cut(sound))
+        self.clips.append(RecordedClip(name, sha256, speech.speech, heard, self.styles.style([heard]).style))
         if not complete:
             self.notes.append((name, f"read to {MAX_SECONDS / 60:.0f} minutes"))
         if speech.other > 1.0:
@@ -165,34 +163,34 @@ def _unusable(speech: float, other: float, seconds: float) -> str | None:
     return f"too little speech ({speech:.2f} s)" if speech < MIN_SPEECH else None
 
 
-def collect(folder: Path, paths: Sequence[Path], window_styles: WindowStyles, on_clip: OnClip) -> Collection:
+def collect(folder: Path, paths: Sequence[Path], styles: StyleReader, on_clip: OnClip) -> Collection:
     """Read recordings until there is enough speech.
 
     Args:
         folder: Folder that the paths lie below.
         paths: Recordings, in reading order.
-        window_styles: Function from speech to the styles of its windows.
+        styles: Reader of styles off speech.
         on_clip: Callback after each file, (files done, files).
 
     Raises:
         InputError: there is no usable recording.
     """
-    reader = _Reader(window_styles)
+    reader = _Reader(styles)
     done = 0
     for done, path in enumerate(paths, 1):
         reader.add(path, str(path.relative_to(folder)))
         on_clip(done, len(paths))
         if sum(clip.seconds for clip in reader.clips) >= ENOUGH_SPEECH:
             break
-    collection = Collection(
-        folder.resolve(), tuple(sorted(reader.clips, key=lambda clip: clip.path)), tuple(sorted(reader.skipped)),
-        tuple(sorted(reader.notes)), len(paths) - done,
-    )  # fmt: skip
-    if collection.seconds < MIN_TOTAL:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in collection.skipped[:3])
-        more = f"; and {len(collection.skipped) - 3} more" if len(collection.skipped) > 3 else ""
+    seconds = sum(clip.seconds for clip in reader.clips)
+    skipped = tuple(sorted(reader.skipped))
+    if seconds < MIN_TOTAL:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped[:3])
+        more = f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""
         raise InputError(
-            f"found {collection.seconds:.1f} s of speech in {len(paths)} files of {folder}; expected {MIN_TOTAL:.0f} s or more"
+            f"found {seconds:.1f} s of speech in {len(paths)} files of {folder}; expected {MIN_TOTAL:.0f} s or more"
             + (f" ({reasons}{more})" if reasons else "")
         )
-    return collection
+    clips = tuple(sorted(reader.clips, key=lambda clip: clip.path))
+    voice = styles.style([clip.heard for clip in clips])
+    return Collection(folder.resolve(), clips, voice, skipped, tuple(sorted(reader.notes)), len(paths) - done)

@@ -19,7 +19,7 @@ from talker_cli.formats.audio import SAMPLE_RATE, load_intact_speech
 from talker_cli.formats.files import file_hash
 from talker_cli.identity.file import Enrolled, IdentityFace
 from talker_cli.identity.resolve import StyleSpace, check_new, on_sphere, style_space
-from talker_cli.identity.style import window_styles
+from talker_cli.identity.style import StyleReader
 from talker_cli.model.checkpoint import load_model
 from talker_cli.model.device import choose_device
 from talker_cli.model.folder import main_weights, model_folder
@@ -117,9 +117,12 @@ class Enroller:
             IdentityError: the name is one of the model's own.
         """
         check_new(name, self.rigs.identities)
-        collection = collect(folder, paths, lambda speech: window_styles(self.animator.runner, speech), on_clip)
-        nearest = self.space.nearest(collection.style)[:NEAREST]
-        identity = Enrolled(name, collection.style, self.space.key, nearest[0][0], face)
+        reader = StyleReader(self.animator.runner)
+        collection = collect(folder, paths, reader, on_clip)
+        style = collection.voice.style
+        nearest = self.space.nearest(style)
+        base_face = next(known for known, _ in nearest if known in self.rigs.identities)
+        identity = Enrolled(name, style, self.space.key, base_face, face)
         motion = self._motion(collection, identity, source_fps, tracker, on_video)
         fitted = None
         if motion.examples:
@@ -130,7 +133,8 @@ class Enroller:
             sources=collection.sources(),
             seconds=round(collection.seconds, 2),
             similarity=collection.similarity(),
-            nearest=tuple((known, round(similarity, 4)) for known, similarity in nearest),
+            told=None if collection.voice.told is None else round(collection.voice.told, 3),
+            nearest=tuple((known, round(similarity, 4)) for known, similarity in nearest[:NEAREST]),
             source_fps=source_fps,
             captured=motion.record(),
             fit=fit_record(fitted) if fitted else None,

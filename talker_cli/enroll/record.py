@@ -63,6 +63,7 @@ class EnrollmentRecord(Schema):
         seconds: Seconds of speech in all.
         similarity: How alike the clips sound.
         nearest: Known identities and their cosine similarity, the nearest first.
+        told: Share of the style that the sound tells, 0…1, or None of a model that does not say.
         source_fps: Frame rate that the user gave for motion beside the recordings, or None.
         captured: What was seen of videos, or None without one.
         fit: The fit to motion, or None without motion.
@@ -74,6 +75,7 @@ class EnrollmentRecord(Schema):
     seconds: float
     similarity: SimilarityRecord
     nearest: tuple[tuple[str, float], ...]
+    told: float | None = None
     source_fps: float | None = None
     captured: CaptureRecord | None = None
     fit: FitRecord | None = None

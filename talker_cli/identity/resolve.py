@@ -62,9 +62,13 @@ class StyleSpace:
         return np.asarray(self.table.mean(0))
 
     def nearest(self, style: np.ndarray, enrolled: Sequence[Enrolled] = ()) -> list[tuple[str, float]]:
-        """Return (name, cosine similarity) of all known styles and of enrolled ones, the nearest first."""
-        rows = np.concatenate([self.table, *(each.style[None] for each in enrolled)])
-        similarity = on_sphere(rows) @ on_sphere(style) / rows.shape[1]
+        """Return (name, similarity) of all known styles and of enrolled ones, the nearest first.
+
+        The similarity is the cosine between deviations from the average style: how far a style deviates does not count, since
+        one that was read off sound is shrunk.
+        """
+        rows = np.concatenate([self.table, *(each.style[None] for each in enrolled)]) - self.average
+        similarity = on_sphere(rows) @ on_sphere(style - self.average) / rows.shape[1]
         names = (*self.names, *(each.name for each in enrolled))
         return sorted(zip(names, map(float, similarity), strict=True), key=lambda pair: -pair[1])
 
@@ -119,7 +123,7 @@ class ResolvedIdentity:
     name: str
     condition: StyleCondition
     rig: Rig
-    face: dict[str, str]
+    face: dict[str, str | None]
     notes: tuple[str, ...] = ()
 
 
@@ -176,7 +180,7 @@ class IdentityResolver:
         if text.endswith(SUFFIX) or os.sep in text:
             path = Path(text)
             return self._resolve_enrolled(load_identity(path), path)
-        known = list(self.rigs.identities)
+        known = list(dict.fromkeys((*self.rigs.identities, *self.space.names)))
         if text in known:
             return self._resolve_own(text)
         beginning = [name for name in known if text and name.startswith(text)]
@@ -206,21 +210,26 @@ class IdentityResolver:
             raise ModelError(
                 f"the model's weights lack the identity {name} of its rig file; expected those it came with", "model"
             )
-        style = self.space.table[self.space.names.index(name)]
-        stand_in = name.startswith("FaceTalk_") and "stand-in" in self.rigs.identities[name].about
-        notes = (STAND_IN_NOTE,) if stand_in else ()
-        return ResolvedIdentity(name, StyleCondition(style), self.rigs.rig_of(name), {"identity": name}, notes)
+        condition = StyleCondition(self.space.table[self.space.names.index(name)])
+        person = self.rigs.identities.get(name)
+        if person is None:  # a voice, which has a style and no face
+            return ResolvedIdentity(name, condition, self.rigs.rig, {"identity": None})
+        notes = (STAND_IN_NOTE,) if name.startswith("FaceTalk_") and "stand-in" in person.about else ()
+        return ResolvedIdentity(name, condition, self.rigs.rig_of(name), {"identity": name}, notes)
 
     def _resolve_enrolled(self, identity: Enrolled, path: Path) -> ResolvedIdentity:
         self._check_model(identity)
         own = {"path": str(path.resolve()), "sha256": file_hash(path)}
-        face = {"identity": identity.base_face} if identity.face is None else own
+        face: dict[str, str | None] = {"identity": identity.base_face} if identity.face is None else {**own}
         return ResolvedIdentity(identity.name, StyleCondition(identity.style, identity.offset), identity.rig(self.rigs), face)
 
     def _auto(self) -> ResolvedIdentity:
         if self.encode is None:
             raise IdentityError("found the identity 'auto' without a recording; expected a name; see talker identities")
-        (name, first), *others = self.space.nearest(self.encode(), self.enrolled())
+        nearest = self.space.nearest(self.encode(), self.enrolled())
+        # Voices without a face are what the styles were learned from, not who speaks.
+        faceless = set(self.space.names) - set(self.rigs.identities)
+        (name, first), *others = [pair for pair in nearest if pair[0] not in faceless]
         then = f", then {others[0][0]} ({others[0][1]:.2f})" if others else ""
         chosen = self._resolve_own(name) if name in self.space.names else self._one(name)
         note = f"auto: the nearest to this voice is {name} (similarity {first:.2f}){then}"

@@ -90,7 +90,7 @@ def detect_speech(sound: np.ndarray) -> SpeechSegments:
     window = np.clip((np.arange(count) - SECOND // 2 + STRIDE // 2) // STRIDE, 0, len(starts) - 1)
     sounding = ~silent[window] & (frames.level > frames.reach(DYNAMICS))
     speaking = sounding & (smooth[window] > 0)
-    speech_frames = _close(speaking, round(LONGEST_PAUSE * SAMPLE_RATE / HOP))
+    speech_frames = close_gaps(speaking, round(LONGEST_PAUSE * SAMPLE_RATE / HOP))
     edges = np.flatnonzero(np.diff(np.concatenate([[False], speech_frames, [False]]).astype(np.int8)))
     margin = WINDOW - HOP  # a frame is longer than its hop
     segments = tuple((int(start) * HOP, min(int(end) * HOP + margin, len(sound))) for start, end in edges.reshape(-1, 2))
@@ -161,7 +161,7 @@ def _score(frames: _Frames, start: int, end: int) -> float | None:
     return float(features @ WEIGHTS + BIAS)
 
 
-def _close(mask: np.ndarray, gap: int) -> np.ndarray:
+def close_gaps(mask: np.ndarray, gap: int) -> np.ndarray:
     """Return `mask` with gaps of at most `gap` frames filled."""
     inside = np.flatnonzero(mask)
     closed = mask.copy()

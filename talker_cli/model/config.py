@@ -34,6 +34,8 @@ class ModelConfig:
         mels_per_frame: spectrogram columns a motion frame.
         feature_width: D, width of the speech features.
         encoder_dilations: one encoder block each, in frames.
+        voice_measures: Names of the measures of a voice that its style is read off; empty in the first models, which read
+            log-mel columns.
         encoder_width: width inside the audio encoder, of a student that has its own; None is `feature_width`.
         style_width: S, width of a style vector.
         width: width of the denoiser.
@@ -69,6 +71,7 @@ class ModelConfig:
     pretrained_hash: str = ""
     pretrained_width: int = 0
     encoder_width: int | None = None
+    voice_measures: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON-able values."""

@@ -5,7 +5,7 @@ Four stages share the file; each output needs the inputs of its own stage alone:
     mel       <- windows (C, 400)
     features  <- encoder_input: mel (1, C, bands), or outputs (1, T, W) of a frozen encoder
     x0        <- noisy (1, T, K), t (1,), speech_features (1, T, D), style (1, S)
-    styles    <- voice (N, C, bands)
+    styles    <- voice: measures (N, M + 1), and told <- voice; of the first models, mel (N, C, bands)
 
 What is float16 in the student's file is float16 in the graph. Its metadata hold the model's config, mean and standard deviation
 of the coefficients, the styles of its identities, and the hash of the student's file.
@@ -54,12 +54,14 @@ class StudentGraph(nn.Module):
     def forward(
         self, windows: Tensor, encoder_input: Tensor, speech_features: Tensor, noisy: Tensor, t: Tensor, style: Tensor,
         voice: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-        """Return mel, features, x0 and styles."""
+    ) -> tuple[Tensor, ...]:  # fmt: skip
+        """Return mel, features, x0 and styles; and told where the voice is measured."""
         power = (windows @ self.cosine).square() + (windows @ self.sine).square()
         mel = (torch.log(power @ self.filters + MEL_FLOOR) + MEL_SHIFT) / MEL_SCALE
         x0 = self.network.predict_x0(noisy, t, speech_features, style)
-        return mel, self.network.encoder(encoder_input), x0, self.network.personalizer.read(voice)
+        personalizer = self.network.personalizer
+        outputs = mel, self.network.encoder(encoder_input), x0, personalizer.read(voice)
+        return outputs if personalizer.voice is None else (*outputs, personalizer.told(voice))
 
 
 def check_onnx() -> None:
@@ -96,16 +98,21 @@ def export_student(weights: Path, path: Path) -> None:
         "style": torch.zeros(1, config.style_width),
         "voice": torch.zeros(1, FRAMES * config.mels_per_frame, config.mel_bands),
     }
+    outputs = list(OUTPUTS)
+    if config.voice_measures:
+        example["voice"] = torch.zeros(1, len(config.voice_measures) + 1)
+        outputs.append("told")
     axes = {
         "windows": {0: "C"}, "mel": {0: "C"}, "encoder_input": {1: "columns"}, "features": {1: "frames"},
-        "speech_features": {1: "T"}, "noisy": {1: "T"}, "x0": {1: "T"}, "voice": {0: "N", 1: "C"}, "styles": {0: "N"},
+        "speech_features": {1: "T"}, "noisy": {1: "T"}, "x0": {1: "T"}, "styles": {0: "N"},
+        **({"voice": {0: "N"}, "told": {0: "N"}} if config.voice_measures else {"voice": {0: "N", 1: "C"}}),
     }  # fmt: skip
     graph = StudentGraph(network)
     with atomic_path(path) as temporary, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of the tracer, about lengths that are constants
         torch.onnx.export(
             graph, tuple(example[name] for name in INPUTS), str(temporary), opset_version=OPSET, dynamo=False,
-            input_names=list(INPUTS), output_names=list(OUTPUTS), dynamic_axes=axes,
+            input_names=list(INPUTS), output_names=outputs, dynamic_axes=axes,
         )  # fmt: skip
         model = onnx.load(str(temporary))
         _halve(model)

@@ -88,9 +88,13 @@ class OnnxRunner:
         """Return the predicted x0 (1, T, K); a student has its guidance in its weights."""
         return self._run("x0", noisy=x_t, t=np.array([t]), speech_features=features, style=style)
 
-    def read_styles(self, mels: np.ndarray) -> np.ndarray:
+    def read_styles(self, voices: np.ndarray) -> np.ndarray:
         """Return the styles (N, S)."""
-        return self._run("styles", voice=mels)
+        return self._run("styles", voice=voices)
+
+    def told(self, measures: np.ndarray) -> np.ndarray:
+        """Return the shares (N,)."""
+        return self._run("told", voice=measures)
 
     def named_style(self, identity: str) -> np.ndarray:
         """Return the style (1, S)."""

@@ -32,8 +32,14 @@ class NetworkRunner(Protocol):
     ) -> np.ndarray:
         """Return the predicted x0 (1, T, K) of x_t (1, T, K) at timestep t; see `FaceDiffusion.guided_x0`."""
 
-    def read_styles(self, mels: np.ndarray) -> np.ndarray:
-        """Return the styles (N, S) of log-mel columns (N, columns, bands) of N stretches of speech."""
+    def read_styles(self, voices: np.ndarray) -> np.ndarray:
+        """Return the styles (N, S) of the measures (N, M + 1) of N voices; see `Personalizer.read`.
+
+        Of the first models: of log-mel columns (N, columns, bands) of N stretches of speech.
+        """
+
+    def told(self, measures: np.ndarray) -> np.ndarray:
+        """Return the share (N,) of each style that measures (N, M + 1) tell; see `Personalizer.told`."""
 
     def named_style(self, identity: str) -> np.ndarray:
         """Return the style (1, S) of one of the network's own identities."""

@@ -48,9 +48,14 @@ class TorchRunner:
         return self.network.guided_x0(x, at, speech, style_vector, guidance, style_guidance).cpu().numpy()
 
     @torch.inference_mode()
-    def read_styles(self, mels: np.ndarray) -> np.ndarray:
+    def read_styles(self, voices: np.ndarray) -> np.ndarray:
         """Return the styles (N, S)."""
-        return self.network.personalizer.read(self._tensor(mels)).cpu().numpy()
+        return self.network.personalizer.read(self._tensor(voices)).cpu().numpy()
+
+    @torch.inference_mode()
+    def told(self, measures: np.ndarray) -> np.ndarray:
+        """Return the shares (N,)."""
+        return self.network.personalizer.told(self._tensor(measures)).cpu().numpy()
 
     @torch.inference_mode()
     def named_style(self, identity: str) -> np.ndarray:

@@ -13,6 +13,7 @@ from torch import Tensor
 from talker_cli.data.dataset import Dataset
 from talker_cli.data.sequences import resample_rows
 from talker_cli.errors import InputError
+from talker_cli.identity.voice import VoiceSums
 from talker_cli.model.config import ModelConfig
 from talker_cli.model.mel import log_mel
 from talker_cli.model.phones import smoothed_rows
@@ -21,6 +22,7 @@ from talker_cli.train.features import FeatureCache
 CROP_FRAMES = (128, 96, 64, 48, 32, 24)  # a crop takes the longest of these that its recording fills: no padding
 SPEED_RANGE = (0.87, 1.15)
 HUMAN_WEIGHT = 2.0  # how much more often a second of human speech is drawn than one of a synthesiser
+LISTENING = (3.0, 120.0)  # seconds of a voice that its style is read off
 UNKNOWN_PHONE = -1
 KNOWN_PHONES = 0.3  # share of crops in which an encoder that reads phones is given the true ones
 
@@ -36,6 +38,7 @@ class Batch:
         voice_matched: (B,) bool, the audio tells of this identity.
         phones: (B, T) indices into the bank's phone list, UNKNOWN_PHONE where unknown.
         features: (B, T, W) of a pretrained encoder; None where the network's is trained with the rest.
+        measures: (B, M + 1) of the voices, over some of their recordings; None for a personalizer that reads log-mel columns.
     """
 
     mel: Tensor
@@ -44,6 +47,7 @@ class Batch:
     voice_matched: Tensor
     phones: Tensor
     features: Tensor | None = None
+    measures: Tensor | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on `device`."""
@@ -56,6 +60,10 @@ class Batch:
     def encoder_input(self, mel: Tensor) -> Tensor:
         """Return the input of the network's encoder: log-mel columns, or a pretrained encoder's features."""
         return mel if self.features is None else self.features
+
+    def voice_input(self, mel: Tensor) -> Tensor:
+        """Return the input of the network's personalizer: the voices' measures, or log-mel columns."""
+        return mel if self.measures is None else self.measures
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
@@ -106,6 +114,7 @@ class _Entry:
     weight: float
     voice: str
     features: list[np.ndarray]
+    sums: VoiceSums | None  # of the voice, where the model reads its measures
 
 
 class ClipBank:
@@ -155,13 +164,18 @@ class ClipBank:
             weight = frames * (HUMAN_WEIGHT if recording.human else 1.0)
             variants = () if cache is None else cache.variants_of(recording.split)
             features = [cache.read(name, variant) for variant in variants] if cache is not None else []
-            self.buckets[bucket].append(_Entry(mel, phones, motions, weight, recording.voice, features))
+            sums = VoiceSums.of(dataset.speech(name)) if config.voice_measures else None
+            self.buckets[bucket].append(_Entry(mel, phones, motions, weight, recording.voice, features, sums))
         self.buckets = {frames: entries for frames, entries in self.buckets.items() if entries}
         if not self.buckets:
             raise InputError(
                 f"the '{split}' split of {dataset.folder} has no clip of at least {CROP_FRAMES[-1]} frames; "
                 "expected speech to train on; prepare the dataset again"
             )
+        self._voices: dict[str, list[VoiceSums]] = {}
+        for entry in (entry for entries in self.buckets.values() for entry in entries):
+            if entry.sums is not None:
+                self._voices.setdefault(entry.voice, []).append(entry.sums)
         self._bucket_frames = list(self.buckets)
         total = np.array([sum(entry.weight for entry in self.buckets[frames]) for frames in self._bucket_frames])
         self._bucket_share = total / total.sum()
@@ -179,6 +193,11 @@ class ClipBank:
         std = np.sqrt(np.maximum(square - mean**2, 0.0))
         return mean.astype(np.float32), np.maximum(std, 0.01).astype(np.float32)
 
+    def voice_statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the mean and standard deviation (M,) of the measures over the voices."""
+        measures = np.stack([VoiceSums.total(parts).measures() for parts in self._voices.values()])
+        return measures.mean(0).astype(np.float32), np.maximum(measures.std(0), 0.02).astype(np.float32)
+
     def crops(self, frames_in_batch: int) -> int:
         """Return how many crops the smallest batches of about `frames_in_batch` frames have: those of the longest crops."""
         return max(2, frames_in_batch // max(self.buckets))
@@ -190,7 +209,9 @@ class ClipBank:
         count = max(2, frames_in_batch // frames)
         chosen = rng.choice(len(entries), size=count, p=self._entry_share[frames])
         mels, coefficients, phones, identities, matched, features = [], [], [], [], [], []
-        draw = rng.spawn(1)[0]  # of what frozen encoders add: a compact one's batches stay the same
+        # Of what frozen encoders add, and of what is read of a voice: a compact encoder's batches stay the same.
+        draw, listen = rng.spawn(2)
+        measures = []
         for index in chosen:
             entry = entries[index]
             own = [motion for motion in entry.motions if motion[1]]
@@ -222,6 +243,8 @@ class ClipBank:
                     features.append(_interpolate(outputs, position))
             identities.append(identity)
             matched.append(voice_matched)
+            if entry.sums is not None:
+                measures.append(self._listen(entry, listen).reading())
         return Batch(
             torch.from_numpy(np.stack(mels)),
             torch.from_numpy(np.stack(coefficients)),
@@ -229,7 +252,20 @@ class ClipBank:
             torch.tensor(matched),
             torch.from_numpy(np.stack(phones)),
             torch.from_numpy(np.stack(features)) if features else None,
+            torch.from_numpy(np.stack(measures)) if measures else None,
         )
+
+    def _listen(self, entry: _Entry, rng: np.random.Generator) -> VoiceSums:
+        """Return the sums of a recording and of others of its voice, until they last as long as an enrolment might."""
+        assert entry.sums is not None
+        seconds = float(np.exp(rng.uniform(*np.log(LISTENING))))
+        total, others = entry.sums, self._voices[entry.voice]
+        for index in rng.permutation(len(others)):
+            if total.seconds >= seconds:
+                break
+            if others[index] is not entry.sums:
+                total = VoiceSums.total([total, others[index]])
+        return total
 
     def _outputs_of(self, entry: _Entry, rng: np.random.Generator, augment: bool) -> np.ndarray | None:
         """Return the encoder's outputs (T, W) of a recording or of one of its variants, with known phones in some."""

@@ -30,6 +30,7 @@ class LossWeights:
         closed: how much more a frame with closed lips counts, in all of these.
         lips: how much a lip vertex counts against another.
         contrastive: audio to identity.
+        reading: Likelihood of the identities' styles, given the measures of their voices.
         phones: cross-entropy of the phones, read off the speech features.
         regression: the motion read straight off the speech features; with `phones`, it teaches the encoder early.
     """
@@ -41,6 +42,7 @@ class LossWeights:
     closed: float = 4.0
     lips: float = 10.0
     contrastive: float = 0.05
+    reading: float = 0.05
     phones: float = 0.3
     regression: float = 0.3
 
@@ -171,7 +173,8 @@ class Objective(nn.Module):
         x0 = network.normalise(batch.coefficients)
         gap = lip_gap_of(batch.coefficients, self.raw_gap_rows)
 
-        read = network.personalizer.read(mel)
+        heard = batch.voice_input(mel)
+        read = network.personalizer.read(heard)
         style = torch.where(draw.use_audio_style[:, None], read, network.personalizer.named(batch.identity))
         style = torch.where(draw.drop_style[:, None], network.denoiser.null_style, style)
         seen = torch.where(draw.drop_speech[:, None, None], network.denoiser.null_speech, features)
@@ -188,6 +191,9 @@ class Objective(nn.Module):
         if bool(matched.any()):  # a style is compared with all others of the batch, those of other processes too
             styles = _gather_rows(read.float(), part)
             losses["contrastive"] = network.personalizer.contrastive_loss(styles[matched], part.identity[matched])
+            if batch.measures is not None:
+                unlikely = network.personalizer.reading_loss(heard, batch.identity)[batch.voice_matched].sum()
+                losses["reading"] = unlikely * (part.processes / matched.sum())
         weighted = {name: getattr(self.weights, name, 1.0) * loss for name, loss in losses.items()}
         losses["total"] = torch.stack(list(weighted.values())).sum()
         return losses

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from talker_cli.data.dataset import Dataset
 from talker_cli.errors import InputError, MachineError
 from talker_cli.formats.files import file_hash
+from talker_cli.identity.voice import MEASURES
 from talker_cli.model.audio_encoder import DROPOUT
 from talker_cli.model.checkpoint import load_model, save_model
 from talker_cli.model.config import COMPACT, Architecture, ModelConfig
@@ -33,6 +34,8 @@ from talker_cli.train.run import Average, OnProgress, Progress, RunFolder, check
 from talker_cli.train.settings import tables_of
 
 OnPreview = Callable[[FaceDiffusion, int], None]  # (averaged network, steps done)
+
+TABLE_RATE = 4.0  # learning rate of the identity table against the rest's: a row is in few crops of a batch
 
 BOUNDS = {
     "steps": (1, math.inf), "batch_frames": (64, math.inf), "learning_rate": (0, math.inf), "warmup": (0, math.inf),
@@ -142,7 +145,8 @@ def train(
     accelerator = make_accelerator(config, device, log_with, run.folder)
     rig_path = output / "rig.safetensors"
     if accelerator.is_main_process:
-        save_rig(rig_path, replace(dataset.rig, identities={name: dataset.rig.identities[name] for name in dataset.trained}))
+        faces = {name: face for name, face in dataset.rig.identities.items() if name in dataset.trained}
+        save_rig(rig_path, replace(dataset.rig, identities=faces))
     accelerator.wait_for_everyone()
     cache = None if encoder is None else FeatureCache(dataset, encoder, accelerator.device, config.sound_variants)
     if cache is not None:
@@ -248,6 +252,7 @@ class Trainer:
         self.config, self.accelerator = config, accelerator
         self._state = Path("state.safetensors") if run is None else run.state_path
         torch.manual_seed(config.seed)
+        start = None if config.start is None else read_config(model_folder(config.start) / "teacher.safetensors", "teacher")
         model_config = ModelConfig(
             kind="teacher",
             rig=rig,
@@ -257,6 +262,7 @@ class Trainer:
             guidance_scale=config.guidance_scale,
             pretrained_hash=cache.encoder.hash if cache else "",
             pretrained_width=cache.encoder.width if cache else 0,
+            voice_measures=MEASURES if start is None else start.voice_measures,
             **asdict(config.model),
         )
         self.bank = ClipBank(dataset, "train", model_config, cache, config.known_phones)
@@ -268,6 +274,7 @@ class Trainer:
         if config.start is None:
             self.network = FaceDiffusion(model_config)
             self.network.set_normalisation(*self.bank.coefficient_statistics())
+            self.network.personalizer.set_voices(*self.bank.voice_statistics())
         else:
             self.network = _teacher_of(model_folder(config.start), model_config)
         for module in self.network.encoder.modules():
@@ -275,9 +282,12 @@ class Trainer:
                 module.p = config.dropout
         self.objective = Objective(self.network, dataset.rig.rig, config.loss, len(self.bank.phone_names))
         self.average = Average(self.network, config.ema)
+        table = self.network.personalizer.table
+        others = [parameter for parameter in self.objective.parameters() if parameter is not table]
         optimizer = torch.optim.AdamW(
-            self.objective.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
-        )
+            [{"params": others, "scale": 1.0}, {"params": [table], "scale": TABLE_RATE}],
+            lr=config.learning_rate, weight_decay=config.weight_decay, fused=True,
+        )  # fmt: skip
         self.modules: dict[str, nn.Module] = {"objective": self.objective, "average": self.average.module}
         saved = run.load(self.modules, optimizer) if run is not None else None
         self.first: int = saved["step"] if saved else 0
@@ -291,7 +301,7 @@ class Trainer:
         """Do one step; return the losses of the whole batch by name."""
         batch, mel, draw, part = self._draw(step)
         for group in self.optimizer.param_groups:
-            group["lr"] = _rate(step, self.config)
+            group["lr"] = group["scale"] * _rate(step, self.config)
         self._prepared.train()
         losses = self._prepared(batch, mel, draw, part)
         self.accelerator.backward(losses["total"])

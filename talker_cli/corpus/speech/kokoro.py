@@ -105,7 +105,7 @@ def kokoro_shards(folder: Path, minutes: float, prompts: dict[str, list[str]], s
         language, espeak_voice = ENGLISH if "+" in name else LANGUAGE_OF.get(name[0], ENGLISH)
         key = zlib.crc32(name.encode())
         voice = SyntheticVoice(
-            f"kokoro_{name.replace('+', '_')}", "kokoro", name, None, rate=145 + key % 50, level=0.25 + (key >> 8) % 45 / 100.0,
+            f"kokoro_{name.replace('+', '_')}", "kokoro", name, rate=145 + key % 50, level=0.25 + (key >> 8) % 45 / 100.0,
             language=language,
         )  # fmt: skip
         texts = texts_to_read(voice, prompts.get(language, []), seed)
@@ -160,9 +160,7 @@ def _network(folder: Path) -> tuple[Any, dict[str, int]]:
     try:
         import onnxruntime
     except ImportError as error:
-        raise MachineError(
-            "onnxruntime is not installed; Kokoro's voices need it; run: pip install onnxruntime"
-        ) from error
+        raise MachineError("onnxruntime is not installed; Kokoro's voices need it; run: pip install onnxruntime") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # each process has one of its own
     options.log_severity_level = 3
