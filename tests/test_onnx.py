@@ -128,3 +128,21 @@ def test_a_folder_without_a_student_has_no_graph(invoke: Command, tmp_path: Path
     assert "expected a file with the suffix .onnx" in invoke("export-model", "talker-base", "-o", "a.pt").mistake
     assert "found no student of 3 steps" in invoke("export-model", "talker-base", "-o", "a.onnx", "--steps", "3").mistake
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+TRAINING = ("torch", "torchaudio", "transformers", "accelerate", "onnx", "tomli_w")
+LIGHT = f"import sys\nfor name in {TRAINING}: sys.modules[name] = None\n"
+
+
+@pytest.mark.slow
+def test_a_light_installation_names_the_extra_that_a_command_needs(tmp_path: Path) -> None:
+    """Breaks if a command that needs PyTorch ends in a traceback where it is not installed."""
+    code = LIGHT + "from talker_cli.cli.app import run\nfor line in sys.stdin: print(run(line.split()), file=sys.stderr)"
+    speech = ROOT / "examples/speech.wav"
+    lines = [f"animate {speech} --steps full -o a.npy", f"animate {speech} --device cuda -o a.npy", "export-model talker-base"]
+    done = subprocess.run(
+        [sys.executable, "-c", code], input="\n".join(lines), cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    said = done.stderr.splitlines()
+    assert said == ["talker: found no torch; expected it for this; run: pip install 'talker-cli[train]'", "2"] * len(lines)
+    assert not list(tmp_path.iterdir())

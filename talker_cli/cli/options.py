@@ -68,6 +68,10 @@ OF_PLACES = (
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
+# What a light installation leaves out, by the extra that brings it.
+EXTRAS = {"train": ("torch", "torchaudio", "transformers", "accelerate", "onnx", "tomli_w")}
+
+
 def guarded(command: Callable[P, R]) -> Callable[P, R]:
     """Make a command end with one line on stderr: exit code 2 for a user's mistake, 130 for Ctrl-C.
 
@@ -88,6 +92,12 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             if line is None:
                 raise
             note(line)
+            raise typer.Exit(MISTAKE) from error
+        except ModuleNotFoundError as error:
+            extra = next((extra for extra, names in EXTRAS.items() if (error.name or "").partition(".")[0] in names), None)
+            if extra is None:
+                raise
+            note(f"found no {error.name}; expected it for this; run: pip install 'talker-cli[{extra}]'")
             raise typer.Exit(MISTAKE) from error
         except KeyboardInterrupt as error:
             note(INTERRUPTED_TEXT)

@@ -1,5 +1,6 @@
 """Checks of this machine: each part that talker needs, its version or problem, and a command that fixes it."""
 
+import importlib.util
 import os
 import platform
 import shutil
@@ -19,9 +20,14 @@ from talker_cli.model.folder import model_folder
 from talker_cli.rig import load_rig
 
 LIBRARIES = (
-    "torch", "torchaudio", "transformers", "accelerate", "numpy", "scipy", "safetensors", "pydantic", "typer", "rich",
-    "soundfile", "onnxruntime", "onnx", "imageio-ffmpeg", "pyrender", "PyOpenGL", "trimesh", "pillow", "tomli-w",
+    "numpy", "scipy", "safetensors", "pydantic", "typer", "rich", "soundfile", "onnxruntime", "imageio-ffmpeg", "pyrender",
+    "PyOpenGL", "trimesh", "pillow",
 )  # fmt: skip
+# Of the extras: a light installation animates without them.
+OPTIONAL = {
+    "train": ("torch", "torchaudio", "transformers", "accelerate", "onnx", "tomli-w"), "capture": ("mediapipe",),
+    "corpus": ("pocketsphinx",), "plot": ("matplotlib",),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,9 @@ def examine(model: str) -> Iterator[Finding]:
     yield Finding("talker", True, f"{__version__}, Python {platform.python_version()}, {platform.platform()}")
     for library in LIBRARIES:
         yield _examined(library, partial(metadata.version, library), "pip install -c constraints.txt .")
+    for extra, libraries in OPTIONAL.items():
+        for library in libraries:
+            yield _examined(library, partial(_optional, library, extra), "")
     yield _examined("ffmpeg", _ffmpeg, "pip install --force-reinstall imageio-ffmpeg")
     yield _examined("write access", _writable, "cd to a folder of your own, or free some space")
     for file in ("rig", "student", "teacher"):
@@ -68,6 +77,13 @@ def _examined(part: str, check: Callable[[], str], fix: str) -> Finding:
         return Finding(part, False, " ".join(str(error).split()), fix)
     except Exception as error:  # a broken installation fails in any way, and this command reports it
         return Finding(part, False, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}", fix)
+
+
+def _optional(library: str, extra: str) -> str:
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:
+        return f"not installed; part of pip install 'talker-cli[{extra}]'"
 
 
 def _ffmpeg() -> str:
@@ -106,6 +122,8 @@ def _opengl() -> str:
 
 
 def _devices() -> str:
+    if importlib.util.find_spec("torch") is None:
+        return f"{os.cpu_count()} CPU cores"
     import torch
 
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
