@@ -1,8 +1,8 @@
-"""Put openly licensed speech of 94 people, with its texts, into a folder for `talker preprocess articulated --speech`.
+"""Put openly licensed speech of 344 people, with its texts, into a folder for `talker preprocess articulated --speech`.
 
 Usage: python tools/fetch_speech.py FOLDER
 
-Git clones nine public repositories, one after another; the same command goes on after an interruption. `FOLDER/voices.csv`
+Git clones ten public repositories, one after another; the same command goes on after an interruption. `FOLDER/voices.csv`
 lists the speakers: language, sex, licence and whom to name. The recordings are not part of talker.
 """
 
@@ -157,6 +157,18 @@ def read_duke(clone: Path) -> Iterator[Spoken]:
                 yield Spoken(voice, "en", {"Female": "f", "Male": "m"}.get(row["Gender"], ""), path, texts[path.parent.name])
 
 
+def read_ocean(clone: Path) -> Iterator[Spoken]:
+    """Read adults and children whose first language is Mandarin; their texts are in capitals, as of abbreviations."""
+    tables: dict[str, dict[str, str]] = {}
+    for name in ("text", "utt2spk", "spk2gender"):
+        lines = [line for part in ("train", "test") for line in (clone / part / name).read_text(encoding="utf-8").splitlines()]
+        tables[name] = dict(line.split(maxsplit=1) for line in lines)
+    for path in sorted((clone / "WAVE").glob("*/*.WAV")):
+        speaker = tables["utt2spk"].get(path.stem, "")
+        text = tables["text"].get(path.stem, "").lower()
+        yield Spoken(f"ocean_{speaker}", "en", tables["spk2gender"].get(speaker, ""), path, text)
+
+
 def read_mandarin(clone: Path) -> Iterator[Spoken]:
     """Read every third word, cmn-WORD.mp3: all of one speaker's words would be a quarter of the hours."""
     for path in sorted((clone / "64k/hsk").glob("cmn-*.mp3"))[::3]:
@@ -176,6 +188,14 @@ SOURCES = (
     Source("harry-7/speech-emotion-recognition", ("dataset",), read_emodb, 339, "CC0-1.0", "F. Burkhardt et al. (Emo-DB)"),
     Source("Jakobovski/free-spoken-digit-dataset", ("recordings",), read_digits, 300, "CC-BY-SA-4.0", "Zohar Jackson et al."),
     Source("Sakshee5/alphanumeric-audio-dataset", ("audio_data", "metadata.csv"), read_duke, 200, "MIT", "Sakshee Patil"),
+    Source(
+        "jimbozhang/speechocean762",
+        ("WAVE", "train", "test"),
+        read_ocean,
+        5000,
+        "Apache-2.0",
+        "SpeechOcean and Xiaomi, J. Zhang et al. 2021",
+    ),
     Source("hugolpz/audio-cmn", ("64k/hsk",), read_mandarin, 2800, "CC-BY-SA", "Yue Tan, shtooka"),
 )
 
