@@ -342,8 +342,8 @@ CHANGES: dict[str, tuple[str, str, str]] = {
     "the encoder learned in another's style": ("train/encoder.py", "named(batch.identity)", "named(batch.identity.flip(0))"),
     "the encoder learned at another timestep": (
         "train/encoder.py",
-        "predict_x0(x_t, t, found, style)",
-        "predict_x0(x_t, 1 - t, found, style)",
+        "predict_x0(x_t, t, found, style",
+        "predict_x0(x_t, 1 - t, found, style",
     ),
     "temperature of sampling ignored": (
         "animate/stream.py",

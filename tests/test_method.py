@@ -46,7 +46,7 @@ class Affine(nn.Module):
         self.factor, self.speech, self.manner = factor, speech, manner
         self.calls: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
 
-    def forward(self, x_t: Tensor, t: Tensor, features: Tensor, style: Tensor) -> Tensor:
+    def forward(self, x_t: Tensor, t: Tensor, features: Tensor, style: Tensor, emotion: Tensor | None = None) -> Tensor:
         self.calls.append((x_t, t, features, style))
         heard = (features != 0).any(-1, keepdim=True).float()  # (B, T, 1)
         known = (style != 0).any(-1)[:, None, None].float()
@@ -348,7 +348,7 @@ def test_one_step_of_the_student_lands_where_two_of_the_teacher_land(
         return (landed - d / b * x) / (c - d / b * a)
 
     class Exact(Affine):
-        def forward(self, x_t: Tensor, t: Tensor, features: Tensor, style: Tensor) -> Tensor:
+        def forward(self, x_t: Tensor, t: Tensor, features: Tensor, style: Tensor, emotion: Tensor | None = None) -> Tensor:
             self.calls.append((x_t, t, features, style))
             asked.append(t)
             rows = [target(x.double().numpy(), float(when)) for x, when in zip(x_t, t.double(), strict=True)]
@@ -377,7 +377,7 @@ def test_a_distilled_gaussian_lands_where_the_teacher_does(dataset: Path) -> Non
     count, values = 2, nn.Parameter(torch.zeros(2))
 
     class Two(Affine):
-        def forward(self, x_t: Tensor, t: Tensor, features: Tensor, style: Tensor) -> Tensor:
+        def forward(self, x_t: Tensor, t: Tensor, features: Tensor, style: Tensor, emotion: Tensor | None = None) -> Tensor:
             self.calls.append((x_t, t, features, style))
             return values[(t * count).round().long() - 1][:, None, None] * x_t
 

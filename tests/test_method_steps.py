@@ -195,7 +195,7 @@ def test_recordings_are_held_with_their_phones_weights_and_voices(dataset: Datas
             there = [name for name, start, end in recording.phones if start - 1e-9 <= frame / 30 < end - 1e-9]
             assert there == ([] if phone == UNKNOWN_PHONE else [bank.phone_names[phone]]), frame
         # Each recording is voice-matched with one of the four; the fourth is not known.
-        matched = [known[row] for row, own, _ in entry.motions if own]
+        matched = [known[row] for row, own, _, _ in entry.motions if own]
         assert matched == [name for number, name in enumerate(known) if entry.voice == f"voice{number}"]
 
 
@@ -344,7 +344,7 @@ def test_each_step_of_a_stage_has_its_own_draw(folder: Path, dataset: Dataset) -
 class Hearing(Affine):
     """An x0 denoiser that is what it hears: `x_t` times a factor, plus the mean of the features, plus that of the style."""
 
-    def forward(self, x_t: Tensor, t: Tensor, features: Tensor, style: Tensor) -> Tensor:
+    def forward(self, x_t: Tensor, t: Tensor, features: Tensor, style: Tensor, emotion: Tensor | None = None) -> Tensor:
         self.calls.append((x_t, t, features, style))
         return self.factor(t)[:, None, None] * x_t + features.mean(-1, keepdim=True)
 

@@ -1,11 +1,16 @@
 """A model that is loaded, and the sampler that was asked for: speech (S,) to coefficients (T, K)."""
 
 from collections.abc import Iterable
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 
+from talker_cli.animate.eyes import EyeMotion, eye_style
 from talker_cli.animate.stream import CHUNK_FRAMES, MotionStream, OnFrames
+from talker_cli.corpus.articulate.emotion import mood
+from talker_cli.corpus.articulate.eyes import NAMES as EYES
+from talker_cli.data.emotions import Spans, check_names
 from talker_cli.errors import InputError, ModelError
 from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.identity.resolve import StyleCondition
@@ -48,6 +53,11 @@ class Animator:
         """The network's configuration."""
         return self.runner.config
 
+    @cached_property
+    def _table(self) -> np.ndarray:
+        """The styles (N, S) of the network's identities."""
+        return np.concatenate([self.runner.named_style(name) for name in self.config.identities])
+
     @property
     def sampler(self) -> str:
         """The network and its sampler, in words."""
@@ -76,6 +86,8 @@ class Animator:
         style_guidance: float | None = None,
         temperature: float | None = None,
         phones: Phones | None = None,
+        emotion: Spans = (),
+        head: float = 1.0,
         look_ahead: int | None = None,
         chunk: int = CHUNK_FRAMES,
         on_frames: OnFrames | None = None,
@@ -89,13 +101,16 @@ class Animator:
             style_guidance: Guidance scale of the style alone; None takes `guidance`.
             temperature: Std of the noise that sampling starts from; None takes the model's default.
             phones: Phones of the speech, where they are known, for a model that reads phones.
+            emotion: Emotions over time; none is a neutral face.
+            head: Scale that the head's rotation will get, against which the eyes turn.
             look_ahead, chunk, on_frames: See `MotionStream`.
 
         Raises:
-            InputError: guidance for a student, which has its own.
+            InputError: guidance for a student, which has its own, or an emotion that the model has not learned.
             ModelError: the network's pretrained encoder cannot be used.
         """
         config = self.config
+        check_names(emotion, config.emotions)
         for field, scale in {"guidance": guidance, "style_guidance": style_guidance}.items():
             if config.kind == "student" and scale is not None:
                 raise InputError(
@@ -113,6 +128,10 @@ class Animator:
             sampler,
             style,
             self.runner.frontend(phones, live=look_ahead is not None),
+            eyes=EyeMotion(
+                config.names, config.fps, eye_style(config, self._table, style[0]), seed, partial(mood, emotion), head
+            ),
+            emotion=emotion,
             seed=seed,
             guidance=config.guidance_scale if guidance is None else guidance,
             style_guidance=style_guidance,
@@ -132,13 +151,15 @@ class Animator:
         style_guidance: float | None = None,
         temperature: float | None = None,
         phones: Phones | None = None,
+        emotion: Spans = (),
+        head: float = 1.0,
         on_frames: OnFrames | None = None,
     ) -> np.ndarray:
         """Return the motion of speech as coefficients (T, K), T = floor(S * fps / 16000).
 
         Args:
             speech: (S,) float32, 16 kHz; or its parts in order, which need not all be in memory.
-            identity, seed, guidance, style_guidance, temperature, phones: See `stream`.
+            identity, seed, guidance, style_guidance, temperature, phones, emotion, head: See `stream`.
             on_frames: Callback with the number of frames done.
 
         Raises:
@@ -152,6 +173,8 @@ class Animator:
             style_guidance=style_guidance,
             temperature=temperature,
             phones=phones,
+            emotion=emotion,
+            head=head,
             on_frames=on_frames,
         )
         parts = [stream.push(part) for part in ([speech] if isinstance(speech, np.ndarray) else speech)]
@@ -171,7 +194,8 @@ class Animator:
     def finished(self, coefficients: np.ndarray, identity: str | StyleCondition) -> np.ndarray:
         """Return coefficients (T, K) of a stream with the identity's offset added, and ARKit coefficients within 0…1.
 
-        ARKit's shapes are defined from 0 to 1; other bases have no bounds.
+        The offset is the network's: the eyes have none. ARKit's shapes are defined from 0 to 1; other bases
+        have no bounds.
 
         Raises:
             ModelError: they are not finite.
@@ -179,7 +203,7 @@ class Animator:
         if not np.isfinite(coefficients).all():
             raise ModelError("the model's motion is not finite; expected weights of a training that converged; train again")
         if isinstance(identity, StyleCondition) and identity.offset is not None:
-            coefficients = coefficients + identity.offset
+            coefficients = coefficients + np.where(np.isin(self.config.names, EYES), np.float32(0), identity.offset)
         count = len(ARKIT_NAMES)
         if face_names(self.config.names) != ARKIT_NAMES:
             return coefficients

@@ -13,6 +13,7 @@ import numpy as np
 
 from talker_cli.animate.animator import Animator
 from talker_cli.animate.postprocess import scaled
+from talker_cli.data.emotions import Spans
 from talker_cli.errors import InputError
 from talker_cli.formats.audio import SAMPLE_RATE, Report, decode, decode_wav
 from talker_cli.formats.level import Level
@@ -241,6 +242,8 @@ def run_live(
     look_ahead: int,
     seed: int,
     factors: np.ndarray | None = None,
+    emotion: Spans = (),
+    head: float = 1.0,
     on_latency: Callable[[float], None],
 ) -> int:
     """Animate the sound of a pipe until it ends; return the number of frames.
@@ -253,9 +256,11 @@ def run_live(
         look_ahead: Frames of speech waited for beyond a frame.
         seed: Seed of the noise.
         factors: (K,) factors of the coefficients, see `column_factors`; None for none.
+        emotion: Emotions over the time of the sound.
+        head: Scale of the head's rotation in `factors`: the eyes turn against it.
         on_latency: Called for each frame with the seconds from its sound to it.
     """
-    stream = animator.stream(identity, seed=seed, look_ahead=look_ahead, chunk=LIVE_CHUNK)
+    stream = animator.stream(identity, seed=seed, emotion=emotion, head=head, look_ahead=look_ahead, chunk=LIVE_CHUNK)
     fps = animator.config.fps
     frame = 0
 

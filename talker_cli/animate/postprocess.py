@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from talker_cli.corpus.articulate.eyes import NAMES
 from talker_cli.errors import InputError
 from talker_cli.rig import HEAD_NAMES
 
@@ -53,12 +54,15 @@ def scaled(coefficients: np.ndarray, factors: np.ndarray | None) -> np.ndarray:
     return coefficients if factors is None else coefficients * factors + np.float32(0)  # no negative zeros
 
 
-def smoothed(coefficients: np.ndarray, milliseconds: float, fps: float) -> np.ndarray:
+def smoothed(coefficients: np.ndarray, milliseconds: float, fps: float, names: Sequence[str] = ()) -> np.ndarray:
     """Return coefficients (T, K) smoothed over time by a Gaussian; frames outside count as none.
+
+    Lids and gaze stay: a smoothed blink stops half-way, and a smoothed saccade is a glide.
 
     Args:
         coefficients: (T, K) at `fps`.
         milliseconds: Standard deviation of the Gaussian, 0…1000; 0 leaves them unchanged.
+        names: Names of the K coefficients, for the eyes among them.
         fps: Frames per second.
 
     Raises:
@@ -72,7 +76,10 @@ def smoothed(coefficients: np.ndarray, milliseconds: float, fps: float) -> np.nd
     if std == 0:
         return coefficients
     total = _blurred(np.ones((len(coefficients), 1)), std)
-    return (_blurred(coefficients.astype(np.float64), std) / total).astype(np.float32)
+    blurred = (_blurred(coefficients.astype(np.float64), std) / total).astype(np.float32)
+    eyes = [column for column, name in enumerate(names) if name in NAMES]
+    blurred[:, eyes] = coefficients[:, eyes]
+    return blurred
 
 
 def _blurred(values: np.ndarray, std: float) -> np.ndarray:

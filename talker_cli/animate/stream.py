@@ -15,6 +15,8 @@ from functools import partial
 
 import numpy as np
 
+from talker_cli.animate.eyes import EyeMotion
+from talker_cli.data.emotions import Spans, strengths
 from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.model.frontend import SpeechFrontend
 from talker_cli.model.noise import frame_noise
@@ -67,6 +69,8 @@ class MotionStream:
         sampler: Sampler with its steps.
         style: (1, S) style vector of the speaker.
         frontend: Input of the network's encoder.
+        eyes: Process of the eyes, put in place of the network's; None keeps those.
+        emotion: Emotions over time, of those that the network knows.
         seed: Seed of the noise.
         guidance: Guidance scale, 1 = off.
         style_guidance: Guidance scale of the style alone, None = `guidance`.
@@ -83,6 +87,8 @@ class MotionStream:
         style: np.ndarray,
         frontend: SpeechFrontend,
         *,
+        eyes: EyeMotion | None = None,
+        emotion: Spans = (),
         seed: int = 0,
         guidance: float = 1.0,
         style_guidance: float | None = None,
@@ -98,6 +104,7 @@ class MotionStream:
         whole = self.config.temperature if temperature is None else temperature
         upper = np.array([name in self.config.upper_face for name in self.config.names])
         self._temperature = np.where(upper, upper_face, whole).astype(np.float32)  # (K,)
+        self.eyes, self._spans = eyes, emotion
         self.samples = 0  # of speech so far
         self._frames = 0  # that went into the network
         self._frontend = frontend
@@ -119,6 +126,8 @@ class MotionStream:
         for start in range(0, len(speech), block):
             piece = speech[start : start + block]
             self._frontend.push(piece)
+            if self.eyes is not None:
+                self.eyes.push(piece)
             self.samples += len(piece)
             if self._look_ahead is not None and self._available() - self._frames >= self._chunk:
                 parts.append(self._advance(self._available(), last=False))
@@ -156,7 +165,10 @@ class MotionStream:
                 self._on_frames(sum(each.end for each in self._states) // len(self._states))
         motion = self._states[-1]
         self._features.forget(motion.end - halo)
-        return motion.forget(motion.end)[0] * self.runner.std + self.runner.mean
+        coefficients = motion.forget(motion.end)[0] * self.runner.std + self.runner.mean
+        if self.eyes is not None:
+            self.eyes.apply(coefficients)
+        return coefficients
 
     def _run(self, track: Track, halo: int, known: int, last: bool, make: Callable[[int, int], np.ndarray]) -> int:
         """Make the frames of `track` that `known` frames before it allow; return how many there are now, final or not."""
@@ -180,8 +192,15 @@ class MotionStream:
         """Return frames first … end of x, (1, end - first, K), after step `index`."""
         x_t = self._states[index - 1].window(first, end) if index else self._temperature * self._noise(0, first, end)
         t, features = self.sampler.timesteps[index], self._features.window(first, end)
-        x0 = self.runner.x0(x_t, t, features, self._style, self._guidance, self._style_guidance)
+        emotion = self._emotion(first, end)
+        x0 = self.runner.x0(x_t, t, features, self._style, self._guidance, self._style_guidance, emotion)
         return self.sampler.step(index, x_t, x0, lambda: self._noise(index + 1, first, end))
+
+    def _emotion(self, first: int, end: int) -> np.ndarray | None:
+        """Return the emotions' strengths (1, end - first, E) in these frames, None for a neutral face."""
+        if not self._spans:
+            return None
+        return strengths(self._spans, self.config.emotions, np.arange(first, end) / self.config.fps)[None]
 
     def _noise(self, index: int, first: int, end: int) -> np.ndarray:
         """Return the Gaussian noise (1, end - first, K) that belongs to these frames at this step."""

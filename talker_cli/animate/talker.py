@@ -12,6 +12,7 @@ from talker_cli.animate.animator import Animator, animator_of, weights_for
 from talker_cli.animate.postprocess import column_factors, scaled, smoothed
 from talker_cli.animate.stream import OnFrames
 from talker_cli.animate.text import align_text, misfits
+from talker_cli.data.emotions import Spans, parse_emotions
 from talker_cli.errors import InputError
 from talker_cli.export.formats import check_outputs, write_motion_clip
 from talker_cli.export.motion_clip import MotionClip
@@ -150,6 +151,7 @@ class Talker:
         head: float = 1.0,
         only: str | None = None,
         smooth: float = 0.0,
+        emotion: str | Spans = (),
         text: str | None = None,
         language: str = "en-us",
         on_note: Callable[[str], None] = lambda line: None,
@@ -168,7 +170,8 @@ class Talker:
             expression: Share of the upper face's expression that is kept, 0…1; blinks and gaze stay.
             head: Scale of the head's rotation, 0…2; 0 keeps it still.
             only: "mouth" or "upper": the part that moves, the rest stays at rest; None moves all.
-            smooth: Standard deviation of a Gaussian over time, milliseconds; 0 is off.
+            smooth: Standard deviation of a Gaussian over time, milliseconds; 0 is off. The eyes are left out.
+            emotion: Emotions, as `happy=0.6`, a .csv time line or its spans; see `parse_emotions`.
             text: What is said. A model that reads phones closes the lips by it; the result holds its alignment in any case.
             language: Language of the text, a voice of espeak-ng.
             on_note: Callback with a line for the user.
@@ -187,6 +190,7 @@ class Talker:
                 raise InputError(f"found {value}; expected a finite number", field=name)
         config = self.animator.config
         factors = column_factors(config.names, expression=expression, head=head, only=only)
+        spans = parse_emotions(emotion) if isinstance(emotion, str) else emotion
         audio = Path(audio)
         check_file(audio)
         size, digest = audio.stat().st_size, file_hash(audio)  # before it is read: it may grow, or go away, meanwhile
@@ -210,12 +214,14 @@ class Talker:
             style_guidance=style_guidance,
             temperature=temperature,
             phones=None if alignment is None else alignment.phones,
+            emotion=spans,
+            head=head,
             on_frames=on_frames,
         )
         for line in identity.notes:
             on_note(line)
         scale = config.guidance_scale if guidance is None else guidance
-        coefficients = smoothed(scaled(coefficients, factors), smooth, config.fps)
+        coefficients = smoothed(scaled(coefficients, factors), smooth, config.fps, config.names)
         if not audio.exists() or audio.stat().st_size != size:
             on_note(f"{audio} changed while it was read; its first {len(coefficients) / config.fps:.1f} s were animated")
         about = {
@@ -230,6 +236,7 @@ class Talker:
             "seed": seed,
             "expression": expression,
             "smooth": smooth,
+            **({"emotion": [list(span) for span in spans]} if spans else {}),
             "guidance_scale": scale,
             "style_guidance_scale": scale if style_guidance is None else style_guidance,
             **({"head": True, "head_scale": head} if identity.rig.has_head else {}),

@@ -91,6 +91,13 @@ LanguageOption = Annotated[
     str | None,
     typer.Option(help="Language of the text: a voice of espeak-ng, such as de or pt-br.", show_default=ENGLISH),
 ]
+EmotionOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Emotions with strengths from 0 to 1, as happy=0.6 or happy=0.4,surprised=0.3; or a .csv time line.",
+        show_default="neutral",
+    ),
+]
 StreamOption = Annotated[
     bool,
     typer.Option(
@@ -129,6 +136,7 @@ def animate(
     head: HeadOption = 1.0,
     only: OnlyOption = None,
     smooth: SmoothOption = 0.0,
+    emotion: EmotionOption = None,
     text: TextOption = None,
     language: LanguageOption = None,
     manifest: ManifestOption = None,
@@ -171,6 +179,7 @@ def animate(
             steps=steps,
             device=device,
             model=model,
+            emotion=emotion,
         )
         return
     from talker_cli.animate.batch import barrier, plan_jobs
@@ -195,8 +204,11 @@ def animate(
         check_visemes([output for job in plan.jobs for output in job.outputs])
     character = driven_avatar(avatar, shape_map, [output for job in plan.jobs for output in job.outputs])
     from talker_cli.animate.talker import Talker
+    from talker_cli.data.emotions import check_names, parse_emotions
 
+    spans = () if emotion is None else parse_emotions(emotion)
     talker = Talker.load(model, steps=steps, device=device)
+    check_names(spans, talker.animator.config.emotions)
     noted: set[str] = set()
 
     def note_once(line: str) -> None:
@@ -221,6 +233,7 @@ def animate(
             head=head,
             only=only,
             smooth=smooth,
+            emotion=spans,
             text=said,
             language=language or ENGLISH,
             on_note=note_once,

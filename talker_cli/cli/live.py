@@ -24,6 +24,7 @@ def animate_live(
     steps: str,
     device: str,
     model: str,
+    emotion: str | None = None,
 ) -> None:
     """Animate standard input until it ends.
 
@@ -40,6 +41,7 @@ def animate_live(
         steps: Denoising steps.
         device: "auto", "cpu", "cuda" or "mps".
         model: Built-in name or folder.
+        emotion: Emotions as given, None for a neutral face.
 
     Raises:
         TalkerError: an option, the model, the identity or the sound cannot be used.
@@ -55,6 +57,7 @@ def animate_live(
     from talker_cli.animate.postprocess import column_factors
     from talker_cli.animate.talker import Talker
     from talker_cli.animate.udp import LiveLink, Vmc, parse_live
+    from talker_cli.data.emotions import check_names, parse_emotions
 
     address = parse_live(output)
     if len(outputs) > 1 or (output != "-" and address is None):
@@ -64,8 +67,10 @@ def animate_live(
         )
     if not 0 <= look_ahead <= 60_000:
         raise InputError(f"found --look-ahead {look_ahead:g}; expected 0 to 60000 milliseconds")
+    spans = () if emotion is None else parse_emotions(emotion)
     talker = Talker.load(model, steps=steps, device=device)
     animator = talker.animator
+    check_names(spans, animator.config.emotions)
     check_live(animator)
     factors = column_factors(animator.config.names, head=head, only=only)
     resolved = talker.who(identity, style_scale=style_scale, library=library)
@@ -91,6 +96,8 @@ def animate_live(
             look_ahead=frames,
             seed=seed,
             factors=factors,
+            emotion=spans,
+            head=head,
             on_latency=latencies.append,
         )
     finally:

@@ -159,7 +159,7 @@ def distill(
         float, typer.Option(help="Sampling temperature to store in the student: std of the starting noise.", min=0.0, max=2.0)
     ] = 0.85,
     upper_face_temperature: Annotated[
-        float, typer.Option(help="Sampling temperature of the upper face: more blinks at higher values.", min=0.0, max=2.0)
+        float, typer.Option(help="Sampling temperature of the upper face: brows move more at higher values.", min=0.0, max=2.0)
     ] = 1.05,
     batch_frames: BatchOption = 4096,
     bf16: PrecisionOption = False,

@@ -22,6 +22,7 @@ from talker_cli.corpus.align.alignment import Aligner, Alignment
 from talker_cli.corpus.align.closure import closed_stops, misplaced
 from talker_cli.corpus.align.refine import odd_silence, refine
 from talker_cli.corpus.articulate.articulation import articulate
+from talker_cli.corpus.articulate.emotion import drawn_emotions
 from talker_cli.corpus.articulate.noise import generator
 from talker_cli.corpus.articulate.prosody import measure_prosody
 from talker_cli.corpus.articulate.styles import SPEAKERS
@@ -30,6 +31,7 @@ from talker_cli.corpus.manifest import Entry, describe, write_manifest
 from talker_cli.corpus.speech.recordings import Shard, Utterance, find_phones
 from talker_cli.corpus.speech.selection import split_of
 from talker_cli.data.dataset import Clip, DatasetInfo, Recording, write_dataset
+from talker_cli.data.emotions import Spans
 from talker_cli.data.resume import ResumableParts
 from talker_cli.errors import InputError, MachineError
 from talker_cli.formats.processes import end_with_parent, fork_context
@@ -46,8 +48,9 @@ Progress = Callable[[str, int, int], None]
 WORST_SCORE = {"en": -45.0}
 UNLIKELY = -40.0  # of every other language
 MOST_ODD = 0.10  # share of phones with an implausible duration, in recordings of more than five phones
-RULES = 5  # version of the stages: a run begun by another version starts again
+RULES = 6  # version of the stages: a run begun by another version starts again
 OTHERS = 7  # identities besides its voice's own that move a recording
+EMOTIONAL = 0.3  # share of the training clips with emotions
 LEAST_SPEECH = 120.0  # seconds of a voice: models of its sounds from under a minute align some voices worse
 
 
@@ -134,10 +137,13 @@ def build(
     styles = styles_of(voices.sums)
     moved = {entry.name: voices.identities(entry.name, entry.voice, settings.seed) for entry in used}
     clips = tuple(
-        Clip(clip_name(recording.name, identity), recording.name, identity, identity_of(recording.voice) == identity)
-        for recording in recordings
-        for identity in moved[recording.name]
-    )
+        Clip(
+            clip_name(entry.name, identity), entry.name, identity, identity_of(entry.voice) == identity,
+            emotion_of(entry, identity, settings),
+        )
+        for entry in used
+        for identity in moved[entry.name]
+    )  # fmt: skip
     notes = describe(all_entries, {entry.voice: identity_of(entry.voice) for entry in used})
     notes["styles"] = {name: {key: round(value, 3) for key, value in asdict(styles[name]).items()} for name in sorted(styles)}
     info = DatasetInfo(
@@ -163,6 +169,12 @@ def build(
 def clip_name(recording: str, identity: str) -> str:
     """Return the name of an identity's clip of a recording."""
     return f"{recording}@{identity}"
+
+
+def emotion_of(entry: Entry, identity: str, settings: Settings) -> Spans:
+    """Return the emotions of an identity's clip of a recording; clips that models are measured on are neutral."""
+    key = f"{settings.seed}|{entry.name}|{identity}"
+    return drawn_emotions(key, entry.seconds, EMOTIONAL) if entry.split == "train" else ()
 
 
 def refusal(item: Utterance, alignment: Alignment | None) -> str:
@@ -323,9 +335,8 @@ def _articulate(
             speech, phones = stored.array(entry.name), _phones(entry.phones)
             prosody = measure_prosody(speech)
             for name in voices.identities(entry.name, entry.voice, settings.seed):
-                motion = articulate(
-                    phones, len(speech), styles[name], prosody, f"{settings.seed}|{entry.name}|{name}", settings.fps
-                )
+                emotion, own = emotion_of(entry, name, settings), f"{settings.seed}|{entry.name}|{name}"
+                motion = articulate(phones, len(speech), styles[name], prosody, own, settings.fps, emotion)
                 arrays[clip_name(entry.name, name)] = motion.astype(np.float16)
         entries.append(asdict(entry))
     work.save(key, arrays, entries)

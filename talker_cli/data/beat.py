@@ -24,6 +24,12 @@ FPS = 60.0
 LONGEST_PAUSE = 2.0  # seconds between two frames; a longer one means damaged times
 ROUNDING = 0.25  # frames by which a time may miss its place and still count as rounded
 LICENCE = "BEAT: research only (https://pantomatrix.github.io/BEAT); whatever is learned from it inherits that"
+READ = re.compile(r"\d+_[^_]+_0_(\d{1,4})_(\d{1,4})$")  # 0: speech that is read, not a conversation
+# Numbers of the sentences that are read with an emotion; those up to 64 are neutral.
+EMOTIONS = {
+    "happy": (65, 72), "angry": (73, 80), "sad": (81, 86), "contemptuous": (87, 94), "surprised": (95, 102),
+    "afraid": (103, 110), "disgusted": (111, 118),
+}  # fmt: skip
 SPEAKER = re.compile(r"\d+_([^_\d][^_]*)_")  # 1_wayne_0_1_1 -> wayne
 
 
@@ -56,7 +62,8 @@ def open_beat(folder: Path, *, source_fps: float | None, table: Path | None, ide
         if frames > rows:
             gaps.append((frames - rows) / (source_fps or FPS))
         language = "en" if clip.row.language == "und" else None
-        sequences.append(clip.sequence(frames, partial(_rows, clip.motion, source_fps, head), language))
+        emotion = emotion_of_name(clip.motion.stem)
+        sequences.append(clip.sequence(frames, partial(_rows, clip.motion, source_fps, head), language, emotion))
     if gaps:
         notes["gaps between the times of frames, bridged"] = {"clips": len(gaps), "seconds": round(sum(gaps), 2)}
     return Source("BEAT", LICENCE, source_fps or FPS, tuple(sequences), identities_of(clips), notes, head)
@@ -75,6 +82,13 @@ def _rows(path: Path, source_fps: float | None, head: bool, rows: np.ndarray) ->
         turned = resample_rows(times, angles, np.arange(len(coefficients)) / (source_fps or FPS))
         coefficients = np.concatenate([coefficients, turned], 1)
     return coefficients[rows]
+
+
+def emotion_of_name(name: str) -> str:
+    """Return the emotion that a clip of read speech is numbered by, `1_wayne_0_65_65` happy; empty if neutral or unknown."""
+    match = READ.match(name)
+    first, last = (int(match[1]), int(match[2])) if match else (0, 0)
+    return next((emotion for emotion, (low, high) in EMOTIONS.items() if low <= first <= last <= high), "")
 
 
 def read_coefficients(path: Path, source_fps: float | None = None) -> np.ndarray:

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
+from talker_cli.data.emotions import Spans
 from talker_cli.errors import InputError
 from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.formats.files import (
@@ -70,12 +71,14 @@ class Clip:
         recording: Name of the recording.
         identity: Name of the identity.
         voice_matched: The recording's voice is this identity's own, so the style can be learned from the audio.
+        emotion: (start, end, emotion, strength 0…1), seconds; none for a neutral face. See `emotions.strengths`.
     """
 
     name: str
     recording: str
     identity: str
     voice_matched: bool
+    emotion: Spans = ()
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,7 @@ class _ClipEntry(Schema):
     recording: str
     identity: str
     voice_matched: bool
+    emotion: tuple[tuple[float, float, Annotated[str, Field(min_length=1)], Annotated[float, Field(ge=0, le=1)]], ...] = ()
 
 
 class _DatasetFile(Schema):
@@ -233,6 +237,11 @@ class Dataset:
         """The identities of the training split: a model learns no others."""
         seen = {clip.identity for clip in self.clips("train")}
         return tuple(name for name in self.info.identities if name in seen)
+
+    @property
+    def emotions(self) -> tuple[str, ...]:
+        """The emotions of the training split, in alphabetical order."""
+        return tuple(sorted({name for clip in self.clips("train") for _, _, name, _ in clip.emotion}))
 
     def content(self) -> str:
         """Return a hash of the whole dataset, which is read for it."""

@@ -52,12 +52,23 @@ class ClipFiles:
     audio: Path
     row: Row
 
-    def sequence(self, frames: int, motion: Callable[[np.ndarray], np.ndarray], language: str | None = None) -> CaptureSequence:
-        """Return the clip as a sequence, given its number of frames and the reader of its motion."""
+    def sequence(
+        self, frames: int, motion: Callable[[np.ndarray], np.ndarray], language: str | None = None, emotion: str = ""
+    ) -> CaptureSequence:
+        """Return the clip as a sequence, given its number of frames, the reader of its motion and the dataset's labels."""
         row, speech = self.row, partial(load_intact_speech, self.audio)
         files = (self.motion, self.audio)
         return CaptureSequence(
-            self.name, row.identity, row.split, frames, speech, motion, files, row.text, language or row.language
+            self.name,
+            row.identity,
+            row.split,
+            frames,
+            speech,
+            motion,
+            files,
+            row.text,
+            language or row.language,
+            emotion=emotion,
         )
 
 

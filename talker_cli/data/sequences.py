@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from talker_cli.data.dataset import Clip, DatasetInfo, Recording, write_dataset
+from talker_cli.data.emotions import ALWAYS
 from talker_cli.data.resume import ResumableParts
 from talker_cli.errors import InputError
 from talker_cli.formats.audio import SAMPLE_RATE
@@ -36,6 +37,7 @@ class CaptureSequence:
         text: Transcript.
         language: ISO 639 code, "und" if unknown.
         phones: (ARPAbet symbol without stress or "SIL", start, end), seconds; empty if unknown.
+        emotion: Emotion of the whole clip, as the dataset labels it; empty if neutral or unknown.
     """
 
     name: str
@@ -48,6 +50,7 @@ class CaptureSequence:
     text: str = ""
     language: str = "und"
     phones: tuple[tuple[str, float, float], ...] = ()
+    emotion: str = ""
 
 
 @dataclass(frozen=True)
@@ -216,7 +219,10 @@ def write_sequences(
         Recording(each.name, each.identity, each.language, True, each.split, each.text, each.phones, source.name)
         for each in source.sequences
     )
-    clips = tuple(Clip(each.name, each.name, each.identity, True) for each in source.sequences)
+    clips = tuple(
+        Clip(each.name, each.name, each.identity, True, ((0.0, ALWAYS, each.emotion, 1.0),) if each.emotion else ())
+        for each in source.sequences
+    )
     notes = {**source.notes, **notes, **({"cut": lengths.notes()} if lengths.notes() else {})}
     about = {"source_fps": source.source_fps, **notes}
     info = DatasetInfo(

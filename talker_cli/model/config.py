@@ -1,5 +1,6 @@
 """What a model is: one dataclass that is the architecture and travels in the checkpoint's metadata."""
 
+import math
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, get_type_hints
 
@@ -36,6 +37,9 @@ class ModelConfig:
         encoder_dilations: one encoder block each, in frames.
         voice_measures: Names of the measures of a voice that its style is read off; empty in the first models, which read
             log-mel columns.
+        emotions: Names of the emotions whose strengths the denoiser reads; empty for none.
+        eyes: For each identity how its eyes move: blinks a minute, depth of a blink, place of the lid, size of the looks aside;
+            empty where that was not measured.
         encoder_width: width inside the audio encoder, of a student that has its own; None is `feature_width`.
         style_width: S, width of a style vector.
         width: width of the denoiser.
@@ -45,7 +49,7 @@ class ModelConfig:
         timesteps: of a student, the descending timesteps in 1…MAX_TIMESTEP it was distilled for; empty for a teacher.
         guidance_scale: the default at sampling, 1 = off; a student has it baked in and holds 1.
         temperature: Default sampling temperature: std of the noise that sampling starts from.
-        upper_face: Names of the coefficients with a temperature of their own, such as blinks and brows.
+        upper_face: Names of the coefficients with a temperature of their own, such as brows.
         upper_face_temperature: Default sampling temperature of these; above 1 they move more often.
     """
 
@@ -72,6 +76,8 @@ class ModelConfig:
     pretrained_width: int = 0
     encoder_width: int | None = None
     voice_measures: tuple[str, ...] = ()
+    emotions: tuple[str, ...] = ()
+    eyes: tuple[tuple[float, float, float, float], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON-able values."""
@@ -104,6 +110,8 @@ class ModelConfig:
             "kind": self.kind in ("teacher", "student"),
             "names": 0 < len(self.names) == len(set(self.names)),
             "identities": 0 < len(self.identities) == len(set(self.identities)),
+            "emotions": len(self.emotions) == len(set(self.emotions)) <= MAX_WIDTH and all(self.emotions),
+            "eyes": len(self.eyes) in (0, len(self.identities)) and all(map(math.isfinite, sum(self.eyes, ()))),
             "fps": 1.0 <= self.fps <= 1000.0,
             "prediction": self.prediction in PREDICTIONS,
             "timesteps": descending and all(0 < t <= MAX_TIMESTEP for t in self.timesteps)

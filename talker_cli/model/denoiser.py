@@ -51,6 +51,8 @@ class Denoiser(nn.Module):
         self.motion_in = nn.Linear(coefficients, config.width)
         self.speech_in = nn.Linear(config.feature_width, config.width)
         self.speech_mid = nn.Linear(config.feature_width, config.width)
+        if config.emotions:
+            self.emotion_in = nn.Linear(len(config.emotions), config.width, bias=False)  # no emotion changes nothing
         self.null_speech = nn.Parameter(torch.zeros(config.feature_width))
         self.null_style = nn.Parameter(torch.zeros(config.style_width))
         self.time_mlp = nn.Sequential(nn.Linear(64, CONDITION_WIDTH), nn.GELU(), nn.Linear(CONDITION_WIDTH, CONDITION_WIDTH))
@@ -61,7 +63,9 @@ class Denoiser(nn.Module):
         nn.init.zeros_(self.motion_out.weight)
         nn.init.zeros_(self.motion_out.bias)
 
-    def forward(self, noisy: Tensor, t: Tensor, speech_features: Tensor, style: Tensor) -> Tensor:
+    def forward(
+        self, noisy: Tensor, t: Tensor, speech_features: Tensor, style: Tensor, emotion: Tensor | None = None
+    ) -> Tensor:
         """Return the prediction (B, T, K).
 
         Args:
@@ -69,9 +73,12 @@ class Denoiser(nn.Module):
             t: (B,) timestep in 0…1.
             speech_features: (B, T, D).
             style: (B, S).
+            emotion: (B, T, E) strengths in 0…1 of the config's emotions, None for a neutral face.
         """
         condition = F.gelu(self.time_mlp(timestep_embedding(t, 64)) + self.style_in(style))  # (B, CONDITION_WIDTH)
         x = self.motion_in(noisy) + self.speech_in(speech_features)  # (B, T, width)
+        if emotion is not None:
+            x = x + self.emotion_in(emotion)
         for index, block in enumerate(self.blocks):
             if index == len(self.blocks) // 2:
                 x = x + self.speech_mid(speech_features)

@@ -4,7 +4,7 @@ Four stages share the file; each output needs the inputs of its own stage alone:
 
     mel       <- windows (C, 400)
     features  <- encoder_input: mel (1, C, bands), or outputs (1, T, W) of a frozen encoder
-    x0        <- noisy (1, T, K), t (1,), speech_features (1, T, D), style (1, S)
+    x0        <- noisy (1, T, K), t (1,), speech_features (1, T, D), style (1, S); emotion (1, T, E) where it knows some
     styles    <- voice: measures (N, M + 1), and told <- voice; of the first models, mel (N, C, bands)
 
 What is float16 in the student's file is float16 in the graph. Its metadata hold the model's config, mean and standard deviation
@@ -53,12 +53,12 @@ class StudentGraph(nn.Module):
 
     def forward(
         self, windows: Tensor, encoder_input: Tensor, speech_features: Tensor, noisy: Tensor, t: Tensor, style: Tensor,
-        voice: Tensor,
+        voice: Tensor, emotion: Tensor | None = None,
     ) -> tuple[Tensor, ...]:  # fmt: skip
         """Return mel, features, x0 and styles; and told where the voice is measured."""
         power = (windows @ self.cosine).square() + (windows @ self.sine).square()
         mel = (torch.log(power @ self.filters + MEL_FLOOR) + MEL_SHIFT) / MEL_SCALE
-        x0 = self.network.predict_x0(noisy, t, speech_features, style)
+        x0 = self.network.predict_x0(noisy, t, speech_features, style, emotion)
         personalizer = self.network.personalizer
         outputs = mel, self.network.encoder(encoder_input), x0, personalizer.read(voice)
         return outputs if personalizer.voice is None else (*outputs, personalizer.told(voice))
@@ -107,12 +107,16 @@ def export_student(weights: Path, path: Path) -> None:
         "speech_features": {1: "T"}, "noisy": {1: "T"}, "x0": {1: "T"}, "styles": {0: "N"},
         **({"voice": {0: "N"}, "told": {0: "N"}} if config.voice_measures else {"voice": {0: "N", 1: "C"}}),
     }  # fmt: skip
+    inputs = list(INPUTS)
+    if config.emotions:
+        inputs.append("emotion")
+        example["emotion"], axes["emotion"] = torch.zeros(1, FRAMES, len(config.emotions)), {1: "T"}
     graph = StudentGraph(network)
     with atomic_path(path) as temporary, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of the tracer, about lengths that are constants
         torch.onnx.export(
-            graph, tuple(example[name] for name in INPUTS), str(temporary), opset_version=OPSET, dynamo=False,
-            input_names=list(INPUTS), output_names=outputs, dynamic_axes=axes,
+            graph, tuple(example[name] for name in inputs), str(temporary), opset_version=OPSET, dynamo=False,
+            input_names=inputs, output_names=outputs, dynamic_axes=axes,
         )  # fmt: skip
         model = onnx.load(str(temporary))
         _halve(model)

@@ -43,19 +43,23 @@ class FaceDiffusion(nn.Module):
         """Return coefficients of normalised ones (…, K)."""
         return x * self.std + self.mean
 
-    def predict_x0(self, x_t: Tensor, t: Tensor, speech_features: Tensor, style: Tensor) -> Tensor:
+    def predict_x0(
+        self, x_t: Tensor, t: Tensor, speech_features: Tensor, style: Tensor, emotion: Tensor | None = None
+    ) -> Tensor:
         """Return the predicted clean x0 (B, T, K) at timesteps t (B,)."""
-        prediction = self.model_output(x_t, t, speech_features, style)
+        prediction = self.model_output(x_t, t, speech_features, style, emotion)
         if self.config.prediction != "v":
             return prediction
         alpha, sigma = alpha_sigma(t[:, None, None])
         return x0_from_v(x_t, prediction, alpha, sigma)
 
-    def model_output(self, x_t: Tensor, t: Tensor, speech_features: Tensor, style: Tensor) -> Tensor:
+    def model_output(
+        self, x_t: Tensor, t: Tensor, speech_features: Tensor, style: Tensor, emotion: Tensor | None = None
+    ) -> Tensor:
         """Return what the denoiser makes of x_t (B, T, K) at timesteps t (B,): v or x0 (B, T, K), as the config says."""
         if self.config.prediction == "regression":  # whatever the sampler gives, it sees no motion at all
             x_t, t = torch.zeros_like(x_t), torch.ones_like(t)
-        return self.denoiser(x_t, t, speech_features, style)
+        return self.denoiser(x_t, t, speech_features, style, emotion)
 
     def guided_x0(
         self,
@@ -65,11 +69,13 @@ class FaceDiffusion(nn.Module):
         style: Tensor,
         guidance_scale: float,
         style_scale: float | None = None,
+        emotion: Tensor | None = None,
     ) -> Tensor:
         """Return x0 (B, T, K) with classifier-free guidance (Ho & Salimans 2022): none + scale (both - none).
 
         With a scale for each condition it goes from neither to the style, and from there to the speech in that style:
         none + style_scale (style - none) + guidance_scale (both - style), composed as in Brooks et al. 2023, equation 3.
+        All of them have the emotion, which keeps its strength.
 
         Args:
             x_t: (B, T, K).
@@ -78,11 +84,12 @@ class FaceDiffusion(nn.Module):
             style: (B, S).
             guidance_scale: of the speech; 1 is off.
             style_scale: of the style; None is that of the speech.
+            emotion: (B, T, E), None for a neutral face.
         """
         if style_scale is None:
             style_scale = guidance_scale
         if guidance_scale == style_scale == 1.0:
-            return self.predict_x0(x_t, t, speech_features, style)
+            return self.predict_x0(x_t, t, speech_features, style, emotion)
         null_speech = self.denoiser.null_speech.expand_as(speech_features)
         null_style = self.denoiser.null_style.expand_as(style)
         conditions = [(speech_features, style), (null_speech, null_style)]
@@ -92,6 +99,7 @@ class FaceDiffusion(nn.Module):
         predicted = self.predict_x0(
             torch.cat([x_t] * count), torch.cat([t] * count),
             torch.cat([speech for speech, _ in conditions]), torch.cat([each for _, each in conditions]),
+            None if emotion is None else torch.cat([emotion] * count),
         ).chunk(count)  # fmt: skip
         both, neither = predicted[:2]
         if guidance_scale == style_scale:

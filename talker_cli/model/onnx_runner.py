@@ -62,6 +62,7 @@ class OnnxRunner:
         """Refuse a graph whose parts do not fit each other."""
         config = self.config
         widths = {"noisy": len(config.names), "speech_features": config.feature_width, "style": config.style_width}
+        widths |= {"emotion": len(config.emotions)} if config.emotions else {}
         shapes = {each.name: each.shape for each in self._session.get_inputs()}
         fits = all(shapes.get(name, [None])[-1] == width for name, width in widths.items())
         same = self.mean.shape == self.std.shape == (len(config.names),)
@@ -83,10 +84,15 @@ class OnnxRunner:
         return self._run("features", encoder_input=inputs)
 
     def x0(
-        self, x_t: np.ndarray, t: float, features: np.ndarray, style: np.ndarray, guidance: float, style_guidance: float | None
-    ) -> np.ndarray:
+        self, x_t: np.ndarray, t: float, features: np.ndarray, style: np.ndarray, guidance: float, style_guidance: float | None,
+        emotion: np.ndarray | None = None,
+    ) -> np.ndarray:  # fmt: skip
         """Return the predicted x0 (1, T, K); a student has its guidance in its weights."""
-        return self._run("x0", noisy=x_t, t=np.array([t]), speech_features=features, style=style)
+        if not self.config.emotions:
+            return self._run("x0", noisy=x_t, t=np.array([t]), speech_features=features, style=style)
+        calm = np.zeros((*x_t.shape[:2], len(self.config.emotions)), np.float32)
+        felt = calm if emotion is None else emotion
+        return self._run("x0", noisy=x_t, t=np.array([t]), speech_features=features, style=style, emotion=felt)
 
     def read_styles(self, voices: np.ndarray) -> np.ndarray:
         """Return the styles (N, S)."""

@@ -28,8 +28,9 @@ class NetworkRunner(Protocol):
         """Return the speech features (1, T, D) of the audio encoder's input."""
 
     def x0(
-        self, x_t: np.ndarray, t: float, features: np.ndarray, style: np.ndarray, guidance: float, style_guidance: float | None
-    ) -> np.ndarray:
+        self, x_t: np.ndarray, t: float, features: np.ndarray, style: np.ndarray, guidance: float, style_guidance: float | None,
+        emotion: np.ndarray | None = None,
+    ) -> np.ndarray:  # fmt: skip
         """Return the predicted x0 (1, T, K) of x_t (1, T, K) at timestep t; see `FaceDiffusion.guided_x0`."""
 
     def read_styles(self, voices: np.ndarray) -> np.ndarray:

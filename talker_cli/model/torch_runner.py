@@ -40,12 +40,14 @@ class TorchRunner:
 
     @torch.inference_mode()
     def x0(
-        self, x_t: np.ndarray, t: float, features: np.ndarray, style: np.ndarray, guidance: float, style_guidance: float | None
-    ) -> np.ndarray:
+        self, x_t: np.ndarray, t: float, features: np.ndarray, style: np.ndarray, guidance: float, style_guidance: float | None,
+        emotion: np.ndarray | None = None,
+    ) -> np.ndarray:  # fmt: skip
         """Return the predicted x0 (1, T, K)."""
         at = torch.full((1,), t, device=self.device)
         x, speech, style_vector = map(self._tensor, (x_t, features, style))
-        return self.network.guided_x0(x, at, speech, style_vector, guidance, style_guidance).cpu().numpy()
+        felt = None if emotion is None else self._tensor(emotion)
+        return self.network.guided_x0(x, at, speech, style_vector, guidance, style_guidance, felt).cpu().numpy()
 
     @torch.inference_mode()
     def read_styles(self, voices: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from talker_cli.data.dataset import Dataset
+from talker_cli.data.emotions import Spans, strengths
 from talker_cli.data.sequences import resample_rows
 from talker_cli.errors import InputError
 from talker_cli.identity.voice import VoiceSums
@@ -39,6 +40,7 @@ class Batch:
         phones: (B, T) indices into the bank's phone list, UNKNOWN_PHONE where unknown.
         features: (B, T, W) of a pretrained encoder; None where the network's is trained with the rest.
         measures: (B, M + 1) of the voices, over some of their recordings; None for a personalizer that reads log-mel columns.
+        emotion: (B, T, E) strengths of the config's emotions; None where it has none.
     """
 
     mel: Tensor
@@ -48,6 +50,7 @@ class Batch:
     phones: Tensor
     features: Tensor | None = None
     measures: Tensor | None = None
+    emotion: Tensor | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on `device`."""
@@ -110,7 +113,7 @@ class _Entry:
 
     mel: np.ndarray
     phones: np.ndarray
-    motions: list[tuple[int, bool, np.ndarray]]  # identity row, voice_matched, (T, K) float16
+    motions: list[tuple[int, bool, np.ndarray, Spans]]  # identity row, voice_matched, (T, K) float16, emotions
     weight: float
     voice: str
     features: list[np.ndarray]
@@ -143,16 +146,17 @@ class ClipBank:
         # The posteriors' column of each phone; of an unknown one, which is counted from the end, none.
         columns = {name: column for column, name in enumerate(self._read_phones)}
         self._columns = np.array([*(columns.get(name, UNKNOWN_PHONE) for name in self.phone_names), UNKNOWN_PHONE])
-        by_recording: dict[str, list[tuple[int, bool, np.ndarray]]] = {}
+        self._emotions, self._fps = config.emotions, config.fps
+        by_recording: dict[str, list[tuple[int, bool, np.ndarray, Spans]]] = {}
         known = config.identities
         for place, clip in enumerate(dataset.clips(split)):
             motion = dataset.coefficients(clip.name).astype(np.float16)
             own = clip.identity in known
             row = known.index(clip.identity) if own else place % len(known)
-            by_recording.setdefault(clip.recording, []).append((row, own and clip.voice_matched, motion))
+            by_recording.setdefault(clip.recording, []).append((row, own and clip.voice_matched, motion, clip.emotion))
         self.buckets: dict[int, list[_Entry]] = {frames: [] for frames in CROP_FRAMES}
         for name, motions in by_recording.items():
-            frames = min(len(motion) for _, _, motion in motions)
+            frames = min(len(motion) for _, _, motion, _ in motions)
             bucket = next((crop for crop in CROP_FRAMES if crop <= frames), None)
             if bucket is None:
                 continue
@@ -186,7 +190,7 @@ class ClipBank:
 
     def coefficient_statistics(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the mean and standard deviation (K,) over all clips; coefficients that never move get a deviation of 0.01."""
-        motions = [motion for entries in self.buckets.values() for entry in entries for _, _, motion in entry.motions]
+        motions = [motion for entries in self.buckets.values() for entry in entries for _, _, motion, _ in entry.motions]
         count = sum(len(motion) for motion in motions)
         mean = sum(motion.sum(0, dtype=np.float64) for motion in motions) / count
         square = sum(np.square(motion.astype(np.float64)).sum(0) for motion in motions) / count
@@ -208,7 +212,7 @@ class ClipBank:
         entries = self.buckets[frames]
         count = max(2, frames_in_batch // frames)
         chosen = rng.choice(len(entries), size=count, p=self._entry_share[frames])
-        mels, coefficients, phones, identities, matched, features = [], [], [], [], [], []
+        mels, coefficients, phones, identities, matched, features, emotions = [], [], [], [], [], [], []
         # Of what frozen encoders add, and of what is read of a voice: a compact encoder's batches stay the same.
         draw, listen = rng.spawn(2)
         measures = []
@@ -216,7 +220,7 @@ class ClipBank:
             entry = entries[index]
             own = [motion for motion in entry.motions if motion[1]]
             options = own if own and rng.random() < 0.4 else entry.motions
-            identity, voice_matched, motion = options[rng.integers(len(options))]
+            identity, voice_matched, motion, spans = options[rng.integers(len(options))]
             available = len(entry.phones)
             speed = rng.uniform(*SPEED_RANGE) if augment and rng.random() < 0.4 else 1.0
             speed = min(speed, available / frames)
@@ -241,6 +245,7 @@ class ClipBank:
                 mels.append(_interpolate(entry.mel, column))
                 if outputs is not None:
                     features.append(_interpolate(outputs, position))
+            emotions.append(strengths(spans, self._emotions, (start + np.arange(frames) * speed) / self._fps))
             identities.append(identity)
             matched.append(voice_matched)
             if entry.sums is not None:
@@ -253,6 +258,7 @@ class ClipBank:
             torch.from_numpy(np.stack(phones)),
             torch.from_numpy(np.stack(features)) if features else None,
             torch.from_numpy(np.stack(measures)) if measures else None,
+            torch.from_numpy(np.stack(emotions)) if self._emotions else None,
         )
 
     def _listen(self, entry: _Entry, rng: np.random.Generator) -> VoiceSums:

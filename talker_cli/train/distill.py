@@ -400,10 +400,11 @@ class _Halving(_Stage):
             style = teacher.personalizer.named(batch.identity)
             x_t = add_noise(teacher.normalise(batch.coefficients), draw.noise, t)
             target = distillation_target(
-                lambda x, time: teacher.guided_x0(x, time, wanted, style, guidance).float(), x_t, t, 1.0 / count
-            )
+                lambda x, time: teacher.guided_x0(x, time, wanted, style, guidance, emotion=batch.emotion).float(),
+                x_t, t, 1.0 / count,
+            )  # fmt: skip
             gap = lip_gap_of(batch.coefficients, self.gap_rows)
-        predicted = student.predict_x0(x_t, t, features, style).float()
+        predicted = student.predict_x0(x_t, t, features, style, batch.emotion).float()
         # Divided by sigma, the error of x0 is that of v: the weighting SNR + 1 of Salimans & Ho, section 4.
         _, sigma = alpha_sigma(t[:, None, None])
         losses = {"distillation": self.metric((predicted - target) / sigma, gap)}

@@ -73,7 +73,7 @@ def encoder_losses(
     style = teacher.personalizer.named(batch.identity)
     x_t = add_noise(teacher.normalise(batch.coefficients), noise, t)
     with torch.no_grad():
-        target = teacher.predict_x0(x_t, t, wanted, style).float()
-    predicted = teacher.predict_x0(x_t, t, found, style).float()
+        target = teacher.predict_x0(x_t, t, wanted, style, batch.emotion).float()
+    predicted = teacher.predict_x0(x_t, t, found, style, batch.emotion).float()
     _, sigma = alpha_sigma(t[:, None, None])  # the error of v, as in the halvings
     return {"features": feature_error(found, wanted, std), "denoised": metric((predicted - target) / sigma, gap)}

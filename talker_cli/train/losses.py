@@ -180,7 +180,7 @@ class Objective(nn.Module):
         seen = torch.where(draw.drop_speech[:, None, None], network.denoiser.null_speech, features)
 
         x_t = add_noise(x0, draw.noise, draw.t)
-        prediction = network.model_output(x_t, draw.t, seen, style)
+        prediction = network.model_output(x_t, draw.t, seen, style, batch.emotion)
         alpha, sigma = alpha_sigma(draw.t[:, None, None])
         target = v_from_x0_eps(x0, draw.noise, alpha, sigma) if network.config.prediction == "v" else x0
         losses = {"diffusion": part.share * self.metric(prediction.float() - target, gap)}

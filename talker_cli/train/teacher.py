@@ -27,6 +27,7 @@ from talker_cli.model.network import FaceDiffusion
 from talker_cli.rig import save_rig
 from talker_cli.train.augment import augment_mel
 from talker_cli.train.batches import KNOWN_PHONES, Batch, ClipBank, Part
+from talker_cli.train.eyes import measured_eyes
 from talker_cli.train.features import SOUND_VARIANTS, FeatureCache
 from talker_cli.train.losses import Draw, LossWeights, Objective
 from talker_cli.train.rate import warmed_cosine
@@ -260,6 +261,8 @@ class Trainer:
             identities=dataset.trained,
             fps=dataset.info.fps,
             guidance_scale=config.guidance_scale,
+            emotions=dataset.emotions,
+            eyes=measured_eyes(dataset),
             pretrained_hash=cache.encoder.hash if cache else "",
             pretrained_width=cache.encoder.width if cache else 0,
             voice_measures=MEASURES if start is None else start.voice_measures,
@@ -358,7 +361,7 @@ def _teacher_of(folder: Path, config: ModelConfig) -> FaceDiffusion:
     """
     network = load_model(folder / "teacher.safetensors", "teacher")
     found = network.config
-    if replace(found, rig=config.rig, guidance_scale=config.guidance_scale) != config:
+    if replace(found, rig=config.rig, guidance_scale=config.guidance_scale, eyes=config.eyes) != config:
         raise InputError(
             f"{folder} is a model of {len(found.names)} coefficients and {len(found.identities)} identities at {found.fps:g} "
             f"fps; expected the dataset's {len(config.names)}, {len(config.identities)} and {config.fps:g}, by the same names; "

@@ -9,12 +9,14 @@ import numpy as np
 
 from talker_cli.corpus.align.phonetics import VOWELS
 from talker_cli.corpus.articulate.contact import lip_teeth_holds, seal_holds, signal
+from talker_cli.corpus.articulate.emotion import express
 from talker_cli.corpus.articulate.head_motion import move_head
 from talker_cli.corpus.articulate.noise import generator, slow_noise
 from talker_cli.corpus.articulate.prosody import Prosody
 from talker_cli.corpus.articulate.styles import Style
 from talker_cli.corpus.articulate.targets import REACH, TARGETS, TRACKS, Target
 from talker_cli.corpus.articulate.upper_face import move_upper_face
+from talker_cli.data.emotions import Spans
 from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.metrics import SILENCE, Phones
 from talker_cli.rig import ARKIT_NAMES, HEAD_NAMES
@@ -28,7 +30,9 @@ FAR = 1.0  # seconds beyond which a phone's dominance is negligible (under 1e-8)
 Curves = dict[str, np.ndarray]
 
 
-def articulate(phones: Phones, samples: int, style: Style, prosody: Prosody, key: str, fps: float = 30.0) -> np.ndarray:
+def articulate(
+    phones: Phones, samples: int, style: Style, prosody: Prosody, key: str, fps: float = 30.0, emotion: Spans = ()
+) -> np.ndarray:
     """Return (T, 55) float32 coefficients over ARKIT_NAMES and HEAD_NAMES, T = floor(samples * fps / 16000).
 
     Frame i is the instant i / fps.
@@ -40,12 +44,14 @@ def articulate(phones: Phones, samples: int, style: Style, prosody: Prosody, key
         prosody: Pitch and loudness of the recording.
         key: Seed of all randomness, such as "seed|recording|identity".
         fps: Frame rate.
+        emotion: Emotions over time.
     """
     seconds = samples / SAMPLE_RATE
     times = np.arange(int(np.ceil(seconds * GRID)) + 2) / GRID
     curves = move_mouth(phones, times, style, prosody, key)
-    curves |= move_upper_face(phones, times, style, prosody, curves, key)
     head = move_head(phones, times, style, prosody, key)
+    curves |= move_upper_face(phones, times, style, prosody, curves, key, head, emotion)
+    curves = express(curves, emotion, phones, times, style.width, key)
     frames = np.arange(int(samples * fps / SAMPLE_RATE + 1e-9)) / fps
     coefficients = np.zeros((len(frames), len(ARKIT_NAMES) + len(HEAD_NAMES)), np.float32)
     for name, curve in curves.items():
