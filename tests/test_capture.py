@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from talker_cli.capture import cover
 from talker_cli.capture import landmarks as marks
 from talker_cli.capture.fit import LandmarkModel
-from talker_cli.capture.pose import remove_pose, similarity
+from talker_cli.capture.pose import Posed, remove_pose, similarity
 from talker_cli.capture.video import open_video, read_frames
 from talker_cli.errors import InputError
 from talker_cli.model.folder import model_folder
@@ -82,6 +82,23 @@ def test_known_coefficients_and_poses_come_back(model: LandmarkModel, seed: int)
     error = posed.rotation - (angles - angles.mean(0))
     assert np.abs(np.degrees(error)).max() < 2.0
     assert fit.lip_error.mean() < 1e-3
+
+
+@pytest.mark.parametrize("fps", [25.0, 60.0])
+def test_a_captured_head_neither_shakes_nor_loses_its_nods(fps: float) -> None:
+    """Breaks if the tracker's noise shakes the head, or smoothing flattens a nod of a third of a second, or delays it."""
+    t = np.arange(int(8 * fps)) / fps
+    nods = np.radians(3) * np.stack(
+        [np.exp(-(((t[:, None] - centre) / 0.12) ** 2)).sum(1) for centre in ([2, 4, 6], [3], [5])], 1
+    )
+    noise = np.radians(0.15) * np.random.default_rng(0).normal(size=nods.shape)
+    empty = np.zeros((len(t), 1, 3))
+    made = Posed(empty, np.arange(len(t)), t, empty, t, nods + noise).steady(fps)
+    still = (t < 1) | (t > 7)
+    assert np.diff(made[still], axis=0).std() < 0.4 * np.diff(noise[still], axis=0).std()
+    for axis, centre in ((0, 2), (0, 6), (1, 3), (2, 5)):
+        near = np.abs(t - centre) < 0.2
+        assert made[near, axis].max() > 0.85 * np.radians(3) and abs(t[near][made[near, axis].argmax()] - centre) <= 1.01 / fps
 
 
 def test_lips_that_never_meet_and_small_eyes_are_fitted_as_far_as_they_open(model: LandmarkModel) -> None:

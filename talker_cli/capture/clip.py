@@ -101,7 +101,7 @@ def fit_clip(clip: TrackedClip, model: LandmarkModel, neutral: np.ndarray) -> Ca
     seen = bridged(known, round(BRIDGED * clip.video.fps))
     notes = _notes(clip)
     error = float(fitted.lip_error[known].mean()) if known.any() else float("nan")
-    rotation = posed.rotation.astype(np.float32)
+    rotation = posed.steady(clip.video.fps)
     return CapturedClip(clip.video, fitted.coefficients, rotation, seen, error, notes, found.landmarks[..., :2], found.seen)
 
 

@@ -82,7 +82,7 @@ class GridSpeaker:
         """Return rows of a clip's fitted coefficients and the head's rotation (N, 55)."""
         posed, seen = self.posed(name)
         fitted = self.model.fit(posed, self.neutral, seen).coefficients
-        return np.concatenate([fitted, posed.rotation], 1, dtype=np.float32)[rows]
+        return np.concatenate([fitted, posed.steady(self.fps)], 1, dtype=np.float32)[rows]
 
 
 def open_grid(folder: Path, head: Rig, identity: str | None = None) -> Source:

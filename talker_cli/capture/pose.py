@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 from talker_cli.rig import head_angles
 
+STEADY = 0.04  # seconds, std of the Gaussian that smooths the head's rotation: nods last ten times as long
 ROUNDS = 3  # of aligning frames with their mean
 
 
@@ -35,6 +37,10 @@ class Posed:
         """Return landmarks (N, P, 3) in the head's space: metres, +y up, +z out of the face, +x the subject's left."""
         found = self.landmarks[self.frames[rows]].astype(np.float64)
         return _moved(found, self.scale[rows], self.turn[rows], self.shift[rows])
+
+    def steady(self, fps: float) -> np.ndarray:
+        """Return `rotation` as float32 without the tracker's noise, which shakes a head by tenths of a degree a frame."""
+        return gaussian_filter1d(self.rotation, STEADY * fps, axis=0, mode="nearest").astype(np.float32)
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

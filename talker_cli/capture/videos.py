@@ -66,7 +66,8 @@ class Speaker:
         """Return fitted coefficients and the head's rotation (N, 55) at `first + ratio * rows` of the video's frames."""
         posed, known = self.posed(part)
         fitted = self.model.fit(posed, self.neutral, known).coefficients
-        made = np.concatenate([fitted, posed.rotation], 1, dtype=np.float32)
+        fps = float(ArrayFile(part, "tracked video").metadata["fps"])
+        made = np.concatenate([fitted, posed.steady(fps)], 1, dtype=np.float32)
         return resample_rows(np.arange(len(made), dtype=float), made, first + ratio * rows)
 
 
