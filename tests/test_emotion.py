@@ -26,8 +26,10 @@ from talker_cli.errors import InputError
 from talker_cli.model.checkpoint import load_model, save_model
 from talker_cli.model.config import Architecture
 from talker_cli.model.frontend import MelFrontend
+from talker_cli.model.graph import export_student
+from talker_cli.model.onnx_runner import OnnxRunner
 from talker_cli.model.sampling import Sampler
-from talker_cli.model.torch_runner import TorchRunner
+from talker_cli.model.torch_runner import TorchRunner, load_torch_runner
 from talker_cli.rig import ARKIT_NAMES, load_rig
 from talker_cli.train.eyes import measured_eyes
 from talker_cli.train.teacher import TrainConfig, train
@@ -213,6 +215,23 @@ def test_emotions_in_parts_are_those_of_the_whole() -> None:
     whole = made(1024, spans)
     assert np.abs(made(13, spans) - whole).max() < 1e-4
     assert np.abs(made(1024, ()) - whole).max() > 0.01
+
+
+@pytest.mark.slow
+def test_a_students_graph_reads_emotions(tmp_path: Path) -> None:
+    """Breaks if the exported student drops the emotion, or takes none for one."""
+    network = small_network(kind="student", timesteps=(256,), emotions=("happy", "sad"))
+    torch.nn.init.normal_(network.denoiser.emotion_in.weight)
+    torch.nn.init.normal_(network.denoiser.motion_out.weight)
+    save_model(tmp_path / "student.safetensors", network)
+    export_student(tmp_path / "student.safetensors", tmp_path / "student.onnx")
+    ours, theirs = OnnxRunner(tmp_path / "student.onnx"), load_torch_runner(tmp_path / "student.safetensors", "cpu")
+    rng = np.random.default_rng(0)
+    x, features, style = (rng.normal(size=size).astype(np.float32) for size in ((1, 70, 52), (1, 70, 24), (1, 32)))
+    features = np.resize(features, (1, 70, network.config.feature_width))
+    felt = rng.random((1, 70, 2)).astype(np.float32)
+    made = [[runner.x0(x, 0.7, features, style, 1.0, None, emotion) for emotion in (None, felt)] for runner in (ours, theirs)]
+    assert np.abs(np.array(made[0]) - np.array(made[1])).max() < 1e-4 and np.abs(made[0][0] - made[0][1]).max() > 0.1
 
 
 def test_eyes_of_identities_are_measured_on_their_clips(tmp_path: Path) -> None:

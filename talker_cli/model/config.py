@@ -10,6 +10,7 @@ from talker_cli.errors import InputError, ModelError
 from talker_cli.formats.schema import Schema, parse
 
 PREDICTIONS = ("v", "x0", "regression")
+LATER = ("voice_measures", "emotions", "eyes")
 COMPACT = "compact"  # the audio encoder that is trained with the rest, on log-mel columns
 WHISPER = "whisper"  # the first layers of Whisper base, frozen, which read phones
 MAX_TIMESTEP = 256  # T of the teacher's full sampler, 2^8 so that it can be halved down to any power of two
@@ -80,8 +81,8 @@ class ModelConfig:
     eyes: tuple[tuple[float, float, float, float], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON-able values."""
-        return asdict(self)
+        """Return the fields as JSON-able values, without empty ones that the first models lack: their bytes stay the same."""
+        return {name: value for name, value in asdict(self).items() if value or name not in LATER}
 
     @classmethod
     def from_json(cls, values: Any, origin: str = "the config") -> "ModelConfig":
