@@ -34,7 +34,7 @@ from talker_cli.train.distill import DistillConfig, _Draw, distill, student_conf
 from talker_cli.train.encoder import encoder_losses
 from talker_cli.train.losses import LossWeights, Objective, SurfaceMetric
 from talker_cli.train.run import Progress
-from talker_cli.train.teacher import TABLE_RATE, TrainConfig, Trainer, make_accelerator
+from talker_cli.train.teacher import STYLE_RATE, TrainConfig, Trainer, make_accelerator
 
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.usefixtures("without_charts")
@@ -104,7 +104,7 @@ def test_the_optimizer_gets_the_rate_the_decay_and_clipped_gradients(dataset: Da
             trainer.step(step)
     cosine = [0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share / 4)) for share in range(4)]
     assert [step.rate for step in seen] == pytest.approx([2e-3 * share for share in (0.5, 1.0, *cosine)])
-    assert [step.second for step in seen] == pytest.approx([TABLE_RATE * step.rate for step in seen])
+    assert [step.second for step in seen] == pytest.approx([STYLE_RATE * step.rate for step in seen])
     assert {step.decay for step in seen} == {0.07}
     assert [step.norm for step in seen] == pytest.approx([0.01] * 6, rel=1e-3)
 

@@ -198,7 +198,7 @@ def reading_config(identities: int = 40) -> ModelConfig:
 def test_a_reading_learns_the_mean_and_the_spread_of_a_known_relation() -> None:
     """Breaks if the likelihood is wrong: of rows of which sound tells 70 %, that must come out, and the mean with it."""
     torch.manual_seed(0)
-    personalizer = Personalizer(reading_config(400))
+    personalizer = Personalizer(reading_config(400)).eval()
     measures = torch.randn(400, len(MEASURES) + 1)
     measures[:, -1] = np.log(10.0)
     told = measures[:, :1].clamp(-3, 3) * torch.tensor([0.8, -0.8, 0.0, 0.0]) + 0.6 * torch.randn(400, 4)
@@ -222,7 +222,7 @@ def test_a_reading_learns_the_mean_and_the_spread_of_a_known_relation() -> None:
 
 def test_a_style_shrinks_to_the_average_as_doubt_grows() -> None:
     """Breaks if little speech, or odd sound, is believed as much as a minute of it."""
-    personalizer = Personalizer(reading_config())
+    personalizer = Personalizer(reading_config()).eval()
     voice = personalizer.voice
     assert voice is not None
     with torch.no_grad():
@@ -238,7 +238,10 @@ def test_a_style_shrinks_to_the_average_as_doubt_grows() -> None:
     average = torch.nn.functional.normalize(personalizer.table, dim=-1).mean(0)
     assert torch.allclose(personalizer.read(odd)[0], average * 2.0 / average.norm(), atol=1e-3)
     ordinary[0, -1] = np.log(120.0)
-    assert not torch.allclose(personalizer.read(ordinary)[0], average * 2.0 / average.norm(), atol=0.05)
+    read = personalizer.read(ordinary)[0]
+    assert not torch.allclose(read, average * 2.0 / average.norm(), atol=0.05)
+    assert torch.equal(read, personalizer.read(ordinary)[0])
+    assert not torch.allclose(personalizer.train().read(ordinary)[0], read), "voices are learned by heart"
 
 
 def test_the_reading_is_learned_from_the_rows_whose_own_voice_speaks() -> None:

@@ -36,7 +36,7 @@ from talker_cli.train.settings import tables_of
 
 OnPreview = Callable[[FaceDiffusion, int], None]  # (averaged network, steps done)
 
-TABLE_RATE = 4.0  # learning rate of the identity table against the rest's: a row is in few crops of a batch
+STYLE_RATE = 4.0  # learning rate of the identity table and of its reading against the rest's: a row is in few crops of a batch
 
 BOUNDS = {
     "steps": (1, math.inf), "batch_frames": (64, math.inf), "learning_rate": (0, math.inf), "warmup": (0, math.inf),
@@ -285,10 +285,11 @@ class Trainer:
                 module.p = config.dropout
         self.objective = Objective(self.network, dataset.rig.rig, config.loss, len(self.bank.phone_names))
         self.average = Average(self.network, config.ema)
-        table = self.network.personalizer.table
-        others = [parameter for parameter in self.objective.parameters() if parameter is not table]
+        personalizer = self.network.personalizer
+        styles = [personalizer.table, *(personalizer.voice.parameters() if personalizer.voice is not None else ())]
+        others = [parameter for parameter in self.objective.parameters() if all(parameter is not style for style in styles)]
         optimizer = torch.optim.AdamW(
-            [{"params": others, "scale": 1.0}, {"params": [table], "scale": TABLE_RATE}],
+            [{"params": others, "scale": 1.0}, {"params": styles, "scale": STYLE_RATE}],
             lr=config.learning_rate, weight_decay=config.weight_decay, fused=True,
         )  # fmt: skip
         self.modules: dict[str, nn.Module] = {"objective": self.objective, "average": self.average.module}
