@@ -444,6 +444,32 @@ def test_textures_that_are_not_read(tmp_path: Path, image: bytes, words: str) ->
     assert words in str(refused.value)
 
 
+@pytest.mark.parametrize("extension", ["EXT_texture_webp", "KHR_texture_basisu"])
+def test_textures_of_extensions(tmp_path: Path, extension: str) -> None:
+    """Breaks if a WebP texture, which glTF's tools write, is not read, or a KTX2 texture is refused without its remedy."""
+    stream = io.BytesIO()
+    Image.new("RGB", (4, 4), (200, 40, 40)).save(stream, "webp", lossless=True)
+    glb = GlbWriter("a test")
+    corners = np.eye(3, dtype=np.float32)
+    attributes = {"POSITION": glb.accessor(corners, bounds=True), "TEXCOORD_0": glb.accessor(corners[:, :2])}
+    glb.tree |= {
+        "scenes": [{"nodes": [0]}],
+        "nodes": [{"mesh": 0}],
+        "meshes": [{"primitives": [{"attributes": attributes, "material": 0}]}],
+        "materials": [{"pbrMetallicRoughness": {"baseColorTexture": {"index": 0}}}],
+        "textures": [{"extensions": {extension: {"source": 0}}}],
+        "images": [{"bufferView": glb.view(np.frombuffer(stream.getvalue(), np.uint8)), "mimeType": "image/webp"}],
+    }
+    (tmp_path / "c.glb").write_bytes(glb.to_bytes())
+    if extension == "EXT_texture_webp":
+        assert (read_glb(tmp_path / "c.glb").colors == (200, 40, 40)).all()
+        return
+    with pytest.raises(
+        InputError, match=r"textures of KHR_texture_basisu; expected PNG, JPEG or WebP; convert them with gltf-tr"
+    ):
+        read_glb(tmp_path / "c.glb")
+
+
 def test_what_is_no_file_is_refused(invoke: Talker, motion: Path, tmp_path: Path) -> None:
     """Breaks if a pipe is waited for, or a device is read without end."""
     os.mkfifo(tmp_path / "pipe.glb")

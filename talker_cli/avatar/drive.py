@@ -22,7 +22,7 @@ from talker_cli.rig import ARKIT_NAMES, Rig, load_rig
 INDEX = {name: place for place, name in enumerate(ARKIT_NAMES)}
 MOUTH = tuple(name for name in ARKIT_NAMES if name.startswith(("jaw", "mouth")))
 ENOUGH = 0.5  # share of the mouth's shapes, the jaw among them, from which a character needs no visemes
-LIPS, GAP = 10.0, 40.0  # how much more vertices of the lips count, and the distance between the lips
+LIPS, GAP = 10.0, 200.0  # how much more vertices of the lips count, and the distance between the lips
 RIDGE = 1e-3  # of the largest diagonal: a shape that explains nothing stays at rest
 VRM_PRESETS = "VRM presets"
 PRESETS = ("aa", "ih", "ou", "ee", "oh", "blinkLeft", "blinkRight", "happy", "angry", "sad", "surprised")

@@ -153,7 +153,9 @@ class _Scene:
         self.drive = plan(avatar, table)
         hard = [name for name in self.json.get("extensionsRequired", []) if name in UNREADABLE]
         if hard:
-            raise InputError(f"{path} is compressed ({', '.join(hard)}); expected plain accessors; export without compression")
+            raise InputError(
+                f"{path} is compressed ({', '.join(hard)}); expected plain accessors; expand it with gltf-transform copy"
+            )
         self.worlds = avatar.worlds
         self.paint = Paint(self.glb)
 

@@ -84,9 +84,13 @@ class Paint:
         return np.round(material.tint * (texture[row, column, :3] / 255.0)).astype(np.uint8)
 
     def _texture(self, index: int, opaque: bool) -> int:
-        source = self._glb.item("textures", index).get("source")
+        texture = self._glb.item("textures", index)
+        webp = texture.get("extensions", {}).get("EXT_texture_webp", {})
+        source = webp.get("source", texture.get("source"))
         if source is None:
-            raise InputError(f"{self._glb.path} has a texture of an unknown kind; expected PNG or JPEG; export it so")
+            kinds = ", ".join(texture.get("extensions", {})) or "an unknown kind"
+            raise InputError(f"{self._glb.path} has textures of {kinds[:60]}; expected PNG, JPEG or WebP; convert them with "
+                             "gltf-transform (png)")  # fmt: skip
         if (source, opaque) not in self._known:
             entry = self._glb.item("images", source)
             uri = entry.get("uri", "")
