@@ -293,7 +293,7 @@ class Rig:
         if self.job.motion and code == -9:
             problems += self._motion(folder)
         if code == -9:
-            deadline = time.monotonic() + 3
+            deadline = time.monotonic() + 15  # a worker that is just starting ends when it has
             while (running := left_running(folder)) and time.monotonic() < deadline:
                 time.sleep(0.05)
             problems += [f"still running: {line}" for line in running]

@@ -5,6 +5,7 @@ GRID as published has the same layout (`s1/NAME.mpg`), with its words in `NAME.a
 
 import hashlib
 import multiprocessing
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -123,9 +124,11 @@ def track_videos(
 
 def _begin() -> None:
     """Let this worker end with its parent: that of a killed run would wait for work for ever."""
-    end = end_with_parent()
+    end, parent = end_with_parent(), multiprocessing.parent_process()
     if end is not None:
         end()
+        if parent is not None and os.getppid() != parent.pid:  # it was killed while this worker started
+            os._exit(1)
 
 
 def _track(path: Path, place: Path, tracker: Path, words: str, align: Align | None) -> None:
