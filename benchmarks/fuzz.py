@@ -506,6 +506,20 @@ def targets() -> dict[str, Target]:
             raise Fault("a character decodes to NaN or infinity")
         return ()
 
+    def character(folder: Path) -> Iterable[Path]:
+        from talker_cli.avatar.drive import read_driven_avatar
+        from talker_cli.avatar.spoken import spoken
+        from talker_cli.formats.gltf import Glb
+        from talker_cli.rig import ARKIT_NAMES
+
+        motion, rotation = np.full((3, len(ARKIT_NAMES)), 0.5, np.float32), np.full((3, 3), 0.1)
+        place = folder / "spoken.glb"
+        place.write_bytes(spoken(read_driven_avatar(folder / "face.glb"), motion, 30.0, rotation=rotation))
+        found = Glb(place)
+        for channel in found.tree["animations"][-1]["channels"]:
+            found.array(found.tree["animations"][-1]["samplers"][channel["sampler"]]["output"])  # refuses what is not finite
+        return [place]
+
     def regions(folder: Path) -> Iterable[Path]:
         from talker_cli.data.regions import read_lip_pairs, read_regions
 
@@ -579,6 +593,7 @@ def targets() -> dict[str, Target]:
         "ply": Target(odd_bytes, ("face.ply",), mesh("face.ply"), 4),
         "obj": Target(mutate_text(" "), ("face.obj",), mesh("face.obj"), 4),
         "glb": Target(glb_bytes, ("face.glb",), avatar, 3),
+        "character": Target(glb_bytes, ("face.glb",), character, 3),
         "regions": Target(odd_bytes, ("FLAME_masks.pkl", "lve.txt", "pairs.csv"), regions, 4),
         "table": Target(mutate_text(","), ("table.csv",), table, 2),
         "manifest": Target(mutate_text(","), ("jobs.csv",), manifest, 1),
