@@ -196,7 +196,7 @@ CHANGES: dict[str, tuple[str, str, str]] = {
     "gradients add up over steps": ("train/teacher.py", "        self.optimizer.zero_grad()\n", ""),
     "the student's optimizer never steps": ("train/distill.py", "            optimizer.step()\n", ""),
     "gradients not clipped": ("train/teacher.py", "parameters(), self.config.max_grad_norm)", "parameters(), 1e9)"),
-    "learning rate never falls": ("train/teacher.py", 'group["lr"] = _rate(step, self.config)', "pass"),
+    "learning rate never falls": ("train/teacher.py", 'group["lr"] = group["scale"] * _rate(step, self.config)', "pass"),
     "warm-up of another length": ("train/teacher.py", "config.steps, config.warmup, config", "config.steps, 0, config"),
     "weights do not decay": ("train/teacher.py", "weight_decay=config.weight_decay", "weight_decay=0.0"),
     "the average's decay ignored": ("train/teacher.py", "Average(self.network, config.ema)", "Average(self.network, 0.5)"),
