@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 from conftest import Command, spoken
-from safetensors.torch import load_file
 from test_model import small_network
 from tiny import SMALL, tiny_dataset
+from whisper_layers import Layer
 
 from talker_cli.animate.stream import MotionStream
 from talker_cli.corpus.sound.nonspeech import LEVEL, SOUNDS, crowd
@@ -35,7 +35,7 @@ SPEECH = Path(__file__).parents[1] / "examples" / "speech.wav"
 
 @pytest.fixture(scope="module")
 def encoder() -> whisper.WhisperEncoder:
-    loaded = load_encoder(describe(WHISPER), CPU)
+    loaded = load_encoder(describe(WHISPER))
     assert isinstance(loaded, whisper.WhisperEncoder)
     return loaded
 
@@ -57,7 +57,7 @@ def network(encoder: whisper.WhisperEncoder) -> FaceDiffusion:
 
 
 @pytest.mark.slow
-def test_a_layer_makes_what_transformers_makes(encoder: whisper.WhisperEncoder) -> None:
+def test_a_layer_makes_what_transformers_makes() -> None:
     """Breaks if queries, keys, norms or the feed-forward layer are put together otherwise than Whisper's are."""
     with quiet_transformers():
         from transformers import WhisperConfig
@@ -66,16 +66,14 @@ def test_a_layer_makes_what_transformers_makes(encoder: whisper.WhisperEncoder) 
         theirs = WhisperEncoderLayer(
             WhisperConfig(d_model=512, encoder_attention_heads=8, encoder_ffn_dim=2048, attn_implementation="eager")
         ).eval()
-    weights = {name: value.float() for name, value in load_file(encoder.about.folder / whisper.ENCODER).items()}
-    ours = whisper.Layer().eval()
-    ours.load_state_dict({name.removeprefix("layers.2."): v for name, v in weights.items() if name.startswith("layers.2.")})
+    torch.manual_seed(0)
+    ours = Layer().eval()
+    torch.nn.init.zeros_(ours.qkv.bias[512:1024])  # Whisper's keys have none
     state = {}
     for letter, matrix, bias in zip("qkv", ours.qkv.weight.chunk(3), ours.qkv.bias.chunk(3), strict=True):
         state[f"self_attn.{letter}_proj.weight"] = matrix
         if letter != "k":
             state[f"self_attn.{letter}_proj.bias"] = bias
-        else:
-            assert not bias.any()  # Whisper's keys have none
     for their_name, module in {
         "self_attn.out_proj": ours.out, "fc1": ours.up, "fc2": ours.down,
         "self_attn_layer_norm": ours.norm_attention, "final_layer_norm": ours.norm_feed_forward,
@@ -95,7 +93,7 @@ def test_the_spectrogram_is_whispers_but_for_the_level(speech: np.ndarray) -> No
         from transformers import WhisperFeatureExtractor
 
         theirs = WhisperFeatureExtractor()(speech, sampling_rate=16_000, return_tensors="np").input_features[0]
-    ours = whisper.log_mel(torch.from_numpy(speech)).numpy()
+    ours = whisper.log_mel(speech)
     columns = slice(5, ours.shape[1] - 5)  # at the ends theirs mirrors the sound, or goes on in silence
     floor = np.maximum(theirs.min(), ours.min()) + 0.15
     loud = (theirs[:, columns] > floor) & (ours[:, columns] > floor)
@@ -164,7 +162,7 @@ def test_known_phones_take_the_posteriors_place(network: FaceDiffusion, encoder:
     wave = spoken(2.0).astype(np.float32)
     names = encoder.about.phones
     phones = (("SIL", 0.0, 0.5), ("B", 0.5, 0.7), ("AA", 0.7, 2.0))
-    frontends = [frontend_of(network.config, CPU, known) for known in (None, phones)]
+    frontends = [frontend_of(network.config, "cpu", known) for known in (None, phones)]
     features = []
     for frontend in frontends:
         frontend.push(wave)
@@ -205,7 +203,7 @@ def test_live_outputs_are_soon_there_and_nearly_the_same(encoder: whisper.Whispe
 
 def test_a_folder_without_weights_is_refused_in_one_line(tmp_path: Path) -> None:
     """Breaks if weights that were never fetched end in a traceback."""
-    with pytest.raises(Exception, match=r"no encoder\.safetensors in .*; expected Whisper's weights; run tools/fetch"):
+    with pytest.raises(Exception, match=r"no encoder\.onnx in .*; expected Whisper's weights; run tools/fetch"):
         whisper.describe_folder(tmp_path)
 
 

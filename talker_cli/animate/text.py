@@ -11,7 +11,9 @@ from talker_cli.errors import InputError
 from talker_cli.formats.alignment import TextAlignment
 from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.model.config import WHISPER
+from talker_cli.model.encoders import describe, load_encoder
 from talker_cli.model.frontend import OutputFrontend
+from talker_cli.model.whisper import STRIDE, WhisperEncoder
 
 AUTO = "auto"
 LARGEST = 1 << 20  # bytes of a text file
@@ -60,13 +62,8 @@ def align_text(speech: Iterable[np.ndarray], text: str, language: str) -> TextAl
         MachineError: espeak-ng is missing.
         ModelError: Whisper's weights are missing or damaged.
     """
-    import torch  # runs Whisper
-
-    from talker_cli.model.encoders import describe, load_encoder
-    from talker_cli.model.whisper import STRIDE, WhisperEncoder
-
     words = words_of_text(text, language)
-    encoder = load_encoder(describe(WHISPER), torch.device("cpu"))
+    encoder = load_encoder(describe(WHISPER))
     assert isinstance(encoder, WhisperEncoder) and encoder.head is not None
     rate = SAMPLE_RATE / STRIDE
     frontend, parts, samples, done = OutputFrontend(encoder, rate), [], 0, 0
@@ -85,7 +82,7 @@ def align_text(speech: Iterable[np.ndarray], text: str, language: str) -> TextAl
     frontend.finish()
     take(max(1, samples // STRIDE))
     posteriors = np.concatenate(parts)
-    return place_words(posteriors, encoder.head.priors.cpu().numpy(), encoder.about.phones, words, rate)
+    return place_words(posteriors, encoder.head.priors, encoder.about.phones, words, rate)
 
 
 def misfits(alignment: TextAlignment) -> Iterator[str]:

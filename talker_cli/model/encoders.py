@@ -4,11 +4,9 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
-import torch
-
 from talker_cli.errors import InputError, ModelError
 from talker_cli.metrics import Phones
-from talker_cli.model import pretrained, whisper
+from talker_cli.model import whisper
 from talker_cli.model.config import COMPACT, WHISPER, ModelConfig
 from talker_cli.model.frontend import MelFrontend, OutputFrontend, SpeechFrontend
 from talker_cli.model.frozen import Description, FrozenEncoder
@@ -26,6 +24,8 @@ def resolved(name: str) -> str:
     if Path(name).expanduser().is_dir():
         return str(Path(name).expanduser().resolve())
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith("."):
+        from talker_cli.model import pretrained
+
         raise InputError(f"no audio encoder in {name}: there is no such folder; {pretrained.EXPECTED}, {WHISPER} or {COMPACT}")
     return name
 
@@ -36,7 +36,11 @@ def describe(name: str) -> Description:
     Raises:
         ModelError: it is not there, damaged, or of another architecture.
     """
-    return whisper.describe() if name == WHISPER else pretrained.describe(name)
+    if name == WHISPER:
+        return whisper.describe()
+    from talker_cli.model import pretrained  # PyTorch, which a student on a CPU does without
+
+    return pretrained.describe(name)
 
 
 def verified(config: ModelConfig) -> Description:
@@ -58,19 +62,24 @@ def verified(config: ModelConfig) -> Description:
 
 
 @lru_cache(maxsize=1)
-def load_encoder(about: Description, device: torch.device) -> FrozenEncoder:
+def load_encoder(about: Description, device: str = "cpu") -> FrozenEncoder:
     """Return a frozen encoder, loaded once however many ask for it.
+
+    Args:
+        about: The encoder.
+        device: PyTorch's name of the device that runs it; Whisper runs on the CPU.
 
     Raises:
         ModelError: it is damaged.
     """
-    kind = whisper.WhisperEncoder if about.name == WHISPER else pretrained.PretrainedEncoder
-    return kind(about, device)
+    if about.name == WHISPER:
+        return whisper.WhisperEncoder(about)
+    from talker_cli.model import pretrained
+
+    return pretrained.PretrainedEncoder(about, device)
 
 
-def frontend_of(
-    config: ModelConfig, device: torch.device, phones: Phones | None = None, *, live: bool = False
-) -> SpeechFrontend:
+def frontend_of(config: ModelConfig, device: str, phones: Phones | None = None, *, live: bool = False) -> SpeechFrontend:
     """Return what turns speech into the input of a model's encoder.
 
     Args:

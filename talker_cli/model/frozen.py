@@ -63,11 +63,6 @@ class FrozenEncoder(ABC):
         self.about = about
         self._windows: dict[bytes, np.ndarray] = {}  # outputs of the last windows, by their sound
 
-    @property
-    @abstractmethod
-    def parameters(self) -> int:
-        """The number of its parameters, none of them trained here."""
-
     @abstractmethod
     def _run(self, speech: np.ndarray) -> np.ndarray:
         """Return the outputs (N, W) float32 of a window (S,) float32, at least `field` samples long."""

@@ -15,6 +15,7 @@ import importlib.util
 import json
 import math
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -84,9 +85,6 @@ def export_student(weights: Path, path: Path) -> None:
     """
     network = load_model(weights, "student")
     config = network.config
-    check_onnx()
-    import onnx
-
     width = config.mel_bands if config.audio_encoder == COMPACT else config.pretrained_width
     columns = FRAMES * (config.mels_per_frame if config.audio_encoder == COMPACT else 1)
     example = {
@@ -111,22 +109,45 @@ def export_student(weights: Path, path: Path) -> None:
     if config.emotions:
         inputs.append("emotion")
         example["emotion"], axes["emotion"] = torch.zeros(1, FRAMES, len(config.emotions)), {1: "T"}
-    graph = StudentGraph(network)
+    about = {
+        "config": config.to_json(),
+        "mean": network.mean.tolist(),
+        "std": network.std.tolist(),
+        "styles": network.personalizer.named(torch.arange(len(config.identities))).tolist(),
+        "weights": file_hash(weights),
+    }
+    write_graph(path, StudentGraph(network), [example[name] for name in inputs], inputs, outputs, axes, about)
+
+
+def write_graph(
+    path: Path, module: nn.Module, example: Sequence[Tensor], inputs: Sequence[str], outputs: Sequence[str],
+    axes: dict[str, dict[int, str]], about: object,
+) -> None:  # fmt: skip
+    """Write a module as an ONNX graph, atomically.
+
+    Args:
+        path: File.
+        module: In evaluation mode.
+        example: Inputs to trace it with.
+        inputs, outputs: Their names.
+        axes: By name: the sides that may have any length.
+        about: JSON for the file's metadata.
+
+    Raises:
+        MachineError: the onnx library is missing.
+        OutputError: the file cannot be written.
+    """
+    check_onnx()
+    import onnx
+
     with atomic_path(path) as temporary, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of the tracer, about lengths that are constants
         torch.onnx.export(
-            graph, tuple(example[name] for name in inputs), str(temporary), opset_version=OPSET, dynamo=False,
-            input_names=inputs, output_names=outputs, dynamic_axes=axes,
+            module, tuple(example), str(temporary), opset_version=OPSET, dynamo=False,
+            input_names=list(inputs), output_names=list(outputs), dynamic_axes=axes,
         )  # fmt: skip
         model = onnx.load(str(temporary))
         _halve(model)
-        about = {
-            "config": config.to_json(),
-            "mean": network.mean.tolist(),
-            "std": network.std.tolist(),
-            "styles": network.personalizer.named(torch.arange(len(config.identities))).tolist(),
-            "weights": file_hash(weights),
-        }
         del model.metadata_props[:]
         model.metadata_props.add(key=METADATA, value=json.dumps(about, sort_keys=True))
         onnx.checker.check_model(model)

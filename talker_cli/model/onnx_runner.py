@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from talker_cli.errors import MachineError, ModelError
+from talker_cli.errors import ModelError
 from talker_cli.formats.schema import Schema, parse, reading
 from talker_cli.metrics import Phones
-from talker_cli.model.config import COMPACT, ModelConfig
-from talker_cli.model.frontend import MelFrontend, SpeechFrontend
+from talker_cli.model.config import ModelConfig
+from talker_cli.model.encoders import frontend_of
+from talker_cli.model.frontend import SpeechFrontend
+from talker_cli.model.onnx_session import open_graph
 
 METADATA = "talker"
 
@@ -36,17 +38,9 @@ class OnnxRunner:
     """
 
     def __init__(self, path: Path) -> None:
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise MachineError("found no ONNX Runtime; expected it to run a student; pip install onnxruntime") from error
-        options = onnxruntime.SessionOptions()
-        # Ten seconds take half a second on one core; two threads on a busy machine wait for each other.
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 4
         expected = "a student that talker wrote; export it again"
+        self._session = open_graph(path, expected)
         with reading(path, expected, ModelError):
-            self._session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
             metadata = self._session.get_modelmeta().custom_metadata_map.get(METADATA, "null")
             about = parse(_About, json.loads(metadata), str(path), ModelError, expected)
         self.config = ModelConfig.from_json(about.config, str(path))
@@ -71,13 +65,7 @@ class OnnxRunner:
 
     def frontend(self, phones: Phones | None = None, *, live: bool = False) -> SpeechFrontend:
         """Return what turns speech into the input of the audio encoder."""
-        if self.config.audio_encoder == COMPACT:
-            return MelFrontend(self.config)
-        import torch  # runs Whisper and other frozen encoders
-
-        from talker_cli.model.encoders import frontend_of
-
-        return frontend_of(self.config, torch.device("cpu"), phones, live=live)
+        return frontend_of(self.config, "cpu", phones, live=live)
 
     def encode(self, inputs: np.ndarray) -> np.ndarray:
         """Return the speech features (1, T, D)."""

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from talker_cli.formats.files import ArrayFile, write_arrays
 from talker_cli.formats.schema import Schema
@@ -35,21 +33,19 @@ class PhoneHead:
     """
 
     names: tuple[str, ...]
-    weight: Tensor
-    bias: Tensor
-    priors: Tensor
+    weight: np.ndarray
+    bias: np.ndarray
+    priors: np.ndarray
 
-    def posteriors(self, outputs: Tensor) -> Tensor:
-        """Return posteriors (N, P) of outputs (N, W)."""
-        return torch.softmax(outputs @ self.weight.T + self.bias, -1)
-
-    def to(self, device: torch.device) -> "PhoneHead":
-        """Return the head on a device."""
-        return PhoneHead(self.names, self.weight.to(device), self.bias.to(device), self.priors.to(device))
+    def posteriors(self, outputs: np.ndarray) -> np.ndarray:
+        """Return posteriors (N, P) float32 of outputs (N, W)."""
+        logits = outputs @ self.weight.T + self.bias
+        shares = np.exp(logits - logits.max(-1, keepdims=True))
+        return np.asarray(shares / shares.sum(-1, keepdims=True), np.float32)
 
     def save(self, path: Path) -> None:
         """Write the head, atomically."""
-        arrays = {name: getattr(self, name).numpy().astype(np.float32) for name in ("weight", "bias", "priors")}
+        arrays = {name: np.asarray(getattr(self, name), np.float32) for name in ("weight", "bias", "priors")}
         write_arrays(path, arrays, {"kind": "phones", "names": self.names})
 
     @classmethod
@@ -62,7 +58,7 @@ class PhoneHead:
         file = ArrayFile(path, "phone head")
         names = file.header(_Header, "phones").names
         shapes = {"weight": (len(names), width), "bias": (len(names),), "priors": (len(names),)}
-        arrays = {name: torch.from_numpy(file.array(name, shape=shape).astype(np.float32)) for name, shape in shapes.items()}
+        arrays = {name: file.array(name, shape=shape).astype(np.float32) for name, shape in shapes.items()}
         return cls(names, **arrays)
 
 

@@ -141,13 +141,13 @@ class PretrainedEncoder(FrozenEncoder):
 
     Args:
         about: which.
-        device: where it runs.
+        device: PyTorch's name of the device that runs it.
 
     Raises:
         ModelError: its weights are damaged, or do not fit its config.
     """
 
-    def __init__(self, about: Description, device: torch.device) -> None:
+    def __init__(self, about: Description, device: str) -> None:
         super().__init__(about)
         self._device = device
         # It begins with random weights: other draws must not depend on whether an encoder had to run.
@@ -172,11 +172,6 @@ class PretrainedEncoder(FrozenEncoder):
         if missing:
             raise ModelError(f"the audio encoder in {about.folder} lacks weights ({missing[0]}); {EXPECTED}")
         self._model = model.float().eval().requires_grad_(False).to(device)
-
-    @property
-    def parameters(self) -> int:
-        """The number of its parameters, none of them trained here."""
-        return sum(parameter.numel() for parameter in self._model.parameters())
 
     @torch.inference_mode()
     def _run(self, speech: np.ndarray) -> np.ndarray:

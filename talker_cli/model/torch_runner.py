@@ -30,7 +30,7 @@ class TorchRunner:
 
     def frontend(self, phones: Phones | None = None, *, live: bool = False) -> SpeechFrontend:
         """Return what turns speech into the input of the audio encoder."""
-        return frontend_of(self.config, self.device, phones, live=live)
+        return frontend_of(self.config, str(self.device), phones, live=live)
 
     @torch.inference_mode()
     def encode(self, inputs: np.ndarray) -> np.ndarray:

@@ -105,7 +105,7 @@ class FeatureCache:
         speed = 1.0
         if variant:
             speech, speed = augment_speech(speech, np.random.default_rng([*recording.encode(), variant]), self._others())
-        encoder = load_encoder(self.encoder, self._device)
+        encoder = load_encoder(self.encoder, str(self._device))
         with np.errstate(over="ignore"):  # refused below
             made = recording_features(encoder, speech, shape[0], fps * speed).astype(np.float16)
         if not np.isfinite(made).all():
