@@ -43,7 +43,11 @@ def face(
     entries, nodes = [], []
     for number, names in enumerate(meshes):
         targets = [
-            {"POSITION": glb.accessor(corners * (0.0 if name in empty else 0.1 * (k + 1)), bounds=True)}
+            {
+                "POSITION": glb.accessor(
+                    corners * (0.0 if {name, f"{number}:{name}"} & set(empty) else 0.1 * (k + 1)), bounds=True
+                )
+            }
             for k, name in enumerate(names)
         ]
         primitive = {"attributes": {"POSITION": position}, "targets": targets}
@@ -203,6 +207,15 @@ def test_everything_stays_but_for_what_is_added(tmp_path: Path) -> None:
     # Not only equal: spelled as it was, number by number.
     for part in (b'"extras":{"kept":[1e-07,1.0,"\\u00e4"]}', b"0.1000000001490116"):
         assert part in before and before.count(part) == after.count(part)
+
+
+def test_shapes_that_are_empty_in_one_mesh_follow_too(tmp_path: Path) -> None:
+    """Breaks if a jaw that moves nothing in the mesh of the eyes is driven twice there, by two programs' names."""
+    empty = tuple(f"1:{name}" for name in ("jawOpen", "jawLeft", "mouthLeft", "tongueOut"))
+    avatar = read_driven_avatar(face(tmp_path / "c.glb", ARKIT_NAMES, ARKIT_NAMES, empty=empty))
+    found = speak(avatar, tmp_path / "o.glb", curves())
+    assert len(avatar.drive.controls) == 52 and not avatar.drive.missing
+    assert (found[0, "weights"] == curves()).all() and (found[1, "weights"] == curves()).all()
 
 
 def test_weights_at_rest(tmp_path: Path) -> None:

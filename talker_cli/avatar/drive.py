@@ -201,6 +201,7 @@ class _Planner:
         self.controls: list[Control] = []
         self.numbers: dict[tuple[str, str, frozenset[str]], int] = {}  # set, plain name, shapes -> control
         self.weighted: list[tuple[int, int, int, float]] = []  # mesh, target, control, weight
+        self.named: set[tuple[int, int]] = set()  # mesh and target of those that a set's plain shape drives by name
         self.covered: dict[int, set[str]] = {mesh.index: set() for mesh in avatar.meshes}
         self.expressions: dict[str, int] = {}
         self._empty = {mesh.index: mesh.empty for mesh in avatar.meshes}
@@ -272,7 +273,7 @@ class _Planner:
             # A mesh may have a shape under several spellings: it moves by one of them, the set's own if that moves anything.
             for number, key in sorted(found, key=lambda each: (mesh.empty[each[0]], mesh.names[each[0]] != each[1])):
                 meaning = group.meanings[key]
-                if meaning.mix:
+                if meaning.mix or (mesh.index, number) in self.named:
                     continue
                 left = {name: weight for name, weight in meaning.weights.items() if name not in before}
                 if key in taken or (meaning.weights and not left):
@@ -281,6 +282,7 @@ class _Planner:
                 if left:
                     control = self._control(group, key, mesh.names[number], Meaning(left, above=meaning.above))
                     self.weighted.append((mesh.index, number, control, 1.0))
+                    self.named.add((mesh.index, number))
                     if not mesh.empty[number]:
                         self.covered[mesh.index].update(left)
 
