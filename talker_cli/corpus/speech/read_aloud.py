@@ -10,7 +10,8 @@ from talker_cli.formats.schema import reading
 STAMPS = Path("/usr/share/tuxpaint/stamps")
 STAMPS_PACKAGE = "tuxpaint-stamps-default"
 
-# Tux Paint's speakers by language, from its list of changes. Left out: languages with less than five minutes.
+# Tux Paint's speakers by language, from its list of changes. The Spanish recordings are clipped throughout but align.
+# Left out: languages with less than five minutes.
 STAMP_SPEAKERS = {
     "be": "Kseniya Buraya", "bg": "Krasimir Petkov", "ca": "Pere Pujal i Carabantes", "da": "Joe Dalton",
     "el": "Kiriaki Serafeim", "es": "Estefanía Ortiz", "fr": "PaulK and Jacques Chion", "ro": "Tabbytha",
