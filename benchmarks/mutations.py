@@ -19,8 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 # Cheap ones first: the first that fails ends it.
 TESTS = (
-    "test_diffusion.py", "test_model.py", "test_method.py", "test_method_steps.py", "test_voice.py", "test_training.py",
-    "test_distill.py", "test_shipped.py",
+    "test_diffusion.py", "test_model.py", "test_method.py", "test_method_steps.py", "test_voice.py", "test_eyes.py",
+    "test_emotion.py", "test_training.py", "test_distill.py", "test_shipped.py",
 )  # fmt: skip
 
 # name: file, what stands there, what stands there instead
@@ -116,6 +116,22 @@ CHANGES: dict[str, tuple[str, str, str]] = {
     ),
     "v with the wrong sign": ("model/diffusion.py", "return alpha * eps - sigma * x0", "return sigma * x0 - alpha * eps"),
     "x0 of v with the wrong sign": ("model/diffusion.py", "return alpha * x_t - sigma * v", "return alpha * x_t + sigma * v"),
+    "emotions are not trained": ("train/losses.py", "seen, style, batch.emotion)", "seen, style)"),
+    "emotions of a crop that was not cut": (
+        "train/batches.py",
+        "(start + np.arange(frames) * speed) / self._fps",
+        "(np.arange(frames) * speed) / self._fps",
+    ),
+    "blinks that stop half-way": (
+        "corpus/articulate/eyes.py",
+        "min(blink.depth * share, 1.0)",
+        "0.5 * min(blink.depth * share, 1.0)",
+    ),
+    "eyes that turn with the head": (
+        "corpus/articulate/eyes.py",
+        "aside - np.degrees(head[:, 1])",
+        "aside + np.degrees(head[:, 1])",
+    ),
     "another timestep for the denoiser": (
         "train/losses.py",
         "network.model_output(x_t, draw.t,",

@@ -31,6 +31,7 @@ from talker_cli.model.onnx_runner import OnnxRunner
 from talker_cli.model.sampling import Sampler
 from talker_cli.model.torch_runner import TorchRunner, load_torch_runner
 from talker_cli.rig import ARKIT_NAMES, load_rig
+from talker_cli.train.batches import ClipBank
 from talker_cli.train.eyes import measured_eyes
 from talker_cli.train.teacher import TrainConfig, train
 
@@ -160,6 +161,18 @@ def test_a_dataset_keeps_its_emotions_and_refuses_damaged_ones(tmp_path: Path) -
     path.write_text(json.dumps(about))
     with pytest.raises(InputError):
         Dataset(folder)
+
+
+def test_a_crop_has_the_emotions_of_its_own_frames(tmp_path: Path) -> None:
+    """Breaks if a crop from the middle of a clip, or one that is played faster, learns the strengths of other frames."""
+    data = Dataset(emotional(tmp_path))
+    config = replace(small_network().config, identities=data.trained, emotions=("happy",))
+    bank = ClipBank(data, "train", config)
+    for seed in range(4):
+        batch = bank.batch(512, np.random.default_rng(seed), augment=True)
+        assert batch.emotion is not None
+        assert (batch.coefficients[:, :, BROW] - 0.05 - 0.6 * batch.emotion[:, :, 0]).abs().max() < 0.02
+        assert 0.02 < batch.emotion.mean() < 0.98 and batch.rows(0, 1).emotion.shape[0] == 1
 
 
 @pytest.mark.slow
