@@ -1,29 +1,35 @@
 """Articulation: phones with times -> coefficients of the 52 ARKit shapes and the head's rotation, for one style.
 
-Tracks of targets are blended by dominance functions (Cohen & Massaro 1993); jaw and lips have their own style axes (Edwards
-et al. 2016); the lips' contact is exact: at a seal every opening shape is 0 and mouthClose cancels jawOpen. Motion is
+Tracks of targets are blended by dominance functions (Cohen & Massaro 1993), whose numbers are fitted to captured speech
+(`targets.csv`); jaw and lips have their own style axes (Edwards et al. 2016); the lips' contact is exact. Motion is
 computed on a grid of 120 instants a second and sampled at the frames' instants, so that it does not depend on the frame rate.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from talker_cli.corpus.align.phonetics import VOWELS
-from talker_cli.corpus.articulate.contact import lip_teeth_holds, seal_holds, signal
+from talker_cli.corpus.articulate.contact import approach_holds, lip_teeth_holds, pauses, seal_holds, signal
 from talker_cli.corpus.articulate.emotion import express
 from talker_cli.corpus.articulate.head_motion import move_head
 from talker_cli.corpus.articulate.noise import generator, slow_noise
 from talker_cli.corpus.articulate.prosody import Prosody
 from talker_cli.corpus.articulate.styles import Style
-from talker_cli.corpus.articulate.targets import REACH, TARGETS, TRACKS, Target
+from talker_cli.corpus.articulate.targets import ARTICULATORS, READY, REST, SETTLING, TRACKS, Targets, fitted, places
 from talker_cli.corpus.articulate.upper_face import move_upper_face
 from talker_cli.data.emotions import Spans
 from talker_cli.formats.audio import SAMPLE_RATE
-from talker_cli.metrics import SILENCE, Phones
+from talker_cli.metrics import BILABIALS, SILENCE, Phones
 from talker_cli.rig import ARKIT_NAMES, HEAD_NAMES
 
 GRID = 120.0  # instants a second
 CORE = 0.28  # share of a phone's duration, on either side of its centre, with full dominance
-SMOOTHING = 0.022  # seconds, sigma of the last smoothing
+SMOOTHING = 0.012  # seconds, sigma of the last smoothing
+TUCK = 0.85  # share of the lower lip's and the jaw's opening that f v take away
+POWER = 1.6  # of the distance, in the dominance
+LOUDNESS = 0.22  # of the logarithm of a vowel's size, a bel (10 dB) over the recording's median
+READY_CORE = 0.12  # seconds from a pause's edges to the cores of coming to rest and of getting ready
 CHUNK = 480  # grid instants blended at once
 FAR = 1.0  # seconds beyond which a phone's dominance is negligible (under 1e-8)
 
@@ -46,7 +52,7 @@ def articulate(
         fps: Frame rate.
         emotion: Emotions over time.
     """
-    seconds = samples / SAMPLE_RATE
+    phones, seconds = assimilated(phones), samples / SAMPLE_RATE
     times = np.arange(int(np.ceil(seconds * GRID)) + 2) / GRID
     curves = move_mouth(phones, times, style, prosody, key)
     head = move_head(phones, times, style, prosody, key)
@@ -63,12 +69,44 @@ def articulate(
 
 def move_mouth(phones: Phones, times: np.ndarray, style: Style, prosody: Prosody, key: str) -> Curves:
     """Return the coefficients (N,) of jaw, mouth and tongue, by ARKit name."""
-    tracks = blend(phones, times, style, prosody, key)
+    targets = fitted()
+    tracks = blend(place_cores(phones, prosody, style, key, targets), times, style.width, targets)
     noise = {name: slow_noise(generator(key, name), times, hertz) for name, hertz in SLOW.items()}
-    sealed = signal(seal_holds(phones, style.width), times)
-    tucked = signal(lip_teeth_holds(phones, style.width), times)
-    speaking = _activity(phones, times)
+    return compose(tracks, contact(phones, times, style), style, noise)
 
+
+def assimilated(phones: Phones) -> Phones:
+    """Return the phones with m for n before p b m: lips that close for the next sound are closed already."""
+    following = [*(phone for phone, _, _ in phones[1:]), SILENCE]
+    return tuple(
+        ("M" if phone == "N" and after in BILABIALS else phone, start, end)
+        for (phone, start, end), after in zip(phones, following, strict=True)
+    )
+
+
+@dataclass(frozen=True)
+class Contact:
+    """How far lips are sealed, near each other, the lower one under the teeth, and how far one speaks: (N,) each, 0…1."""
+
+    sealed: np.ndarray
+    near: np.ndarray
+    tucked: np.ndarray
+    speaking: np.ndarray
+
+
+def contact(phones: Phones, times: np.ndarray, style: Style) -> Contact:
+    """Return the contact of the lips at each instant."""
+    sealed = signal(seal_holds(phones, style.width), times)
+    near = signal(approach_holds(phones, style.width), times)
+    return Contact(sealed, near, signal(lip_teeth_holds(phones, style.width), times), _activity(phones, times))
+
+
+def compose(tracks: Curves, contact: Contact, style: Style, noise: Curves) -> Curves:
+    """Return the coefficients (N,) of jaw, mouth and tongue, by ARKit name, from the tracks (N,) of a style.
+
+    The lips' contact is exact: at a seal every opening shape is 0 and mouthClose cancels jawOpen.
+    """
+    sealed, tucked, speaking = contact.sealed, contact.tucked, contact.speaking
     swing = style.variation
     size = style.effort * np.exp(0.10 * swing * noise["size"])
     jaw_size = size * style.jaw * np.exp(0.07 * swing * noise["jaw"])
@@ -76,105 +114,141 @@ def move_mouth(phones: Phones, times: np.ndarray, style: Style, prosody: Prosody
     round_size = style.rounding * style.effort**0.5 * np.exp(0.08 * swing * noise["round"])
     spread_size = style.spread * style.effort**0.5
 
-    jaw = bounded(tracks["jaw"] * jaw_size, 0.27, 0.50)
-    free = (1.0 - sealed) * (1.0 - 0.72 * tucked)
-    lower = bounded(tracks["lower"] * lip_size, 0.45, 0.72) * free
-    upper = bounded(tracks["upper"] * lip_size * style.upper_lip, 0.18, 0.36) * (1.0 - sealed)
-    round_rest = style.funnel * speaking
-    funnel = bounded(tracks["funnel"] * round_size + round_rest, 0.30, 0.58) * free
+    free = (1.0 - sealed) * (1.0 - contact.near) * (1.0 - np.clip(tracks["close"], 0.0, 1.0)) ** 2
+    untucked = free * (1.0 - TUCK * tucked)
+    jaw = bounded(tracks["jaw"] * jaw_size, 0.33, 0.55)
+    lower = bounded(tracks["lower"] * lip_size, 0.50, 0.78) * untucked
+    upper = bounded(tracks["upper"] * lip_size * style.upper_lip, 0.50, 0.75) * free
+    funnel = bounded(tracks["funnel"] * round_size + style.funnel * speaking, 0.30, 0.58) * free
     # Sealed lips stay protruded between rounded neighbours.
-    pucker = bounded(tracks["pucker"] * round_size, 0.35, 0.62) + 0.35 * tracks["funnel"] * round_size * sealed * speaking
-    smile_rest = style.smile * (0.45 + 0.55 * speaking) * np.exp(0.30 * noise["smile"])
+    pucker = bounded(tracks["pucker"] * round_size, 0.45, 0.70) + 0.35 * tracks["funnel"] * round_size * sealed * speaking
     rounded = np.clip(1.0 - 1.6 * pucker - 0.8 * funnel, 0.2, 1.0)
-    smile = (tracks["spread"] * 0.80 * spread_size + smile_rest) * rounded
-    stretch = tracks["stretch"] * spread_size * rounded
-    dimple = (tracks["dimple"] * spread_size + 0.12 * smile_rest + 0.015 * speaking) * rounded
-    frown = style.frown * (0.6 + 0.4 * speaking) * np.exp(0.4 * noise["smile"])
+    smile_rest = style.smile * (0.45 + 0.55 * speaking) * np.exp(0.30 * noise["smile"]) * rounded
+    smile = bounded(tracks["spread"] * spread_size, 0.60, 0.90) + smile_rest
+    stretch = bounded(tracks["stretch"] * spread_size, 0.40, 0.70)
+    dimple = bounded(tracks["dimple"] * spread_size, 0.20, 0.40) + 0.12 * smile_rest
+    frown = bounded(tracks["frown"], 0.30, 0.60) + style.frown * (0.6 + 0.4 * speaking) * np.exp(0.4 * noise["smile"])
     effort_of_seal = sealed * speaking * style.press * style.effort
-    press = 0.16 * effort_of_seal + 0.012 * speaking
+    press = 0.16 * effort_of_seal
     side = style.asymmetry * 0.35 + 0.06 * noise["side"]
+    jaw_side = 0.03 * side * speaking + tracks["jaw_side"]
+    mouth_side = 0.08 * side * speaking + tracks["mouth_side"]
+    shrug = np.maximum(tracks["shrug"] * size, 0.0)
 
     curves: Curves = {
         "jawOpen": jaw,
-        "mouthClose": jaw * (1.0 - (1.0 - sealed) * (1.0 - 0.72 * tucked)),
+        "mouthClose": jaw * (1.0 - untucked),
         "jawForward": tracks["forward"] * size + style.jaw_forward * (0.5 + 0.5 * speaking),
         "mouthFunnel": funnel,
         "mouthPucker": pucker,
         "mouthRollLower": tracks["roll_lower"] * (0.6 + 0.4 * style.effort) * tucked + 0.05 * effort_of_seal,
-        "mouthRollUpper": tracks["roll_upper"] + 0.05 * effort_of_seal,
-        "mouthShrugLower": tracks["shrug"] * size + 0.03 * effort_of_seal,
-        "mouthShrugUpper": 0.5 * tracks["shrug"] * size + 0.02 * effort_of_seal,
-        "tongueOut": tracks["tongue"] * size * (1.0 - sealed) * 0.8,
+        "mouthRollUpper": np.maximum(tracks["roll_upper"], 0.0) + 0.05 * effort_of_seal,
+        "mouthShrugLower": shrug + 0.03 * effort_of_seal,
+        "mouthShrugUpper": 0.5 * shrug + 0.02 * effort_of_seal,
+        "tongueOut": tracks["tongue"] * size * (1.0 - sealed),
         "cheekPuff": 0.05 * effort_of_seal,
-        "jawLeft": np.maximum(0.03 * side * speaking, 0.0),
-        "jawRight": np.maximum(-0.03 * side * speaking, 0.0),
-        "mouthLeft": np.maximum(0.08 * side * speaking, 0.0),
-        "mouthRight": np.maximum(-0.08 * side * speaking, 0.0),
+        "jawLeft": np.maximum(jaw_side, 0.0),
+        "jawRight": np.maximum(-jaw_side, 0.0),
+        "mouthLeft": np.maximum(mouth_side, 0.0),
+        "mouthRight": np.maximum(-mouth_side, 0.0),
     }
+    stronger = 0.5 * side + tracks["left"]
     both = {
         "mouthLowerDown": lower, "mouthUpperUp": upper, "mouthSmile": smile, "mouthStretch": stretch,
         "mouthDimple": dimple, "mouthFrown": frown, "mouthPress": press,
     }  # fmt: skip
     for name, curve in both.items():
-        curves[f"{name}Left"] = curve * (1.0 + 0.5 * side)
-        curves[f"{name}Right"] = curve * (1.0 - 0.5 * side)
+        curves[f"{name}Left"] = curve * (1.0 + stronger)
+        curves[f"{name}Right"] = curve * (1.0 - stronger)
     return curves
 
 
-# Gains of whole tracks against the targets' table, set by hand so that means and 95th percentiles agree with captured speech.
-# Neither those captures nor a script that derives the gains are in the repository.
-TRACK_GAIN = {"pucker": 0.75, "funnel": 0.86, "upper": 0.76, "lower": 0.98}
-
 SLOW = {"size": 0.4, "jaw": 0.6, "lips": 0.6, "round": 0.5, "smile": 0.15, "side": 0.2}  # hertz of slow random changes
 
+# Std of the random changes from sound to sound, added to a phone's targets; SIDES have no target of their own.
+VARIATION: dict[str, float] = {"jaw_side": 0.013, "mouth_side": 0.02, "left": 0.08}
+SIDES = {"jaw_side": "jaw", "mouth_side": "lips", "left": "spreading"}  # and the articulator whose dominance they share
 
-def blend(phones: Phones, times: np.ndarray, style: Style, prosody: Prosody, key: str) -> Curves:
-    """Return the tracks (N,): at each instant the mean of the phones' targets, weighted by their dominance.
 
-    Dominance of a phone at distance tau from its core: weight * exp(-(tau / reach)^1.6), with a reach before and one after.
+@dataclass(frozen=True)
+class Cores:
+    """Cores of the P parts of the phones, in order: a part dominates fully between its core's edges.
+
+    Args:
+        rows: (P,) row of the targets.
+        centre: (P,) seconds.
+        half: (P,) half of its width, seconds.
+        gain: (P,) factor of its targets.
+        level: (P,) loudness above the recording's median, bels; 0 but for vowels.
+        changes: Track to (P,) random changes of its targets.
     """
-    cores = _cores(phones, prosody, style, generator(key, "targets"))
-    centre, half, gain = (np.array([core[index] for core in cores]) for index in (1, 2, 3))
-    targets = [core[0] for core in cores]
-    value = {
-        track: np.array([target.values.get(track, 0.0) for target in targets]) * gain * TRACK_GAIN.get(track, 1.0)
-        for track in TRACKS
-    }
-    weight = {track: np.array([target.weight(track) for target in targets]) for track in TRACKS}
-    tracks = {track: np.zeros_like(times) for track in TRACKS}
+
+    rows: np.ndarray
+    centre: np.ndarray
+    half: np.ndarray
+    gain: np.ndarray
+    level: np.ndarray
+    changes: dict[str, np.ndarray]
+
+
+def place_cores(phones: Phones, prosody: Prosody, style: Style, key: str, targets: Targets) -> Cores:
+    """Return the cores of the phones, with the random changes that `key` gives."""
+    still, found, last = pauses(phones), [], len(phones) - 1
+    for index, ((phone, start, end), place) in enumerate(zip(phones, places(phones), strict=True)):
+        seconds, middle = end - start, (start + end) / 2
+        if still[index]:
+            margin = min(READY_CORE, 0.25 * seconds)
+            found.append((targets.row(phone, REST, place), middle, max(0.0, seconds / 2 - 0.05 - 2 * margin), 0.0))
+            if index:
+                found.append((targets.row(phone, SETTLING, place), start + margin, margin / 2, 0.0))
+            if index < last:
+                found.append((targets.row(phone, READY, place), end - margin, margin / 2, 0.0))
+        elif phone == SILENCE:
+            found.append((targets.row(phone, REST, place), middle, max(0.0, seconds / 2 - 0.05), 0.0))
+        else:
+            level = float(np.clip(prosody.level_at(start, end) / 10.0, -1.0, 0.8)) if phone in VOWELS else 0.0
+            parts = targets.parts(phone)
+            for part in range(parts):
+                row = targets.row(phone, part, place)
+                found.append((row, start + targets.share[row] * seconds, CORE * seconds / parts, level))
+    columns = np.array(found)
+    rows, levels = columns[:, 0].astype(int), columns[:, 3]
+    spoken = np.array([targets.rows[row][0] != SILENCE for row in rows])
+    drawn = generator(key, "targets").normal(size=(1 + len(VARIATION), len(rows))) * spoken * style.variation
+    changes = {track: std * draws for (track, std), draws in zip(VARIATION.items(), drawn[1:], strict=True)}
+    gain = np.exp(LOUDNESS * levels + 0.06 * drawn[0])
+    return Cores(rows, columns[:, 1] + targets.shift[rows], columns[:, 2], gain, levels, changes)
+
+
+def blend(cores: Cores, times: np.ndarray, width: float, targets: Targets) -> Curves:
+    """Return the tracks (N,): at each instant the mean of the phones' targets, weighted by their dominance."""
+    values = {track: targets.values[cores.rows, column] * cores.gain for column, track in enumerate(TRACKS)}
+    for track, change in cores.changes.items():
+        values[track] = values.get(track, 0.0) + change
+    tracks = {track: np.zeros_like(times) for track in values}
     for first in range(0, len(times), CHUNK):
         window = times[first : first + CHUNK]
-        near = np.flatnonzero((centre + half > window[0] - FAR) & (centre - half < window[-1] + FAR))
+        near = np.flatnonzero((cores.centre + cores.half > window[0] - FAR) & (cores.centre - cores.half < window[-1] + FAR))
         if not len(near):
-            near = np.array([int(np.abs(centre - window[0]).argmin())])
-        tau = window[None, :] - centre[near, None]  # (P, N)
-        beyond = np.maximum(np.abs(tau) - half[near, None], 0.0)
-        dominance: dict[tuple[float, float], np.ndarray] = {}
-        for track in TRACKS:
-            reach = REACH[track]
-            if reach not in dominance:
-                before, after = reach[0] * style.width, reach[1] * style.width
-                dominance[reach] = np.exp(-((beyond / np.where(tau < 0, before, after)) ** 1.6)) + 1e-9
-            pull = weight[track][near]
-            shares = dominance[reach]
-            tracks[track][first : first + CHUNK] = ((pull * value[track][near]) @ shares) / (pull @ shares)
-    return {track: smooth(curve, SMOOTHING * style.width) for track, curve in tracks.items()}
+            near = np.array([int(np.abs(cores.centre - window[0]).argmin())])
+        for articulator, names in ARTICULATORS.items():
+            share = shares(cores, near, window, articulator, width, targets)
+            for name in (*names, *(side for side in SIDES if SIDES[side] == articulator)):
+                tracks[name][first : first + CHUNK] = values[name][near] @ share
+    return {track: smooth(curve, SMOOTHING * width) for track, curve in tracks.items()}
 
 
-def _cores(
-    phones: Phones, prosody: Prosody, style: Style, rng: np.random.Generator
-) -> list[tuple[Target, float, float, float]]:
-    """Return (target, centre, half width of its core, gain) of each phone, two of a diphthong."""
-    cores = []
-    for phone, start, end in phones:
-        duration = end - start
-        loud = np.clip(prosody.level_at(start, end) / 10.0, -1.0, 0.8) if phone in VOWELS else 0.0
-        gain = float(np.exp(0.22 * loud + 0.10 * style.variation * rng.normal())) if phone != SILENCE else 1.0
-        parts = TARGETS[phone]
-        for target, share in parts:
-            reach = CORE * duration / len(parts) if phone != SILENCE else max(0.0, duration / 2 - 0.05)
-            cores.append((target, start + share * duration, reach, gain))
-    return cores
+def shares(cores: Cores, near: np.ndarray, times: np.ndarray, articulator: str, width: float, targets: Targets) -> np.ndarray:
+    """Return (P, N) the share of each of the P cores `near` in an articulator's motion at each instant; they sum to 1.
+
+    Dominance at distance tau from a core's edge: pull * exp(-(tau / reach)^1.6), with a reach before and one after.
+    """
+    column, rows = list(ARTICULATORS).index(articulator), cores.rows[near]
+    tau = times[None, :] - cores.centre[near, None]
+    reach = width * np.where(tau < 0, targets.before[rows, column][:, None], targets.after[rows, column][:, None])
+    beyond = np.maximum(np.abs(tau) - cores.half[near, None], 0.0)
+    dominance = targets.pull[rows, column][:, None] * (np.exp(-((beyond / reach) ** POWER)) + 1e-9)
+    return np.asarray(dominance / dominance.sum(0))
 
 
 def _activity(phones: Phones, times: np.ndarray) -> np.ndarray:
