@@ -100,7 +100,7 @@ def test_training_lowers_the_loss(dataset: Path, tmp_path: Path) -> None:
     config = replace(CONFIG, steps=100, batch_frames=256, validate_every=10, save_every=1000, learning_rate=8e-3, ema=0.9)
     train(dataset, tmp_path, config, device="cpu", on_progress=ignore)
     rows = list(csv.DictReader((tmp_path / "run-teacher" / "curve.csv").open()))
-    for name, share in (("validation", 0.6), ("validation_regression", 0.9), ("validation_phones", 0.8)):
+    for name, share in (("validation", 0.6), ("validation_regression", 0.9), ("validation_phones", 0.9)):
         assert float(rows[-1][name]) < share * float(rows[0][name]), (name, rows[0][name], rows[-1][name])
 
 

@@ -11,7 +11,6 @@ from talker_cli.model.config import ModelConfig
 
 TABLE_NOISE = 0.1
 USUAL_SECONDS = 10.0  # of speech
-MEASURE_NOISE = 0.4  # deviations, in training
 LEAST_LOG_SPREAD = -3.0  # of the prior's deviation
 ORDINARY, MOST = 2.0, 3.0  # deviations of a measure that raise no doubt; that are believed
 
@@ -51,8 +50,6 @@ class VoiceReader(nn.Module):
         with torch.autocast(measures.device.type, enabled=False):
             x = (measures[:, :-1] - self.mean) / self.std
             odd = F.relu(x.abs() - ORDINARY).sum(-1)
-            if self.training:  # few voices must not be learned by heart, and other microphones measure otherwise
-                x = x + MEASURE_NOISE * torch.randn_like(x)
             doubt = torch.stack([math.log(USUAL_SECONDS) - measures[:, -1], odd], -1)  # (B, 2)
             spread = self.log_spread(doubt).clamp(min=LEAST_LOG_SPREAD)
             return self.direction(x.clamp(-MOST, MOST)), torch.sigmoid(-2.0 * spread)

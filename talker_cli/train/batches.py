@@ -23,6 +23,7 @@ from talker_cli.train.features import FeatureCache
 CROP_FRAMES = (128, 96, 64, 48, 32, 24)  # a crop takes the longest of these that its recording fills: no padding
 SPEED_RANGE = (0.87, 1.15)
 HUMAN_WEIGHT = 2.0  # how much more often a second of human speech is drawn than one of a synthesiser
+MEASURE_NOISE = 0.4  # deviations of the voices, on what is measured of one
 LISTENING = (3.0, 120.0)  # seconds of a voice that its style is read off
 UNKNOWN_PHONE = -1
 KNOWN_PHONES = 0.3  # share of crops in which an encoder that reads phones is given the true ones
@@ -180,6 +181,7 @@ class ClipBank:
         for entry in (entry for entries in self.buckets.values() for entry in entries):
             if entry.sums is not None:
                 self._voices.setdefault(entry.voice, []).append(entry.sums)
+        self._measure_std = self.voice_statistics()[1] if self._voices else np.zeros(0, np.float32)
         self._bucket_frames = list(self.buckets)
         total = np.array([sum(entry.weight for entry in self.buckets[frames]) for frames in self._bucket_frames])
         self._bucket_share = total / total.sum()
@@ -249,7 +251,10 @@ class ClipBank:
             identities.append(identity)
             matched.append(voice_matched)
             if entry.sums is not None:
-                measures.append(self._listen(entry, listen).reading())
+                reading = self._listen(entry, listen).reading()
+                if augment:  # few voices must not be learned by heart, and other microphones measure otherwise
+                    reading[:-1] += MEASURE_NOISE * self._measure_std * listen.normal(size=len(reading) - 1).astype(np.float32)
+                measures.append(reading)
         return Batch(
             torch.from_numpy(np.stack(mels)),
             torch.from_numpy(np.stack(coefficients)),
