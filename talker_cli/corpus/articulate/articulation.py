@@ -179,7 +179,6 @@ class Cores:
         centre: (P,) seconds.
         half: (P,) half of its width, seconds.
         gain: (P,) factor of its targets.
-        level: (P,) loudness above the recording's median, bels; 0 but for vowels.
         changes: Track to (P,) random changes of its targets.
     """
 
@@ -187,7 +186,6 @@ class Cores:
     centre: np.ndarray
     half: np.ndarray
     gain: np.ndarray
-    level: np.ndarray
     changes: dict[str, np.ndarray]
 
 
@@ -217,7 +215,7 @@ def place_cores(phones: Phones, prosody: Prosody, style: Style, key: str, target
     drawn = generator(key, "targets").normal(size=(1 + len(VARIATION), len(rows))) * spoken * style.variation
     changes = {track: std * draws for (track, std), draws in zip(VARIATION.items(), drawn[1:], strict=True)}
     gain = np.exp(LOUDNESS * levels + 0.06 * drawn[0])
-    return Cores(rows, columns[:, 1] + targets.shift[rows], columns[:, 2], gain, levels, changes)
+    return Cores(rows, columns[:, 1] + targets.shift[rows], columns[:, 2], gain, changes)
 
 
 def blend(cores: Cores, times: np.ndarray, width: float, targets: Targets) -> Curves:
