@@ -69,11 +69,13 @@ def test_a_reader_that_leaves_ends_it_quietly(tmp_path: Path) -> None:
 # Ctrl-C
 
 
-@pytest.mark.parametrize("moment", ["package", "command line", "torch", "twice"])
+@pytest.mark.parametrize("moment", ["package", "command line", "runtime", "twice"])
 @pytest.mark.slow
 def test_ctrl_c_at_any_instant_is_one_line(tmp_path: Path, wav: Path, moment: str) -> None:
     """Breaks if Ctrl-C while something is imported, or a second one while the first is handled, is a traceback."""
-    module = {"package": "talker_cli.cli.app", "command line": "typer", "torch": "torch", "twice": "torch"}[moment]
+    module = {"package": "talker_cli.cli.app", "command line": "typer", "runtime": "onnxruntime", "twice": "onnxruntime"}[
+        moment
+    ]
     times = 2 if moment == "twice" else 1
     (tmp_path / "sitecustomize.py").write_text(
         "import os, signal, sys\n"

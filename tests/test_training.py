@@ -97,10 +97,12 @@ def test_a_killed_distillation_resumes_to_the_same_bytes(dataset: Path, model: P
 @pytest.mark.slow
 def test_training_lowers_the_loss(dataset: Path, tmp_path: Path) -> None:
     """Breaks if the diffusion loss of held-out clips, on fixed batches and noise, or a loss beside it, does not fall."""
-    config = replace(CONFIG, steps=100, batch_frames=256, validate_every=10, save_every=1000, learning_rate=8e-3, ema=0.9)
+    config = replace(
+        CONFIG, steps=100, batch_frames=256, validate_every=10, save_every=1000, learning_rate=8e-3, ema=0.9, seed=1
+    )
     train(dataset, tmp_path, config, device="cpu", on_progress=ignore)
     rows = list(csv.DictReader((tmp_path / "run-teacher" / "curve.csv").open()))
-    for name, share in (("validation", 0.6), ("validation_regression", 0.9), ("validation_phones", 0.9)):
+    for name, share in (("validation", 0.6), ("validation_regression", 0.6), ("validation_phones", 0.5)):
         assert float(rows[-1][name]) < share * float(rows[0][name]), (name, rows[0][name], rows[-1][name])
 
 
