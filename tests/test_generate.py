@@ -37,7 +37,7 @@ def at_once(network: FaceDiffusion, sampler: Sampler, wave: np.ndarray, seed: in
         for index, t in enumerate(sampler.timesteps):
             x0 = network.guided_x0(torch.from_numpy(x), torch.full((1,), t), features, style, guidance).numpy()
             x = sampler.step(index, x, x0, lambda index=index: frame_noise(seed, frames, 52, index + 1))
-        return network.denormalise(torch.from_numpy(x))[0].numpy()
+        return x[0] * network.std.numpy() + network.mean.numpy()
 
 
 def frontend(network: FaceDiffusion) -> MelFrontend:

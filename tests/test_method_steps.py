@@ -397,7 +397,7 @@ def test_sampling_starts_from_noise_of_the_temperatures() -> None:
     scale = np.full(52, 0.5, np.float32)
     scale[[3, 40]] = 1.25
     for options, scaled in (({}, noise * scale), ({"temperature": 0.8}, noise * np.float32(0.8))):
-        expected = network.denormalise(torch.from_numpy(scaled)).numpy()
+        expected = scaled * network.std.numpy() + network.mean.numpy()
         assert np.allclose(sampled(network, 1, **options), expected, atol=1e-5)
 
 
@@ -409,8 +409,8 @@ def test_the_full_sampler_draws_new_noise_at_each_of_its_steps() -> None:
     for index in range(255):
         t, s = (256 - index) / 256, (255 - index) / 256
         x = posterior_sample(x, float(optimal(torch.tensor(t))) * x, t, s, frame_noise(5, 15, 52, index + 1))
-    expected = network.denormalise(torch.from_numpy(float(optimal(torch.tensor(1 / 256))) * x))[0]
-    assert np.allclose(sampled(network, None), expected.numpy(), atol=2e-4)
+    expected = float(optimal(torch.tensor(1 / 256))) * x[0] * network.std.numpy() + network.mean.numpy()
+    assert np.allclose(sampled(network, None), expected, atol=2e-4)
 
 
 @pytest.mark.parametrize(("options", "strength"), [({}, (1.8, 1.8)), ({"guidance": 3.0}, (3.0, 3.0)),
@@ -418,8 +418,8 @@ def test_the_full_sampler_draws_new_noise_at_each_of_its_steps() -> None:
 def test_guidance_is_the_models_unless_another_is_asked_for(options: dict[str, float], strength: tuple[float, float]) -> None:
     network = network_of("x0", guidance_scale=1.8)
     network.denoiser = Affine(12, 4, torch.zeros_like, 0.2, -0.35)  # type: ignore[assignment]
-    expected = network.denormalise(torch.full((15, 52), strength[0] * 0.2 - strength[1] * 0.35))
-    assert np.allclose(sampled(network, 2, **options), expected.numpy(), atol=1e-5)
+    expected = (strength[0] * 0.2 - strength[1] * 0.35) * network.std.numpy() + network.mean.numpy()
+    assert np.allclose(sampled(network, 2, **options), expected, atol=1e-5)
 
 
 # The denoiser

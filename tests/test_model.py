@@ -63,7 +63,7 @@ def test_mel_of_a_frame_does_not_depend_on_where_the_file_starts() -> None:
 def test_motion_depends_on_nothing_beyond_the_halo(kind: str) -> None:
     network = small_network(kind, timesteps=(256, 128) if kind == "student" else ())
     features = network.encoder
-    halo = network.config.halo_frames
+    halo = network.config.encoder_halo + network.config.denoiser_halo
     frames, middle = 4 * halo, 2 * halo
     wave = speech(frames / 30)
     changed = wave.copy()

@@ -23,7 +23,6 @@ SKIN = (50, 280, 117, 346, 101, 330, 36, 266, 205, 425, 151, 9, 8, 6, 108, 337) 
 
 # Points that speech, blinks and brows hardly move: corners of the eyes (outer ones first), nose, temples, forehead.
 STILL = (33, 263, 133, 362, 168, 6, 197, 195, 5, 4, 1, 2, 98, 327, 10, 151, 9, 8, 127, 356, 54, 284, 21, 251, 109, 338)
-EYE_CORNERS = (33, 263)  # outer ones; their distance gives the scale
 LIP_PAIRS = ((13, 14), (82, 87), (312, 317), (81, 178), (311, 402), (80, 88), (310, 318), (191, 95), (415, 324))  # upper, lower
 MOUTH_CORNERS = (78, 308)
 BRIDGE, CHIN = 168, 152

@@ -146,11 +146,6 @@ class ModelConfig:
         """Frames on either side of a frame that one denoising step looks at."""
         return sum(self.denoiser_dilations)
 
-    @property
-    def halo_frames(self) -> int:
-        """Frames on either side that a frame's prediction depends on: the receptive field of encoder and denoiser together."""
-        return self.encoder_halo + self.denoiser_halo
-
 
 class _Strict(Schema):
     model_config = ConfigDict(extra="forbid")  # an unknown field is another architecture

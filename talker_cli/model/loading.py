@@ -4,6 +4,8 @@ from pathlib import Path
 
 from talker_cli.errors import ModelError
 from talker_cli.formats.files import file_hash
+from talker_cli.model.config import COMPACT
+from talker_cli.model.encoders import verified
 from talker_cli.model.folder import GRAPH
 from talker_cli.model.header import read_config
 from talker_cli.model.runner import NetworkRunner
@@ -24,6 +26,8 @@ def load_runner(weights: Path, device: str) -> NetworkRunner:
     config = read_config(weights, kind)
     if config.rig != file_hash(weights.with_name("rig.safetensors")):
         raise ModelError(f"{weights} was made for another rig.safetensors; expected the one that it came with")
+    if config.audio_encoder != COMPACT:
+        verified(config)  # refused before the work begins
     graph = weights.with_suffix(GRAPH)
     if kind == "student" and device in ("auto", "cpu") and graph.is_file():
         from talker_cli.model.onnx_runner import OnnxRunner

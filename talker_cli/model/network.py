@@ -39,10 +39,6 @@ class FaceDiffusion(nn.Module):
         """Return normalised coefficients of the same shape (…, K)."""
         return (coefficients - self.mean) / self.std
 
-    def denormalise(self, x: Tensor) -> Tensor:
-        """Return coefficients of normalised ones (…, K)."""
-        return x * self.std + self.mean
-
     def predict_x0(
         self, x_t: Tensor, t: Tensor, speech_features: Tensor, style: Tensor, emotion: Tensor | None = None
     ) -> Tensor:

@@ -7,9 +7,9 @@ import torch
 
 from talker_cli.metrics import Phones
 from talker_cli.model.checkpoint import load_model
-from talker_cli.model.config import COMPACT, ModelConfig
+from talker_cli.model.config import ModelConfig
 from talker_cli.model.device import choose_device
-from talker_cli.model.encoders import frontend_of, verified
+from talker_cli.model.encoders import frontend_of
 from talker_cli.model.frontend import SpeechFrontend
 from talker_cli.model.network import FaceDiffusion
 
@@ -73,11 +73,8 @@ def load_torch_runner(weights: Path, device: str) -> TorchRunner:
     """Load a weights file.
 
     Raises:
-        ModelError: it is missing or damaged, or its audio encoder is.
+        ModelError: it is missing or damaged.
         MachineError: no such device.
     """
     where = choose_device(device)
-    network = load_model(weights, "teacher" if weights.stem == "teacher" else "student")
-    if network.config.audio_encoder != COMPACT:
-        verified(network.config)  # refused before the work begins
-    return TorchRunner(network, where)
+    return TorchRunner(load_model(weights, "teacher" if weights.stem == "teacher" else "student"), where)

@@ -63,22 +63,11 @@ class Style:
 
 
 @dataclass(frozen=True)
-class VoiceProfile:
-    """Voice that fits an identity: sex ("f" or "m"), pitch in hertz, words a minute, and loudness (1 average)."""
-
-    sex: str
-    pitch: float
-    rate: float
-    loudness: float
-
-
-@dataclass(frozen=True)
 class Speaker:
-    """An identity: its style and voice."""
+    """An identity and its style."""
 
     name: str
     style: Style
-    voice: VoiceProfile
     about: str
 
 
@@ -89,7 +78,6 @@ SPEAKERS: tuple[Speaker, ...] = (
         Style(effort=0.92, jaw=0.75, lips=1.2, rounding=1.25, spread=0.85, upper_lip=0.9, smile=0.04, press=0.7, funnel=0.05,
               width=1.0, blinks=22, blink_depth=0.98, brows=0.8, brow_rest=0.16, squint=0.03, asymmetry=-0.2, cheek=0.25,
               head=0.8),
-        VoiceProfile("f", 185, 155, 0.95),
         "soft-spoken woman, rounded lips, raised brows, blinks often",
     ),
     Speaker(
@@ -97,14 +85,12 @@ SPEAKERS: tuple[Speaker, ...] = (
         Style(effort=0.84, jaw=1.25, lips=0.75, rounding=0.8, spread=0.7, upper_lip=0.6, smile=0.0, frown=0.05, press=0.3,
               width=1.2, blinks=11, brows=0.45, brow_rest=0.03, brow_down=0.10, squint=0.10, asymmetry=0.15,
               gaze=0.7, lid=0.08, head=0.65),
-        VoiceProfile("m", 95, 150, 0.9),
         "calm man, jaw does the work, quiet lips and brows",
     ),
     Speaker(
         "FaceTalk_170725_00137_TA",
         Style(effort=1.15, jaw=1.0, lips=1.1, rounding=1.05, spread=1.15, upper_lip=1.15, smile=0.10, press=0.5, width=0.9,
               blinks=17, brows=1.35, brow_rest=0.12, squint=0.05, asymmetry=0.05, cheek=0.6, gaze=1.1, head=1.2),
-        VoiceProfile("f", 205, 170, 1.05),
         "lively woman, clear speaker with expressive brows",
     ),
     Speaker(
@@ -112,14 +98,12 @@ SPEAKERS: tuple[Speaker, ...] = (
         Style(effort=1.30, jaw=1.15, lips=1.0, rounding=0.95, spread=1.2, upper_lip=1.5, smile=0.03, press=0.8, width=0.85,
               variation=1.2, blinks=14, brows=1.1, brow_rest=0.05, brow_down=0.06, squint=0.16,
               asymmetry=0.3, sneer=0.09, gaze=1.3, head=1.15),
-        VoiceProfile("m", 130, 185, 1.25),
         "energetic man, over-articulates and shows his upper teeth",
     ),
     Speaker(
         "FaceTalk_170811_03274_TA",
         Style(effort=0.95, jaw=0.9, lips=0.95, rounding=0.75, spread=1.5, upper_lip=1.1, smile=0.20, press=0.35, width=1.0,
               blinks=19, brows=1.0, brow_rest=0.10, squint=0.14, asymmetry=-0.1, cheek=1.0, head=1.1),
-        VoiceProfile("f", 225, 180, 1.0),
         "smiling woman, speaks with spread lips",
     ),
     Speaker(
@@ -127,7 +111,6 @@ SPEAKERS: tuple[Speaker, ...] = (
         Style(effort=0.75, jaw=0.85, lips=0.85, rounding=0.7, spread=0.75, upper_lip=0.7, smile=0.01, frown=0.02, press=0.15,
               width=1.3, variation=0.8, blinks=26, blink_depth=0.85, brows=0.3, brow_rest=0.04, lid=0.13, squint=0.04,
               asymmetry=0.1, gaze=0.6, head=0.7),
-        VoiceProfile("m", 110, 190, 0.8),
         "fast mumbling man with heavy lids",
     ),
     Speaker(
@@ -135,7 +118,6 @@ SPEAKERS: tuple[Speaker, ...] = (
         Style(effort=1.08, jaw=1.35, lips=0.8, rounding=1.1, spread=0.9, upper_lip=0.8, smile=0.05, press=0.5, width=1.05,
               blinks=9, blink_depth=0.9, brows=0.7, brow_rest=0.20, lid=-0.03, squint=0.0, asymmetry=0.2, cheek=0.2,
               jaw_forward=0.02, head=0.85),
-        VoiceProfile("f", 170, 140, 1.1),
         "deliberate woman, wide slow jaw, open eyes",
     ),
     Speaker(
@@ -143,7 +125,6 @@ SPEAKERS: tuple[Speaker, ...] = (
         Style(effort=1.02, jaw=0.7, lips=1.3, rounding=1.4, spread=0.8, upper_lip=1.0, smile=0.0, frown=0.03, press=0.6,
               funnel=0.06, width=0.95, blinks=15, brows=1.5, brow_rest=0.02, brow_down=0.12, squint=0.10,
               asymmetry=-0.3, jaw_forward=0.03),
-        VoiceProfile("m", 105, 160, 1.1),
         "earnest man, protruding lips and active brows",
     ),
 )  # fmt: skip
