@@ -86,6 +86,28 @@ def test_characters_that_cannot_speak(invoke: Command, motion: Path, tmp_path: P
     assert sorted(tmp_path.iterdir()) == before
 
 
+def rewrite(path: Path, tree: dict, binary: bytes) -> None:
+    """Write a .glb of this JSON and this binary chunk."""
+    text = json.dumps(tree).encode()
+    text += b" " * (-len(text) % 4)
+    head = struct.pack("<4sIIII", b"glTF", 2, 28 + len(text) + len(binary), len(text), 0x4E4F534A)
+    path.write_bytes(head + text + struct.pack("<I4s", len(binary), b"BIN\0") + binary)
+
+
+@pytest.mark.parametrize("field", ["name", "presetName"])
+@pytest.mark.parametrize("wrong", [None, True, 7, [], {}, ["aa"]], ids=repr)
+def test_a_name_that_is_no_text_names_nothing(tmp_path: Path, field: str, wrong: Any) -> None:
+    """Breaks if an expression of a VRM whose name or preset is no text ends in a traceback, or is taken for a viseme."""
+    names = ("jawOpen", "viseme_aa", "smirk")
+    path = face(tmp_path / "c.glb", names, bones=True, tree=vrm("0", names, {"aa": {0: 1.0}, "blink": {1: 0.5}}))
+    before, binary = chunks(path)
+    tree = json.loads(before)
+    tree["extensions"]["VRM"]["blendShapeMaster"]["blendShapeGroups"][0][field] = wrong
+    rewrite(path, tree, binary)
+    first = read_driven_avatar(path).file.expressions[0]
+    assert (first.name == "") == (field == "name") and (first.preset is None) == (field == "presetName")
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_changed_characters(tmp_path: Path, data: st.DataObject) -> None:
@@ -104,10 +126,7 @@ def test_changed_characters(tmp_path: Path, data: st.DataObject) -> None:
             place[key] = data.draw(odd)
             break
         place = place[key]
-    text = json.dumps(tree).encode()
-    text += b" " * (-len(text) % 4)
-    head = struct.pack("<4sIIII", b"glTF", 2, 28 + len(text) + len(binary), len(text), 0x4E4F534A)
-    path.write_bytes(head + text + struct.pack("<I4s", len(binary), b"BIN\0") + binary)
+    rewrite(path, tree, binary)
     try:
         avatar = read_driven_avatar(path)
         found = speak(avatar, tmp_path / "o.glb", curves(3), rotation=np.full((3, 3), 0.1))

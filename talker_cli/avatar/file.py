@@ -145,7 +145,7 @@ class AvatarFile:
             if isinstance(extras, dict) and isinstance(extras.get("targetNames"), list):
                 names = extras["targetNames"]
                 break
-        spelled = [name if isinstance(name, str) else "" for name in names[:count]]
+        spelled = [_text(name) for name in names[:count]]
         return tuple(spelled + [""] * (count - len(spelled)))
 
     def _empty(self, target: dict[str, Any]) -> bool:
@@ -167,8 +167,8 @@ class AvatarFile:
         groups = extensions.get("VRM", {}).get("blendShapeMaster", {}).get("blendShapeGroups", [])
         return tuple(
             Expression(
-                str(entry.get("name", "")),
-                entry["presetName"] if entry.get("presetName", "unknown") != "unknown" else None,
+                _text(entry.get("name")),
+                None if (preset := _text(entry.get("presetName"))) in ("", "unknown") else preset,
                 self._binds_0(entry),
             )
             for entry in groups
@@ -211,7 +211,7 @@ class AvatarFile:
         found: dict[str, int] = {}
         for number in sorted(self.worlds):
             node = self.glb.item("nodes", number)
-            bone = table.bone(str(node.get("name", "")))
+            bone = table.bone(_text(node.get("name")))
             if bone is not None and (number in joints or (not joints and "mesh" not in node and node.get("children"))):
                 found.setdefault(bone, number)
         return found
@@ -231,3 +231,8 @@ class AvatarFile:
     def _children(self, number: int) -> list[int]:
         children: list[int] = self.glb.item("nodes", number).get("children", [])
         return children
+
+
+def _text(value: Any) -> str:
+    """Return a name in a file; what is no text names nothing."""
+    return value if isinstance(value, str) else ""
