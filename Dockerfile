@@ -1,4 +1,4 @@
-# talker's light installation: animate, render, export. No PyTorch, no root.
+# talker's light installation: animate, render, export, enroll by sound. No PyTorch, no root.
 #   docker build -t talker . && docker run --rm -v "$PWD:/work" talker animate speech.wav -o out.mp4
 FROM python:3.12-slim
 RUN apt-get update \

@@ -20,7 +20,8 @@ import numpy as np
 from talker_cli.data.dataset import Clip, Dataset
 from talker_cli.data.sequences import resample_rows
 from talker_cli.enroll.enroller import Enroller
-from talker_cli.enroll.fit import MotionExample, fit
+from talker_cli.enroll.fit import fit
+from talker_cli.enroll.motion import MotionExample
 from talker_cli.evaluate.captured import CapturedReport
 from talker_cli.evaluate.captured_systems import ALL, Generate, animated, evaluate_captured
 from talker_cli.evaluate.face_measures import FaceMeasures

@@ -21,7 +21,8 @@ import numpy as np
 
 from talker_cli.data.dataset import Clip, Dataset, write_dataset
 from talker_cli.enroll.enroller import Enroller
-from talker_cli.enroll.fit import MotionExample, fit
+from talker_cli.enroll.fit import fit
+from talker_cli.enroll.motion import MotionExample
 from talker_cli.formats.plot import BLUE, GRAY, ORANGE, chart
 from talker_cli.identity.resolve import StyleCondition, on_sphere
 from talker_cli.identity.style import StyleReader

@@ -21,7 +21,8 @@ from talker_cli.corpus.articulate.prosody import measure_prosody
 from talker_cli.corpus.articulate.voice_styles import average_style, style_of_voice
 from talker_cli.data.dataset import Clip, Dataset
 from talker_cli.enroll.enroller import Enroller
-from talker_cli.enroll.fit import MotionExample, fit
+from talker_cli.enroll.fit import fit
+from talker_cli.enroll.motion import MotionExample
 from talker_cli.identity.resolve import StyleCondition, on_sphere
 from talker_cli.identity.style import StyleReader
 from talker_cli.identity.voice import VoiceSums

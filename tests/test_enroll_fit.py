@@ -10,8 +10,8 @@ from test_enroll import SPEECH, make_model, write
 
 from talker_cli.animate.animator import load_animator
 from talker_cli.enroll.enroller import fit_record
-from talker_cli.enroll.fit import MAX_FRAMES, Fit, MotionExample, _split, _trimmed, fit
-from talker_cli.enroll.motion import read_coefficients
+from talker_cli.enroll.fit import MAX_FRAMES, Fit, _split, _trimmed, fit
+from talker_cli.enroll.motion import MotionExample, read_coefficients
 from talker_cli.errors import InputError
 from talker_cli.export.livelink import write_csv
 from talker_cli.export.motion_clip import MotionClip

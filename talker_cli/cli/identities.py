@@ -65,9 +65,9 @@ def enroll(
 ) -> None:
     """Make a new identity from recordings of a voice, or videos of a talking person.
 
-    Music, noise and silence are left out. The motion of a video is captured (extra `capture`), and the style is fitted to it,
-    as to motion beside a recording: vertices in NAME.npy, or Live Link Face's NAME.csv. If two runs enroll one name at once,
-    the first to finish keeps it.
+    Music, noise and silence are left out. The motion of a video is captured (extra `capture`), and the style is fitted to it
+    (extra `train`), as to motion beside a recording: vertices in NAME.npy, or Live Link Face's NAME.csv. If two runs enroll one
+    name at once, the first to finish keeps it.
     """
     one_thread()
     from talker_cli.capture.tracker import tracker_file

@@ -1,8 +1,11 @@
 """A folder of recordings -> an identity: the style of the voice, fitted to motion where there is some, and a face."""
 
+import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,8 +13,7 @@ from talker_cli import __version__
 from talker_cli.animate.animator import Animator
 from talker_cli.capture.tracker import tracker_file
 from talker_cli.enroll.clips import Collection, OnClip, collect
-from talker_cli.enroll.fit import Fit, MotionExample, fit
-from talker_cli.enroll.motion import motion_beside, read_coefficients
+from talker_cli.enroll.motion import MotionExample, motion_beside, read_coefficients
 from talker_cli.enroll.record import CaptureRecord, EnrollmentRecord, FitRecord, record_of
 from talker_cli.enroll.video import VideoMotion, captured_motion, is_video
 from talker_cli.errors import IdentityError, InputError, MachineError, TalkerError
@@ -20,11 +22,13 @@ from talker_cli.formats.files import file_hash
 from talker_cli.identity.file import Enrolled, IdentityFace
 from talker_cli.identity.resolve import StyleSpace, check_new, on_sphere, style_space
 from talker_cli.identity.style import StyleReader
-from talker_cli.model.checkpoint import load_model
-from talker_cli.model.device import choose_device
 from talker_cli.model.folder import main_weights, model_folder
-from talker_cli.model.torch_runner import TorchRunner
+from talker_cli.model.loading import load_runner
+from talker_cli.model.runner import NetworkRunner
 from talker_cli.rig import ARKIT_NAMES, Rig, RigFile, load_rig
+
+if TYPE_CHECKING:
+    from talker_cli.enroll.fit import Fit
 
 NEAREST = 3  # known identities that are reported
 TEACHER_STEPS = 8  # of a model without a student, where motion is sampled
@@ -69,24 +73,30 @@ class _Motion:
 
 
 class Enroller:
-    """A model, ready to enroll voices.
+    """A model, ready to enroll voices: a student on a CPU without PyTorch, which a style is fitted to motion with.
 
     Args:
         model: Built-in name or folder.
         device: "auto", "cpu", "cuda" or "mps".
 
     Raises:
-        ModelError: the weights are missing or damaged.
+        ModelError: the weights are missing, damaged, or not made for the folder's rig.
         MachineError: no such device.
     """
 
     def __init__(self, model: str, device: str = "auto") -> None:
         folder = model_folder(model)
         self.rigs: RigFile = load_rig(folder / "rig.safetensors")
-        weights = main_weights(folder)
-        self.space: StyleSpace = style_space(weights)
-        network = load_model(weights, "student" if weights.stem == "student" else "teacher")
-        self.animator = Animator(TorchRunner(network, choose_device(device)), TEACHER_STEPS)
+        self._weights, self._device = main_weights(folder), device
+        self.space: StyleSpace = style_space(self._weights)
+        self.runner: NetworkRunner = load_runner(self._weights, device, voices=True)
+
+    @cached_property
+    def animator(self) -> Animator:
+        """The network by PyTorch, which has gradients; loaded when it is asked for."""
+        from talker_cli.model.torch_runner import load_torch_runner
+
+        return Animator(load_torch_runner(self._weights, self._device), TEACHER_STEPS)
 
     def enroll(
         self,
@@ -117,7 +127,7 @@ class Enroller:
             IdentityError: the name is one of the model's own.
         """
         check_new(name, self.rigs.identities)
-        reader = StyleReader(self.animator.runner)
+        reader = StyleReader(self.runner)
         collection = collect(folder, paths, reader, on_clip)
         style = collection.voice.style
         nearest = self.space.nearest(style)
@@ -126,6 +136,8 @@ class Enroller:
         motion = self._motion(collection, identity, source_fps, tracker, on_video)
         fitted = None
         if motion.examples:
+            from talker_cli.enroll.fit import fit
+
             known = (on_sphere(self.space.average), *self.space.table)
             fitted = fit(self.animator, self.rigs.rig_of(identity.base_face), identity.style, motion.examples, known)
         record = EnrollmentRecord(
@@ -151,25 +163,30 @@ class Enroller:
         """Return the motion beside the recordings, and that of recordings that are videos."""
         rig = self.rigs.rig_of(identity.base_face)
         own: Rig | None = None if identity.face is None else identity.rig(self.rigs)
-        found, total, done = _Motion(), len(collection.clips), 0
-        videos: dict[str, Path] = {}
+        found = _Motion()
+        recordings = {clip.path: collection.folder / clip.path for clip in collection.clips}
+        beside = {name: path for name, recording in recordings.items() if (path := motion_beside(recording)) is not None}
+        films = recordings.items() if rig.face_names == ARKIT_NAMES else ()
+        videos = {name: recording for name, recording in films if name not in beside and is_video(recording)}
+        if (beside or videos) and importlib.util.find_spec("torch") is None:
+            extras = "capture,train" if videos else "train"
+            found.unused.append(
+                MachineError(f"found no torch; expected it to fit a style to motion; run: pip install 'talker-cli[{extras}]'")
+            )
+            return found
+        total = len(recordings)
+        done = total - len(beside) - len(videos)
 
         def advance() -> None:
             nonlocal done
             done += 1
             on_video(done, total)
 
-        for clip in collection.clips:
-            recording = collection.folder / clip.path
-            path = motion_beside(recording)
+        for name, path in beside.items():
             try:
-                if path is not None:
-                    sound = load_intact_speech(recording)
-                    coefficients = read_coefficients(path, len(sound) / SAMPLE_RATE, rig, own, source_fps)
-                    found.examples.append(MotionExample(clip.path, sound, coefficients))
-                elif rig.face_names == ARKIT_NAMES and is_video(recording):
-                    videos[clip.path] = recording
-                    continue
+                sound = load_intact_speech(recordings[name])
+                coefficients = read_coefficients(path, len(sound) / SAMPLE_RATE, rig, own, source_fps)
+                found.examples.append(MotionExample(name, sound, coefficients))
             except InputError as error:
                 if error.field == "source_fps":  # a question that the user can answer
                     raise
@@ -190,7 +207,7 @@ class Enroller:
         return found
 
 
-def fit_record(fitted: Fit) -> FitRecord:
+def fit_record(fitted: "Fit") -> FitRecord:
     """Return the record of a fit in an identity file."""
     before, after = (1e3 * error**0.5 for error in (fitted.before, fitted.after))
     gain = 100 * (1 - after / before) if before > 0 else 0.0
@@ -217,6 +234,7 @@ def refit(identity: Enrolled, enroller: Enroller, *, on_note: OnNote, on_clip: O
 
     Raises:
         IdentityError: the recordings are unknown, gone or changed, or the record is damaged.
+        MachineError: it was fitted to motion, and what that needs is not installed.
     """
     record = record_of(identity)
     if record.folder is None:
@@ -237,4 +255,8 @@ def refit(identity: Enrolled, enroller: Enroller, *, on_note: OnNote, on_clip: O
     for name, path in paths.items():
         if path not in same:
             on_note(f"left out {name}: {'changed' if path.is_file() else 'gone'} since")
-    return enroller.enroll(folder, same, identity.name, face=identity.face, source_fps=record.source_fps, on_clip=on_clip)
+    made = enroller.enroll(folder, same, identity.name, face=identity.face, source_fps=record.source_fps, on_clip=on_clip)
+    lacking = next((error for error in made.unused_motion if isinstance(error, MachineError)), None)
+    if record.fit and not made.record.fit and lacking:  # a fitted style is not given up for one of the sound
+        raise lacking
+    return made

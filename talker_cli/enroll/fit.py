@@ -1,4 +1,4 @@
-"""A style fitted to motion: the diffusion loss as a function of the style vector alone, everything else frozen."""
+"""A style fitted to motion: the diffusion loss as a function of the style vector alone, everything else frozen; by PyTorch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from talker_cli.animate.animator import Animator
+from talker_cli.enroll.motion import MotionExample
 from talker_cli.errors import InputError
 from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.identity.resolve import StyleCondition, on_sphere
@@ -32,15 +33,6 @@ MIN_FRAMES = 15  # of a piece of an example, if the examples have as many
 MAX_FRAMES = 3600  # to fit to: two minutes at 30 frames a second
 PARTING = 1e-3  # metres by which a unit of a coefficient opens or closes a lip pair: it gets no offset
 MAX_RATIO = 0.98  # of the lip vertex error: a change must lower it to this or less
-
-
-@dataclass(frozen=True)
-class MotionExample:
-    """A recording with its motion: sound (S,) at 16 kHz, and coefficients (T, K) at the model's rate."""
-
-    path: str
-    sound: np.ndarray
-    coefficients: np.ndarray
 
 
 @dataclass(frozen=True)

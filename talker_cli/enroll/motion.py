@@ -1,5 +1,6 @@
 """Motion beside a recording: vertices `NAME.npy` or Live Link Face's `NAME.csv`, as coefficients at the model's rate."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,15 @@ MAX_RATE_ERROR = 0.03  # relative distance of frames / seconds from one of them
 LIP_WEIGHT = 10.0  # weight of a lip vertex against another where coefficients are solved for
 BATCH_FRAMES = 256
 MIN_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class MotionExample:
+    """A recording with its motion: sound (S,) at 16 kHz, and coefficients (T, K) at the model's rate."""
+
+    path: str
+    sound: np.ndarray
+    coefficients: np.ndarray
 
 
 def motion_beside(recording: Path) -> Path | None:

@@ -9,7 +9,7 @@ import numpy as np
 from talker_cli.capture.clip import CapturedClip, TrackedClip, fit_clip, landmark_model, track_clip
 from talker_cli.capture.video import open_video
 from talker_cli.data.sequences import resample_rows
-from talker_cli.enroll.fit import MotionExample
+from talker_cli.enroll.motion import MotionExample
 from talker_cli.errors import InputError
 from talker_cli.formats.audio import SAMPLE_RATE, load_intact_speech
 from talker_cli.model.folder import model_folder

@@ -11,12 +11,13 @@ from talker_cli.model.header import read_config
 from talker_cli.model.runner import NetworkRunner
 
 
-def load_runner(weights: Path, device: str) -> NetworkRunner:
+def load_runner(weights: Path, device: str, *, voices: bool = False) -> NetworkRunner:
     """Load a teacher or a student.
 
     Args:
         weights: `teacher.safetensors`, or a student's.
         device: "auto", "cpu", "cuda" or "mps". "auto" is the CPU for a student, and CUDA for a teacher where there is any.
+        voices: Whether styles of voices alone are wanted, for which a frozen audio encoder need not be there.
 
     Raises:
         ModelError: the weights are missing, damaged, or not made for the folder's rig; or their audio encoder is.
@@ -26,7 +27,7 @@ def load_runner(weights: Path, device: str) -> NetworkRunner:
     config = read_config(weights, kind)
     if config.rig != file_hash(weights.with_name("rig.safetensors")):
         raise ModelError(f"{weights} was made for another rig.safetensors; expected the one that it came with")
-    if config.audio_encoder != COMPACT:
+    if config.audio_encoder != COMPACT and not voices:
         verified(config)  # refused before the work begins
     graph = weights.with_suffix(GRAPH)
     if kind == "student" and device in ("auto", "cpu") and graph.is_file():
