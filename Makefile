@@ -38,7 +38,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	    sh tools/apt.sh "Python's venv module" "python$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv"
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[train,corpus,dev,plot,tensorboard]'
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[train,corpus,dev,plot,serve,tensorboard]'
 	@touch $(STAMP)
 
 # Rendering needs OpenGL through EGL: a GPU's driver, or Mesa's software renderer.

@@ -110,7 +110,7 @@ def test_diffusion_never_sees_the_network() -> None:
     assert known == {"talker_cli.model.sampling"}
 
 
-HEAVY = ("pyrender", "OpenGL", "trimesh", "transformers", "accelerate", "imageio_ffmpeg", "pocketsphinx")
+HEAVY = ("pyrender", "OpenGL", "trimesh", "transformers", "accelerate", "imageio_ffmpeg", "pocketsphinx", "websockets")
 
 
 @pytest.mark.parametrize("library", HEAVY)

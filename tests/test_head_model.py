@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from tiny import SMALL, tiny_dataset
 
 from talker_cli.animate.animator import load_animator
-from talker_cli.animate.live import JsonLines, SpeechPipe, run_live
+from talker_cli.animate.live import JsonLines, LiveMotion, SpeechPipe, run_live
 from talker_cli.animate.postprocess import UPPER_FACE, column_factors, scaled
 from talker_cli.corpus.articulate.eyes import NAMES as EYES
 from talker_cli.corpus.articulate.eyes import WIDE
@@ -102,9 +102,9 @@ def test_a_model_learns_to_nod_and_says_so_in_its_files(dataset: Path, invoke: C
             pipe.write((32767 * data.speech("tone15")).astype("<i2").tobytes()[:48_000])  # less than a pipe holds
         stream, factors = io.StringIO(), column_factors(NAMES, head=amount)
         with os.fdopen(read) as sound:
-            run_live(animator, StyleCondition(style_space(tmp_path / "model" / "teacher.safetensors").average),
-                     SpeechPipe(sound.fileno()), JsonLines(stream, NAMES, 30.0, {}), look_ahead=9, seed=0, factors=factors,
-                     on_latency=lambda seconds: None)  # fmt: skip
+            average = StyleCondition(style_space(tmp_path / "model" / "teacher.safetensors").average)
+            motion = LiveMotion(animator, average, look_ahead=9, seed=0, factors=factors)
+            run_live(motion, 30.0, SpeechPipe(sound.fileno()), JsonLines(stream, NAMES, 30.0, {}), lambda seconds: None)
         lines[amount] = np.array([json.loads(line)["coefficients"] for line in stream.getvalue().splitlines()[1:]])
     assert np.abs(lines[1.0][:, 52:]).max() > 0.02 and not lines[0.0][:, 52:].any()
     assert (lines[1.0][:, :52] == lines[0.0][:, :52]).all()

@@ -100,6 +100,24 @@ def _correlation(samples: np.ndarray) -> float:
     return float(max(abs((centred[lag:] * centred[:-lag]).mean()) for lag in (1, 3, 5)) / np.square(centred).mean())
 
 
+class Arrivals:
+    """Notes when the samples of a live sound came in."""
+
+    def __init__(self) -> None:
+        self._known: deque[tuple[int, float]] = deque()  # (samples until then, seconds of the clock)
+
+    def add(self, samples: int, when: float) -> None:
+        """Note that by `when` (seconds of the clock) so many samples had arrived, at 16 kHz."""
+        self._known.append((samples, when))
+
+    def of(self, seconds: float) -> float:
+        """Return when the sound of an instant had arrived, and forget what lies before it."""
+        sample = seconds * SAMPLE_RATE
+        while len(self._known) > 1 and self._known[0][0] < sample:
+            self._known.popleft()
+        return self._known[0][1]
+
+
 class SpeechPipe:
     """Reads a pipe in a thread of its own, so that nothing is lost while frames are made, and notes when what arrived.
 
@@ -111,7 +129,7 @@ class SpeechPipe:
     def __init__(self, descriptor: int, on_note: Callable[[str], None] = lambda line: None) -> None:
         self._descriptor = descriptor
         self._report = Report("the sound on stdin", on_note, on_note)
-        self._arrivals: deque[tuple[int, float]] = deque()  # (samples until then, seconds of the clock)
+        self._arrivals = Arrivals()
 
     def parts(self) -> Iterator[np.ndarray]:
         """Yield (S,) float32, 16 kHz, mono, in the parts in which it comes.
@@ -141,7 +159,7 @@ class SpeechPipe:
                 if block is not None:
                     blocks.append(block)
                     samples += len(block)
-                self._arrivals.append((samples, when))
+                self._arrivals.add(samples, when)
                 if over or arrived.empty():
                     break
             if blocks:
@@ -158,10 +176,7 @@ class SpeechPipe:
 
     def arrival(self, seconds: float) -> float:
         """Return when (seconds of the clock) the sound of an instant had arrived, and forget what lies before it."""
-        sample = seconds * SAMPLE_RATE
-        while len(self._arrivals) > 1 and self._arrivals[0][0] < sample:
-            self._arrivals.popleft()
-        return self._arrivals[0][1]
+        return self._arrivals.of(seconds)
 
     def _decoded(self) -> Iterator[np.ndarray]:
         """Yield blocks (S,) at 16 kHz as they come, unchecked."""
@@ -221,59 +236,93 @@ class JsonLines:
 
     def __init__(self, stream: IO[str], names: tuple[str, ...], fps: float, about: dict[str, object]) -> None:
         self._stream, self._fps = stream, fps
-        self._write({"fps": fps, "names": list(names), **about})
+        self._write(head_line(names, fps, about))
 
     def send(self, frame: int, values: np.ndarray) -> None:
         """Write one line and pass it on at once."""
-        coefficients = [round(value, 5) for value in values.tolist()]
-        self._write({"frame": frame, "time": round(frame / self._fps, 4), "coefficients": coefficients})
+        self._write(frame_line(frame, values, self._fps))
 
-    def _write(self, line: dict[str, object]) -> None:
-        self._stream.write(json.dumps(line, separators=(",", ":")) + "\n")
+    def _write(self, line: str) -> None:
+        self._stream.write(line + "\n")
         self._stream.flush()
 
 
-def run_live(
-    animator: Animator,
-    identity: StyleCondition,
-    pipe: SpeechPipe,
-    sink: Sink,
-    *,
-    look_ahead: int,
-    seed: int,
-    factors: np.ndarray | None = None,
-    emotion: Spans = (),
-    head: float = 1.0,
-    on_latency: Callable[[float], None],
-) -> int:
-    """Animate the sound of a pipe until it ends; return the number of frames.
+def head_line(names: tuple[str, ...], fps: float, about: dict[str, object]) -> str:
+    """Return the JSON that comes before the frames: frames a second, names of the K coefficients, and what else is given."""
+    return _json({"fps": fps, "names": list(names), **about})
+
+
+def frame_line(frame: int, values: np.ndarray, fps: float) -> str:
+    """Return the JSON of one frame: its number, its time in seconds, its coefficients (K,)."""
+    coefficients = [round(value, 5) for value in values.tolist()]
+    return _json({"frame": frame, "time": round(frame / fps, 4), "coefficients": coefficients})
+
+
+def _json(entries: dict[str, object]) -> str:
+    return json.dumps(entries, separators=(",", ":"))
+
+
+class LiveMotion:
+    """The motion of one live sound: speech in, finished coefficients out.
 
     Args:
         animator: Model and sampler.
         identity: Style and offset of the speaker.
-        pipe: Source of the sound.
-        sink: Receiver of the frames.
         look_ahead: Frames of speech waited for beyond a frame.
         seed: Seed of the noise.
         factors: (K,) factors of the coefficients, see `column_factors`; None for none.
         emotion: Emotions over the time of the sound.
         head: Scale of the head's rotation in `factors`: the eyes turn against it.
+    """
+
+    def __init__(
+        self,
+        animator: Animator,
+        identity: StyleCondition,
+        *,
+        look_ahead: int,
+        seed: int,
+        factors: np.ndarray | None = None,
+        emotion: Spans = (),
+        head: float = 1.0,
+    ) -> None:
+        self._animator, self._identity, self._factors = animator, identity, factors
+        self._stream = animator.stream(identity, seed=seed, emotion=emotion, head=head, look_ahead=look_ahead, chunk=LIVE_CHUNK)
+
+    def push(self, speech: np.ndarray) -> np.ndarray:
+        """Append (S,) float32 speech at 16 kHz; return the coefficients (T, K), T >= 0, that became final."""
+        return self._finished(self._stream.push(speech))
+
+    def finish(self) -> np.ndarray:
+        """End the speech; return the coefficients (T, K) of the frames that still waited."""
+        return self._finished(self._stream.finish())
+
+    def _finished(self, coefficients: np.ndarray) -> np.ndarray:
+        return scaled(self._animator.finished(coefficients, self._identity), self._factors)
+
+
+def run_live(motion: LiveMotion, fps: float, pipe: SpeechPipe, sink: Sink, on_latency: Callable[[float], None]) -> int:
+    """Animate the sound of a pipe until it ends; return the number of frames.
+
+    Args:
+        motion: Motion of this sound.
+        fps: Frames a second.
+        pipe: Source of the sound.
+        sink: Receiver of the frames.
         on_latency: Called for each frame with the seconds from its sound to it.
     """
-    stream = animator.stream(identity, seed=seed, emotion=emotion, head=head, look_ahead=look_ahead, chunk=LIVE_CHUNK)
-    fps = animator.config.fps
     frame = 0
 
     def send(coefficients: np.ndarray) -> None:
         nonlocal frame
-        for values in scaled(animator.finished(coefficients, identity), factors):
+        for values in coefficients:
             sink.send(frame, values)
             on_latency(time.monotonic() - pipe.arrival(frame / fps))
             frame += 1
 
     for part in pipe.parts():
-        send(stream.push(part))
-    send(stream.finish())
+        send(motion.push(part))
+    send(motion.finish())
     return frame
 
 

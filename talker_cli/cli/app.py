@@ -18,6 +18,7 @@ from talker_cli.cli.identities import enroll, identities
 from talker_cli.cli.machine import bench, doctor
 from talker_cli.cli.options import FULL, MISTAKE, guarded, note, result, stdout_problem
 from talker_cli.cli.render import render
+from talker_cli.cli.serve import serve
 from talker_cli.cli.train import distill, train
 
 app = typer.Typer(
@@ -65,7 +66,8 @@ def _options(
 
 app.add_typer(preprocess_app, name="preprocess")
 app.add_typer(data_app, name="data")
-for command in (animate, render, export, export_model, capture, head, train, distill, evaluate, compare, enroll, bench, doctor):
+OF_MOTION = (animate, serve, render, export, export_model, capture, head)
+for command in (*OF_MOTION, train, distill, evaluate, compare, enroll, bench, doctor):
     app.command()(command)
 app.command("enroll-identity", hidden=True)(enroll)
 app.add_typer(identities)

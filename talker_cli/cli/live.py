@@ -53,11 +53,11 @@ def animate_live(
             "found --stream without sound on stdin; expected it: arecord -f S16_LE -r 16000 | talker animate - --stream"
         )
     output = str(outputs[0]) if outputs else "-"
-    from talker_cli.animate.live import JsonLines, Sink, SpeechPipe, check_arkit, check_live, run_live
-    from talker_cli.animate.postprocess import column_factors
+    from talker_cli.animate.live import JsonLines, Sink, SpeechPipe, check_arkit, run_live
+    from talker_cli.animate.live_talker import LiveTalker, check_look_ahead
     from talker_cli.animate.talker import Talker
     from talker_cli.animate.udp import LiveLink, Vmc, parse_live
-    from talker_cli.data.emotions import check_names, parse_emotions
+    from talker_cli.data.emotions import parse_emotions
 
     address = parse_live(output)
     if len(outputs) > 1 or (output != "-" and address is None):
@@ -65,41 +65,25 @@ def animate_live(
             f"found -o {output} with --stream; expected one: - for JSON lines, udp://127.0.0.1:11111 for Live Link, or "
             "vmc://127.0.0.1:39539 for VMC"
         )
-    if not 0 <= look_ahead <= 60_000:
-        raise InputError(f"found --look-ahead {look_ahead:g}; expected 0 to 60000 milliseconds")
+    check_look_ahead(look_ahead)
     spans = () if emotion is None else parse_emotions(emotion)
     talker = Talker.load(model, steps=steps, device=device)
-    animator = talker.animator
-    check_names(spans, animator.config.emotions)
-    check_live(animator)
-    factors = column_factors(animator.config.names, head=head, only=only)
-    resolved = talker.who(identity, style_scale=style_scale, library=library)
-    name = resolved.name
-    fps = animator.config.fps
-    frames = round(look_ahead / 1000 * fps)
+    live = LiveTalker(
+        talker, look_ahead=look_ahead, style_scale=style_scale, library=library, head=head, only=only, emotion=spans
+    )
+    speaker = live.start(identity, seed)
+    fps = live.fps
     sink: Sink
     if address is None:
-        about: dict[str, object] = {"identity": name, "sampler": animator.sampler, "seed": seed, "look_ahead": frames / fps}
-        sink = JsonLines(sys.stdout, animator.config.names, fps, about)
+        sink = JsonLines(sys.stdout, live.names, fps, speaker.about)
     else:
-        check_arkit(animator)
+        check_arkit(talker.animator)
         scheme, host, port, presets = address
-        sink = Vmc(host, port, fps, presets) if scheme == "vmc" else LiveLink(host, port, name, fps)
-    note(f"{name}, {animator.sampler}, look-ahead {1000 * frames / fps:.0f} ms; Ctrl-C ends it")
+        sink = Vmc(host, port, fps, presets) if scheme == "vmc" else LiveLink(host, port, speaker.name, fps)
+    note(f"{speaker.name}, {talker.animator.sampler}, look-ahead {1000 * live.look_ahead / fps:.0f} ms; Ctrl-C ends it")
     latencies: deque[float] = deque(maxlen=KEPT)
     try:
-        run_live(
-            animator,
-            resolved.condition,
-            SpeechPipe(sys.stdin.fileno(), note),
-            sink,
-            look_ahead=frames,
-            seed=seed,
-            factors=factors,
-            emotion=spans,
-            head=head,
-            on_latency=latencies.append,
-        )
+        run_live(speaker.motion, fps, SpeechPipe(sys.stdin.fileno(), note), sink, latencies.append)
     finally:
         if latencies:
             ordered = sorted(1000 * each for each in latencies)

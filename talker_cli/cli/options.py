@@ -69,7 +69,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 # What a light installation leaves out, by the extra that brings it.
-EXTRAS = {"train": ("torch", "torchaudio", "transformers", "accelerate", "onnx", "tomli_w")}
+EXTRAS = {"train": ("torch", "torchaudio", "transformers", "accelerate", "onnx", "tomli_w"), "serve": ("websockets",)}
 
 
 def guarded(command: Callable[P, R]) -> Callable[P, R]:
@@ -94,10 +94,11 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             note(line)
             raise typer.Exit(MISTAKE) from error
         except ModuleNotFoundError as error:
-            extra = next((extra for extra, names in EXTRAS.items() if (error.name or "").partition(".")[0] in names), None)
+            package = (error.name or "").partition(".")[0]
+            extra = next((extra for extra, names in EXTRAS.items() if package in names), None)
             if extra is None:
                 raise
-            note(f"found no {error.name}; expected it for this; run: pip install 'talker-cli[{extra}]'")
+            note(f"found no {package}; expected it for this; run: pip install 'talker-cli[{extra}]'")
             raise typer.Exit(MISTAKE) from error
         except KeyboardInterrupt as error:
             note(INTERRUPTED_TEXT)
