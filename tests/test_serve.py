@@ -24,7 +24,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from talker_cli import Talker
 from talker_cli.animate.live import frame_line
 from talker_cli.animate.live_talker import LiveTalker
-from talker_cli.animate.serve import BURST, MESSAGE, WRITTEN, Limits, LiveServer
+from talker_cli.animate.serve import BURST, CLOSING, MESSAGE, WRITTEN, Limits, LiveServer
 from talker_cli.formats.resample import RATES, Resampler
 
 ROOT = Path(__file__).parents[1]
@@ -247,6 +247,15 @@ def test_too_many_clients_are_refused(live: LiveTalker) -> None:
     run(test)
 
 
+def narrow(url: str) -> socket.socket:
+    """Return a connection that buffers next to nothing."""
+    small = socket.socket()
+    small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    small.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    small.connect(("127.0.0.1", int(url.rpartition(":")[2])))
+    return small
+
+
 @pytest.mark.slow
 def test_a_slow_reader_is_closed_and_holds_nobody_up(live: LiveTalker) -> None:
     """Breaks if frames that nobody reads, or the sound behind them, fill the memory."""
@@ -254,33 +263,58 @@ def test_a_slow_reader_is_closed_and_holds_nobody_up(live: LiveTalker) -> None:
 
     async def test() -> None:
         notes: list[str] = []
-        async with serving(live, notes, patience=1.5, speed=1000) as url:
-            small = socket.socket()
-            small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            small.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-            small.connect(("127.0.0.1", int(url.rpartition(":")[2])))
-            async with connect(url, sock=small, compression=None, max_queue=1) as slow:
-                seconds = 0.0
+        async with (
+            serving(live, notes, patience=1.5, speed=1000) as url,
+            connect(url, sock=narrow(url), compression=None, max_queue=1) as slow,
+        ):
+            seconds = 0.0
 
-                async def pump() -> None:
-                    nonlocal seconds
-                    while True:
-                        await slow.send(bytes(16_000))
-                        seconds += 0.5
+            async def pump() -> None:
+                nonlocal seconds
+                while True:
+                    await slow.send(bytes(16_000))
+                    seconds += 0.5
 
-                pumping = asyncio.create_task(pump())
-                for _ in range(600):
-                    await asyncio.sleep(0.1)
-                    if any("unread" in note for note in notes):
-                        break
-                async with connect(url) as client:
-                    await client.send("{}")
-                    await client.recv()
-                    assert await in_step(client, PARTS, [len(lines) for lines in expected]) == expected
-                pumping.cancel()
-                assert 3 < seconds < 60, seconds  # 700 bytes a frame: what fits into the buffers, and no more
-                reason = "found frames unread for 1.5 s; expected a client that reads them as they come"
-                assert await closed(slow) == (1008, reason)
+            pumping = asyncio.create_task(pump())
+            for _ in range(600):
+                await asyncio.sleep(0.1)
+                if any("unread" in note for note in notes):
+                    break
+            async with connect(url) as client:
+                await client.send("{}")
+                await client.recv()
+                assert await in_step(client, PARTS, [len(lines) for lines in expected]) == expected
+            pumping.cancel()
+            assert 3 < seconds < 60, seconds  # 700 bytes a frame: what fits into the buffers, and no more
+            reason = "found frames unread for 1.5 s; expected a client that reads them as they come"
+            assert await closed(slow) == (1008, reason)
+
+    run(test)
+
+
+@pytest.mark.slow
+def test_a_client_that_hangs_does_not_keep_the_server(live: LiveTalker) -> None:
+    """Breaks if Ctrl-C waits for a client that neither reads nor answers."""
+
+    async def test() -> None:
+        async with serving(live, speed=1000) as url:
+            hung = narrow(url)
+            request = "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            hung.sendall(f"{request}Sec-WebSocket-Key: {22 * 'A'}==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode())
+            frame = bytes([0x82, 0xFE, 0xFF, 0xFE, 0, 0, 0, 0]) + bytes(65_534)  # 2 s of silence, masked with zeros
+            hung.setblocking(False)
+            written, quiet = 0, 0
+            while quiet < 20:  # until the server reads no more
+                try:
+                    written += hung.send(frame[written % len(frame) :])
+                    quiet = 0
+                except BlockingIOError:
+                    quiet += 1
+                await asyncio.sleep(0.05)
+            assert written > 3 * len(frame)
+            began = time.monotonic()
+        assert time.monotonic() - began < CLOSING + 3
+        hung.close()
 
     run(test)
 
