@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -387,6 +388,29 @@ def test_an_empty_sound_ends(live: LiveTalker) -> None:
                         await client.send(message)
                     await client.recv()
                     assert await closed(client) == (1000, "0 frames")
+
+    run(test)
+
+
+@pytest.mark.slow
+def test_empty_messages_leave_no_trace(live: LiveTalker) -> None:
+    """Breaks if a client fills the memory with messages that hold nothing."""
+
+    async def test() -> None:
+        async with serving(live) as url, connect(url) as client:
+            await client.send("{}")
+            await client.recv()
+            tracemalloc.start()
+            try:
+                grown = []
+                for _ in range(2):
+                    for _ in range(5_000):
+                        await client.send(b"")
+                    await (await client.ping())  # all of them are read
+                    grown.append(tracemalloc.get_traced_memory()[0])
+            finally:
+                tracemalloc.stop()
+            assert grown[1] - grown[0] < 100_000, grown  # an entry of a list for each would have 500,000
 
     run(test)
 

@@ -278,8 +278,8 @@ class LiveServer:
                     raise _Refusal(MISTAKEN, reason)
                 part = (np.frombuffer(message, "<i2") / 32768.0).astype(np.float32)
                 samples += len(part)
-                arrivals.add(samples * SAMPLE_RATE // rate, time.monotonic())
-                if len(part):
+                if len(part):  # an empty message leaves no trace
+                    arrivals.add(samples * SAMPLE_RATE // rate, time.monotonic())
                     await sound.put(part)
                 await asyncio.sleep(allowance.spend(len(part) / rate))
                 message = await connection.recv()
