@@ -5,12 +5,15 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from conftest import Command, ffmpeg, spoken
+from google.protobuf.message import Message
+from onnx import numpy_helper
 
 from talker_cli.animate.animator import Animator, load_animator
 from talker_cli.errors import ModelError
@@ -111,7 +114,22 @@ def test_export_again_gives_the_shipped_graph(talker: Command, tmp_path: Path) -
     models = [onnx.load(str(path)) for path in (tmp_path / "mine.onnx", SHIPPED / "student.onnx")]
     for model in models:
         del model.metadata_props[:]  # fields that were added since have their default in the shipped file
+    # To a last bit: sines that are computed at the export differ so between kinds of processor.
+    for ours, shipped in zip(*map(tensors, models), strict=True):
+        np.testing.assert_allclose(numpy_helper.to_array(ours), numpy_helper.to_array(shipped), rtol=3e-7, atol=1e-9)
+        ours.raw_data = shipped.raw_data
     assert models[0].SerializeToString(deterministic=True) == models[1].SerializeToString(deterministic=True)
+
+
+def tensors(message: Message) -> Iterator[onnx.TensorProto]:
+    """Return the tensors in a part of a graph, in the order of its fields."""
+    if isinstance(message, onnx.TensorProto):
+        yield message
+        return
+    for _, value in message.ListFields():
+        for each in value if isinstance(value, Sequence) else (value,):
+            if isinstance(each, Message):
+                yield from tensors(each)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "text", "metadata", "other weights"])

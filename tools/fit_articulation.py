@@ -213,7 +213,7 @@ class Captured:
         phones = assimilated(phones)
         self.phones, self.prosody = phones, prosody
         seconds = np.arange(len(coefficients)) / fps
-        self.times = np.arange(int(seconds[-1] * GRID) + 2) / GRID
+        self.times = np.arange(int(np.ceil(max(seconds[-1], phones[-1][2]) * GRID)) + 2) / GRID
         self.sampling = _sampling(self.times, seconds)
         there = contact(phones, self.times, PLAIN)
         self.contact = Contact(*(np.interp(seconds, self.times, each) for each in vars(there).values()))

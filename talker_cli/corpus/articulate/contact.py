@@ -17,9 +17,9 @@ LEAD_AFTER_PAUSE = 0.090  # seconds, where silence hides the closure's beginning
 SETTLING = 0.030  # seconds from a pause's beginning until the lips rest
 RESTING = 0.15  # seconds, of lips coming to rest in a pause
 READY = 0.52  # seconds before speech at which the lips part
-READY_SHARE = 0.4  # of a pause, at most
+READY_SHARE = 0.5  # of a pause, at most
 # Share of the opening that the lips take away.
-APPROACH = {"W": 0.75, "R": 0.30, "UW": 0.10, "TH": 0.60, "DH": 0.60, "F": 0.20, "V": 0.05}
+APPROACH = {"W": 0.55, "R": 0.27, "TH": 0.60, "DH": 0.60, "F": 0.20, "V": 0.05}
 APPROACHING = 0.080  # seconds, of lips that come near each other, and part
 SHORTEST_RAMP = 0.034  # seconds, just over a frame at 30 fps
 LONGEST_AFTER_PAUSE = 0.130  # seconds from its sound's beginning; what follows is aspiration
