@@ -386,20 +386,22 @@ CHANGES: dict[str, tuple[str, str, str]] = {
 }
 
 
-def survives(name: str) -> str | None:
-    """Make one change in a copy; return None if no test fails, else the first that does."""
-    file, old, new = CHANGES[name]
+def survives(name: str | None) -> str | None:
+    """Make one change in a copy, or none; return None if no test fails, else the first that does."""
     with tempfile.TemporaryDirectory(prefix="talker-mutation-") as place:
         root = Path(place)
         for folder in ("talker_cli", "tests"):
             shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", root)
-        (root / "weights").symlink_to(ROOT / "weights")
-        path = root / "talker_cli" / file
-        text = path.read_text(encoding="utf-8")
-        if old not in text:
-            raise SystemExit(f"{name}: {file} no longer holds {old!r}; write the change anew")
-        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+        for folder in ("weights", "examples"):
+            (root / folder).symlink_to(ROOT / folder)
+        if name is not None:
+            file, old, new = CHANGES[name]
+            path = root / "talker_cli" / file
+            text = path.read_text(encoding="utf-8")
+            if old not in text:
+                raise SystemExit(f"{name}: {file} no longer holds {old!r}; write the change anew")
+            path.write_text(text.replace(old, new, 1), encoding="utf-8")
         env = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *(f"tests/{test}" for test in TESTS)]
         done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=False)
@@ -414,6 +416,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="Only changes whose name holds this text.")
     options = parser.parse_args()
+    failing = survives(None)
+    if failing is not None:
+        raise SystemExit(f"{failing} fails without any change; expected all tests to pass")
     survived = 0
     for name in CHANGES:
         if options.only in name:
