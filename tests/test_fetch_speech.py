@@ -77,6 +77,22 @@ def test_speech_is_fetched_once_and_an_interrupted_run_goes_on(tool: dict[str, A
     assert not (folder / "clone").exists()
 
 
+def test_few_recordings_of_each_speaker_are_kept(tool: dict[str, Any], tmp_path: Path) -> None:
+    """Breaks if a speaker keeps more than asked for, others by the day, or one speaker's recordings crowd out another's."""
+    here = tmp_path / "one"
+    for number in range(2, 30):
+        voice = "anna" if number % 2 else "one"
+        write_wav(here / "data" / f"{voice}_{number}.wav", b"\1\0" * 800)
+        (here / "data" / f"{voice}_{number}.txt").write_text("hello")
+    subprocess.run(["git", "-C", here, "add", "."], check=True)
+    subprocess.run(["git", "-C", here, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "more"], check=True)
+    kept = []
+    for name in ("a", "b"):
+        tool["main"](tmp_path / name, 3)
+        kept.append(sorted((each.voice, each.name) for each in find_transcribed(tmp_path / name)))
+    assert kept[0] == kept[1] and [voice for voice, _ in kept[0]] == ["anna"] * 3 + ["one"] * 3 + ["two"]
+
+
 def test_a_repository_that_lost_its_recordings_is_refused(tool: dict[str, Any], tmp_path: Path) -> None:
     """Breaks if a changed repository makes a smaller corpus without a word."""
     (tmp_path / "two" / "data" / "two_1.txt").write_text(" ")

@@ -1,17 +1,19 @@
 """Put openly licensed speech of 343 people, with its texts, into a folder for `talker preprocess articulated --speech`.
 
-Usage: python tools/fetch_speech.py FOLDER
+Usage: python tools/fetch_speech.py FOLDER [--recordings N]
 
 Git clones ten public repositories, one after another; the same command goes on after an interruption. `FOLDER/voices.csv`
-lists the speakers: language, sex, licence and whom to name. The recordings are not part of talker.
+lists the speakers: language, sex, licence and whom to name. With `--recordings`, N of each speaker at most are kept, the same
+every time. The recordings are not part of talker.
 """
 
+import argparse
 import csv
+import hashlib
 import random
 import re
 import shutil
 import subprocess
-import sys
 import wave
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -211,20 +213,32 @@ def clone_folders(source: Source, clone: Path) -> None:
     subprocess.run(["git", "-C", clone, "checkout", "-q"], check=True)
 
 
-def lay_out(source: Source, clone: Path, folder: Path) -> list[tuple[str, ...]]:
-    """Move a clone's recordings to VOICE/…/NAME, their texts beside them; return the lines of its speakers."""
+def lay_out(source: Source, clone: Path, folder: Path, most: int | None = None) -> list[tuple[str, ...]]:
+    """Move a clone's recordings, `most` of a voice, to VOICE/…/NAME, their texts beside them; return the speakers' lines."""
     spoken = [each for each in source.read(clone) if each.path.is_file() and each.text.strip()]
     if len(spoken) < source.recordings:
         raise SystemExit(f"{source.repository} has {len(spoken)} recordings with a text; expected {source.recordings} or more")
     voices = {}
+    targets: dict[str, dict[Path, Spoken]] = {}
     for each in spoken:
         held_out = "yes" if each.voice in HELD_OUT else ""
         voices[each.voice] = (each.voice, each.language, each.sex, source.licence, each.credit or source.credit, held_out)
-        target = folder / each.voice / each.path.parent.name / each.path.name
+        targets.setdefault(each.voice, {})[Path(each.voice, each.path.parent.name, each.path.name)] = each
+    for place, each in (pair for of_voice in targets.values() for pair in chosen(of_voice, most)):
+        target = folder / place
         target.parent.mkdir(parents=True, exist_ok=True)
         target.with_suffix(".txt").write_text(each.text.strip() + "\n", encoding="utf-8")
         each.path.replace(target)
     return list(voices.values())
+
+
+def chosen(recordings: dict[Path, Spoken], most: int | None) -> list[tuple[Path, Spoken]]:
+    """Return `most` recordings of a voice, by a hash of their places; all if it is None."""
+
+    def chance(pair: tuple[Path, Spoken]) -> str:
+        return hashlib.sha256(pair[0].with_suffix(".txt").as_posix().encode()).hexdigest()
+
+    return sorted(recordings.items(), key=chance)[:most]
 
 
 def write_rows(path: Path, rows: list[tuple[str, ...]]) -> None:
@@ -235,7 +249,7 @@ def write_rows(path: Path, rows: list[tuple[str, ...]]) -> None:
     part.replace(path)
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, most: int | None = None) -> None:
     """Fetch the sources that are not there yet, then list the speakers."""
     lists = folder / "voices"
     lists.mkdir(parents=True, exist_ok=True)
@@ -246,7 +260,7 @@ def main(folder: Path) -> None:
         if not done.is_file():
             shutil.rmtree(clone, ignore_errors=True)
             clone_folders(source, clone)
-            write_rows(done, lay_out(source, clone, folder))
+            write_rows(done, lay_out(source, clone, folder, most))
             shutil.rmtree(clone)
         with done.open(encoding="utf-8", newline="") as file:
             rows += [tuple(row) for row in csv.reader(file)][1:]
@@ -256,6 +270,8 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python tools/fetch_speech.py FOLDER")
-    main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description="Fetch openly licensed speech with its texts.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--recordings", type=int, help="of each speaker at most")
+    options = parser.parse_args()
+    main(options.folder, options.recordings)

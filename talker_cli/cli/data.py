@@ -276,6 +276,20 @@ def video(
     _videos(existing(folder), output, fps, tracker, processes, licence=licence or NOT_STATED, identity=identity)
 
 
+@preprocess_app.command()
+@examples("talker preprocess join prepared/ captured/ -o all/")
+@guarded
+def join(
+    folders: Annotated[list[Path], typer.Argument(help="Prepared datasets of one head and frame rate.", show_default=False)],
+    output: OutputFolderOption,
+) -> None:
+    """Prepared datasets as one, such as captured faces beside modelled motion."""
+    from talker_cli.data.join import join_datasets
+
+    command = shlex.join(["talker", *sys.argv[1:]])
+    _run(output, lambda report: join_datasets(folders, output, command=command, on_progress=report))
+
+
 def _videos(folder: Path, output: Path, fps: float | None, tracker: Path | None, processes: int, **about: Any) -> None:
     """Track videos, prepare them, and remove the landmarks that a killed run would go on from."""
     import shutil
