@@ -204,3 +204,17 @@ def test_an_angle_of_the_head_counts_as_a_mean_shape() -> None:
     losses = torch.stack([turning(each[None], torch.zeros(1, 2)) for each in alone]) * 55
     faces = torch.stack([still(each[None, :, :52], torch.zeros(1, 2)) for each in alone[:52]]) * 52
     assert torch.allclose(losses[:52], faces, rtol=1e-4) and torch.allclose(losses[52:], faces.mean().expand(3), rtol=1e-3)
+
+
+def test_a_trembling_head_counts_more_than_trembling_shapes() -> None:
+    """Breaks if the change of the head's angles counts at no weight of its own, in a lasting error, or in a shape's change."""
+    rig, std = tiny_rig().rig.with_head(), np.linspace(0.05, 0.2, 55)
+    plain, weighed = (SurfaceMetric(rig, std, LossWeights(head_velocity=each)) for each in (0.0, 3.0))
+    gap = torch.full((1, 4), 0.01)
+    for column in (0, 51, 52, 54):
+        for moving in (False, True):
+            error = torch.zeros(1, 4, 55)
+            error[0, :, column] = torch.tensor([1.0, -1.0, 2.0, 0.0]) if moving else 1.0
+            added = float(weighed(error, gap) - plain(error, gap))
+            expected = LossWeights().velocity * 3.0 * (4 + 9 + 4) / 3 / 55 if moving and column >= 52 else 0.0
+            assert added == pytest.approx(expected, rel=1e-4, abs=1e-6), (column, moving)

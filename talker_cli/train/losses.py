@@ -27,6 +27,8 @@ class LossWeights:
         gap: error of the opening at the lip pairs, more where the lips are nearly closed.
         coefficient: error of the normalised coefficients themselves, so that shapes alike on the surface stay apart.
         velocity: the same three on frame-to-frame differences.
+        head_velocity: error of the changes of the head's angles from frame to frame, in addition: heads move slowly, so what
+            would not be seen of a lip makes a head tremble.
         closed: how much more a frame with closed lips counts, in all of these.
         lips: how much a lip vertex counts against another.
         contrastive: audio to identity.
@@ -39,6 +41,7 @@ class LossWeights:
     gap: float = 0.35
     coefficient: float = 0.3
     velocity: float = 0.5
+    head_velocity: float = 8.0
     closed: float = 4.0
     lips: float = 10.0
     contrastive: float = 0.05
@@ -84,6 +87,7 @@ class SurfaceMetric(nn.Module):
         self.register_buffer("gap_rows", torch.from_numpy(rows * std / size).float())
         self.gap_weight = weights.gap
         self.velocity_weight = weights.velocity
+        self.head_velocity_weight, self.shapes = weights.head_velocity, shapes
         self.closed_weight = weights.closed
 
     def forward(self, error: Tensor, truth_gap: Tensor) -> Tensor:
@@ -105,7 +109,8 @@ class SurfaceMetric(nn.Module):
             away = 0.6 * ((gap.square() + GAP_ROUNDING**2).sqrt() - GAP_ROUNDING)
             position = weight * (surface.square().sum(-1) / count + away)
             velocity = between * (surface.diff(dim=1).square().sum(-1) / count + gap.diff(dim=1).square())
-            return position.mean() + self.velocity_weight * velocity.mean()
+            turns = error[..., self.shapes :].float().diff(dim=1).square().sum(-1) / count
+            return position.mean() + self.velocity_weight * (velocity + self.head_velocity_weight * turns).mean()
 
 
 @dataclass
