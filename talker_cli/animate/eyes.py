@@ -59,6 +59,11 @@ class EyeMotion:
         self._fps, self._frame, self._head_scale = fps, 0, head
         self._voice, self._eyes = VoiceActivity(), Eyes(style, seed, mood)
 
+    @property
+    def style(self) -> EyeStyle | None:
+        """How the eyes move; None where the coefficients have no eyes."""
+        return self._eyes.style if self._columns else None
+
     def push(self, speech: np.ndarray) -> None:
         """Append (S,) float32 speech at 16 kHz."""
         if self._columns:

@@ -103,7 +103,7 @@ class MotionStream:
         upper_face = self.config.upper_face_temperature if temperature is None else temperature
         whole = self.config.temperature if temperature is None else temperature
         upper = np.array([name in self.config.upper_face for name in self.config.names])
-        self._temperature = np.where(upper, upper_face, whole).astype(np.float32)  # (K,)
+        self.temperature = np.where(upper, upper_face, whole).astype(np.float32)  # (K,)
         self.eyes, self._spans = eyes, emotion
         self.samples = 0  # of speech so far
         self._frames = 0  # that went into the network
@@ -190,7 +190,7 @@ class MotionStream:
 
     def _denoise(self, index: int, first: int, end: int) -> np.ndarray:
         """Return frames first … end of x, (1, end - first, K), after step `index`."""
-        x_t = self._states[index - 1].window(first, end) if index else self._temperature * self._noise(0, first, end)
+        x_t = self._states[index - 1].window(first, end) if index else self.temperature * self._noise(0, first, end)
         t, features = self.sampler.timesteps[index], self._features.window(first, end)
         emotion = self._emotion(first, end)
         x0 = self.runner.x0(x_t, t, features, self._style, self._guidance, self._style_guidance, emotion)

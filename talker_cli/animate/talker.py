@@ -76,6 +76,7 @@ class Talker:
 
     def __init__(self, folder: Path, rigs: RigFile, weights: Path, animator: Animator) -> None:
         self.folder = folder
+        self.weights = weights
         self.rigs = rigs
         self.space: StyleSpace = style_space(weights)
         self.animator = animator

@@ -32,6 +32,9 @@ class OnnxRunner:
     Args:
         path: Graph of a student.
 
+    Attributes:
+        inputs: Names of the graph's inputs, and the shapes of a frame of them.
+
     Raises:
         ModelError: it is missing, damaged or foreign.
         MachineError: ONNX Runtime is missing.
@@ -49,8 +52,9 @@ class OnnxRunner:
         self._check(path, expected)
         # A stage needs its own inputs, but all must be given: a frame of zeros, for the others.
         frame = self.config.mels_per_frame
-        self._unused = {each.name: np.zeros([frame if isinstance(side, str) else side for side in each.shape], np.float32)
-                        for each in self._session.get_inputs()}  # fmt: skip
+        self.inputs = {each.name: [frame if isinstance(side, str) else side for side in each.shape]
+                       for each in self._session.get_inputs()}  # fmt: skip
+        self._unused = {name: np.zeros(shape, np.float32) for name, shape in self.inputs.items()}
 
     def _check(self, path: Path, expected: str) -> None:
         """Refuse a graph whose parts do not fit each other."""

@@ -1,48 +1,33 @@
 "use strict";
-// Plays a face in the light of talker's videos: sparse shapes are added up and normals taken anew on the processor, one draw
-// call shows them, the recording is the clock.
-(async () => {
-  const byId = (id) => document.getElementById(id);
-  const config = JSON.parse(byId("config").textContent);
-  const canvas = byId("stage");
-  const fail = (text) => { byId("problem").textContent = text; byId("problem").hidden = false; };
+// Draws a face in the light of talker's videos: sparse shapes are added up and normals taken anew on the processor, one draw
+// call shows them. Drag, wheel and fingers turn it and come closer. Who opens it sets `weights`, and calls `draw` where
+// something changed or `stale` says that the view did.
+async function openFace(canvas, config, packed) {
   const gl = canvas.getContext("webgl2", { antialias: true, alpha: false });
-  if (!gl) { fail("This browser shows no WebGL 2; open the page in a newer one."); return; }
-  if (!window.DecompressionStream) { fail("This browser is too old to unpack the page; open it in a newer one."); return; }
+  if (!gl) throw new Error("this browser shows no WebGL 2; open it in a newer one");
+  if (!window.DecompressionStream) throw new Error("this browser is too old to unpack it; open it in a newer one");
 
   // What Python packed
 
-  const decoded = (id) => Uint8Array.from(atob(byId(id).textContent), (letter) => letter.charCodeAt(0));
-  const packed = new Blob([decoded("arrays")]).stream().pipeThrough(new DecompressionStream("deflate"));
-  const buffer = await new Response(packed).arrayBuffer();
+  const unpacked = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const buffer = await new Response(unpacked).arrayBuffer();
   const KINDS = { u1: Uint8Array, u2: Uint16Array, i2: Int16Array, u4: Uint32Array };
   const arrays = {};
   for (const [name, [kind, offset, length]] of Object.entries(config.arrays)) {
     arrays[name] = new KINDS[kind](buffer, offset, length);
   }
   const count = arrays.template.length / 3;
-  const { faces, shape_rows: rows, shape_values: values, coefficients } = arrays;
+  const { faces, shape_rows: rows, shape_values: values } = arrays;
   const template = Float32Array.from(arrays.template, (value, i) => config.template.low[i % 3] + config.template.step * value);
   const starts = [0];
   for (const length of config.shapes.counts) starts.push(starts[starts.length - 1] + length);
   const shapes = config.names.length;
-  const frames = coefficients.length / shapes;
-  const duration = frames / config.fps;
 
   // Motion: vertices = template + sum of weights times shapes, turned about the neck
 
   const vertices = new Float32Array(template);
   const normals = new Float32Array(3 * count);
   const weights = new Float32Array(shapes);
-
-  function weightsAt(seconds) {
-    const at = Math.min(Math.max(seconds * config.fps, 0), frames - 1);
-    const one = Math.floor(at), other = Math.min(one + 1, frames - 1), share = at - one;
-    for (let k = 0; k < shapes; k++) {
-      const value = (1 - share) * coefficients[k * frames + one] + share * coefficients[k * frames + other];
-      weights[k] = config.coefficients.low[k] + config.coefficients.step[k] * value;
-    }
-  }
 
   // Pitch, yaw and roll about the base of the skull; the neck takes a share of the turn.
   function turnHead() {
@@ -275,11 +260,11 @@ void main() {
 
   const uniforms = { view: gl.getUniformLocation(face, "V"), projection: gl.getUniformLocation(face, "P") };
 
-  function draw(seconds) {
+  function draw() {
     const ratio = Math.min(window.devicePixelRatio || 1, 2);
     const width = Math.round(canvas.clientWidth * ratio), height = Math.round(canvas.clientHeight * ratio);
     if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
-    weightsAt(seconds);
+    shown.stale = false;
     pose();
     refill(vertexBuffer, vertices);
     refill(normalBuffer, normals);
@@ -296,68 +281,13 @@ void main() {
     gl.drawElements(gl.TRIANGLES, faces.length, faceKind, 0);
   }
 
-  // Time: the recording's, or the machine's where there is none
-
-  const sound = config.sound ? new Audio(URL.createObjectURL(new Blob([decoded("speech")], { type: config.sound }))) : null;
-  let playing = false, silentPlace = 0, silentSince = 0, stale = true;
-  const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
-
-  function now() {
-    if (sound) return sound.currentTime;
-    return playing ? silentPlace + (performance.now() - silentSince) / 1000 : silentPlace;
-  }
-
-  function seek(seconds) {
-    const place = clamp(seconds, 0, duration - 1e-3);
-    if (sound) sound.currentTime = place;
-    silentPlace = place;
-    silentSince = performance.now();
-    stale = true;
-  }
-
-  async function toggle() {
-    if (playing) { stop(); return; }
-    if (now() >= duration - 0.5 / config.fps || (sound && sound.ended)) seek(0);
-    silentPlace = now();
-    silentSince = performance.now();
-    playing = true;
-    show();
-    try { if (sound) await sound.play(); } catch (error) { stop(); fail(`The sound cannot be played: ${error.message}`); }
-  }
-
-  function stop() {
-    silentPlace = now();
-    playing = false;
-    if (sound) sound.pause();
-    show();
-  }
-
-  function show() {
-    byId("sign").setAttribute("d", playing ? "M6 4h4v16H6zM14 4h4v16h-4z" : "M7 4v16l13-8z");
-    byId("play").setAttribute("aria-label", playing ? "Pause" : "Play");
-    stale = true;
-  }
-
-  const clockText = (seconds) => `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(1).padStart(4, "0")}`;
-
-  function tick() {
-    const seconds = now();
-    if (playing && (seconds >= duration || (sound && sound.ended))) stop();
-    if (playing || stale) {
-      stale = false;
-      draw(seconds);
-      byId("place").value = Math.min(seconds / duration, 1);
-      byId("clock").textContent = `${clockText(Math.min(seconds, duration))} / ${clockText(duration)}`;
-    }
-    requestAnimationFrame(tick);
-  }
-
   // Hands
 
+  const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
   const fingers = new Map();
   let travelled = 0;
   const spread = () => { const [a, b] = [...fingers.values()]; return Math.hypot(a.x - b.x, a.y - b.y); };
-  const zoom = (factor) => { camera.zoom = clamp(camera.zoom * factor, 0.4, 6); stale = true; };
+  const zoom = (factor) => { camera.zoom = clamp(camera.zoom * factor, 0.4, 6); shown.stale = true; };
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
     if (fingers.size === 0) travelled = 0;
@@ -374,10 +304,10 @@ void main() {
     if (fingers.size === 2) { zoom(spread() / Math.max(before, 1)); return; }
     camera.yaw -= dx * 0.006;
     camera.pitch = clamp(camera.pitch + dy * 0.006, -1.2, 1.2);
-    stale = true;
+    shown.stale = true;
   });
   const release = (event) => {
-    if (fingers.delete(event.pointerId) && fingers.size === 0 && event.type === "pointerup" && travelled < 5) toggle();
+    if (fingers.delete(event.pointerId) && fingers.size === 0 && event.type === "pointerup" && travelled < 5) shown.tapped();
     if (fingers.size > 0) travelled = 99;  // a pinch is no click
   };
   canvas.addEventListener("pointerup", release);
@@ -386,34 +316,11 @@ void main() {
     event.preventDefault();
     zoom(Math.exp(-event.deltaY * 0.0012));
   }, { passive: false });
-  const front = () => { Object.assign(camera, FRONT); stale = true; };
-  byId("play").addEventListener("click", toggle);
-  byId("home").addEventListener("click", front);
-  byId("place").addEventListener("input", (event) => seek(event.target.value * duration));
-  const keys = {
-    " ": toggle, k: toggle, "0": front, Home: () => seek(0), End: () => seek(duration),
-    ArrowLeft: () => seek(now() - 1 / config.fps), ArrowRight: () => seek(now() + 1 / config.fps),
-    ArrowUp: () => zoom(1.1), ArrowDown: () => zoom(1 / 1.1),
-  };
-  document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.altKey || event.metaKey || !keys[event.key]) return;
-    event.preventDefault();  // a button in focus would answer the space bar a second time
-    keys[event.key]();
-  });
-  window.addEventListener("resize", () => { stale = true; });
-  canvas.addEventListener("webglcontextlost", () => fail("The graphics card was reset; load the page again."));
-
-  // page.html#t=4.6 opens at an instant
-  const asked = () => { const found = /t=([\d.]+)/.exec(location.hash); if (found) seek(Number(found[1])); };
-  window.addEventListener("hashchange", asked);
+  window.addEventListener("resize", () => { shown.stale = true; });
 
   lookAround();
   lightSeen(0, (_, facing) => Math.max(facing, 0), 0);
-  asked();
-  tick();
-  document.body.dataset.ready = "yes";
-})().catch((error) => {
-  const problem = document.getElementById("problem");
-  problem.textContent = `The page cannot be shown: ${error.message}`;
-  problem.hidden = false;
-});
+  const front = () => { Object.assign(camera, FRONT); shown.stale = true; };
+  const shown = { arrays, weights, draw, front, zoom, stale: true, tapped: () => {} };
+  return shown;
+}
