@@ -22,10 +22,10 @@ from talker_cli.capture.clip import capture
 from talker_cli.capture.fit import LandmarkModel
 from talker_cli.capture.landmarks import MOUTH_CORNERS
 from talker_cli.capture.pose import remove_pose
-from talker_cli.model.folder import DEFAULT_MODEL, model_folder
+from talker_cli.model.built_in import built_in_head
 from talker_cli.render.encoder import encode
 from talker_cli.render.video import draw_frames
-from talker_cli.rig import ARKIT_NAMES, RigFile, load_rig
+from talker_cli.rig import ARKIT_NAMES, RigFile
 
 PEOPLE = ("FaceTalk_170725_00137_TA", "FaceTalk_170915_00223_TA", "FaceTalk_170913_03279_TA")
 SIZES = ((360, 288), (720, 576))
@@ -74,7 +74,7 @@ def render(folder: Path, head: RigFile, talker: Talker) -> dict[str, tuple[np.nd
     for number, name in enumerate(PEOPLE):
         spoken = talker.animate(SPEECH, identity=name, seed=number)
         fps, start = spoken.fps, 40 * number
-        motion = np.concatenate([spoken.coefficients[start : start + SPOKEN], expressions(EXPRESSIONS, fps, number)])
+        motion = np.concatenate([spoken.weights[start : start + SPOKEN], expressions(EXPRESSIONS, fps, number)])
         angles = poses(len(motion), fps, number)
         truth[name] = (motion, angles, fps)
         for size in SIZES:
@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
-    head = load_rig(model_folder(DEFAULT_MODEL) / "rig.safetensors")
+    head = built_in_head()
     model = LandmarkModel(head.rig, range(478))
     truth = render(arguments.output, head, Talker.load())
 

@@ -67,11 +67,15 @@ def enrolled(data: Dataset, enroller: Enroller, clips: list[Clip]) -> dict[str, 
     """Return the styles to compare, from the clips in their order."""
     space, animator = enroller.space, enroller.animator
     found = {AVERAGE: StyleCondition(on_sphere(space.average))}
-    found |= {name: StyleCondition(style) for name, style in zip(space.names, space.table, strict=True)}
+    found |= {
+        name: StyleCondition(style)
+        for name, style in zip(space.names, space.table, strict=True)
+        if name in enroller.rigs.identities
+    }
     for seconds in SECONDS:
         examples = first(data, clips, seconds, enroller.rigs.rig.fps)
         style = style_of(enroller, examples)
-        nearest = space.nearest(style)[0][0]
+        nearest = next(name for name, _ in space.nearest(style) if name in found)
         found[f"nearest to {seconds:g} s of sound: {nearest}"] = found[nearest]
         found[f"sound, {seconds:g} s"] = StyleCondition(style)
         found[f"motion, {seconds:g} s"] = told(f"motion, {seconds:g} s", enroller, style, examples)
@@ -118,8 +122,7 @@ def style_of(enroller: Enroller, examples: list[MotionExample]) -> np.ndarray:
 
 def told(name: str, enroller: Enroller, style: np.ndarray, examples: list[MotionExample]) -> StyleCondition:
     """Fit a style to the examples' motion, and print what the fit says of itself."""
-    known = (on_sphere(enroller.space.average), *enroller.space.table)
-    fitted = fit(enroller.animator, enroller.rigs.rig, style, examples, known)
+    fitted = fit(enroller.animator, enroller.rigs.rig, style, examples, enroller.starts(style))
     offset = "with an offset" if fitted.condition.offset is not None else "no offset"
     errors = f"{fitted.before:.3e} -> {fitted.after:.3e} m2"
     print(f"{name}: lip vertex error {errors} on {fitted.held_out:.1f} s, {fitted.steps} steps, {offset}", flush=True)

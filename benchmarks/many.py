@@ -38,7 +38,8 @@ def main() -> None:
         subprocess.run(cut, check=True)
         data = (folder / "in" / "0000.wav").read_bytes()
         for number in range(1, arguments.files):
-            (folder / "in" / f"{number:04d}.wav").write_bytes(data)
+            # Each ends in another sample: a frozen audio encoder keeps the outputs of what it has read.
+            (folder / "in" / f"{number:04d}.wav").write_bytes(data[:-2] + (number % 1000).to_bytes(2, "little"))
         files = sorted((folder / "in").iterdir())[: arguments.singles]
         single = sum(animate(file, "-o", folder / "one.csv") for file in files) / len(files)
         together = animate(folder / "in", "-o", str(folder / "out" / "{name}.csv")) / arguments.files

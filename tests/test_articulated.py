@@ -38,8 +38,8 @@ from talker_cli.data.dataset import Clip, Dataset, DatasetInfo, Recording, write
 from talker_cli.evaluate.face_measures import FaceMeasures
 from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.metrics import Articulation, Phones
-from talker_cli.model.folder import model_folder
-from talker_cli.rig import ARKIT_NAMES, HEAD_NAMES, Identity, Rig, RigFile, load_rig
+from talker_cli.model.built_in import built_in_head
+from talker_cli.rig import ARKIT_NAMES, HEAD_NAMES, Identity, Rig, RigFile
 
 COLUMN = {name: index for index, name in enumerate(ARKIT_NAMES)}
 
@@ -84,7 +84,7 @@ def gap_of(coefficients: np.ndarray) -> np.ndarray:
 
 @cache
 def face_measures() -> FaceMeasures:
-    return FaceMeasures(load_rig(model_folder("talker-base") / "rig.safetensors").rig)
+    return FaceMeasures(built_in_head().rig)
 
 
 def measured(coefficients: np.ndarray) -> dict[str, np.ndarray]:

@@ -13,8 +13,8 @@ from talker_cli.capture.fit import LandmarkModel
 from talker_cli.capture.pose import Posed, remove_pose, similarity
 from talker_cli.capture.video import open_video, read_frames
 from talker_cli.errors import InputError
-from talker_cli.model.folder import model_folder
-from talker_cli.rig import ARKIT_NAMES, Rig, load_rig
+from talker_cli.model.built_in import built_in_head
+from talker_cli.rig import ARKIT_NAMES, Rig
 
 FPS, T = 25.0, 150
 ALL = np.ones(T, bool)
@@ -27,7 +27,7 @@ SPOKEN = (
 
 @pytest.fixture(scope="module")
 def head() -> Rig:
-    return load_rig(model_folder("talker-base") / "rig.safetensors").rig
+    return built_in_head().rig
 
 
 @pytest.fixture(scope="module")

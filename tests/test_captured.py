@@ -27,15 +27,15 @@ from talker_cli.evaluate.curve_metrics import (
 )
 from talker_cli.evaluate.face_measures import RATE, Curves, FaceMeasures, MeshMeasures
 from talker_cli.formats.motion import write_motion
-from talker_cli.model.folder import model_folder
-from talker_cli.rig import ARKIT_NAMES, HEAD_NAMES, Rig, RigFile, load_rig, save_rig
+from talker_cli.model.built_in import built_in_head
+from talker_cli.rig import ARKIT_NAMES, HEAD_NAMES, Rig, RigFile, save_rig
 
 CLIPS, FRAMES = 20, 75
 
 
 @pytest.fixture(scope="module")
 def base() -> Rig:
-    return load_rig(model_folder("talker-base") / "rig.safetensors").rig
+    return built_in_head().rig
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,7 @@ from talker_cli.errors import IdentityError, OutputError
 from talker_cli.formats.files import ArrayFile, write_arrays
 from talker_cli.identity.file import Enrolled, IdentityFace, check_name, load_identity, name_from, save_identity
 from talker_cli.identity.library import Library, data_folder
-from talker_cli.model.folder import model_folder
-from talker_cli.rig import load_rig
+from talker_cli.model.built_in import built_in_head
 
 RECORD = {
     "folder": "/home/anna/clips", "sources": [{"path": "one.wav", "sha256": "0", "seconds": 9.0}], "seconds": 9.0,
@@ -45,7 +44,7 @@ def test_an_identity_file_holds_everything(tmp_path: Path) -> None:
 
 def test_a_head_of_ones_own_comes_back(tmp_path: Path) -> None:
     """Breaks if a file loses shapes, or one of a later version is misread."""
-    rig = load_rig(model_folder("talker-base") / "rig.safetensors").rig
+    rig = built_in_head().rig
     path = tmp_path / "a.safetensors"
     save_identity(path, replace(person(), face=IdentityFace(rig.template, rig.colors, rig)))
     assert path.stat().st_size < rig.basis.nbytes / 2
@@ -60,7 +59,7 @@ def test_a_head_of_ones_own_comes_back(tmp_path: Path) -> None:
 
 def test_a_face_with_the_shapes_of_another_model_is_refused() -> None:
     """Breaks if a model's coefficients drive shapes that mean something else."""
-    base = load_rig(model_folder("talker-base") / "rig.safetensors")
+    base = built_in_head()
     own = replace(person(), face=IdentityFace(base.rig.template, rig=base.rig))
     assert own.rig(base) is base.rig
     other = replace(base.rig, names=base.rig.names[::-1])

@@ -20,6 +20,7 @@ from talker_cli.formats.audio import load_speech
 from talker_cli.formats.files import file_hash
 from talker_cli.formats.motion import write_motion
 from talker_cli.identity.file import load_identity
+from talker_cli.model.built_in import built_in_head
 from talker_cli.model.folder import model_folder
 from talker_cli.rig import RigFile, load_rig
 
@@ -70,7 +71,7 @@ def test_a_films_motion_comes_back_with_its_sound(truth: np.ndarray, film: Path,
     (example,) = video.examples
     assert video.seen == pytest.approx(SECONDS, abs=0.1) and video.seconds == pytest.approx(SECONDS, abs=0.1)
     assert abs(len(example.sound) - len(example.coefficients) / FPS * 16_000) < 1_600 and video.lip_error < 2e-3
-    measures = FaceMeasures(load_rig(model_folder("talker-base") / "rig.safetensors").rig)
+    measures = FaceMeasures(built_in_head().rig)
     made, true = (measures(each[: len(example.coefficients)], FPS).curves for each in (example.coefficients, truth))
     assert np.corrcoef(made["gap"], true["gap"])[0, 1] > 0.9 and np.corrcoef(made["jaw"], true["jaw"])[0, 1] > 0.8
     shut = true["gap"] < 0.3

@@ -27,8 +27,8 @@ from talker_cli.errors import InputError
 from talker_cli.export.formats import write_motion_clip
 from talker_cli.export.motion_clip import MotionClip
 from talker_cli.identity.resolve import StyleCondition, style_space
-from talker_cli.model.folder import model_folder
-from talker_cli.rig import ARKIT_NAMES, HEAD_NAMES, RigFile, head_angles, load_rig
+from talker_cli.model.built_in import built_in_head
+from talker_cli.rig import ARKIT_NAMES, HEAD_NAMES, head_angles
 
 NAMES = (*ARKIT_NAMES, *HEAD_NAMES)
 MOUTH = {name for name in ARKIT_NAMES if name.startswith(("jaw", "mouth", "tongue")) or name == "cheekPuff"}
@@ -218,18 +218,14 @@ def test_beat_and_live_link_turn_the_head(tmp_path: Path) -> None:
     motion = np.zeros((150, 55), np.float32)
     motion[:, 52:] = 0.1 * np.sin(np.arange(150) / 20)[:, None] * [1, -1, 0.5] + [0.3, 0, 0]
     soundfile.write(phone / "Ada_1.wav", sound, 16_000)
-    turning = built_in().with_head()
+    turning = built_in_head().with_head()
     write_motion_clip(MotionClip(motion, turning.rig, 60.0), phone / "Ada_1.csv")
     source = open_livelink(phone, source_fps=60.0, table=None, identity=None, licence=None)
     assert source.head
-    prepare_coefficients(source, built_in(), tmp_path / "out", on_progress=lambda stage, done, total: None)
+    prepare_coefficients(source, built_in_head(), tmp_path / "out", on_progress=lambda stage, done, total: None)
     data = Dataset(tmp_path / "out")
     assert data.rig.rig.names == NAMES
     found = data.coefficients(data.info.clips[0].name)
     assert np.abs(found[:, 52:] - (motion - motion.mean(0))[: 2 * len(found) : 2, 52:]).max() < 1e-3
-    write_motion_clip(MotionClip(motion[:, :52], built_in().rig, 60.0), phone / "Ada_1.csv")
+    write_motion_clip(MotionClip(motion[:, :52], built_in_head().rig, 60.0), phone / "Ada_1.csv")
     assert not open_livelink(phone, source_fps=60.0, table=None, identity=None, licence=None).head
-
-
-def built_in() -> RigFile:
-    return load_rig(model_folder("talker-base") / "rig.safetensors")

@@ -106,7 +106,7 @@ def test_curves_are_those_of_a_pipe(live: LiveTalker, tmp_path: Path) -> None:
     """Breaks if a client of the server gets other curves than `animate --stream`, or Ctrl-C leaves it without an end."""
     expected = in_process(live, PARTS, seed=3)
     counts = [len(lines) for lines in expected]
-    assert min(counts) > 0 and sum(counts) == 45
+    assert min(counts[1:]) > 0 and sum(counts) == 45  # a frozen encoder may wait for more than the first part
     options = ("--identity", WHO[:15], "--look-ahead", LOOK_AHEAD, "--seed", 3)
 
     process = start("animate", "-", "--stream", *options, cwd=tmp_path, stdin=subprocess.PIPE)
@@ -156,7 +156,8 @@ def test_clients_do_not_mix(live: LiveTalker) -> None:
             async with connect(url) as client:
                 await client.send(json.dumps({"identity": told[number][0], "seed": told[number][1]}))
                 head = json.loads(await client.recv())
-                assert (head["identity"], head["seed"], head["fps"], len(head["names"])) == (*told[number], 30.0, 52)
+                assert (head["identity"], head["seed"], head["fps"]) == (*told[number], 30.0)
+                assert tuple(head["names"]) == live.names
                 return await in_step(client, sounds[number], [len(lines) for lines in expected[number]])
 
         async with serving(live) as url:
@@ -346,7 +347,7 @@ def test_sound_of_another_rate_is_converted(live: LiveTalker, rate: int) -> None
     parts = [sound[at : at + rate // 5 * 2] for at in range(0, len(sound), rate // 5 * 2)]
     expected = in_process(live, parts, rate=rate)
     counts = [len(lines) for lines in expected]
-    assert min(counts) > 0 and sum(counts) == 45
+    assert min(counts[1:]) > 0 and sum(counts) == 45
 
     async def test() -> None:
         async with serving(live) as url, connect(url) as client:

@@ -163,10 +163,11 @@ def test_files_hold_the_alignment(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_a_recording_with_its_text(invoke: Command, tmp_path: Path) -> None:
+def test_a_recording_with_its_text(invoke: Command, model: Path, tmp_path: Path) -> None:
     """Breaks if words are lost on the way to a file, if a model does not say that it has no use for them."""
     (tmp_path / "said.txt").write_text(SAID, encoding="utf-8")
-    run = invoke("animate", SPEECH, "--text", "said.txt", "-o", "a.TextGrid", "-o", "a.phones.tsv", "-o", "a.csv")
+    outputs = ("-o", "a.TextGrid", "-o", "a.phones.tsv", "-o", "a.csv")
+    run = invoke("animate", SPEECH, "--model", model, "--device", "cpu", "--text", "said.txt", *outputs)
     assert "this model does not read phones" in run.err and "does not fit" not in run.err
     tiers = read_textgrid(tmp_path / "a.TextGrid")
     spoken = [word for word, _, _ in tiers["words"] if word]

@@ -116,7 +116,7 @@ def test_a_training_goes_on_from_another_models_teacher(dataset: Path, model: Pa
 
 
 def test_a_training_goes_on_only_with_the_same_face(dataset: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is a model of 52 coefficients and 8 identities"):
+    with pytest.raises(InputError, match=r"is a model of \d+ coefficients and \d+ identities"):
         train(dataset, tmp_path, replace(CONFIG, start="talker-base", model=Architecture()), device="cpu", on_progress=ignore)
 
 

@@ -301,9 +301,10 @@ def test_a_reader_says_how_much_the_sound_tells() -> None:
 
 
 def test_a_model_of_voices_lists_and_speaks_in_them(tmp_path: Path, invoke: Command) -> None:
-    """Breaks if voices crowd the list of names, cannot be asked for, or enrolment does not say how much the sound tells."""
+    """Breaks if voices crowd the list, cannot be asked for or pass for captured, or what sound tells of a style is not said."""
     torch.manual_seed(0)
     rigs = tiny_rig()
+    rigs.identities["Ada"] = replace(rigs.identities["Ada"], about="captured: a person of GRID")
     (tmp_path / "m").mkdir()
     save_rig(tmp_path / "m" / "rig.safetensors", rigs)
     names = (*rigs.identities, "carlo")
@@ -316,19 +317,23 @@ def test_a_model_of_voices_lists_and_speaks_in_them(tmp_path: Path, invoke: Comm
     listed = [[line.split()[0] for line in invoke("identities", *more, "--model", "m", "--library", "lib").out.splitlines()]
               for more in ((), ("--voices",))]  # fmt: skip
     assert listed == [list(rigs.identities), list(names)]
+    assert "talker: voices besides these: 1, " in invoke("identities", "--model", "m", "--library", "lib").err
     how = ("--model", "m", "--steps", 1, "--device", "cpu", "--library", "lib")
     ran = invoke("animate", "a.wav", "-i", "carlo", *how)
-    assert ran.code == 0, ran.err
+    assert ran.code == 0 and "carlo is a voice: a modelled style, without a face of its own" in ran.err, ran.err
     assert json.loads((tmp_path / "out.json").read_text())["identity"] == "carlo"
     frames = np.load(tmp_path / "out.npy")
     offsets = frames - rigs.rig.offsets(np.load(tmp_path / "out.coefficients.npy"))
     assert np.allclose(offsets, rigs.rig.template, atol=1e-6), "a voice has the neutral face"
+    assert "Ada is captured: a person of GRID" in invoke("animate", "a.wav", "-i", "Ada", "-o", "ada.npz", *how).err
     ran = invoke(
         "animate", "a.wav", "-i", "auto", "--model", "m", "--steps", 1, "--device", "cpu", "--library", "lib", "-o", "b.npy"
     )
     assert ran.code == 0 and "is carlo" not in ran.err, ran.err
     ran = invoke("enroll", "a.wav", "--name", "anna", "--model", "m", "--library", "lib", "--device", "cpu")
     assert ran.code == 0 and "the sound tells 50 % of the style" in ran.err, ran.err
+    line = invoke("enroll", "a.wav", "--name", "carl", "--model", "m", "--library", "lib", "--device", "cpu").mistake
+    assert "means the model's own carlo" in line, "no name that only a voice would answer to"
     told = json.loads(invoke("identities", "show", "anna", "--library", "lib", "--json").out)
     assert told["told"] == pytest.approx(0.5, abs=0.01) and told["base_face"] in rigs.identities
 

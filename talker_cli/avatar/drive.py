@@ -5,7 +5,7 @@ the mouth's other shapes are solved for frame by frame: bounded least squares ag
 """
 
 from collections.abc import Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -16,8 +16,8 @@ from talker_cli.avatar.file import AvatarFile, Expression, MorphMesh
 from talker_cli.avatar.solve import bounded_least_squares
 from talker_cli.avatar.table import ARKIT, Meaning, ShapeSet, Table, plain, table_with
 from talker_cli.errors import InputError
-from talker_cli.model.folder import model_folder
-from talker_cli.rig import ARKIT_NAMES, Rig, load_rig
+from talker_cli.model.built_in import built_in_head
+from talker_cli.rig import ARKIT_NAMES, Rig
 
 INDEX = {name: place for place, name in enumerate(ARKIT_NAMES)}
 MOUTH = tuple(name for name in ARKIT_NAMES if name.startswith(("jaw", "mouth")))
@@ -372,9 +372,7 @@ def lip_gap(coefficients: np.ndarray) -> np.ndarray:
 
 @cache
 def _head() -> Rig:
-    rig = load_rig(model_folder("talker-base") / "rig.safetensors").rig
-    order = [rig.names.index(name) for name in ARKIT_NAMES]
-    return replace(rig, names=ARKIT_NAMES, basis=rig.basis[order], neck=None)
+    return built_in_head().rig
 
 
 @cache

@@ -60,7 +60,7 @@ class LandmarkModel:
     def __init__(self, rig: Rig, ids: Sequence[int]) -> None:
         binding = {int(number): entry for number, entry in json.loads(BINDING.read_text()).items()}
         self.ids = tuple(int(number) for number in ids)
-        self.rig = rig
+        self.rig = rig.face
         self.bound = np.array([number in binding for number in self.ids])
         self.index = {number: place for place, number in enumerate(self.ids)}
         weights = np.zeros((len(self.ids), len(rig.template)), np.float32)
@@ -68,7 +68,7 @@ class LandmarkModel:
             for vertex, weight in binding.get(number, ()):
                 weights[place, int(vertex)] += weight
         self.rest = weights @ rig.template  # (P, 3)
-        self.basis = np.einsum("pv,kvd->pdk", weights, rig.basis, optimize=True).astype(np.float64)  # (P, 3, K)
+        self.basis = np.einsum("pv,kvd->pdk", weights, self.rig.basis, optimize=True).astype(np.float64)  # (P, 3, K)
 
     def places(self, numbers: Sequence[int]) -> list[int]:
         """Return the indices of landmarks by their numbers."""

@@ -43,8 +43,8 @@ def capture(
     from talker_cli.export.motion_clip import MotionClip
     from talker_cli.formats.files import file_hash
     from talker_cli.identity.resolve import resolve_identity
+    from talker_cli.model.built_in import built_in_head
     from talker_cli.model.folder import model_folder
-    from talker_cli.rig import load_rig
 
     plan = plan_jobs(video, output or [], identity=identity)
     if preview is not None:
@@ -54,7 +54,7 @@ def capture(
             raise OutputError(f"cannot write {preview}; expected .mp4, .webm or .gif", field="preview")
     model = tracker_file(tracker)
     path = model_folder(DEFAULT_MODEL) / "rig.safetensors"
-    head = load_rig(path)
+    head = built_in_head()
     name = resolve_identity(identity, tuple(head.identities))
     failures = 0
     for job in plan.jobs:

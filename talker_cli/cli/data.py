@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from talker_cli.cli.options import (
-    DEFAULT_MODEL,
     OutputFolderOption,
     SeedOption,
     cell,
@@ -309,11 +308,10 @@ def _videos(folder: Path, output: Path, fps: float | None, tracker: Path | None,
 
 
 def shipped_rig() -> "RigFile":
-    """Return the built-in head as the default model's folder holds it."""
-    from talker_cli.model.folder import model_folder
-    from talker_cli.rig import load_rig
+    """Return the built-in head."""
+    from talker_cli.model.built_in import built_in_head
 
-    return load_rig(model_folder(DEFAULT_MODEL) / "rig.safetensors")
+    return built_in_head()
 
 
 def existing(folder: Path) -> Path:

@@ -80,7 +80,7 @@ def evaluate(
     captured: Annotated[
         str | None,
         typer.Option(
-            help="Measure against captured faces, in mm, as these identities of the model, separated by commas, or all.",
+            help="Measure against captured faces, in mm, as identities of the model, separated by commas, or all with a face.",
             show_default=False,
         ),
     ] = None,
@@ -285,9 +285,12 @@ def _captured_model(
     from talker_cli.evaluate.captured_systems import ALL, evaluate_captured, model_systems
     from talker_cli.identity.resolve import resolve_identity, style_space
     from talker_cli.model.folder import main_weights
+    from talker_cli.rig import load_rig
 
     known = style_space(main_weights(model)).names
-    identities = known if names.strip() == ALL else [resolve_identity(name.strip(), known) for name in names.split(",")]
+    faces = load_rig(model / "rig.safetensors").identities
+    every = [name for name in known if name in faces] or known
+    identities = every if names.strip() == ALL else [resolve_identity(name.strip(), known) for name in names.split(",")]
     head = Dataset(dataset).rig.rig
     systems = model_systems(model, ["8"], identities, head, device=device, seed=seed, samples=samples)
     with progress("measuring", "clips") as advance:

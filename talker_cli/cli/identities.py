@@ -182,7 +182,7 @@ def list_identities(
 def _list(library: Path | None, model: str, voices: bool, json_output: bool) -> None:
     from talker_cli.errors import IdentityError
     from talker_cli.identity.library import Library
-    from talker_cli.identity.resolve import STAND_IN_NOTE, style_space
+    from talker_cli.identity.resolve import STAND_IN_NOTE, VOICE, style_space
     from talker_cli.model.folder import main_weights, model_folder
     from talker_cli.rig import load_rig
 
@@ -191,8 +191,9 @@ def _list(library: Path | None, model: str, voices: bool, json_output: bool) -> 
     stand_ins = any("stand-in" in about for _, about, _ in rows)
     space = style_space(main_weights(folder))
     key, own = space.key, {name for name, _, _ in rows}
+    faceless = [name for name in space.names if name not in own]
     if voices:
-        rows += [(name, "voice: its style alone, without a face", True) for name in space.names if name not in own]
+        rows += [(name, VOICE, True) for name in faceless]
     enrolled = Library(library)
     for name, identity in enrolled.load_all():
         try:
@@ -207,6 +208,8 @@ def _list(library: Path | None, model: str, voices: bool, json_output: bool) -> 
     width = max((len(name) for name, _, _ in rows), default=0)
     for name, about, _ in rows:
         result(f"{name:<{width}}  {about}")
+    if faceless and not voices:
+        note(f"voices besides these: {len(faceless)}, each a modelled style without a face of its own; --voices lists them")
     if stand_ins:
         note(STAND_IN_NOTE)
 
@@ -289,11 +292,10 @@ def rename(
 
 def _check_new(name: str, model: str) -> None:
     """Refuse a name that means one of the model's own identities."""
-    from talker_cli.identity.resolve import check_new
-    from talker_cli.model.folder import model_folder
-    from talker_cli.rig import load_rig
+    from talker_cli.identity.resolve import check_new, style_space
+    from talker_cli.model.folder import main_weights, model_folder
 
-    check_new(name, load_rig(model_folder(model) / "rig.safetensors").identities)
+    check_new(name, style_space(main_weights(model_folder(model))).names)
 
 
 @identities.command()

@@ -161,7 +161,8 @@ def build(
     write_manifest(output / "manifest.csv", all_entries)
     speech = arrays(ALIGNED, lambda entry: [entry.name])
     motion = arrays(MOTION, lambda entry: [clip_name(entry.name, identity) for identity in moved[entry.name]])
-    write_dataset(output, info, rig, speech, motion)
+    faces = {name: face for name, face in rig.identities.items() if name in styles}
+    write_dataset(output, info, replace(rig, identities=faces), speech, motion)
     work.close()
     return notes
 

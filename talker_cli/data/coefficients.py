@@ -77,7 +77,8 @@ def prepare_coefficients(
                 work.save(key, {"coefficients": kept}, {"clipped": outside})
             clipped += work.load(key).metadata["clipped"]
             on_progress("reading coefficients", number + 1, len(source.sequences))
-        people = {name: Identity(name, neutral.template, neutral.colors, source.name) for name in source.identities}
+        about = f"captured: a person of {source.name}, with the neutral head, which is not their face"
+        people = {name: Identity(name, neutral.template, neutral.colors, about) for name in source.identities}
         named = RigFile(replace(neutral, fps=timeline.fps), people)
         notes = {"values clipped to 0…1": clipped} if clipped else {}
         return write_sequences(output, source, work, named, lengths, notes, command)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from talker_cli.enroll.fit import Fit
 
 NEAREST = 3  # known identities that are reported
+STARTS = 8  # nearest known identities that a fit to motion may start from, beside those with a face
 TEACHER_STEPS = 8  # of a model without a student, where motion is sampled
 OnNote = Callable[[str], None]
 
@@ -126,7 +127,7 @@ class Enroller:
             InputError: there is no usable recording, or the frame rate of its motion is unknown.
             IdentityError: the name is one of the model's own.
         """
-        check_new(name, self.rigs.identities)
+        check_new(name, self.space.names)
         reader = StyleReader(self.runner)
         collection = collect(folder, paths, reader, on_clip)
         style = collection.voice.style
@@ -138,8 +139,8 @@ class Enroller:
         if motion.examples:
             from talker_cli.enroll.fit import fit
 
-            known = (on_sphere(self.space.average), *self.space.table)
-            fitted = fit(self.animator, self.rigs.rig_of(identity.base_face), identity.style, motion.examples, known)
+            rig = self.rigs.rig_of(identity.base_face)
+            fitted = fit(self.animator, rig, identity.style, motion.examples, self.starts(style))
         record = EnrollmentRecord(
             folder=str(collection.folder),
             sources=collection.sources(),
@@ -156,6 +157,15 @@ class Enroller:
             identity = replace(identity, style=fitted.condition.style, offset=fitted.condition.offset)
         identity = replace(identity, record=record.model_dump(mode="json"))
         return Enrollment(identity, collection, record, tuple(motion.unused), tuple(motion.notes))
+
+    def starts(self, style: np.ndarray) -> list[np.ndarray]:
+        """Return the styles (S,) that a fit to motion may start from, beside that of the voice (S,).
+
+        The average, those of identities with a face, and the nearest to the voice: of hundreds, all would take minutes.
+        """
+        near = {known for known, _ in self.space.nearest(style)[:STARTS]}.union(self.rigs.identities)
+        rows = zip(self.space.names, self.space.table, strict=True)
+        return [on_sphere(self.space.average), *(row for known, row in rows if known in near)]
 
     def _motion(
         self, collection: Collection, identity: Enrolled, source_fps: float | None, tracker: Path | None, on_video: OnClip

@@ -12,10 +12,8 @@ from talker_cli.data.sequences import resample_rows
 from talker_cli.enroll.motion import MotionExample
 from talker_cli.errors import InputError
 from talker_cli.formats.audio import SAMPLE_RATE, load_intact_speech
-from talker_cli.model.folder import model_folder
-from talker_cli.rig import load_rig
+from talker_cli.model.built_in import built_in_head
 
-HEAD = "talker-base"  # the model whose head captures are bound to
 MIN_SECONDS = 1.0  # of a piece that was seen without a gap
 
 
@@ -63,7 +61,7 @@ def captured_motion(
     Raises:
         MachineError: MediaPipe is not installed.
     """
-    model = landmark_model(load_rig(model_folder(HEAD) / "rig.safetensors").rig)
+    model = landmark_model(built_in_head().rig)
     tracked: dict[str, TrackedClip] = {}
     made: dict[str, VideoMotion | InputError] = {}
     for name, path in videos.items():

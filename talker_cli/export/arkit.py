@@ -5,8 +5,8 @@ import numpy as np
 from talker_cli.avatar.solve import bounded_least_squares
 from talker_cli.errors import InputError
 from talker_cli.export.motion_clip import MotionClip
-from talker_cli.model.folder import model_folder
-from talker_cli.rig import ARKIT_NAMES, Rig, load_rig
+from talker_cli.model.built_in import built_in_head
+from talker_cli.rig import ARKIT_NAMES, Rig
 
 MOUTH_WEIGHT = 10.0  # how much more a vertex of the lips counts
 
@@ -38,7 +38,7 @@ def arkit_shapes_for(rig: Rig) -> np.ndarray:
     Raises:
         InputError: the rig has no ARKit shapes and another mesh.
     """
-    built_in = load_rig(model_folder("talker-base") / "rig.safetensors").rig
+    built_in = built_in_head().rig
     if rig.face_names == ARKIT_NAMES:
         return rig.face.basis
     if not np.array_equal(built_in.faces, rig.faces):

@@ -21,8 +21,10 @@ from talker_cli.rig import Rig, RigFile
 
 STAND_IN_NOTE = (
     "The FaceTalk names are stand-ins: built-in styles and heads under VOCASET's training names, not its people; "
-    "the motion was learned from a model of articulation, not from captures."
+    "their motion was learned from a model of articulation, not from captures."
 )
+CAPTURED = "captured"  # the description of a real person whose motion was captured begins so
+VOICE = "a voice: a modelled style, without a face of its own"
 AUTO = "auto"
 MOST_SCALE = 2.0
 SHOWN = 12  # names in an error
@@ -212,9 +214,10 @@ class IdentityResolver:
             )
         condition = StyleCondition(self.space.table[self.space.names.index(name)])
         person = self.rigs.identities.get(name)
-        if person is None:  # a voice, which has a style and no face
-            return ResolvedIdentity(name, condition, self.rigs.rig, {"identity": None})
+        if person is None:
+            return ResolvedIdentity(name, condition, self.rigs.rig, {"identity": None}, (f"{name} is {VOICE}",))
         notes = (STAND_IN_NOTE,) if name.startswith("FaceTalk_") and "stand-in" in person.about else ()
+        notes = (f"{name} is {person.about}",) if person.about.startswith(CAPTURED) else notes
         return ResolvedIdentity(name, condition, self.rigs.rig_of(name), {"identity": name}, notes)
 
     def _resolve_enrolled(self, identity: Enrolled, path: Path) -> ResolvedIdentity:
@@ -293,7 +296,7 @@ def resolve_identity(name: str, known: Sequence[str]) -> str:
 
 
 def _list(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more (talker identities)" if len(names) > SHOWN else ""
+    more = f" and {len(names) - SHOWN} more (talker identities --voices)" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
 
 

@@ -16,7 +16,10 @@ from talker_cli import __version__
 from talker_cli.errors import TalkerError
 from talker_cli.formats import ffmpeg
 from talker_cli.formats.files import ArrayFile, file_hash
-from talker_cli.model.folder import model_folder
+from talker_cli.model.config import COMPACT
+from talker_cli.model.encoders import verified
+from talker_cli.model.folder import main_weights, model_folder
+from talker_cli.model.header import read_config
 from talker_cli.rig import load_rig
 
 LIBRARIES = (
@@ -63,6 +66,7 @@ def examine(model: str) -> Iterator[Finding]:
     yield _examined("write access", _writable, "cd to a folder of your own, or free some space")
     for file in ("rig", "student", "teacher"):
         yield _examined(f"{model}: {file}", partial(_weights, model, file), "pip install --force-reinstall . in a clone")
+    yield _examined(f"{model}: audio encoder", partial(_encoder, model), "pip install --force-reinstall . in a clone")
     yield _examined("OpenGL", _opengl, "apt-get install libegl1 libgl1 libgl1-mesa-dri")
     yield _examined("devices", _devices, "pip install --force-reinstall torch")
 
@@ -109,6 +113,12 @@ def _weights(model: str, name: str) -> str:
     if file.metadata["config"]["rig"] != rig:
         raise TalkerError(f"{path} was made for another rig.safetensors")
     return f"{path.stat().st_size / 1e6:.1f} MB, SHA-256 {digest[:16]}…"
+
+
+def _encoder(model: str) -> str:
+    weights = main_weights(model_folder(model))
+    config = read_config(weights, weights.stem)
+    return config.audio_encoder if config.audio_encoder == COMPACT else f"{config.audio_encoder}, {verified(config).folder}"
 
 
 def _opengl() -> str:

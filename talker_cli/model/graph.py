@@ -2,7 +2,7 @@
 
 Four stages share the file; each output needs the inputs of its own stage alone:
 
-    mel       <- windows (C, 400)
+    mel       <- windows (C, 400): the spectrogram of the compact encoder or, before its level is set, Whisper's
     features  <- encoder_input: mel (1, C, bands), or outputs (1, T, W) of a frozen encoder
     x0        <- noisy (1, T, K), t (1,), speech_features (1, T, D), style (1, S); emotion (1, T, E) where it knows some
     styles    <- voice: measures (N, M + 1), and told <- voice; of the first models, mel (N, C, bands)
@@ -24,8 +24,9 @@ from torch import Tensor, nn
 
 from talker_cli.errors import MachineError
 from talker_cli.formats.files import atomic_path, file_hash
+from talker_cli.model import whisper
 from talker_cli.model.checkpoint import load_model
-from talker_cli.model.config import COMPACT
+from talker_cli.model.config import COMPACT, WHISPER
 from talker_cli.model.mel import FFT, MEL_FLOOR, MEL_SCALE, MEL_SHIFT, WINDOW, mel_filters, window
 from talker_cli.model.network import FaceDiffusion
 from talker_cli.model.onnx_runner import METADATA
@@ -46,19 +47,26 @@ class StudentGraph(nn.Module):
     def __init__(self, network: FaceDiffusion) -> None:
         super().__init__()
         self.network = network
-        angle = 2.0 * math.pi / FFT * np.outer(np.arange(WINDOW), np.arange(FFT // 2 + 1))
+        self.whisper = network.config.audio_encoder == WHISPER
+        size, curve, filters = (whisper.FFT, whisper.hann(), whisper.mel_filters()) if self.whisper else (
+            FFT, window(), mel_filters(network.config.mel_bands)
+        )  # fmt: skip
+        angle = 2.0 * math.pi / size * np.outer(np.arange(WINDOW), np.arange(size // 2 + 1))
         # A Fourier transform by matrix products: every runtime has those.
         for name, basis in (("cosine", np.cos(angle)), ("sine", np.sin(angle))):
-            self.register_buffer(name, torch.from_numpy((basis * window()[:, None]).astype(np.float32)))
-        self.register_buffer("filters", torch.from_numpy(mel_filters(network.config.mel_bands)))
+            self.register_buffer(name, torch.from_numpy((basis * curve[:, None]).astype(np.float32)))
+        self.register_buffer("filters", torch.from_numpy(filters))
 
     def forward(
         self, windows: Tensor, encoder_input: Tensor, speech_features: Tensor, noisy: Tensor, t: Tensor, style: Tensor,
         voice: Tensor, emotion: Tensor | None = None,
     ) -> tuple[Tensor, ...]:  # fmt: skip
         """Return mel, features, x0 and styles; and told where the voice is measured."""
-        power = (windows @ self.cosine).square() + (windows @ self.sine).square()
-        mel = (torch.log(power @ self.filters + MEL_FLOOR) + MEL_SHIFT) / MEL_SCALE
+        power = ((windows @ self.cosine).square() + (windows @ self.sine).square()) @ self.filters
+        if self.whisper:
+            mel = torch.log(power.clamp(min=whisper.FLOOR)) / math.log(10.0)
+        else:
+            mel = (torch.log(power + MEL_FLOOR) + MEL_SHIFT) / MEL_SCALE
         x0 = self.network.predict_x0(noisy, t, speech_features, style, emotion)
         personalizer = self.network.personalizer
         outputs = mel, self.network.encoder(encoder_input), x0, personalizer.read(voice)

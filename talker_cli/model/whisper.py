@@ -89,14 +89,22 @@ def _hertz(mel: np.ndarray) -> np.ndarray:
     return np.where(mel < BREAK_MEL, mel * BREAK / BREAK_MEL, BREAK * np.exp(STEP * (mel - BREAK_MEL)))
 
 
+def hann() -> np.ndarray:
+    """Return Whisper's window (FFT,) float32."""
+    return (0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(FFT) / FFT)).astype(np.float32)
+
+
 def log_mel(speech: np.ndarray) -> np.ndarray:
     """Return Whisper's log-mel spectrogram (BANDS, S / HOP) float32 of a window of speech (S,), its level taken out."""
     columns = len(speech) // HOP
     padded = np.pad(speech, FFT // 2)
-    hann = (0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(FFT) / FFT)).astype(np.float32)
-    spectrum = np.fft.rfft(padded[HOP * np.arange(columns)[:, None] + np.arange(FFT)] * hann)
+    spectrum = np.fft.rfft(padded[HOP * np.arange(columns)[:, None] + np.arange(FFT)] * hann())
     power = (np.square(spectrum.real) + np.square(spectrum.imag)).astype(np.float32)
-    mel = np.log10(np.maximum(power @ mel_filters(), np.float32(FLOOR))).T  # (BANDS, columns)
+    return levelled(np.log10(np.maximum(power @ mel_filters(), np.float32(FLOOR))).T)
+
+
+def levelled(mel: np.ndarray) -> np.ndarray:
+    """Return a window's spectrogram (BANDS, columns), decades of power, at the level and in the range that Whisper reads."""
     level = np.quantile(mel.max(0), LEVEL_QUANTILE)
     gain = np.float32(np.clip(LEVEL - level, -LARGEST_CUT, LARGEST_GAIN))
     return np.asarray((np.maximum(mel + gain, np.float32(LEVEL - DYNAMICS)) + np.float32(4.0)) / np.float32(4.0))
