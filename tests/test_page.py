@@ -18,6 +18,7 @@ from test_daily import start
 
 from talker_cli import Talker
 from talker_cli.animate.live_talker import LiveTalker
+from talker_cli.data.emotions import ALWAYS
 from talker_cli.errors import MachineError
 from talker_cli.formats.files import file_hash
 from talker_cli.formats.resample import RATES, Resampler
@@ -27,6 +28,7 @@ from talker_cli.rig import RigFile, save_rig
 
 PART = 8192  # samples of a file that a pass takes
 BOUND = 2e-5  # of the curves: float32 sums in another order, and the five digits of JSON lines
+OPTIONS = ("--identity", "FaceTalk_170728", "--seed", 7, "--head", 0.5, "--emotion", "sad=0.6")
 LOOK_AHEAD = 9  # frames
 MIDDLE = (300, 200, 300, 300)  # of the window: the face, and no text
 # Notes what the page gives its worker, and gets.
@@ -75,7 +77,7 @@ def small(tmp_path_factory: pytest.TempPathFactory, head: RigFile) -> Path:
         kind="student", rig=file_hash(folder / "rig.safetensors"), names=rigs.rig.names, identities=tuple(rigs.identities),
         fps=rigs.rig.fps, feature_width=16, encoder_dilations=(1, 2), style_width=4, width=16, denoiser_dilations=(1, 4, 8),
         timesteps=tuple(range(256, 0, -32)), temperature=0.85, upper_face=("browInnerUp",), upper_face_temperature=1.05,
-        emotions=("happy",), eyes=tuple((20.0 + 3 * row, 0.9, 0.05 * row, 1.0) for row in range(len(rigs.identities))),
+        emotions=("happy", "sad"), eyes=tuple((20.0 + 3 * row, 0.9, 0.05 * row, 1.0) for row in range(len(rigs.identities))),
     )  # fmt: skip
     torch.manual_seed(0)
     network = FaceDiffusion(config)
@@ -93,9 +95,7 @@ def small(tmp_path_factory: pytest.TempPathFactory, head: RigFile) -> Path:
 def site(tmp_path_factory: pytest.TempPathFactory, small: Path, runtime: Path) -> Path:
     """The page of that student."""
     folder = tmp_path_factory.mktemp("page") / "site"
-    ran = run_command(
-        "page", "-o", folder, "--model", small, "--runtime", runtime, "--identity", "FaceTalk_170728", "--seed", 7
-    )
+    ran = run_command("page", "-o", folder, "--model", small, "--runtime", runtime, *OPTIONS)
     assert (ran.code, ran.out) == (0, f"{folder / 'index.html'}\n"), ran.err
     return folder
 
@@ -130,7 +130,7 @@ def tab(tmp_path_factory: pytest.TempPathFactory, address: str, voice: Path) -> 
 @pytest.fixture(scope="module")
 def live(small: Path) -> LiveTalker:
     """What `animate --stream` runs."""
-    return LiveTalker(Talker.load(small, device="cpu"), look_ahead=300.0)
+    return LiveTalker(Talker.load(small, device="cpu"), head=0.5, emotion=((0.0, ALWAYS, "sad", 0.6),))
 
 
 def curves(tab: Tab) -> np.ndarray:
@@ -183,9 +183,8 @@ def test_a_files_curves_are_the_streams(tab: Tab, small: Path, tmp_path: Path) -
     tab.wait("window.got.some(({ over }) => over)")
     found = curves(tab)
 
-    options = ("--model", small, "--identity", "FaceTalk_170728", "--seed", 7, "--device", "cpu")
     data, lines = (tmp_path / "speech.wav").read_bytes(), []
-    with start("animate", "-", "--stream", *options, cwd=tmp_path, stdin=subprocess.PIPE) as process:
+    with start("animate", "-", "--stream", "--model", small, *OPTIONS, cwd=tmp_path, stdin=subprocess.PIPE) as process:
         assert process.stdin is not None and process.stdout is not None
         names = json.loads(process.stdout.readline())["names"]
         header, sound = data[: -2 * len(samples)], data[-2 * len(samples) :]
@@ -289,7 +288,7 @@ def test_the_folder_says_what_it_is(site: Path) -> None:
 
 def test_a_page_is_made_again_and_nothing_else_is_lost(invoke: Command, site: Path, small: Path, runtime: Path) -> None:
     """Breaks if a second page cannot take the place of the first, or takes that of somebody's files."""
-    again = ("page", "-o", site, "--model", small, "--runtime", runtime, "--identity", "FaceTalk_170728", "--seed", 7)
+    again = ("page", "-o", site, "--model", small, "--runtime", runtime, *OPTIONS)
     before = {path.name: path.read_bytes() for path in site.iterdir()}
     assert invoke(*again).code == 0
     assert {path.name: path.read_bytes() for path in site.iterdir()} == before
@@ -317,6 +316,14 @@ def test_a_student_that_reads_whisper_is_refused(invoke: Command, small: Path, t
     save_model(tmp_path / "student.safetensors", FaceDiffusion(changed))
     mistake = invoke("page", "-o", "site", "--model", tmp_path).mistake
     assert "reads Whisper's features" in mistake and "compact" in mistake and not (tmp_path / "site").exists()
+
+
+def test_an_emotion_that_ends_is_refused(invoke: Command, small: Path, tmp_path: Path) -> None:
+    """Breaks if a time line, or an emotion that the model does not know, is dropped without a word."""
+    (tmp_path / "moods.csv").write_text("start,end,emotion,strength\n0,2,sad,1\n")
+    for emotion, expected in (("moods.csv", "expected an emotion that lasts"), ("angry=1", "expected happy, sad")):
+        mistake = invoke("page", "-o", "site", "--model", small, "--runtime", tmp_path, "--emotion", emotion).mistake
+        assert expected in mistake and "(--emotion)" in mistake
 
 
 def test_a_runtime_that_is_none_is_refused(invoke: Command, small: Path, tmp_path: Path) -> None:

@@ -25,6 +25,10 @@ PageModelOption = Annotated[
     str | None,
     typer.Option("--model", help="Model with a compact student: a built-in name, or a folder.", show_default="a built-in one"),
 ]
+PageEmotionOption = Annotated[
+    str | None,
+    typer.Option("--emotion", help="Emotions with strengths from 0 to 1, as happy=0.6, for ever.", show_default="neutral"),
+]
 RuntimeOption = Annotated[
     Path | None,
     typer.Option(
@@ -45,6 +49,7 @@ def page(
     library: LibraryOption = None,
     head: HeadOption = 1.0,
     only: OnlyOption = None,
+    emotion: PageEmotionOption = None,
     model: PageModelOption = None,
     runtime: RuntimeOption = None,
 ) -> None:
@@ -55,17 +60,19 @@ def page(
     """
     one_thread()
     from talker_cli.animate.talker import Talker
+    from talker_cli.data.emotions import parse_emotions
     from talker_cli.formats.files import check_new_folder, size_text
-    from talker_cli.page.build import check_model, default_model, replaceable, write_page
+    from talker_cli.page.build import default_model, live_numbers, replaceable, write_page
     from talker_cli.page.runtime import VERSION, runtime_files
 
     check_new_folder(output, replaceable(output))
+    spans = () if emotion is None else parse_emotions(emotion)
     talker = Talker.load(model or default_model(), device="cpu")
-    check_model(talker)
     who = talker.who(identity, style_scale=style_scale, library=library)
+    live = live_numbers(talker, who, look_ahead=look_ahead, seed=seed, head=head, only=only, emotion=spans)
     with progress(f"fetching ONNX Runtime Web {VERSION}", "bytes") as on_progress:
         files = runtime_files(runtime, on_progress)
-    write_page(output, talker, who, files, look_ahead=look_ahead, seed=seed, head=head, only=only)
+    write_page(output, talker, who, live, files)
     for line in who.notes:
         note(line)
     size = sum(path.stat().st_size for path in output.iterdir() if not path.name.startswith("ort.L"))

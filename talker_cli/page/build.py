@@ -12,14 +12,15 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from talker_cli.animate.live_talker import check_look_ahead
 from talker_cli.animate.postprocess import column_factors
 from talker_cli.animate.talker import Talker
+from talker_cli.corpus.articulate.emotion import mood
 from talker_cli.corpus.articulate.eyes import NAMES as EYES
+from talker_cli.data.emotions import ALWAYS, Spans, check_names, strengths
 from talker_cli.errors import InputError, ModelError
 from talker_cli.export.attribution import GENERATOR, copyright_of
 from talker_cli.export.packed_face import VIEWER, packed_face
@@ -43,34 +44,20 @@ def default_model() -> str:
 
 
 def write_page(
-    folder: Path,
-    talker: Talker,
-    identity: ResolvedIdentity,
-    runtime: Mapping[str, Path],
-    *,
-    look_ahead: float = 300.0,
-    seed: int = 0,
-    head: float = 1.0,
-    only: str | None = None,
+    folder: Path, talker: Talker, identity: ResolvedIdentity, live: Mapping[str, object], runtime: Mapping[str, Path]
 ) -> None:
     """Write the folder, in place of an earlier one that this wrote.
 
     Args:
         folder: Place of the folder.
-        talker: Model, loaded: a student with the compact audio encoder.
+        talker: Model, loaded.
         identity: Identity of the face.
+        live: What `live_numbers` gives for both.
         runtime: Files of ONNX Runtime Web by their names in the folder.
-        look_ahead: Look-ahead of a microphone in milliseconds.
-        seed: Seed of the noise.
-        head: Scale of the head's rotation.
-        only: Part of the face that moves, None for all.
 
     Raises:
-        InputError: an option does not fit the model, or the model reads features that a page does not make.
-        ModelError: the model's graph is missing.
         OutputError: the folder cannot be written, or holds other files.
     """
-    live = live_numbers(talker, identity, look_ahead=look_ahead, seed=seed, head=head, only=only)
     packed, face = packed_face(identity.rig)
     content = {
         "title": html.escape(identity.name),
@@ -95,9 +82,14 @@ def write_page(
             shutil.copyfile(path, made / f"ort.{path.name}")
 
 
-def check_model(talker: Talker) -> None:
-    """Refuse a model that browsers do not run; errors as `write_page`."""
-    config = talker.animator.config
+def check_model(talker: Talker) -> OnnxRunner:
+    """Return the student of a model that browsers run.
+
+    Raises:
+        InputError: it is no student, or reads features that a page does not make.
+        ModelError: its graph is missing.
+    """
+    runner, config = talker.animator.runner, talker.animator.config
     if config.kind == "student" and config.audio_encoder == WHISPER:
         raise InputError(
             f"found {talker.folder.name}, a student that reads Whisper's features, which a page does not make; "
@@ -106,18 +98,41 @@ def check_model(talker: Talker) -> None:
         )
     if config.kind != "student" or config.audio_encoder != COMPACT:
         raise InputError(f"found a {config.kind}; expected a student with the compact audio encoder (talker distill)", "model")
-    if not isinstance(talker.animator.runner, OnnxRunner):
+    if not isinstance(runner, OnnxRunner):
         raise ModelError(f"found no {GRAPH} beside {talker.weights}; expected it; run: talker export-model {talker.folder}")
+    return runner
 
 
 def live_numbers(
-    talker: Talker, identity: ResolvedIdentity, *, look_ahead: float, seed: int, head: float, only: str | None
-) -> dict[str, Any]:
-    """Return what `site/stream.js` must know of a model and its options, as JSON-able values; errors as `write_page`."""
-    check_model(talker)
-    runner, config = talker.animator.runner, talker.animator.config
-    assert isinstance(runner, OnnxRunner)
+    talker: Talker,
+    identity: ResolvedIdentity,
+    *,
+    look_ahead: float = 300.0,
+    seed: int = 0,
+    head: float = 1.0,
+    only: str | None = None,
+    emotion: Spans = (),
+) -> dict[str, object]:
+    """Return what `site/stream.js` must know of a model and its options, as JSON-able values.
+
+    Args:
+        talker: Model, loaded: a student with the compact audio encoder.
+        identity: Identity of the face.
+        look_ahead: Look-ahead in milliseconds.
+        seed: Seed of the noise.
+        head: Scale of the head's rotation.
+        only: Part of the face that moves, None for all.
+        emotion: Emotions that last.
+
+    Raises:
+        InputError: an option does not fit the model, or browsers do not run it.
+        ModelError: the model's graph is missing.
+    """
+    runner, config = check_model(talker), talker.animator.config
     check_look_ahead(look_ahead)
+    check_names(emotion, config.emotions)
+    if any(span != (0.0, ALWAYS, *span[2:]) for span in emotion):
+        raise InputError("found a time line; expected an emotion that lasts, as happy=0.6: a page has no end", field="emotion")
     frames = round(look_ahead / 1000 * config.fps)
     factors = column_factors(config.names, head=head, only=only)
     stream = talker.animator.stream(identity.condition, seed=seed, head=head, look_ahead=frames)
@@ -139,11 +154,17 @@ def live_numbers(
         "offset": None if offset is None else offset.tolist(),
         "bounded": len(ARKIT_NAMES) if face_names(config.names) == ARKIT_NAMES else 0,
         "factors": None if factors is None else factors.tolist(),
-        "eyes": None if eyes is None else {**asdict(eyes), "head": head},
+        "eyes": None if eyes is None else {"style": asdict(eyes), "mood": _mood(emotion), "head": head},
+        "emotion": strengths(emotion, config.emotions, np.zeros(1))[0].tolist() or None,
         "seed": str(seed),
         "lookAhead": frames,
         "inputs": runner.inputs,
     }
+
+
+def _mood(emotion: Spans) -> dict[str, float]:
+    """Return what lasting emotions change of the eyes."""
+    return {name: float(value[0]) for name, value in asdict(mood(emotion, np.zeros(1))).items()}
 
 
 def replaceable(folder: Path) -> Callable[[str], bool] | None:

@@ -194,6 +194,7 @@ void main() {
     gl.deleteTexture(texture);
     gl.deleteRenderbuffer(deep);
     gl.deleteProgram(depth);
+    weights.fill(0);
   }
 
   // Into one of the four numbers of `inside`: the share that each vertex sees of a light, by its sides' weights.

@@ -61,8 +61,9 @@ function blinkShape(tau) {
 
 // The events of one person's eyes, tick by tick.
 class Eyes {
-  constructor({ blinks, depth, lid, gaze }, seed) {
-    this._style = { blinks, depth, lid, gaze };
+  constructor(style, mood, seed) {
+    this._style = style;
+    this._mood = mood;
     this._seed = BigInt(seed) % (1n << 63n);
     this.ticks = 0;
     this._blinks = [];
@@ -109,7 +110,7 @@ class Eyes {
 
   // Begin a saccade, if the eyes look aside, look back, or go on to another point.
   _look(now, where, chance, normal) {
-    const last = this._saccades[this._saccades.length - 1], size = this._style.gaze;
+    const last = this._saccades[this._saccades.length - 1], size = this._style.gaze * this._mood.gaze;
     if (now - last.start < FIXATION[2]) return;
     const contact = () => this._saccade(now, [CONTACT[0] * normal[0], CONTACT[1] * normal[1]], false, chance, normal);
     if (last.aside) {
@@ -139,7 +140,7 @@ class Eyes {
     if (now - gaze.start > LONG_GAZE) factor *= FACTORS.longGaze;
     if (now - gaze.start < 1.5 / RATE && gaze.duration > SACCADE[0] + SACCADE[1] * LARGE) factor *= FACTORS.shift;
     const waiting = Math.max(60 / this._style.blinks - 1 / PROMPT, REFRACTORY);
-    this._need += 1 / (TYPICAL * waiting * RATE);
+    this._need += this._mood.blinks / (TYPICAL * waiting * RATE);
     if (now - this._last < REFRACTORY || this._need < this._threshold * factor || chance[1] >= PROMPT / RATE) return;
     this._blinks.push({
       start: now + (1 + chance[3]) / RATE,
@@ -178,9 +179,9 @@ class Eyes {
     const lids = this._closure(time);
     let [aside, up] = this._gaze(time);
     aside = clamp(aside - (head[1] * 180) / Math.PI, -REACH, REACH) / SIDE;  // against the head's turn
-    up = clamp(up + (head[0] * 180) / Math.PI, -REACH, REACH);
+    up = clamp(up - this._mood.down + (head[0] * 180) / Math.PI, -REACH, REACH);
     const high = Math.max(up, 0) / UP, low = Math.max(-up, 0) / DOWN;
-    const lid = Math.max(this._style.lid, 0) + LID_DOWN * low, curves = {};
+    const lid = Math.max(this._style.lid + this._mood.lid, 0) + LID_DOWN * low, curves = {};
     for (const [index, side] of ["Left", "Right"].entries()) {
       const outward = index ? -aside : aside;
       curves[`eyeWide${side}`] = (wide[index] + LID_UP * high) * (1 - lids[index]);
@@ -209,7 +210,7 @@ export class EyeMotion {
     this._frame = 0;
     this._place = Object.fromEntries(names.map((name, column) => [name, column]));
     this._voice = new VoiceActivity();
-    this._eyes = new Eyes(eyes, seed);
+    this._eyes = new Eyes(eyes.style, eyes.mood, seed);
   }
 
   push(speech) { this._eyes.advance(this._voice.push(speech)); }

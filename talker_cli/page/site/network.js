@@ -22,7 +22,6 @@ export class Network {
   static async load(bytes, inputs) {
     const made = new Network();
     made._session = await ort.InferenceSession.create(bytes, { executionProviders: ["wasm"] });
-    made._inputs = inputs;
     made._unused = Object.fromEntries(
       Object.entries(inputs).map(([name, shape]) => [name, tensor(new Float32Array(shape.reduce((a, b) => a * b)), shape)]));
     return made;
@@ -38,14 +37,13 @@ export class Network {
     return unpacked(await this._run("features", { encoder_input: tensor(data, [1, ...dims]) }));
   }
 
-  // Resolve to x0 of noisy frames at timestep t, 0…1.
-  async denoise(noisy, t, features, style) {
+  // Resolve to x0 of noisy frames at timestep t, 0…1; emotion: its strengths, null of a model that knows none.
+  async denoise(noisy, t, features, style, emotion) {
     const given = {
       noisy: packed(noisy), t: tensor(Float32Array.of(t), [1]), speech_features: packed(features),
       style: tensor(Float32Array.from(style), [1, style.length]),
     };
-    const { emotion } = this._inputs;  // neutral
-    if (emotion) given.emotion = tensor(new Float32Array(noisy.length * emotion[2]), [1, noisy.length, emotion[2]]);
+    if (emotion) given.emotion = packed(noisy.map(() => emotion));
     return unpacked(await this._run("x0", given));
   }
 }

@@ -4,7 +4,7 @@ import { RATES, TARGET } from "./resample.js";
 const FILE_PART = 8192;  // samples of a file that a pass takes
 const AHEAD = 0.5;  // seconds of frames before a file's sound begins, or goes on
 const SLOW = 2;  // seconds of delay that are worth a word
-const CATCH_UP = 0.02;  // seconds a second that the face may run faster
+const WATCHED = 1;  // seconds in which frames that are never needed show that the delay is too long
 
 const byId = (id) => document.getElementById(id);
 const show = (text) => { byId("problem").textContent = text; byId("problem").hidden = !text; };
@@ -59,13 +59,14 @@ class Sound {
   }
 }
 
-// The face follows at the least delay at which it does not stall: it waits where frames are missing, and catches up slowly.
+// The face follows at the least delay at which it does not stall: it waits where frames are missing, and takes up what is spare.
 class Microphone extends Sound {
   constructor(stream, context) {
     super();
     this._stream = stream;
     this._context = context;
-    this._delay = this._before = 0;
+    this._delay = this._since = 0;
+    this._spare = Infinity;
   }
 
   begin() {
@@ -93,14 +94,21 @@ class Microphone extends Sound {
   tick() {
     if (this._from === undefined || !this.frames.length) return;
     const now = this._context.currentTime - this._from, spare = this.made - 1 / fps - (now - this._delay);
-    this._delay -= spare < 0 ? spare : Math.min(spare, CATCH_UP * (now - this._before));
-    this._before = now;
+    this._spare = Math.max(0, Math.min(this._spare, spare));
+    if (spare < 0) this._delay -= spare;
+    else if (now - this._since > WATCHED) {
+      this._delay -= this._spare;
+      this._since = now;
+      this._spare = Infinity;
+    }
     this.pose(now - this._delay);
     this.forget(now - this._delay);
-    if (this._delay > SLOW) show("This machine is too slow for a live face.");
   }
 
-  get status() { return `${Math.round(1000 * this._delay)} ms after the voice`; }
+  get status() {
+    const slow = this._delay > SLOW ? "; this machine is too slow for a live face" : "";
+    return `${Math.round(1000 * this._delay)} ms after the voice${slow}`;
+  }
 
   stop() {
     this._stream.getTracks().forEach((track) => track.stop());
@@ -206,10 +214,11 @@ let drawn = 0, since = performance.now();
 
 function tick() {
   requestAnimationFrame(tick);
-  if (playing) playing.tick();
-  else if (face.weights.some((value) => value)) {  // back to rest
+  playing?.tick();
+  if (!playing?.frames.length) {  // back to rest
+    if (!playing && !face.stale && face.weights.every((value) => !value)) return;
     face.weights.forEach((value, k) => { face.weights[k] = Math.abs(value) < 1e-3 ? 0 : 0.8 * value; });
-  } else if (!face.stale) return;
+  }
   face.draw();
   drawn++;
   const now = performance.now();

@@ -94,9 +94,9 @@ export class MotionStream {
 
   // Frames first … end after a denoising step, along the deterministic path (Song et al. 2021, equation 12 with eta 0).
   async _denoise(step, first, end) {
-    const { timesteps, style } = this._config, t = timesteps[step], s = timesteps[step + 1];
+    const { timesteps, style, emotion } = this._config, t = timesteps[step], s = timesteps[step + 1];
     const noisy = step ? this._states[step - 1].window(first, end) : this._start(first, end);
-    const x0 = await this._network.denoise(noisy, t, this._features.window(first, end), style);
+    const x0 = await this._network.denoise(noisy, t, this._features.window(first, end), style, emotion);
     if (s === undefined) return x0;
     const [a, b, c, d] = [t, s].flatMap((at) => [Math.cos((at * Math.PI) / 2), Math.sin((at * Math.PI) / 2)]);
     return x0.map((row, frame) => row.map((value, k) => c * value + (d * (noisy[frame][k] - a * value)) / b));

@@ -18,6 +18,7 @@ async function animate(mine) {
     if (sound === mine) postMessage({ id, samples: motion.samples, frames: frames.length ? joined(frames) : null, over: mine.done });
   };
   while (sound === mine && !mine.done) {
+    await new Promise((turn) => { setTimeout(turn); });  // the network keeps the thread: what came meanwhile is taken in here
     if (waiting.length) answer(await motion.push(resampler.push(live ? joined(waiting.splice(0)) : waiting.shift())));
     else if (mine.over) {
       mine.done = true;

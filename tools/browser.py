@@ -1,4 +1,4 @@
-"""A headless Chromium and a static web server, for the tests of pages: what JavaScript says, and pictures of what is seen."""
+"""A headless Chromium and a static web server, for pages: what JavaScript says, and pictures of what is seen."""
 
 import base64
 import contextlib
