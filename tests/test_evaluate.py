@@ -18,8 +18,9 @@ from talker_cli.animate.animator import load_animator
 from talker_cli.data.dataset import Clip, Dataset, DatasetInfo, Recording, write_dataset
 from talker_cli.evaluate.conditions import faster_20, faster_motion, noise_10db, telephone
 from talker_cli.evaluate.identities import nearest_identity
-from talker_cli.evaluate.model import Evaluation, at_temperature, load_systems
+from talker_cli.evaluate.model import MOST_CHECKED, Evaluation, _asked, at_temperature, load_systems
 from talker_cli.evaluate.report import SURFACE_METRICS, EvaluationReport, Output, estimates, ratios
+from talker_cli.evaluate.system import System
 from talker_cli.formats.audio import SAMPLE_RATE, load_speech
 from talker_cli.formats.files import file_hash
 from talker_cli.identity.resolve import IdentityResolver
@@ -86,6 +87,16 @@ def test_a_models_numbers_are_those_of_its_motion(invoke: Talker, tiny: tuple[Pa
         assert row[name] == pytest.approx(value, rel=2e-4), name
     assert row["system"] == "student, 2 steps"
     assert report["clips"] == 1 and report["samples"] == 3
+
+
+def test_a_strangers_clip_is_animated_as_some_of_many() -> None:
+    """Breaks if a held-out voice takes hours with a model of hundreds of voices, or a known one is animated as another."""
+    many = tuple(f"v{number}" for number in range(400))
+    clip = Clip("a", "recording", "stranger", True)
+    for known in (many, many[:MOST_CHECKED], many[:3]):
+        system = System("student", lambda item, identity, seed: item.truth, known=known)
+        assert _asked(system, clip, None) == known[:MOST_CHECKED]
+        assert _asked(system, replace(clip, identity=known[-1]), None) == (known[-1],)
 
 
 def test_a_voice_is_measured_alone(invoke: Talker, tiny: tuple[Path, Path]) -> None:

@@ -90,6 +90,11 @@ def test_the_loop_in_the_docs_makes_talkers_motion(graph: OnnxRunner, monkeypatc
     style = graph.named_style("FaceTalk_170725_00137_TA")[0]
     made = np.mean([scope["animate"](sound, style, seed) for seed in range(4)], 0)
     ours = np.mean([Animator(graph, None).coefficients(sound, "FaceTalk_170725_00137_TA", seed=seed) for seed in range(4)], 0)
+    frontend = graph.frontend()
+    frontend.push(sound)
+    frontend.finish()
+    heard = scope[graph.config.audio_encoder](sound, len(made))
+    assert np.abs(heard - frontend.inputs(0, len(made))).max() < 2e-3
     jaw = graph.config.names.index("jawOpen")
     assert made.shape == ours.shape and np.corrcoef(made[:, jaw], ours[:, jaw])[0, 1] > 0.97
 
