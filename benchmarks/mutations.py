@@ -363,7 +363,7 @@ CHANGES: dict[str, tuple[str, str, str]] = {
     ),
     "temperature of sampling ignored": (
         "animate/stream.py",
-        "self._temperature * self._noise(0, first, end)",
+        "self.temperature * self._noise(0, first, end)",
         "self._noise(0, first, end)",
     ),
     "one temperature for the whole face": (

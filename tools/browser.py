@@ -31,10 +31,11 @@ class Tab:
 
     Args:
         connection: Its WebSocket.
+        whole: That of the browser.
     """
 
-    def __init__(self, connection: ClientConnection) -> None:
-        self._connection, self._number = connection, 0
+    def __init__(self, connection: ClientConnection, whole: ClientConnection) -> None:
+        self._connection, self._whole, self._number = connection, whole, 0
         self.errors: list[str] = []
         self.loaded: dict[str, str] = {}  # addresses by request
         self.bytes = 0  # that came over the network
@@ -43,9 +44,19 @@ class Tab:
 
     def call(self, method: str, **parameters: object) -> Any:
         """Call a method of the protocol; return its result."""
+        return self._ask(self._connection, method, parameters)
+
+    def processor(self) -> dict[str, float]:
+        """Return the seconds of a core that the browser's processes have had, by kind: renderer, GPU …"""
+        found = self._ask(self._whole, "SystemInfo.getProcessInfo", {})["processInfo"]
+        return {
+            kind: sum(each["cpuTime"] for each in found if each["type"] == kind) for kind in {each["type"] for each in found}
+        }
+
+    def _ask(self, connection: ClientConnection, method: str, parameters: dict[str, object]) -> Any:
         self._number += 1
-        self._connection.send(json.dumps({"id": self._number, "method": method, "params": parameters}))
-        while (message := json.loads(self._connection.recv(PATIENCE))).get("id") != self._number:
+        connection.send(json.dumps({"id": self._number, "method": method, "params": parameters}))
+        while (message := json.loads(connection.recv(PATIENCE))).get("id") != self._number:
             self._note(message)
         assert "error" not in message, (method, message["error"])
         return message["result"]
@@ -109,12 +120,14 @@ def browsing(folder: Path, options: Sequence[str] = ()) -> Iterator[Tab]:
         while not (port.exists() and port.read_text().count("\n")):
             assert process.poll() is None and time.monotonic() < end, "Chromium does not start"
             time.sleep(0.05)
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", int(port.read_text().split("\n")[0]))) as asked:
+        number, place = port.read_text().split("\n")[:2]
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", int(number))) as asked:
             asked.request("GET", "/json/list")
             pages = json.loads(asked.getresponse().read())
         address = next(each["webSocketDebuggerUrl"] for each in pages if each["type"] == "page")
-        with connect(address, max_size=None, open_timeout=PATIENCE, ping_interval=None) as connection:
-            yield Tab(connection)
+        joined = functools.partial(connect, max_size=None, open_timeout=PATIENCE, ping_interval=None)
+        with joined(address) as connection, joined(f"ws://127.0.0.1:{number}{place}") as whole:
+            yield Tab(connection, whole)
     finally:
         process.kill()  # it would write its profile first
         process.wait()

@@ -12,43 +12,36 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
 import soundfile
 from browser import Tab, browsing, served
 
-# Notes when frames came, and for how much sound (ms, ms at 16 kHz).
+# Notes for how much sound frames came (seconds), and how often the face is drawn.
 WATCH = """
-window.passes = [];
+window.sound = window.drawn = 0;
 const Plain = Worker;
 window.Worker = class extends Plain {
   constructor(...given) {
     super(...given);
-    this.addEventListener("message", ({ data }) => { if (data.id) passes.push([performance.now(), data.samples / 16]); });
+    this.addEventListener("message", ({ data }) => { if (data.id) window.sound = data.samples / 16000; });
   }
 };
+const draw = WebGL2RenderingContext.prototype.drawArrays;
+WebGL2RenderingContext.prototype.drawArrays = function (...given) { window.drawn++; draw.apply(this, given); };
 """
 SECONDS = 15
 
 
-def statuses(tab: Tab, button: str) -> list[str]:
-    """Return what the page says of itself, twice a second, until its sound ends or SECONDS are over."""
+def watched(tab: Tab, button: str) -> str:
+    """Return what a sound costs until it ends or SECONDS are over, and what the page says of it, in words."""
     said, end = [], time.monotonic() + SECONDS
+    before, drawn, sound = tab.processor(), tab.run("drawn"), tab.run("sound")
     while time.monotonic() < end and tab.run(f"document.getElementById('{button}').textContent") == "Stop":
         time.sleep(0.5)
         said.append(str(tab.run("document.getElementById('status').textContent")))
-    return [each for each in said if each]
-
-
-def median(said: list[str], word: int) -> float:
-    """Return the median of a number in each of some lines."""
-    return float(np.median([float(each.split()[word]) for each in said]))
-
-
-def passes(tab: Tab) -> str:
-    """Return how long passes of the network took, in words."""
-    took, sound = np.diff(np.array(tab.run("window.passes.splice(0)")), axis=0).T
-    worked = took > 1  # others found no new frame
-    return f"a pass takes {np.median(took[worked]):.0f} ms (median), all of them {took.sum() / sound.sum():.2f} s a second"
+    after, drawn, sound = tab.processor(), tab.run("drawn") - drawn, tab.run("sound") - sound
+    page, card = (after[kind] - before[kind] for kind in ("renderer", "GPU"))
+    middle = sorted(said, key=lambda text: int(text.partition(" ")[0] or 0))[len(said) // 2]
+    return f"{middle}; seconds of a core: page {page / sound:.2f} a second of sound, drawing {card / drawn:.3f} a frame"
 
 
 def main() -> None:
@@ -75,16 +68,14 @@ def main() -> None:
             (options.images / "rest.png").write_bytes(tab.picture())
             tab.run("document.getElementById('microphone').click()")
             tab.wait("document.getElementById('status').textContent")
-            said = statuses(tab, "microphone")
+            print(f"microphone: {watched(tab, 'microphone')}")
             (options.images / "microphone.png").write_bytes(tab.picture())
-            print(f"microphone: {median(said, 0):.0f} frames/s, {median(said, 2):.0f} ms after the voice; {passes(tab)}")
             tab.run("document.getElementById('microphone').click()")
             time.sleep(2)  # a pass may still be on its way
-            tab.run("window.passes.length = 0")
+            tab.run("window.sound = 0")
             tab.choose("#file", options.sound)
             tab.wait("document.getElementById('status').textContent.includes('ahead')")
-            said = statuses(tab, "open")
-            print(f"file: {median(said, 0):.0f} frames/s; {passes(tab)}")
+            print(f"file: {watched(tab, 'open')}")
             tab.call("Emulation.setDeviceMetricsOverride", width=390, height=800, deviceScaleFactor=2, mobile=True)
             time.sleep(2)
             (options.images / "phone.png").write_bytes(tab.picture())
