@@ -93,7 +93,11 @@ CHANGES: dict[str, tuple[str, str, str]] = {
         "position = weight * (surface.square().sum(-1) / count)",
     ),
     "gap term without velocity": ("train/losses.py", "+ gap.diff(dim=1).square())", ")"),
-    "no velocity term": ("train/losses.py", "+ self.velocity_weight * velocity.mean()", ""),
+    "no velocity term": (
+        "train/losses.py",
+        "+ self.velocity_weight * (velocity + self.head_velocity_weight * turns).mean()",
+        "",
+    ),
     "closed lips weigh nothing more": (
         "train/losses.py",
         "weight = 1.0 + self.closed_weight /",
