@@ -253,14 +253,24 @@ def test_a_page_shows_a_face_that_moves_and_asks_nobody(tab: Tab, address: str, 
 
 @needs_chromium
 @pytest.mark.slow
-def test_a_page_opens_without_its_server(site: Path, tmp_path: Path) -> None:
-    """Breaks if the page needs a network after its first visit."""
+def test_a_character_speaks_without_the_server(
+    invoke: Command, small: Path, runtime: Path, motion: Path, voice: Path, tmp_path: Path
+) -> None:
+    """Breaks if a user's own character stands still, or the page needs a network after its first visit."""
+    assert invoke("export", motion.name, "-o", "me.glb").code == 0
+    made = invoke("page", "-o", "site", "--model", small, "--runtime", runtime, *OPTIONS, "--avatar", "me.glb")
+    assert made.code == 0, made.err
+    about = json.loads((tmp_path / "site" / "site.json").read_text())
+    assert set(about["face"]["names"]) <= set(about["live"]["names"]) and "jawOpen" in about["face"]["names"]
     with browsing(tmp_path / "profile") as tab:
-        with served(site) as url:
+        with served(tmp_path / "site") as url:
             tab.open(url)
             tab.run("navigator.serviceWorker.ready.then(({ active }) => active.state)")
         tab.open(url)
-        assert tab.run("document.getElementById('microphone').disabled") is False
+        rest = tab.picture(*MIDDLE)
+        tab.choose("#file", voice)
+        tab.wait("/[1-9]\\d* frames\\/s/.test(document.getElementById('status').textContent)")
+        assert tab.picture(*MIDDLE) != rest and not tab.errors
 
 
 @needs_chromium

@@ -25,6 +25,10 @@ PageModelOption = Annotated[
     str | None,
     typer.Option("--model", help="Model with a compact student: a built-in name, or a folder.", show_default="a built-in one"),
 ]
+PageAvatarOption = Annotated[
+    Path | None,
+    typer.Option("--avatar", help="Character to show: a .glb or .vrm with ARKit's morph targets.", show_default=False),
+]
 PageEmotionOption = Annotated[
     str | None,
     typer.Option("--emotion", help="Emotions with strengths from 0 to 1, as happy=0.6, for ever.", show_default="neutral"),
@@ -50,6 +54,7 @@ def page(
     head: HeadOption = 1.0,
     only: OnlyOption = None,
     emotion: PageEmotionOption = None,
+    avatar: PageAvatarOption = None,
     model: PageModelOption = None,
     runtime: RuntimeOption = None,
 ) -> None:
@@ -62,7 +67,7 @@ def page(
     from talker_cli.animate.talker import Talker
     from talker_cli.data.emotions import parse_emotions
     from talker_cli.formats.files import check_new_folder, size_text
-    from talker_cli.page.build import default_model, live_numbers, replaceable, write_page
+    from talker_cli.page.build import default_model, live_numbers, read_character, replaceable, write_page
     from talker_cli.page.runtime import VERSION, runtime_files
 
     check_new_folder(output, replaceable(output))
@@ -70,9 +75,13 @@ def page(
     talker = Talker.load(model or default_model(), device="cpu")
     who = talker.who(identity, style_scale=style_scale, library=library)
     live = live_numbers(talker, who, look_ahead=look_ahead, seed=seed, head=head, only=only, emotion=spans)
+    config = talker.animator.config
+    character = None if avatar is None else read_character(avatar, config.names, config.fps)
     with progress(f"fetching ONNX Runtime Web {VERSION}", "bytes") as on_progress:
         files = runtime_files(runtime, on_progress)
-    write_page(output, talker, who, live, files)
+    write_page(output, talker, who.name, character.rig if character else who.rig, live, files)
+    if character and character.missing:
+        note(f"{avatar} has no morph target for {', '.join(character.missing)}: they move nothing")
     for line in who.notes:
         note(line)
     size = sum(path.stat().st_size for path in output.iterdir() if not path.name.startswith("ort.L"))

@@ -30,7 +30,8 @@ from talker_cli.model.config import COMPACT, MAX_TIMESTEP, WHISPER
 from talker_cli.model.folder import DEFAULT_MODEL, GRAPH, weights_folder
 from talker_cli.model.onnx_runner import OnnxRunner
 from talker_cli.page.runtime import FILES
-from talker_cli.rig import ARKIT_NAMES, face_names
+from talker_cli.render.avatar import Avatar, read_avatar
+from talker_cli.rig import ARKIT_NAMES, Rig, face_names
 
 SITE = Path(__file__).parent / "site"
 SMALL_MODELS = ("talker-tiny", DEFAULT_MODEL)  # built-in ones, the best for a page first
@@ -44,25 +45,26 @@ def default_model() -> str:
 
 
 def write_page(
-    folder: Path, talker: Talker, identity: ResolvedIdentity, live: Mapping[str, object], runtime: Mapping[str, Path]
+    folder: Path, talker: Talker, title: str, rig: Rig, live: Mapping[str, object], runtime: Mapping[str, Path]
 ) -> None:
     """Write the folder, in place of an earlier one that this wrote.
 
     Args:
         folder: Place of the folder.
         talker: Model, loaded.
-        identity: Identity of the face.
-        live: What `live_numbers` gives for both.
+        title: Shown over the face.
+        rig: The face; its coefficients are some of the model's, in any order.
+        live: What `live_numbers` gives for the model.
         runtime: Files of ONNX Runtime Web by their names in the folder.
 
     Raises:
         OutputError: the folder cannot be written, or holds other files.
     """
-    packed, face = packed_face(identity.rig)
+    packed, face = packed_face(rig)
     content = {
-        "title": html.escape(identity.name),
+        "title": html.escape(title),
         "generator": GENERATOR,
-        "copyright": html.escape(copyright_of(identity.rig) or ""),
+        "copyright": html.escape(copyright_of(rig) or ""),
     }
     own = [path for path in SITE.iterdir() if path.suffix in (".html", ".js", ".css")]
     with atomic_folder(folder, replaceable(folder)) as made:
@@ -101,6 +103,23 @@ def check_model(talker: Talker) -> OnnxRunner:
     if not isinstance(runner, OnnxRunner):
         raise ModelError(f"found no {GRAPH} beside {talker.weights}; expected it; run: talker export-model {talker.folder}")
     return runner
+
+
+def read_character(path: Path, names: tuple[str, ...], fps: float) -> Avatar:
+    """Return a user's character, whose rig is painted at its vertices.
+
+    Args:
+        path: A .glb or .vrm.
+        names: Names of the model's coefficients.
+        fps: Its frames a second.
+
+    Raises:
+        InputError: the file cannot be read, or is not driven by ARKit's shapes alone.
+    """
+    avatar = read_avatar(path, names, fps)
+    if others := [name for name in avatar.rig.names if name not in names]:
+        raise InputError(f"{path} is driven by {', '.join(others)[:160]}; expected ARKit's shapes, as jawOpen", field="avatar")
+    return avatar
 
 
 def live_numbers(

@@ -21,7 +21,7 @@ for (const kind of ["error", "unhandledrejection"]) {
 const site = await (await load("site.json")).json();
 const [packed, model] = await Promise.all(["face.bin", "student.onnx"].map(async (name) => (await load(name)).arrayBuffer()));
 const face = await openFace(byId("stage"), site.face, packed);
-const { fps } = site.live, shapes = face.weights.length;
+const { fps, names } = site.live, places = site.face.names.map((name) => names.indexOf(name));
 const worker = new Worker("worker.js", { type: "module" });
 
 // A sound, its frames so far, and the clock that says which one to show.
@@ -42,14 +42,14 @@ class Sound {
 
   // Append frames (T * K).
   add(values) {
-    for (let at = 0; at < values.length; at += shapes) this.frames.push(values.subarray(at, at + shapes));
+    for (let at = 0; at < values.length; at += names.length) this.frames.push(values.subarray(at, at + names.length));
   }
 
   // Set the face to an instant; between two frames, to what lies between.
   pose(seconds) {
     const at = Math.min(Math.max(seconds * fps, this.first), this.first + this.frames.length - 1) - this.first;
     const one = Math.floor(at), share = at - one, now = this.frames[one], next = this.frames[one + 1] || now;
-    if (now) for (let k = 0; k < shapes; k++) face.weights[k] = (1 - share) * now[k] + share * next[k];
+    if (now) places.forEach((place, k) => { face.weights[k] = (1 - share) * now[place] + share * next[place]; });
   }
 
   // Forget the frames before an instant.
