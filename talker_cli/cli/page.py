@@ -77,7 +77,7 @@ def page(
     live = live_numbers(talker, who, look_ahead=look_ahead, seed=seed, head=head, only=only, emotion=spans)
     config = talker.animator.config
     character = None if avatar is None else read_character(avatar, config.names, config.fps)
-    with progress(f"fetching ONNX Runtime Web {VERSION}", "bytes") as on_progress:
+    with progress(f"fetching ONNX Runtime Web {VERSION}", "MB") as on_progress:
         files = runtime_files(runtime, on_progress)
     write_page(output, talker, who.name, character.rig if character else who.rig, live, files)
     if character and character.missing:

@@ -22,7 +22,7 @@ REGISTRY = "https://registry.npmjs.org"
 FILES = {"ort.js": "ort.wasm.bundle.min.mjs", "ort.wasm": "ort-wasm-simd-threaded.wasm"}  # by their names in a page
 TIMEOUT = 30  # seconds without a byte
 
-OnProgress = Callable[[int, int | None], None]  # bytes done, of how many
+OnProgress = Callable[[int, int | None], None]  # megabytes done, of how many
 
 
 def cache_folder() -> Path:
@@ -94,7 +94,7 @@ def _fetch(folder: Path, on_progress: OnProgress) -> None:
 
 def _download(url: str, file: IO[bytes], on_progress: OnProgress) -> None:
     with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
-        size = int(answer.headers.get("Content-Length") or 0) or None
+        size = int(answer.headers.get("Content-Length") or 0) // 10**6 or None
         while block := answer.read(1 << 20):
             file.write(block)
-            on_progress(file.tell(), size)
+            on_progress(file.tell() // 10**6, size)
