@@ -14,6 +14,7 @@ import pytest
 import soundfile
 from browser import PROGRAM, Tab, browsing, served
 from conftest import IDENTITY, Command, run_command, spoken
+from scipy.signal import correlate
 from test_daily import start
 
 from talker_cli import Talker
@@ -226,10 +227,12 @@ def test_a_microphones_curves_are_the_streams(tab: Tab, live: LiveTalker, voice:
         at = message["samples"]
     assert np.abs(found - np.concatenate(expected)).max() < BOUND and len(found) > 50
 
-    whole = Resampler(48_000).push(np.tile(said, 3).astype(np.float32))  # the voice begins again and again
-    part = speech[16_000:32_000]
-    match = np.correlate(whole, part, "valid") / np.sqrt(np.convolve(whole**2, np.ones(len(part)), "valid") * np.sum(part**2))
-    assert match.max() > 0.95
+    # The voice begins again and again. A browser without a processor drops sound, but no page drops some of each block.
+    whole, width = Resampler(48_000).push(np.tile(said, 3).astype(np.float32)).astype(np.float64), 4000
+    power = correlate(whole**2, np.ones(width), "valid")
+    power = power.clip(0.01 * power.max())
+    parts = [part for at in range(0, len(speech) - width, width) if (part := speech[at : at + width]).std() > 0.01]
+    assert max((correlate(whole, part, "valid") / np.sqrt(power * np.sum(part**2))).max() for part in parts) > 0.98
 
 
 @needs_chromium
