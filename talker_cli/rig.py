@@ -63,10 +63,14 @@ def head_angles(turned: np.ndarray) -> np.ndarray:
     """Return (T, 3) pitch, yaw, roll of rotations (T, 3, 3) about their mean: `turned = mean @ head_matrices(angles)`."""
     left, _, right = np.linalg.svd(turned.mean(0))
     mean = left @ np.diag([1.0, 1.0, np.sign(np.linalg.det(left @ right))]) @ right
-    own = mean.T @ turned
-    pitch = np.arcsin(np.clip(-own[:, 1, 2], -1, 1))
-    yaw = np.arctan2(own[:, 0, 2], own[:, 2, 2])
-    roll = np.arctan2(own[:, 1, 0], own[:, 1, 1])
+    return angles_of(mean.T @ turned)
+
+
+def angles_of(turned: np.ndarray) -> np.ndarray:
+    """Return (T, 3) pitch, yaw, roll of rotations (T, 3, 3): the inverse of `head_matrices`."""
+    pitch = np.arcsin(np.clip(-turned[:, 1, 2], -1, 1))
+    yaw = np.arctan2(turned[:, 0, 2], turned[:, 2, 2])
+    roll = np.arctan2(turned[:, 1, 0], turned[:, 1, 1])
     return np.stack([pitch, yaw, roll], 1)
 
 

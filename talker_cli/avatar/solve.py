@@ -1,10 +1,37 @@
-"""Bounded least squares: coefficients in 0…1 of shapes that look alike."""
+"""Bounded least squares: coefficients in 0…1 of shapes that look alike, and those nearest to vertices."""
 
 import numpy as np
+
+from talker_cli.rig import ARKIT_NAMES, Rig
 
 TOLERANCE = 1e-6  # step of a coefficient below which the search ends
 ROUNDS = 5000  # some shapes look so alike on the surface that a thousand are needed
 CHUNK_FRAMES = 1024  # frames solved at a time, so that they stay in the processor's cache
+LIP_WEIGHT = 10.0  # weight of a lip vertex against another where vertices are solved for
+BATCH_FRAMES = 256  # of vertices in memory
+
+
+def nearest_coefficients(vertices: np.ndarray, rig: Rig, counts: np.ndarray | None = None) -> np.ndarray:
+    """Return (T, K) float64 coefficients of a rig's face that come nearest to vertices (T, V, 3): 0…1 if they are ARKit's.
+
+    Args:
+        vertices: (T, V, 3) metres, the head at rest.
+        rig: The rig.
+        counts: (V,) bool, the vertices that count, None for all.
+    """
+    rig = rig.face
+    weights = np.ones(len(rig.template)) if counts is None else counts.astype(np.float64)
+    if "lips" in rig.regions:
+        weights[rig.regions["lips"]] *= LIP_WEIGHT
+    gram = rig.gram(weights)
+    flat = (rig.basis * weights[None, :, None]).reshape(len(rig.names), -1)
+    products = np.concatenate([
+        (vertices[start : start + BATCH_FRAMES] - rig.template).reshape(-1, flat.shape[1]) @ flat.T
+        for start in range(0, len(vertices), BATCH_FRAMES)
+    ]).astype(np.float64)  # fmt: skip
+    if rig.names == ARKIT_NAMES:
+        return bounded_least_squares(gram, products)
+    return np.asarray(np.linalg.lstsq(gram, products.T, rcond=None)[0].T)
 
 
 def bounded_least_squares(gram: np.ndarray, products: np.ndarray) -> np.ndarray:

@@ -49,6 +49,24 @@ class Fit:
     lip_error: np.ndarray
 
 
+Binding = dict[int, list[tuple[int, float]]]
+
+
+def read_binding(path: Path) -> Binding:
+    """Return the vertices of a mesh that each landmark lies between, and their weights, by the landmark's number."""
+    entries = json.loads(path.read_text())
+    return {int(number): [(int(vertex), float(weight)) for vertex, weight in entry] for number, entry in entries.items()}
+
+
+def binding_weights(binding: Binding, ids: Sequence[int], vertex_count: int) -> np.ndarray:
+    """Return (P, V) float32 that make landmarks of vertices, `landmarks = weights @ vertices`; zeros where one is not bound."""
+    weights = np.zeros((len(ids), vertex_count), np.float32)
+    for place, number in enumerate(ids):
+        for vertex, weight in binding.get(number, ()):
+            weights[place, vertex] += weight
+    return weights
+
+
 class LandmarkModel:
     """The built-in head as landmarks see it: `landmarks = neutral + D c`.
 
@@ -58,15 +76,12 @@ class LandmarkModel:
     """
 
     def __init__(self, rig: Rig, ids: Sequence[int]) -> None:
-        binding = {int(number): entry for number, entry in json.loads(BINDING.read_text()).items()}
+        binding = read_binding(BINDING)
         self.ids = tuple(int(number) for number in ids)
         self.rig = rig.face
         self.bound = np.array([number in binding for number in self.ids])
         self.index = {number: place for place, number in enumerate(self.ids)}
-        weights = np.zeros((len(self.ids), len(rig.template)), np.float32)
-        for place, number in enumerate(self.ids):
-            for vertex, weight in binding.get(number, ()):
-                weights[place, int(vertex)] += weight
+        weights = binding_weights(binding, self.ids, len(rig.template))
         self.rest = weights @ rig.template  # (P, 3)
         self.basis = np.einsum("pv,kvd->pdk", weights, self.rig.basis, optimize=True).astype(np.float64)  # (P, 3, K)
 

@@ -104,6 +104,17 @@ def track(video: Video, model: Path, on_frame: Callable[[int], None] = lambda do
     return Track(landmarks, np.array(seen), np.array(several), np.stack(looks), _shots(np.array(changes), np.array(seen)))
 
 
+def landmarks_of_image(image: np.ndarray, model: Path) -> list[np.ndarray]:
+    """Return the landmarks (478, 3) of each face, two at most, in an image (H, W, 3) uint8: shares of its width and height.
+
+    Raises:
+        MachineError: MediaPipe is not installed, or its model cannot be loaded.
+    """
+    with _landmarker(model) as detect:
+        found: list[np.ndarray] = detect(image, 0)
+    return found
+
+
 def _shots(changes: np.ndarray, seen: np.ndarray) -> tuple[int, ...]:
     """Return the frames where another shot begins, from how far each differs from the one before (T,), levels."""
     before, after = np.append(0.0, changes[:-1]), np.append(changes[1:], 0.0)

@@ -19,6 +19,7 @@ from talker_cli.cli.machine import bench, doctor
 from talker_cli.cli.options import FULL, MISTAKE, guarded, note, result, stdout_problem
 from talker_cli.cli.page import page
 from talker_cli.cli.render import render
+from talker_cli.cli.rig import convert, rig
 from talker_cli.cli.serve import serve
 from talker_cli.cli.train import distill, train
 
@@ -67,7 +68,7 @@ def _options(
 
 app.add_typer(preprocess_app, name="preprocess")
 app.add_typer(data_app, name="data")
-OF_MOTION = (animate, serve, page, render, export, export_model, capture, head)
+OF_MOTION = (animate, serve, page, render, export, export_model, capture, head, rig, convert)
 for command in (*OF_MOTION, train, distill, evaluate, compare, enroll, bench, doctor):
     app.command()(command)
 app.command("enroll-identity", hidden=True)(enroll)

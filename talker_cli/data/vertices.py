@@ -46,7 +46,7 @@ def open_vertices(
     """
     scale = METRES[unit]
     mesh = read_mesh(template)
-    _check_size(template, mesh, unit)
+    check_size(template, mesh, unit)
     clips, notes = find_pairs(folder, ".npy", table=table, identity=identity)
     count = len(mesh.vertices)
     sequences = []
@@ -67,7 +67,12 @@ def open_vertices(
     )
 
 
-def _check_size(path: Path, mesh: Mesh, unit: str) -> None:
+def check_size(path: Path, mesh: Mesh, unit: str) -> None:
+    """Refuse a mesh whose height in a unit is no face's.
+
+    Raises:
+        InputError: it is not.
+    """
     height = float(np.ptp(mesh.vertices[:, 1])) * METRES[unit]
     if FACE[0] <= height <= FACE[1]:
         return

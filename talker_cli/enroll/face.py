@@ -34,18 +34,32 @@ def read_face(path: Path, base: RigFile) -> IdentityFace:
         return IdentityFace(_same_mesh(path, mesh, rig), mesh.colors)
     if rig.face_names != ARKIT_NAMES:
         raise InputError(f"the model moves {rig.names[0]} …, not ARKit's shapes; expected its own mesh in {path}")
-    avatar = read_avatar(path, rig.names, rig.fps)
+    own = character_rig(path, rig.names, rig.fps)
+    return IdentityFace(own.template, own.colors, own)
+
+
+def character_rig(path: Path, names: tuple[str, ...], fps: float) -> Rig:
+    """Return a character (.glb or .vrm) with ARKit's morph targets as a rig.
+
+    Args:
+        path: The file.
+        names: Names of the rig's coefficients.
+        fps: Frames a second of the motion that it is for.
+
+    Raises:
+        InputError: it cannot be read, or has none or visemes alone.
+    """
+    avatar = read_avatar(path, names, fps)
     if avatar.drive.solved:
         raise InputError(
             f"{path} has visemes in place of ARKit's shapes; expected those, as jawOpen; give it to render instead"
         )
     gloss = {name: avatar.surface.gloss == np.float32(value) for name, value in GLOSS.items()}
     regions = {name: mask for name, mask in gloss.items() if mask.any()} | avatar.rig.regions
-    own = Rig(
+    return Rig(
         avatar.rig.template.astype(np.float32), avatar.rig.faces.astype(np.int32), avatar.rig.basis.astype(np.float32),
         avatar.rig.names, regions, avatar.rig.lip_pairs, avatar.rig.fps, avatar.rig.colors, avatar.rig.neck,
     )  # fmt: skip
-    return IdentityFace(own.template, own.colors, own)
 
 
 def _same_mesh(path: Path, mesh: Mesh, rig: Rig) -> np.ndarray:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from talker_cli.avatar.solve import bounded_least_squares
+from talker_cli.avatar.solve import nearest_coefficients
 from talker_cli.data.livelink import read_csv
 from talker_cli.data.sequences import resample_rows
 from talker_cli.errors import InputError, ModelError
@@ -15,8 +15,6 @@ from talker_cli.rig import ARKIT_NAMES, Rig
 
 RATES = (24.0, 25.0, 30.0, 50.0, 60.0, 90.0, 100.0, 120.0)  # of cameras
 MAX_RATE_ERROR = 0.03  # relative distance of frames / seconds from one of them
-LIP_WEIGHT = 10.0  # weight of a lip vertex against another where coefficients are solved for
-BATCH_FRAMES = 256
 MIN_SECONDS = 1.0
 
 
@@ -76,18 +74,7 @@ def _vertices(path: Path, seconds: float, rig: Rig, own: Rig | None, source_fps:
     own, rig = own.face, rig.face
     if own.names != rig.names:
         raise InputError(f"{path} moves {own.names[0]} …; expected the model's shapes, {rig.names[0]} …")
-    vertices = at_rest(path, motion)
-    weights = np.ones(len(own.template))
-    if "lips" in own.regions:
-        weights[own.regions["lips"]] = LIP_WEIGHT
-    gram = own.gram(weights)
-    flat = (own.basis * weights[None, :, None]).reshape(len(own.names), -1)
-    products = np.concatenate([
-        (vertices[start : start + BATCH_FRAMES] - own.template).reshape(-1, flat.shape[1]) @ flat.T
-        for start in range(0, len(vertices), BATCH_FRAMES)
-    ]).astype(np.float64)  # fmt: skip
-    bounded = own.names == ARKIT_NAMES
-    coefficients = bounded_least_squares(gram, products) if bounded else np.linalg.lstsq(gram, products.T, rcond=None)[0].T
+    coefficients = nearest_coefficients(at_rest(path, motion), own)
     return np.arange(len(coefficients)) / (source_fps or _fps(path, motion.about, len(coefficients), seconds)), coefficients
 
 

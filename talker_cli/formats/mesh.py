@@ -260,6 +260,49 @@ def _mesh(vertices: np.ndarray, corners: np.ndarray, colors: np.ndarray | None) 
 READERS: dict[str, Callable[[Path], Mesh]] = {".ply": _read_ply, ".obj": _read_obj, ".npz": _read_npz}
 
 
+class Surface:
+    """The points of a mesh, for the nearest of them to be found.
+
+    Args:
+        vertices: (V, 3).
+        faces: (F, 3), counter-clockwise seen from outside.
+    """
+
+    CANDIDATES = 16  # faces looked at for a point, those with the nearest middles
+
+    def __init__(self, vertices: np.ndarray, faces: np.ndarray) -> None:
+        from scipy.spatial import cKDTree
+
+        self.faces, self._triangles = faces, vertices[faces].astype(np.float64)
+        crossed = np.cross(self._triangles[:, 1] - self._triangles[:, 0], self._triangles[:, 2] - self._triangles[:, 0])
+        self._normals = crossed / np.maximum(np.linalg.norm(crossed, axis=1, keepdims=True), 1e-20)
+        self._middles = cKDTree(self._triangles.mean(1))
+
+    def nearest(self, points: np.ndarray, normals: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the nearest point to each of (N, 3) points on the faces that look the same way.
+
+        Args:
+            points: (N, 3).
+            normals: (N, 3) of length one.
+            least: Cosine of the largest angle between a point's normal and its face's.
+
+        Returns:
+            The faces (N,), the weights (N, 3) of their corners, and the distances (N,), infinite where no face fits.
+        """
+        from trimesh.triangles import closest_point, points_to_barycentric
+
+        _, near = self._middles.query(points, k=min(self.CANDIDATES, len(self.faces)))
+        near = near.reshape(len(points), -1)
+        count = near.shape[1]
+        found = closest_point(self._triangles[near.ravel()], np.repeat(points, count, axis=0)).reshape(len(points), count, 3)
+        distance = np.linalg.norm(found - points[:, None], axis=-1)
+        distance[np.einsum("nkd,nd->nk", self._normals[near], normals) < least] = np.inf
+        rows, best = np.arange(len(points)), distance.argmin(1)
+        faces = near[rows, best]
+        weights = points_to_barycentric(self._triangles[faces], found[rows, best])
+        return faces, np.nan_to_num(np.clip(weights, 0.0, 1.0), nan=1 / 3), distance[rows, best]
+
+
 class VertexNormals:
     """Vertex normals of a mesh whose vertices move and whose faces stay: n_v = normalised sum of the area vectors round v.
 

@@ -6,6 +6,8 @@ from talker_cli.head.field import Field
 from talker_cli.head.skin import EYE_SPOKES, eye_angles
 from talker_cli.head.surface import EYE_CENTER, bump, smoothstep
 
+LOOK_DEGREES = {"Up": (0, 22.0), "Down": (0, -26.0), "In": (1, -28.0), "Out": (1, 28.0)}  # about x (up) or y (outwards)
+
 
 def _look(field: Field, axis: int, degrees: float) -> np.ndarray:
     """Return offsets of eyeballs turned about x (0, up) or y (1, outwards) by degrees, mirror symmetric."""
@@ -58,10 +60,10 @@ def eye_shapes(field: Field) -> tuple[dict[str, np.ndarray], dict[str, np.ndarra
     both["eyeBlink"] = f.turn_lids(close, close) + f.vectors(0.0, -0.8 * above + 0.7 * below, 0.0)
     both["eyeWide"] = f.turn_lids(rad(5.5), rad(-2.5)) + f.vectors(0.0, 1.2 * above, 0.0)
     both["eyeSquint"] = f.turn_lids(rad(-5.0), rad(6.5)) + f.vectors(0.0, 2.2 * below - 0.8 * above, 1.0 * below) + _overlap(f)
-    both["eyeLookDown"] = _look(f, 0, -26.0) + f.turn_lids(rad(-13.0), rad(-4.5))
-    both["eyeLookUp"] = _look(f, 0, 22.0) + f.turn_lids(rad(4.8), rad(3.0))
-    both["eyeLookIn"] = _look(f, 1, -28.0)
-    both["eyeLookOut"] = _look(f, 1, 28.0)
+    both["eyeLookDown"] = _look(f, *LOOK_DEGREES["Down"]) + f.turn_lids(rad(-13.0), rad(-4.5))
+    both["eyeLookUp"] = _look(f, *LOOK_DEGREES["Up"]) + f.turn_lids(rad(4.8), rad(3.0))
+    both["eyeLookIn"] = _look(f, *LOOK_DEGREES["In"])
+    both["eyeLookOut"] = _look(f, *LOOK_DEGREES["Out"])
 
     high = smoothstep(-8.0, 10.0, f.y) * smoothstep(68.0, 40.0, f.y) * free
     along_in, along_out = bump(f.x, 25.0), smoothstep(14.0, 44.0, f.x)
