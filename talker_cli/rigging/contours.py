@@ -9,6 +9,7 @@ from talker_cli.rigging.target import Target
 STEP = 0.25  # mm
 SHARES = (0.3, 1.7)  # of the way from the middle of an eye to a lid's landmark: where the lid's edge is looked for
 DROP = 2.0  # mm between two steps: what lies so much deeper is behind the lid
+BEHIND = 5.0  # mm behind the inner lips' landmarks: what lies deeper is no lip
 BESIDE = 4.0  # mm above and below the inner lips' landmarks, where their seam is looked for
 
 
@@ -45,10 +46,11 @@ def _seam(target: Target, upper: np.ndarray, lower: np.ndarray) -> tuple[np.ndar
     y = np.arange(max(upper[1], lower[1]) + BESIDE, min(upper[1], lower[1]) - BESIDE, -STEP)
     hit, weights = cast(target.vertices, target.skin_faces, np.stack([np.full(len(y), x), y], 1))
     corners = target.skin_faces[hit]
-    lead = np.where(hit >= 0, np.einsum("nk,nk->n", weights, target.lead[corners]), np.nan)
+    found = np.einsum("nk,nkd->nd", weights, target.vertices[corners])
+    in_front = (hit >= 0) & (found[:, 2] > min(upper[2], lower[2]) - BEHIND)  # not the throat, between lips that are apart
+    lead = np.where(in_front, np.einsum("nk,nk->n", weights, target.lead[corners]), np.nan)
     if not (lead > 0).any() or not (lead < 0).any():
         return upper, lower
-    found = np.einsum("nk,nkd->nd", weights, target.vertices[corners])
     first = int(np.flatnonzero(lead < 0)[0])
     above = np.flatnonzero(lead[:first] > 0)
     return (found[above[-1]], found[first]) if len(above) else (upper, lower)
