@@ -29,11 +29,12 @@ def warped(vertices: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Foreign:
-    """A head (V, 3) in mm of other vertices and triangles than the built-in one, its true shapes, and its landmarks."""
+    """A head (V, 3) in mm of other vertices and triangles than the built-in one, its shapes, rows of teeth and landmarks."""
 
     vertices: np.ndarray
     faces: np.ndarray
     shapes: np.ndarray
+    teeth: np.ndarray
     landmarks: str
 
 
@@ -63,7 +64,7 @@ def source() -> Source:
 
 @pytest.fixture(scope="module")
 def foreign(source: Source) -> Foreign:
-    kept = (source.sheet & (source.vertices[:, 2] > BEHIND))[source.faces].all(1)
+    kept = ((source.sheet & (source.vertices[:, 2] > BEHIND)) | (source.teeth != 0))[source.faces].all(1)
     edges, faces = medial(source.faces[kept])
     rest = warped(source.vertices)
     shapes = np.stack([(warped(source.vertices + moved) - rest)[edges].mean(1) for moved in source.shapes])
@@ -72,7 +73,7 @@ def foreign(source: Source) -> Foreign:
         f"{number} {np.linalg.norm(vertices - point, axis=1).argmin()}"
         for number, point in zip(source.numbers, source.weights @ rest, strict=True)
     ]
-    return Foreign(vertices, faces, shapes, "\n".join(landmarks))
+    return Foreign(vertices, faces, shapes, source.teeth[edges[:, 0]], "\n".join(landmarks))
 
 
 def write_obj(path: Path, vertices: np.ndarray, faces: np.ndarray) -> None:
@@ -120,6 +121,19 @@ def test_its_lips_and_lids_shut(rigged: Path, foreign: Foreign) -> None:
     truth = foreign.shapes[ARKIT_NAMES.index("eyeBlinkLeft")]
     down = np.flatnonzero(truth[:, 1] < 0.7 * truth[:, 1].min())  # the upper lid's margin
     assert np.linalg.norm(shapes["eyeBlinkLeft"][down] - truth[down], axis=1).mean() < 0.15 * -truth[down, 1].mean()
+
+
+def test_its_teeth_stay_hard(rigged: Path, foreign: Foreign) -> None:
+    """Breaks if teeth are bent by the lips next to them, or do not follow their jaw."""
+    rig = load_rig(rigged / "face.safetensors").rig
+    jaw = 1e3 * rig.basis[ARKIT_NAMES.index("jawOpen")]
+    assert np.abs(jaw[foreign.teeth == 1]).max() < 0.05
+    assert (jaw[foreign.teeth == -1, 1] < -8).all()
+    faces = foreign.faces[(foreign.teeth == -1)[foreign.faces].all(1)]
+    before, after = (
+        np.linalg.norm(np.diff(place[faces], axis=1), axis=-1) for place in (foreign.vertices, foreign.vertices + jaw)
+    )
+    assert np.abs(after - before).max() < 0.02
 
 
 def test_it_goes_where_a_character_goes(rigged: Path) -> None:

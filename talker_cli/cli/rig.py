@@ -46,7 +46,7 @@ def rig(
     rigged = rig_mesh(mesh, read_metric_mesh(mesh, unit), landmarks, tracker)
     note(rigged.summary)
     for place in output:
-        write_head(rigged.rig, mesh.stem, place, copyright="")
+        write_head(rigged.rig, mesh.stem, place)
         result(place)
 
 

@@ -18,7 +18,8 @@ NEAR = 4.0  # mm: vertices further from the registered head move as their neighb
 CLEAR = 0.3  # mm between lids and eyeball
 TOUCHING = 3.0  # mm between two lips at rest, at most
 AT_LINE = 3.5  # mm from the registered lips' line: what lies further in also touches, and parts otherwise
-MOSTLY = 0.5  # share of a piece whose nearest vertices are of teeth, from which on it is teeth
+TOOTH = 40.0  # mm, the largest extent of a single tooth with its root
+SOME, MOSTLY = 0.1, 0.5  # share of a piece next to one row of teeth, from which on it is teeth: of a tooth's size, of any
 STILL = 0.02  # mm: smaller offsets are dropped
 EYES = ("eyeBlink", "eyeSquint", "eyeWide", "eyeLookUp", "eyeLookDown", "eyeLookIn", "eyeLookOut", "cheekSquint")
 
@@ -101,10 +102,14 @@ def _follow(
     nearest = candidates[cKDTree(registered.vertices[candidates]).query(target.vertices[piece])[1]]
     moved = offsets[:, nearest]
     teeth = source.teeth[nearest]
-    if teeth.mean() > MOSTLY:
-        rest = target.vertices[piece]
-        to = np.flatnonzero(teeth)
-        for number in np.flatnonzero(np.abs(moved[:, to]).max((1, 2)) > STILL):
+    row = np.sign(teeth.sum())
+    to = np.flatnonzero(teeth == row)
+    rest = target.vertices[piece]
+    small = np.linalg.norm(np.ptp(rest, axis=0)) < TOOTH
+    if row and len(to) > 2 and len(to) > (SOME if small else MOSTLY) * len(piece):
+        moving = np.abs(moved[:, to]).max((1, 2)) > STILL
+        moved[~moving] = 0.0
+        for number in np.flatnonzero(moving):
             _, turn, _ = similarity(rest[None, to], rest[to] + moved[number, to])
             middle = rest[to].mean(0)
             moved[number] = (rest - middle) @ turn[0].T + middle + moved[number, to].mean(0) - rest

@@ -28,7 +28,7 @@ class Source:
         seen: (V,) bool, the skin that can be seen: without linings of lids, nostrils and lips.
         lip: (V,) int, 1 on the upper lip's half of the mouth, -1 on the lower one's, 0 on both and elsewhere.
         balls: (V,) bool, eyeballs.
-        teeth: (V,) bool.
+        teeth: (V,) int, 1 on the upper teeth, -1 on the lower ones, 0 elsewhere.
         lips: (P, 2) upper and lower vertices that meet when the mouth closes.
         lids: (Q, 2) upper and lower vertices that meet when the eyes close.
         numbers: N landmarks that it is bound to.
@@ -89,7 +89,7 @@ def built_in() -> Source:
         seen=skin & ~lining & ~((ring == 0) & round_mouth),
         lip=lip,
         balls=layout.of("eyeball") | layout.of("glint"),
-        teeth=layout.of("upper_teeth") | layout.of("lower_teeth"),
+        teeth=layout.of("upper_teeth") * 1 - layout.of("lower_teeth") * 1,
         lips=pairs,
         lids=np.array(lids),
         numbers=tuple(binding),
