@@ -228,7 +228,7 @@ def test_a_microphones_curves_are_the_streams(tab: Tab, live: LiveTalker, voice:
     assert np.abs(found - np.concatenate(expected)).max() < BOUND and len(found) > 50
 
     # The voice begins again and again. A browser without a processor drops sound, but no page drops some of each block.
-    whole, width = Resampler(48_000).push(np.tile(said, 3).astype(np.float32)).astype(np.float64), 4000
+    whole, width = Resampler(48_000).push(np.tile(said, 3).astype(np.float32)).astype(np.float64), 1600
     power = correlate(whole**2, np.ones(width), "valid")
     power = power.clip(0.01 * power.max())
     parts = [part for at in range(0, len(speech) - width, width) if (part := speech[at : at + width]).std() > 0.01]

@@ -106,6 +106,7 @@ class Microphone extends Sound {
   }
 
   get status() {
+    if (!this.frames.length) return "listening";
     const slow = this._delay > SLOW ? "; this machine is too slow for a live face" : "";
     return `${Math.round(1000 * this._delay)} ms after the voice${slow}`;
   }
