@@ -15,7 +15,7 @@ from talker_cli.formats.audio import SAMPLE_RATE, load_speech
 from talker_cli.head import STAND_INS, build_head
 from talker_cli.metrics import Articulation
 from talker_cli.model.built_in import built_in_head
-from talker_cli.model.folder import model_folder
+from talker_cli.model.folder import DEFAULT_MODEL, SMALL_MODEL, model_folder
 from talker_cli.model.whisper import describe
 from talker_cli.rig import ARKIT_NAMES, load_rig
 
@@ -30,10 +30,10 @@ PHONES = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def gaps() -> dict[str, list[np.ndarray]]:
-    """The mouth gaps (T,) of three samples of the shipped student for each identity, and of a jaw that follows the loudness."""
-    folder = model_folder("talker-base")
+@pytest.fixture(scope="module", params=[DEFAULT_MODEL, SMALL_MODEL])
+def gaps(request: pytest.FixtureRequest) -> dict[str, list[np.ndarray]]:
+    """The mouth gaps (T,) of three samples of a shipped student for each identity, and of a jaw that follows the loudness."""
+    folder = model_folder(request.param)
     student, speech = load_animator(folder, "8", "cpu"), load_speech(SPEECH)
     rig = load_rig(folder / "rig.safetensors").rig
     rows = rig.lip_gap_rows()
@@ -96,6 +96,8 @@ def test_the_student_is_small_with_everything_it_needs() -> None:
     assert size["student.onnx"] <= 1.2 * size["student.safetensors"]
     needed = ("student.safetensors", "rig.safetensors", "encoder.onnx", "phones.safetensors")
     assert sum(size[name] for name in needed) <= 45e6
+    small = {path.name: path.stat().st_size for path in model_folder(SMALL_MODEL).iterdir()}
+    assert small["student.onnx"] <= 10e6 and "teacher.safetensors" not in small
 
 
 def test_every_recording_has_noise_of_its_own(tmp_path: Path) -> None:

@@ -19,12 +19,9 @@ from talker_cli.cli.options import (
     result,
 )
 from talker_cli.cli.serve import LookAheadOption
-from talker_cli.model.folder import DEFAULT_IDENTITY
+from talker_cli.model.folder import DEFAULT_IDENTITY, SMALL_MODEL
 
-PageModelOption = Annotated[
-    str | None,
-    typer.Option("--model", help="Model with a compact student: a built-in name, or a folder.", show_default="a built-in one"),
-]
+PageModelOption = Annotated[str, typer.Option("--model", help="Model with a compact student: a built-in name, or a folder.")]
 PageAvatarOption = Annotated[
     Path | None,
     typer.Option("--avatar", help="Character to show: a .glb or .vrm with ARKit's morph targets.", show_default=False),
@@ -55,7 +52,7 @@ def page(
     only: OnlyOption = None,
     emotion: PageEmotionOption = None,
     avatar: PageAvatarOption = None,
-    model: PageModelOption = None,
+    model: PageModelOption = SMALL_MODEL,
     runtime: RuntimeOption = None,
 ) -> None:
     """Write a web page whose face speaks along with a microphone or a file, all in the visitor's browser.
@@ -67,12 +64,12 @@ def page(
     from talker_cli.animate.talker import Talker
     from talker_cli.data.emotions import parse_emotions
     from talker_cli.formats.files import check_new_folder, size_text
-    from talker_cli.page.build import default_model, live_numbers, read_character, replaceable, write_page
+    from talker_cli.page.build import live_numbers, read_character, replaceable, write_page
     from talker_cli.page.runtime import VERSION, runtime_files
 
     check_new_folder(output, replaceable(output))
     spans = () if emotion is None else parse_emotions(emotion)
-    talker = Talker.load(model or default_model(), device="cpu")
+    talker = Talker.load(model, device="cpu")
     who = talker.who(identity, style_scale=style_scale, library=library)
     live = live_numbers(talker, who, look_ahead=look_ahead, seed=seed, head=head, only=only, emotion=spans)
     config = talker.animator.config

@@ -8,7 +8,7 @@ from pathlib import Path
 from talker_cli.errors import ModelError
 
 GRAPH = ".onnx"  # suffix of the file beside a student that ONNX Runtime runs
-DEFAULT_MODEL = "talker-base"
+DEFAULT_MODEL, SMALL_MODEL = "talker-base", "talker-tiny"
 DEFAULT_IDENTITY = "FaceTalk_170725"  # of the default model
 
 
@@ -40,4 +40,4 @@ def model_folder(model: str) -> Path:
             return place
     if Path(model).is_dir():
         raise ModelError(f"{model} is no model folder: no rig.safetensors in it; expected what talker train writes")
-    raise ModelError(f"no model '{model}'; expected a built-in name (talker-base) or a folder that talker train wrote")
+    raise ModelError(f"no model '{model}'; expected a built-in name (talker-base, talker-tiny) or a folder that talker train wrote")

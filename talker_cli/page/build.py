@@ -27,21 +27,15 @@ from talker_cli.export.packed_face import VIEWER, packed_face
 from talker_cli.formats.files import atomic_folder
 from talker_cli.identity.resolve import ResolvedIdentity
 from talker_cli.model.config import COMPACT, MAX_TIMESTEP, WHISPER
-from talker_cli.model.folder import DEFAULT_MODEL, GRAPH, weights_folder
+from talker_cli.model.folder import GRAPH
 from talker_cli.model.onnx_runner import OnnxRunner
 from talker_cli.page.runtime import FILES
 from talker_cli.render.avatar import Avatar, read_avatar
 from talker_cli.rig import ARKIT_NAMES, Rig, face_names
 
 SITE = Path(__file__).parent / "site"
-SMALL_MODELS = ("talker-tiny", DEFAULT_MODEL)  # built-in ones, the best for a page first
 LICENCES = ("LICENSE", "ThirdPartyNotices.txt")  # of ONNX Runtime, as its Python package has them
 OFFLINE = "offline.js"  # keeps the others, and so is not among them
-
-
-def default_model() -> str:
-    """Return the built-in model that a page takes where none is named."""
-    return next(name for name in SMALL_MODELS if weights_folder(name) or name == DEFAULT_MODEL)
 
 
 def write_page(
