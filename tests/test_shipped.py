@@ -10,14 +10,16 @@ import soundfile
 
 from talker_cli.animate.animator import load_animator
 from talker_cli.animate.talker import Talker
+from talker_cli.corpus.articulate.emotion import EMOTIONS
 from talker_cli.evaluate.model import loudness_coefficients
 from talker_cli.formats.audio import SAMPLE_RATE, load_speech
 from talker_cli.head import STAND_INS, build_head
 from talker_cli.metrics import Articulation
 from talker_cli.model.built_in import built_in_head
+from talker_cli.model.config import WHISPER
 from talker_cli.model.folder import DEFAULT_MODEL, SMALL_MODEL, model_folder
 from talker_cli.model.whisper import describe
-from talker_cli.rig import ARKIT_NAMES, load_rig
+from talker_cli.rig import ARKIT_NAMES, HEAD_NAMES, load_rig
 
 SPEECH = Path(__file__).parents[1] / "examples" / "speech.wav"
 
@@ -98,6 +100,15 @@ def test_the_student_is_small_with_everything_it_needs() -> None:
     assert sum(size[name] for name in needed) <= 45e6
     small = {path.name: path.stat().st_size for path in model_folder(SMALL_MODEL).iterdir()}
     assert small["student.onnx"] <= 10e6 and "teacher.safetensors" not in small
+
+
+def test_the_model_is_what_the_readme_says() -> None:
+    """Breaks if other weights are shipped: without a head that turns, without emotions, voices or the one captured person."""
+    config, faces = load_animator(model_folder("talker-base"), "8", "cpu").config, built_in_head().identities
+    assert config.names == (*ARKIT_NAMES, *HEAD_NAMES) and config.audio_encoder == WHISPER and config.voice_measures
+    assert config.emotions == tuple(sorted(EMOTIONS)) and len(config.identities) > 400
+    assert list(faces) == [person.name for person in STAND_INS] + ["grid_s1"] and set(faces) <= set(config.identities)
+    assert faces["grid_s1"].about.startswith("captured: ")
 
 
 def test_every_recording_has_noise_of_its_own(tmp_path: Path) -> None:

@@ -40,4 +40,4 @@ def model_folder(model: str) -> Path:
             return place
     if Path(model).is_dir():
         raise ModelError(f"{model} is no model folder: no rig.safetensors in it; expected what talker train writes")
-    raise ModelError(f"no model '{model}'; expected a built-in name (talker-base, talker-tiny) or a folder that talker train wrote")
+    raise ModelError(f"no model '{model}'; expected talker-base, talker-tiny or a folder that talker train wrote")
