@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from talker_cli.data.livelink import read_csv
-from talker_cli.model.folder import model_folder
+from talker_cli.model.built_in import built_in_head
 from talker_cli.rig import Rig, load_rig
 
 SHUT = 0.3  # mm, mean opening over the lip pairs
@@ -23,7 +23,7 @@ def gap(rig: Rig, coefficients: np.ndarray) -> np.ndarray:
 def main() -> None:
     """Print a line a rig."""
     coefficients = read_csv(Path(sys.argv[1]))[1][:, :52]
-    own = gap(load_rig(model_folder("talker-base") / "rig.safetensors").rig.face, coefficients)
+    own = gap(built_in_head().rig, coefficients)
     shut = own < SHUT
     for path in map(Path, sys.argv[2:]):
         other = gap(load_rig(path).rig.face, coefficients)

@@ -14,6 +14,7 @@ from talker_cli.formats.files import ArrayFile, write_arrays
 from talker_cli.identity.file import Enrolled, IdentityFace, check_name, load_identity, name_from, save_identity
 from talker_cli.identity.library import Library, data_folder
 from talker_cli.model.built_in import built_in_head
+from talker_cli.page.runtime import cache_folder
 
 RECORD = {
     "folder": "/home/anna/clips", "sources": [{"path": "one.wav", "sha256": "0", "seconds": 9.0}], "seconds": 9.0,
@@ -101,6 +102,15 @@ def test_the_platforms_place(monkeypatch: pytest.MonkeyPatch) -> None:
     assert data_folder() == Path("/data/talker")
     monkeypatch.setenv("XDG_DATA_HOME", "relative")
     assert data_folder() == Path.home() / ".local/share/talker"
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert cache_folder() == Path.home() / ".cache/talker"
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert data_folder() == Path.home() / "Library/Application Support/talker"
+    assert cache_folder() == Path.home() / "Library/Caches/talker"
+    monkeypatch.setattr("sys.platform", "win32")
+    monkeypatch.setenv("APPDATA", "/roaming")
+    monkeypatch.setenv("LOCALAPPDATA", "/local")
+    assert (data_folder(), cache_folder()) == (Path("/roaming/talker"), Path("/local/talker"))
 
 
 def test_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:

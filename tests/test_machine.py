@@ -27,6 +27,9 @@ def test_doctor_reports_versions_and_fixes(invoke: Command, model: Path, tmp_pat
     wrong = [line for line in ran.out.splitlines() if line.startswith("BAD")]
     assert len(wrong) == 1 and "student" in wrong[0] and "     -> pip install" in ran.out
 
+    ran = invoke("doctor", "--model", "talker-tiny")  # which ships without its teacher
+    assert ran.code == 0 and "talker-tiny: teacher: none" in ran.out
+
 
 def test_identities_are_completed() -> None:
     """Breaks if a shell offers names that do not exist, or not all that begin so."""

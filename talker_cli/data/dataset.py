@@ -277,7 +277,11 @@ class Dataset:
 
     def speech(self, recording: str) -> np.ndarray:
         """Return (S,) float32 speech in -1…1 at 16 kHz."""
-        return self._speech.array(recording).astype(np.float32) / 32768.0
+        return self.samples(recording).astype(np.float32) / 32768.0
+
+    def samples(self, recording: str) -> np.ndarray:
+        """Return (S,) int16 speech at 16 kHz, as it is stored."""
+        return self._speech.array(recording)
 
     def coefficients(self, clip: str) -> np.ndarray:
         """Return (T, K) float32 coefficients."""

@@ -62,13 +62,12 @@ def join_datasets(
                 on_progress("joining", done, total)
 
     speech = (
-        (recording.name, np.round(dataset.speech(recording.name) * 32768.0).astype(np.int16))
-        for dataset in datasets
-        for recording in dataset.info.recordings
+        (recording.name, dataset.samples(recording.name)) for dataset in datasets for recording in dataset.info.recordings
     )
     faces: dict[str, Identity] = {}
     for dataset in datasets:
-        faces = {**faces, **{name: face for name, face in dataset.rig.identities.items() if name not in faces}}
+        for name, face in dataset.rig.identities.items():
+            faces.setdefault(name, face)
     info = DatasetInfo(
         "; ".join(dict.fromkeys(info.source for info in infos)),
         "; ".join(dict.fromkeys(info.licence for info in infos)),

@@ -1,7 +1,5 @@
 """The user's identities: a folder with one file for each, in the platform's place for programs' data."""
 
-import os
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,22 +7,19 @@ from pathlib import Path
 
 from talker_cli.errors import IdentityError, OutputError
 from talker_cli.formats.processes import folder_lock
+from talker_cli.formats.user_folders import user_folder
 from talker_cli.identity.file import SUFFIX, Enrolled, check_name, load_identity, save_identity, shared
 
 
 def data_folder() -> Path:
     """Return the platform's folder for this user's data of talker."""
-    given = os.environ.get("APPDATA" if sys.platform == "win32" else "XDG_DATA_HOME", "")
-    # The specification says that a relative path is to be ignored.
-    if sys.platform != "darwin" and Path(given).is_absolute():
-        return Path(given) / "talker"
-    try:
-        home = Path.home()
-    except RuntimeError as error:  # a container's user without an entry in passwd
-        raise OutputError("found no home folder to keep identities in; name a folder, or set HOME", "library") from error
-    if sys.platform == "darwin":
-        return home / "Library" / "Application Support" / "talker"
-    return home / ("AppData/Roaming" if sys.platform == "win32" else ".local/share") / "talker"
+    folder = user_folder(
+        {"win32": "APPDATA", "": "XDG_DATA_HOME"},
+        {"darwin": "Library/Application Support", "win32": "AppData/Roaming", "": ".local/share"},
+    )
+    if folder is None:
+        raise OutputError("found no home folder to keep identities in; name a folder, or set HOME", "library")
+    return folder
 
 
 class Library:

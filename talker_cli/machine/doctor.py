@@ -105,6 +105,8 @@ def _writable() -> str:
 
 def _weights(model: str, name: str) -> str:
     path = model_folder(model) / f"{name}.safetensors"
+    if name == "teacher" and main_weights(path.parent) != path and not path.is_file():
+        return "none: this model is its student alone, and --steps full wants another"
     digest = file_hash(path)
     if name == "rig":
         return f"{len(load_rig(path).identities)} identities, {path.stat().st_size / 1e6:.1f} MB, SHA-256 {digest[:16]}…"

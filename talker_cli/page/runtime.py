@@ -4,7 +4,6 @@ import base64
 import hashlib
 import os
 import shutil
-import sys
 import tarfile
 import tempfile
 import urllib.request
@@ -15,6 +14,7 @@ from typing import IO
 
 from talker_cli.errors import InputError, MachineError
 from talker_cli.formats.files import atomic_folder
+from talker_cli.formats.user_folders import user_folder
 
 VERSION = "1.30.0"
 INTEGRITY = "sha512-q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="  # npm's
@@ -31,14 +31,13 @@ def cache_folder() -> Path:
     Raises:
         MachineError: there is no home folder.
     """
-    given = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME", "")
-    if sys.platform != "darwin" and Path(given).is_absolute():
-        return Path(given) / "talker"
-    try:
-        home = Path.home()
-    except RuntimeError as error:
-        raise MachineError("found no home folder to keep ONNX Runtime Web in; set HOME, or name a copy", "runtime") from error
-    return home / {"darwin": "Library/Caches", "win32": "AppData/Local"}.get(sys.platform, ".cache") / "talker"
+    folder = user_folder(
+        {"win32": "LOCALAPPDATA", "": "XDG_CACHE_HOME"},
+        {"darwin": "Library/Caches", "win32": "AppData/Local", "": ".cache"},
+    )
+    if folder is None:
+        raise MachineError("found no home folder to keep ONNX Runtime Web in; set HOME, or name a copy", "runtime")
+    return folder
 
 
 def runtime_files(folder: Path | None, on_progress: OnProgress) -> dict[str, Path]:

@@ -11,7 +11,6 @@ from talker_cli.head.eye_shapes import LOOK_DEGREES
 from talker_cli.rigging.register import LEAD, Registered, laplacian
 from talker_cli.rigging.source import Source, shape
 from talker_cli.rigging.target import Target
-from talker_cli.rigging.transfer import spread
 
 FACING = 0.3  # cosine between the normals of a vertex and of the head's face that moves it
 NEAR = 4.0  # mm: vertices further from the registered head move as their neighbours do
@@ -63,14 +62,6 @@ def lip_pairs_of(source: Source, registered: Registered, target: Target) -> np.n
     mutual = (above[below] == np.arange(len(upper))) & (distance < TOUCHING)
     pairs = np.stack([upper[mutual], lower[below[mutual]]], axis=1)
     return np.asarray(pairs[np.argsort(-target.vertices[pairs[:, 0], 0])], np.int32)
-
-
-def seal(target: Target, shapes: np.ndarray, pairs: np.ndarray) -> None:
-    """Make mouthClose bring (P, 2) lip pairs on an open jaw to where they are at rest, in place."""
-    upper, lower = pairs.T
-    jaw, close = shapes[shape("jawOpen")], shapes[shape("mouthClose")]
-    half = 0.5 * ((close[upper] - close[lower]) + (jaw[upper] - jaw[lower]))
-    close += spread(target.vertices, target.skin_faces, np.concatenate([upper, lower]), np.concatenate([-half, half]))
 
 
 def _nearest(source: Source, registered: Registered, target: Target) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

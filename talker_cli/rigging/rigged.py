@@ -9,13 +9,13 @@ from scipy.spatial import cKDTree
 from talker_cli.capture.tracker import tracker_file
 from talker_cli.formats.mesh import Mesh, Surface
 from talker_cli.rig import ARKIT_NAMES, Rig
-from talker_cli.rigging.bind import bound_shapes, lip_pairs_of, seal
+from talker_cli.rigging.bind import bound_shapes, lip_pairs_of
 from talker_cli.rigging.contours import on_contours
 from talker_cli.rigging.landmarks import cast, find_landmarks, known_landmarks, read_landmarks
 from talker_cli.rigging.register import FACING, Registered, register
-from talker_cli.rigging.source import MM, Source, built_in
+from talker_cli.rigging.source import MM, Source, built_in, shape
 from talker_cli.rigging.target import Target
-from talker_cli.rigging.transfer import transferred
+from talker_cli.rigging.transfer import sealing, transferred
 
 FPS = 30.0
 MEASURED = 1500  # vertices, at most, that a distance is measured at
@@ -75,7 +75,7 @@ def rig_mesh(path: Path, mesh: Mesh, landmarks: Path | None = None, tracker: Pat
     regions = _regions(source, registered, target)
     pairs = lip_pairs_of(source, registered, target)
     if len(pairs):
-        seal(target, shapes, pairs)
+        shapes[shape("mouthClose")] += sealing(shapes, pairs, target.vertices, target.skin_faces, pairs)
     rig = Rig(
         template=mesh.vertices.astype(np.float32),
         faces=mesh.faces,

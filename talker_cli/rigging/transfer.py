@@ -49,15 +49,27 @@ def spread(vertices: np.ndarray, faces: np.ndarray, rows: np.ndarray, values: np
     return np.asarray(splu(matrix.tocsc()).solve(right.reshape(len(vertices), -1)).reshape(right.shape))
 
 
+def sealing(offsets: np.ndarray, pairs: np.ndarray, vertices: np.ndarray, faces: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return (N, 3) what mouthClose lacks to bring lip pairs on an open jaw to where they are at rest.
+
+    Args:
+        offsets: (52, V, 3) the shapes.
+        pairs: (P, 2) upper and lower vertices among the V.
+        vertices: (N, 3) the surface over which the correction fades.
+        faces: (F, 3) of these.
+        rows: (P, 2) the pairs among the N.
+    """
+    upper, lower = pairs.T
+    jaw, close = offsets[shape("jawOpen")], offsets[shape("mouthClose")]
+    half = 0.5 * ((close[upper] - close[lower]) + (jaw[upper] - jaw[lower]))
+    return spread(vertices, faces, rows.T.ravel(), np.concatenate([-half, half]))
+
+
 def _meet(source: Source, registered: Registered, offsets: np.ndarray) -> None:
     """Correct, in place, how lips close on an open jaw, and how the lids of a shut eye meet."""
     sheet, faces, place = source.sheet, source.sheet_faces, source.place
     own = registered.vertices
-    jaw, close = offsets[shape("jawOpen")], offsets[shape("mouthClose")]
-    upper, lower = source.lips.T
-    half = 0.5 * ((close[upper] - close[lower]) + (jaw[upper] - jaw[lower]))
-    rows = place[np.concatenate([upper, lower])]
-    close[sheet] += spread(own[sheet], faces, rows, np.concatenate([-half, half]))
+    offsets[shape("mouthClose"), sheet] += sealing(offsets, source.lips, own[sheet], faces, place[source.lips])
     for name, sign in (("eyeBlinkLeft", 1), ("eyeBlinkRight", -1)):
         blink = offsets[shape(name)]
         upper, lower = source.lids[np.sign(source.vertices[source.lids[:, 0], 0]) == sign].T

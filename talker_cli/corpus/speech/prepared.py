@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from talker_cli.corpus.speech.recordings import Utterance
 from talker_cli.data.dataset import Dataset
 from talker_cli.formats.files import file_hash
@@ -38,7 +36,7 @@ class PreparedShard:
         dataset = Dataset(self.folder)
         licences = dataset.info.notes.get("licences", {})
         for each in dataset.info.recordings[self.first : self.last]:
-            speech = np.round(dataset.speech(each.name) * 32768.0).astype(np.int16)
+            speech = dataset.samples(each.name)
             yield Utterance(
                 each.name, each.voice, each.language, each.human, each.text, speech, "", each.source,
                 licences.get(each.voice, dataset.info.licence), each.phones, "" if each.phones else "no phones",
