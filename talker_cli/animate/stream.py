@@ -8,6 +8,8 @@ later step still looks at: their number grows with the steps, never with the len
 Live, where waiting for all the halos would take seconds, `look_ahead` cuts them short: a frame becomes final when so many
 more frames have arrived, as if the speech ended there. What is final at one step stays so at the next ones, and the
 frames that follow are continued from it: no seam there either.
+
+After the last step the head is steadied: what few steps leave of the noise shows in it as a tremble that no neck makes.
 """
 
 from collections.abc import Callable
@@ -22,8 +24,10 @@ from talker_cli.model.frontend import SpeechFrontend
 from talker_cli.model.noise import frame_noise
 from talker_cli.model.runner import NetworkRunner
 from talker_cli.model.sampling import Sampler
+from talker_cli.rig import HEAD_NAMES
 
 CHUNK_FRAMES = 1024  # new frames a pass through the network, where nobody waits for one
+HEAD_STD = 1 / 15  # seconds, of the Gaussian over the head's angles
 
 OnFrames = Callable[[int], None]
 
@@ -111,6 +115,9 @@ class MotionStream:
         self._features = Track(self.config.feature_width)
         # x after the first step, the second, …; after the last it is the motion.
         self._states = [Track(len(self.config.names)) for _ in sampler.timesteps]
+        self.turns = [index for index, name in enumerate(self.config.names) if name in HEAD_NAMES]
+        self.kernel = head_kernel(self.config.fps) if self.turns else np.ones(1, np.float32)
+        self._motion = Track(len(self.config.names))
 
     @property
     def frame_count(self) -> int:
@@ -163,8 +170,10 @@ class MotionStream:
                 self._states[index - 1].forget(state.end - halo)
             if self._on_frames:
                 self._on_frames(sum(each.end for each in self._states) // len(self._states))
-        motion = self._states[-1]
-        self._features.forget(motion.end - halo)
+        self._features.forget(self._states[-1].end - halo)
+        motion, halo = self._motion, len(self.kernel) // 2
+        self._run(motion, halo, known, last, self._steadied)
+        self._states[-1].forget(motion.end - halo)
         coefficients = motion.forget(motion.end)[0] * self.runner.std + self.runner.mean
         if self.eyes is not None:
             self.eyes.apply(coefficients)
@@ -196,6 +205,13 @@ class MotionStream:
         x0 = self.runner.x0(x_t, t, features, self._style, self._guidance, self._style_guidance, emotion)
         return self.sampler.step(index, x_t, x0, lambda: self._noise(index + 1, first, end))
 
+    def _steadied(self, first: int, end: int) -> np.ndarray:
+        """Return frames first … end of the motion, (1, end - first, K), the head's angles smoothed."""
+        made = self._states[-1].window(first, end).copy()
+        if self.turns:
+            made[0][:, self.turns] = smoothed_head(made[0][:, self.turns], self.kernel)
+        return made
+
     def _emotion(self, first: int, end: int) -> np.ndarray | None:
         """Return the emotions' strengths (1, end - first, E) in these frames, None for a neutral face."""
         if not self._spans:
@@ -205,3 +221,22 @@ class MotionStream:
     def _noise(self, index: int, first: int, end: int) -> np.ndarray:
         """Return the Gaussian noise (1, end - first, K) that belongs to these frames at this step."""
         return frame_noise(self._seed, end - first, len(self.config.names), index, first)
+
+
+def head_kernel(fps: float) -> np.ndarray:
+    """Return the weights (2 R + 1,) float32 of a Gaussian of HEAD_STD."""
+    reach = int(np.ceil(2.5 * HEAD_STD * fps))
+    return np.exp(-0.5 * np.square(np.arange(-reach, reach + 1) / (HEAD_STD * fps))).astype(np.float32)
+
+
+def smoothed_head(angles: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """Return angles (T, 3) averaged over time by a kernel (2 R + 1,); frames outside count as none.
+
+    Weight by weight: a frame's sum has the same order in every window, and so the same last bit.
+    """
+    frames = len(angles)
+    padded = np.pad(np.append(angles, np.ones((frames, 1), np.float32), 1), ((len(kernel) // 2,) * 2, (0, 0)))
+    total = np.zeros((frames, angles.shape[1] + 1), np.float32)
+    for index, weight in enumerate(kernel):
+        total += weight * padded[index : index + frames]
+    return total[:, :-1] / total[:, -1:]

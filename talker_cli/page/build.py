@@ -161,6 +161,8 @@ def live_numbers(
         "denoiserHalo": config.denoiser_halo,
         "timesteps": [step / MAX_TIMESTEP for step in config.timesteps],
         "temperature": stream.temperature.tolist(),
+        "turns": stream.turns,
+        "kernel": stream.kernel.tolist(),
         "mean": runner.mean.tolist(),
         "std": runner.std.tolist(),
         "style": identity.condition.style.tolist(),

@@ -42,6 +42,7 @@ export class MotionStream {
     this._noise = new Track();
     this._features = new Track();
     this._states = config.timesteps.map(() => new Track());
+    this._motion = new Track();
     this._seed = BigInt.asUintN(64, BigInt(config.seed));
     this._frames = this.samples = 0;
   }
@@ -75,8 +76,10 @@ export class MotionStream {
       known = await this._run(state, denoiserHalo, known, last, (first, end) => this._denoise(step, first, end));
       (step ? states[step - 1] : this._noise).forget(state.end - denoiserHalo);
     }
-    const motion = states[states.length - 1];
-    this._features.forget(motion.end - denoiserHalo);
+    const motion = this._motion, noisy = states[states.length - 1], reach = this._config.kernel.length >> 1;
+    this._features.forget(noisy.end - denoiserHalo);
+    await this._run(motion, reach, known, last, (first, end) => this._steadied(noisy.window(first, end)));
+    noisy.forget(motion.end - reach);
     const frames = motion.forget(motion.end).map((row) => row.map((value, k) => Math.fround(value * std[k]) + mean[k]));
     this._eyes?.apply(frames);
     return frames.map((row) => this._finished(row));
@@ -100,6 +103,17 @@ export class MotionStream {
     if (s === undefined) return x0;
     const [a, b, c, d] = [t, s].flatMap((at) => [Math.cos((at * Math.PI) / 2), Math.sin((at * Math.PI) / 2)]);
     return x0.map((row, frame) => row.map((value, k) => c * value + (d * (noisy[frame][k] - a * value)) / b));
+  }
+
+  // The head's angles averaged over time; frames outside count as none.
+  _steadied(rows) {
+    const { turns, kernel } = this._config, reach = kernel.length >> 1;
+    return rows.map((row, frame) => {
+      const near = kernel.map((weight, k) => [weight, rows[frame + k - reach]]).filter(([, other]) => other);
+      const total = near.reduce((sum, [weight]) => sum + weight, 0), made = Float32Array.from(row);
+      for (const turn of turns) made[turn] = near.reduce((sum, [weight, other]) => sum + weight * other[turn], 0) / total;
+      return made;
+    });
   }
 
   // The noise that belongs to these frames.
