@@ -26,7 +26,7 @@ from talker_cli.corpus.speech.sources import PROMPT_VOICES
 from talker_cli.corpus.speech.voices import HELD_OUT_VOICES, SYNTHETIC_VOICES
 from talker_cli.data.dataset import Dataset
 from talker_cli.formats.audio import SAMPLE_RATE
-from talker_cli.formats.files import file_hash
+from talker_cli.formats.files import ArrayFile, file_hash, write_arrays
 from talker_cli.identity.style import StyleReader
 from talker_cli.identity.voice import MEASURES, VoiceSums
 from talker_cli.model.checkpoint import load_model, save_model
@@ -39,6 +39,7 @@ from talker_cli.model.torch_runner import TorchRunner
 from talker_cli.rig import save_rig
 from talker_cli.train.batches import LISTENING, Batch, ClipBank, Part
 from talker_cli.train.losses import Draw, LossWeights, Objective
+from talker_cli.train.voices import voice_sums
 
 VOWELS = ((300.0, 2200.0), (700.0, 1200.0), (350.0, 900.0), (550.0, 1700.0))  # hertz, F1 and F2
 
@@ -283,6 +284,33 @@ def test_batches_hear_the_clips_own_voice(tmp_path: Path) -> None:
     assert LISTENING[0] < LISTENING[1]
     mean, std = bank.voice_statistics()
     assert np.isfinite(mean).all() and (std > 0).all()
+
+
+def test_voices_are_measured_once_and_of_the_speech_that_is_there(tmp_path: Path) -> None:
+    """Breaks if sums are kept of other speech, if a damaged file stops a training, or if each training measures again."""
+    dataset = Dataset(tiny_dataset(tmp_path))
+    first, *others = dataset.recordings
+    expected = {name: VoiceSums.of(dataset.speech(name)).values for name in dataset.recordings}
+    file = dataset.folder / "features" / "voices.safetensors"
+
+    def made(names: list[str]) -> int:
+        found = voice_sums(dataset, names)
+        assert [*found] == names and all(np.array_equal(found[name].values, expected[name]) for name in names)
+        return file.stat().st_mtime_ns
+
+    times = [made([first]), made([first, *others]), made([first, *others]), made(others)]
+    assert times[0] < times[1] == times[2] == times[3]
+    file.write_bytes(file.read_bytes()[:100])
+    assert made([first]) > times[3]
+    made([first, *others])
+    kept = ArrayFile(file, "sums")
+    checksums = kept.metadata["crc32"][:1] + [0] * len(others)
+    marked = kept.array("sums").copy()
+    marked[:, 0] = 77.0
+    write_arrays(file, {"sums": marked}, kept.metadata | {"crc32": checksums})
+    found = voice_sums(dataset, [first, *others])
+    assert found[first].values[0] == 77.0, "the first is what the file holds"
+    assert all(np.array_equal(found[name].values, expected[name]) for name in others), "the others are of other speech"
 
 
 def test_a_reader_says_how_much_the_sound_tells() -> None:

@@ -239,6 +239,18 @@ def check_new_folder(folder: Path, replaceable: Callable[[str], bool] | None = N
     _check_parent(folder)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(folder, error) from error
+
+
 def output_error(path: Path, error: Exception) -> OutputError:
     """Return the error that says in one line why `path` cannot be written."""
     parent = Path(path).parent

@@ -5,6 +5,7 @@ Several processes draw the same batch, and each trains on its part of it: how ma
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from talker_cli.model.config import ModelConfig
 from talker_cli.model.mel import log_mel
 from talker_cli.model.phones import smoothed_rows
 from talker_cli.train.features import FeatureCache
+from talker_cli.train.voices import voice_sums
 
 CROP_FRAMES = (128, 96, 64, 48, 32, 24)  # a crop takes the longest of these that its recording fills: no padding
 SPEED_RANGE = (0.87, 1.15)
@@ -34,7 +36,7 @@ class Batch:
     """One training batch.
 
     Args:
-        mel: (B, T * mels_per_frame, bands) clean log-mel columns.
+        mel: (B, T * mels_per_frame, bands) clean log-mel columns; None where nothing reads them.
         coefficients: (B, T, K) truth.
         identity: (B,) rows of the identity table.
         voice_matched: (B,) bool, the audio tells of this identity.
@@ -44,7 +46,7 @@ class Batch:
         emotion: (B, T, E) strengths of the config's emotions; None where it has none.
     """
 
-    mel: Tensor
+    mel: Tensor | None
     coefficients: Tensor
     identity: Tensor
     voice_matched: Tensor
@@ -61,17 +63,22 @@ class Batch:
         """Return rows first … last - 1."""
         return self._each(lambda rows: rows[first:last])
 
-    def encoder_input(self, mel: Tensor) -> Tensor:
+    def encoder_input(self, mel: Tensor | None) -> Tensor:
         """Return the input of the network's encoder: log-mel columns, or a pretrained encoder's features."""
-        return mel if self.features is None else self.features
+        return _first(self.features, mel)
 
-    def voice_input(self, mel: Tensor) -> Tensor:
+    def voice_input(self, mel: Tensor | None) -> Tensor:
         """Return the input of the network's personalizer: the voices' measures, or log-mel columns."""
-        return mel if self.measures is None else self.measures
+        return _first(self.measures, mel)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return Batch(**{name: change(value) for name, value in values.items() if value is not None})
+        changed: dict[str, Any] = {name: None if value is None else change(value) for name, value in values.items()}
+        return Batch(**changed)
+
+
+def _first(*inputs: Tensor | None) -> Tensor:
+    return next(each for each in inputs if each is not None)
 
 
 @dataclass(frozen=True)
@@ -112,7 +119,7 @@ class Part:
 class _Entry:
     """A recording in memory: (T * mels_per_frame, bands) float16, (T,) phones, clips, variants of (T, W) float16 features."""
 
-    mel: np.ndarray
+    mel: np.ndarray | None
     phones: np.ndarray
     motions: list[tuple[int, bool, np.ndarray, Spans]]  # identity row, voice_matched, (T, K) float16, emotions
     weight: float
@@ -122,7 +129,7 @@ class _Entry:
 
 
 class ClipBank:
-    """A split of a dataset in memory, log-mel computed once.
+    """A split of a dataset in memory, log-mel and what voices tell computed once.
 
     Clips of held-out people are labelled with the identities of the model, in turn.
 
@@ -132,13 +139,20 @@ class ClipBank:
         config: of the model.
         cache: the features that batches carry, where the model has a pretrained encoder.
         known_phones: Share of crops whose posteriors are made of the phones themselves, as where a text is known.
+        with_mel: Whether batches carry log-mel columns.
 
     Raises:
         InputError: the split has no clip of at least the shortest crop.
     """
 
     def __init__(
-        self, dataset: Dataset, split: str, config: ModelConfig, cache: FeatureCache | None = None, known_phones: float = 0.0
+        self,
+        dataset: Dataset,
+        split: str,
+        config: ModelConfig,
+        cache: FeatureCache | None = None,
+        known_phones: float = 0.0,
+        with_mel: bool = True,
     ) -> None:
         self.phone_names = sorted({phone[0] for recording in dataset.info.recordings for phone in recording.phones})
         phone_index = {name: index for index, name in enumerate(self.phone_names)}
@@ -155,6 +169,7 @@ class ClipBank:
             own = clip.identity in known
             row = known.index(clip.identity) if own else place % len(known)
             by_recording.setdefault(clip.recording, []).append((row, own and clip.voice_matched, motion, clip.emotion))
+        sums = voice_sums(dataset, by_recording) if config.voice_measures else {}
         self.buckets: dict[int, list[_Entry]] = {frames: [] for frames in CROP_FRAMES}
         for name, motions in by_recording.items():
             frames = min(len(motion) for _, _, motion, _ in motions)
@@ -162,15 +177,14 @@ class ClipBank:
             if bucket is None:
                 continue
             recording = dataset.recordings[name]
-            mel = log_mel(dataset.speech(name), frames, config).astype(np.float16)
+            mel = log_mel(dataset.speech(name), frames, config).astype(np.float16) if with_mel else None
             phones = np.full(frames, UNKNOWN_PHONE, dtype=np.int64)
             for symbol, start, end in recording.phones:
                 phones[int(np.ceil(start * config.fps)) : int(np.ceil(end * config.fps))] = phone_index[symbol]
             weight = frames * (HUMAN_WEIGHT if recording.human else 1.0)
             variants = () if cache is None else cache.variants_of(recording.split)
             features = [cache.read(name, variant) for variant in variants] if cache is not None else []
-            sums = VoiceSums.of(dataset.speech(name)) if config.voice_measures else None
-            self.buckets[bucket].append(_Entry(mel, phones, motions, weight, recording.voice, features, sums))
+            self.buckets[bucket].append(_Entry(mel, phones, motions, weight, recording.voice, features, sums.get(name)))
         self.buckets = {frames: entries for frames, entries in self.buckets.items() if entries}
         if not self.buckets:
             raise InputError(
@@ -232,7 +246,8 @@ class ClipBank:
             if speed == 1.0:
                 at = slice(start, start + frames)
                 columns = slice(start * self.mels_per_frame, (start + frames) * self.mels_per_frame)
-                mels.append(entry.mel[columns].astype(np.float32))
+                if entry.mel is not None:
+                    mels.append(entry.mel[columns].astype(np.float32))
                 coefficients.append(motion[at].astype(np.float32))
                 phones.append(entry.phones[at])
                 if outputs is not None:
@@ -241,10 +256,11 @@ class ClipBank:
                 position = start + np.arange(frames) * speed
                 coefficients.append(_interpolate(motion, position))
                 phones.append(entry.phones[np.minimum(np.round(position).astype(int), available - 1)])
-                # Column j lies at (j + 0.5) / mels_per_frame - 0.5 frames: see log_mel.
-                column = (np.arange(frames * self.mels_per_frame) + 0.5) / self.mels_per_frame - 0.5
-                column = (start + column * speed + 0.5) * self.mels_per_frame - 0.5
-                mels.append(_interpolate(entry.mel, column))
+                if entry.mel is not None:
+                    # Column j lies at (j + 0.5) / mels_per_frame - 0.5 frames: see log_mel.
+                    column = (np.arange(frames * self.mels_per_frame) + 0.5) / self.mels_per_frame - 0.5
+                    column = (start + column * speed + 0.5) * self.mels_per_frame - 0.5
+                    mels.append(_interpolate(entry.mel, column))
                 if outputs is not None:
                     features.append(_interpolate(outputs, position))
             emotions.append(strengths(spans, self._emotions, (start + np.arange(frames) * speed) / self._fps))
@@ -256,7 +272,7 @@ class ClipBank:
                     reading[:-1] += MEASURE_NOISE * self._measure_std * listen.normal(size=len(reading) - 1).astype(np.float32)
                 measures.append(reading)
         return Batch(
-            torch.from_numpy(np.stack(mels)),
+            torch.from_numpy(np.stack(mels)) if mels else None,
             torch.from_numpy(np.stack(coefficients)),
             torch.tensor(identities),
             torch.tensor(matched),

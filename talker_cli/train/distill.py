@@ -168,7 +168,9 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
     cache = features_for(original.config, dataset, where, SOUND_VARIANTS)
     if cache is not None:
         cache.fill(on_progress)
-    bank = ClipBank(dataset, "train", original.config, cache, KNOWN_PHONES)
+    with_mel = cache is None or config.encoder_width is not None
+    heard = replace(original.config, voice_measures=())  # styles are taken by name, not read off voices
+    bank = ClipBank(dataset, "train", heard, cache, KNOWN_PHONES, with_mel)
     scale = original.config.guidance_scale if config.guidance_scale is None else config.guidance_scale
     metric = SurfaceMetric(dataset.rig.rig, original.std.numpy(), LossWeights()).to(where)
     measured = copy.deepcopy(original)
@@ -306,13 +308,13 @@ class _Draw:
 
     Args:
         batch: of B crops.
-        mel: (B, T * mels_per_frame, bands), augmented or not.
+        mel: (B, T * mels_per_frame, bands), augmented or not; None where nothing reads it.
         noise: (B, T, K).
         rng: for what else a stage draws.
     """
 
     batch: Batch
-    mel: Tensor
+    mel: Tensor | None
     noise: Tensor
     rng: np.random.Generator
 
@@ -321,9 +323,11 @@ class _Draw:
         rng = np.random.default_rng([config.seed, *place])
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         batch = bank.batch(config.batch_frames, rng, augment=True)
-        mel = augment_mel(batch.mel, generator) if rng.random() < 0.7 else batch.mel
+        mel = batch.mel
+        if mel is not None:
+            mel = (augment_mel(mel, generator) if rng.random() < 0.7 else mel).to(where)
         noise = torch.randn(batch.coefficients.shape, generator=generator)
-        return cls(batch.to(where), mel.to(where), noise.to(where), rng)
+        return cls(batch.to(where), mel, noise.to(where), rng)
 
 
 @dataclass
@@ -360,6 +364,7 @@ class _Encoding(_Stage):
 
     def losses(self, step: int) -> dict[str, Tensor]:
         draw = _Draw.at(self.bank, self.config, (ENCODER_DRAWS, step), self.gap_rows.device)
+        assert draw.mel is not None
         size = len(draw.batch.identity)
         spread = (draw.rng.permutation(size) + draw.rng.random()) / size
         t = torch.from_numpy(spread).float().clamp(min=1 / MAX_TIMESTEP).to(self.gap_rows.device)

@@ -16,13 +16,13 @@ SMALLEST_STD = 1e-3  # of a feature; one that never moves is not learned to the 
 
 
 @torch.no_grad()
-def teacher_features(teacher: FaceDiffusion, batch: Batch, mel: Tensor) -> Tensor:
+def teacher_features(teacher: FaceDiffusion, batch: Batch, mel: Tensor | None) -> Tensor:
     """Return the speech features (B, T, D) of the teacher, float32: the target of a student's encoder.
 
     Args:
         teacher: frozen.
         batch: whose crops they are.
-        mel: (B, T * mels_per_frame, bands), the batch's, augmented or not.
+        mel: (B, T * mels_per_frame, bands), the batch's, augmented or not; None where its features stand for it.
     """
     # The target of an augmented recording is a pretrained encoder's output for the clean one.
     return teacher.encoder(batch.encoder_input(mel)).float()

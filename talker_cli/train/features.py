@@ -15,7 +15,7 @@ import torch
 from talker_cli.corpus.sound.augment import augment_speech
 from talker_cli.data.dataset import Dataset
 from talker_cli.errors import ModelError
-from talker_cli.formats.files import ArrayFile, output_error, sweep, write_arrays
+from talker_cli.formats.files import ArrayFile, make_folder, sweep, write_arrays
 from talker_cli.model.config import COMPACT, ModelConfig
 from talker_cli.model.encoders import load_encoder, verified
 from talker_cli.model.frontend import recording_features
@@ -110,7 +110,7 @@ class FeatureCache:
             made = recording_features(encoder, speech, shape[0], fps * speed).astype(np.float16)
         if not np.isfinite(made).all():
             raise ModelError(f"the audio encoder in {self.encoder.folder} makes numbers over 65504; expected smaller ones")
-        self._make_folder()
+        make_folder(self.folder)
         write_arrays(path, {FOLDER: made}, {**about, "crc32": zlib.crc32(made.data)})
         return made
 
@@ -130,12 +130,6 @@ class FeatureCache:
         # A recording's name may be anything, a file's may not.
         name = hashlib.sha256(recording.encode()).hexdigest()[:32]
         return self.folder / (f"{name}-{variant}.safetensors" if variant else f"{name}.safetensors")
-
-    def _make_folder(self) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise output_error(self.folder, error) from error
 
 
 def _kept(path: Path, about: dict[str, object]) -> np.ndarray | None:

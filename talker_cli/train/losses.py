@@ -131,7 +131,7 @@ class Draw:
         chance = torch.rand(4, size[0], generator=generator)
         # Guidance starts from what the network makes of neither condition: apart alone, both would be dropped in 1 % of rows.
         together = chance[3] < drop / 2
-        device = batch.mel.device
+        device = batch.coefficients.device
         return cls(
             spread.clamp(min=1e-3).to(device),
             torch.randn(size, generator=generator).to(device),
@@ -164,12 +164,12 @@ class Objective(nn.Module):
 
     raw_gap_rows: Tensor
 
-    def forward(self, batch: Batch, mel: Tensor, draw: Draw, part: Part) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, mel: Tensor | None, draw: Draw, part: Part) -> dict[str, Tensor]:
         """Return the losses by name, `total` among them: their mean over the processes is the loss of the whole batch.
 
         Args:
             batch: the process's rows of it.
-            mel: the batch's, augmented; a pretrained encoder's features are not.
+            mel: the batch's, augmented, if it has any; a pretrained encoder's features are not.
             draw: for these rows.
             part: which rows they are.
         """

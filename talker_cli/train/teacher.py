@@ -268,7 +268,8 @@ class Trainer:
             voice_measures=MEASURES if start is None else start.voice_measures,
             **asdict(config.model),
         )
-        self.bank = ClipBank(dataset, "train", model_config, cache, config.known_phones)
+        with_mel = cache is None or not model_config.voice_measures  # features and measures stand for it
+        self.bank = ClipBank(dataset, "train", model_config, cache, config.known_phones, with_mel)
         if self.bank.crops(config.batch_frames) < accelerator.num_processes:
             raise InputError(
                 f"found {accelerator.num_processes} processes and batches of {self.bank.crops(config.batch_frames)} crops; "
@@ -298,7 +299,9 @@ class Trainer:
         self.smoothed: dict[str, float] = saved.get("smoothed", {}) if saved else {}
         self.average.module.to(accelerator.device)
         self._prepared, self.optimizer = accelerator.prepare(self.objective, optimizer)
-        held_out = ClipBank(dataset, "validation", model_config, cache) if dataset.clips("validation") else None
+        held_out = (
+            ClipBank(dataset, "validation", model_config, cache, with_mel=with_mel) if dataset.clips("validation") else None
+        )
         self.validation = [] if held_out is None else _validation_batches(held_out, config.batch_frames)
 
     def step(self, step: int) -> dict[str, float]:
@@ -318,7 +321,7 @@ class Trainer:
         self.average.update(self.network, step)
         return values
 
-    def _draw(self, step: int) -> tuple[Batch, Tensor, Draw, Part]:
+    def _draw(self, step: int) -> tuple[Batch, Tensor | None, Draw, Part]:
         """Return this process's rows of a step's batch, their augmented mel and their random draw.
 
         The whole batch is a function of (seed, step), so that runs resume, and on as many processes as there happen to be.
@@ -328,15 +331,16 @@ class Trainer:
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         batch = self.bank.batch(self.config.batch_frames, rng, augment=True)
         mel = batch.mel
-        if rng.random() < 0.9:  # the clean recording counts too: it is what most users bring
+        if mel is not None and rng.random() < 0.9:  # the clean recording counts too: it is what most users bring
             mel = augment_mel(mel, generator)
         draw = Draw.sample(batch, generator, self.config.condition_dropout)
         # Of dropout, the one thing that depends on the number of processes.
         torch.manual_seed(int(rng.integers(2**62)) + accelerator.process_index)
-        batch, mel, draw = batch.to(accelerator.device), mel.to(accelerator.device), draw.to(accelerator.device)
+        batch, draw = batch.to(accelerator.device), draw.to(accelerator.device)
         part = Part.of(batch, accelerator.process_index, accelerator.num_processes)
         rows = part.first, part.last
-        return batch.rows(*rows), mel[slice(*rows)], draw.rows(*rows), part
+        mel = None if mel is None else mel.to(accelerator.device)[slice(*rows)]
+        return batch.rows(*rows), mel, draw.rows(*rows), part
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
