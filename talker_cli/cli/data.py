@@ -82,7 +82,7 @@ def articulated(
     ] = None,
 ) -> None:
     """Transcribed speech, moved by rules of articulation. The same command resumes a killed run."""
-    from talker_cli.corpus import prepare, prepare_again, prepare_folder
+    from talker_cli.corpus.prepare import prepare, prepare_again, prepare_folder
 
     command = shlex.join(["talker", *sys.argv[1:]])
     given = {"language": language, "voice": voice, "licence": licence} | ({} if reuse else {"held-out": held_out})
