@@ -165,7 +165,8 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
         )
     settings = {"dataset": str(dataset_folder), "teacher": file_hash(model / "teacher.safetensors"), **config.settings()}
     run = RunFolder(model / "run-student", settings, {"dataset": dataset.content()})
-    cache = features_for(original.config, dataset, where, SOUND_VARIANTS)
+    # An encoder of the student's own learns from changed log-mel what the teacher makes of the sound as it is.
+    cache = features_for(original.config, dataset, where, SOUND_VARIANTS if config.encoder_width is None else 0)
     if cache is not None:
         cache.fill(on_progress)
     with_mel = cache is None or config.encoder_width is not None
