@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from test_transcribed import needs_voices
 
-from talker_cli.corpus.prepare import prepare_folder
 from talker_cli.corpus.align.adaptation import cepstra, realign
+from talker_cli.corpus.prepare import prepare_folder
 from talker_cli.corpus.speech.sentences import SENTENCES
 from talker_cli.corpus.speech.synthesis import synthesise
 from talker_cli.corpus.speech.voices import SYNTHETIC_VOICES
