@@ -11,7 +11,7 @@ import pytest
 from conftest import Command
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_avatar import JAW, VISEMES, channels, chunks, curves, face, speak, vrm
+from test_avatar import BLINK, VISEMES, channels, chunks, curves, face, speak, vrm
 
 from talker_cli.avatar.drive import read_driven_avatar
 from talker_cli.errors import InputError
@@ -22,12 +22,24 @@ def test_a_character_speaks(invoke: Command, motion: Path, tmp_path: Path) -> No
     """Breaks if the command line loses a curve, the recording's name, or says nothing of what stands still."""
     face(tmp_path / "me.glb", ("JawOpen", "eyeBlink_L"))
     ran = invoke("export", motion, "--avatar", "me.glb", "-o", "out.glb", "-o", "curves.csv")
-    assert ran.code == 0 and "me.glb has no morph target for eyeLookDownLeft" in ran.err, ran.err
-    jaw = np.load(motion.with_suffix(".coefficients.npy"))[:, JAW]
-    assert np.abs(channels(tmp_path / "out.glb")[0, "weights"][:, 0] - jaw).max() < 1e-7
+    assert ran.code == 0 and "me.glb has no morph target for eyeLook…" in ran.err, ran.err
+    blink = np.load(motion.with_suffix(".coefficients.npy"))[:, BLINK]
+    assert np.abs(channels(tmp_path / "out.glb")[0, "weights"][:, 1] - blink).max() < 1e-7
     extras = Glb(tmp_path / "out.glb").tree["animations"][-1]["extras"]
     assert extras["audio"] == "speech.wav" and extras["fps"] == 30
     assert "talker" in Glb(tmp_path / "me.glb").tree["asset"]["generator"] or not extras.get("generator")
+
+
+def test_expressions_that_bind_nothing_are_told(invoke: Command, motion: Path, tmp_path: Path) -> None:
+    """Breaks if a VRM whose expressions are empty gets a .vrma that leaves its face still, without a word."""
+    names = ("vrc.v_aa", "vrc.v_oh", "vrc.v_ou", "vrc.v_ee", "vrc.blink_left")
+    face(tmp_path / "me.vrm", names, bones=True, tree=vrm("0", names, {"aa": {}, "blink": {}}))
+    ran = invoke("export", motion, "--avatar", "me.vrm", "-o", "out.vrm", "-o", "out.vrma")
+    assert ran.code == 0 and "me.vrm has no expression that moves the face: out.vrma holds head and gaze" in ran.err, ran.err
+    weights = channels(tmp_path / "out.vrm")[0, "weights"]
+    blink = np.load(motion.with_suffix(".coefficients.npy"))[:, BLINK]
+    assert np.abs(weights[:, 4] - blink).max() < 1e-7 and weights[:, :4].max() > 0.1
+    assert "no expression" not in invoke("export", motion, "--avatar", "me.vrm", "-o", "two.vrm").err
 
 
 @pytest.mark.slow

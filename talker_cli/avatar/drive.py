@@ -1,10 +1,11 @@
 """How 52 ARKit coefficients drive a character: which of its shapes follow which, and which are solved for together.
 
-A shape that stands for ARKit shapes follows them. Where a character lacks most of the mouth's shapes but has visemes, those and
-the mouth's other shapes are solved for frame by frame: bounded least squares against what they look like on the built-in head.
+A shape that stands for ARKit shapes follows them. Where a character lacks most of the mouth's shapes, its visemes if it has any
+and those of the mouth that it has are solved for frame by frame: bounded least squares against what they look like on the
+built-in head. A jaw alone that followed its own curve would stay ajar where the other shapes close the lips.
 """
 
-from collections.abc import Sequence, Set
+from collections.abc import Collection, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import count
@@ -21,15 +22,16 @@ from talker_cli.rig import ARKIT_NAMES, Rig
 
 INDEX = {name: place for place, name in enumerate(ARKIT_NAMES)}
 MOUTH = tuple(name for name in ARKIT_NAMES if name.startswith(("jaw", "mouth")))
-ENOUGH = 0.5  # share of the mouth's shapes, the jaw among them, from which a character needs no visemes
+ENOUGH = 0.5  # share of the mouth's shapes, the jaw among them, from which each follows its own curve
 LIPS, GAP = 10.0, 200.0  # how much more vertices of the lips count, and the distance between the lips
 RIDGE = 1e-3  # of the largest diagonal: a shape that explains nothing stays at rest
-VRM_PRESETS = "VRM presets"
 PRESETS = ("aa", "ih", "ou", "ee", "oh", "blinkLeft", "blinkRight", "happy", "angry", "sad", "surprised")
 # VRM 1.0's names of the presets of 0.x.
 PRESETS_0 = {"a": "aa", "i": "ih", "u": "ou", "e": "ee", "o": "oh", "blinkl": "blinkLeft", "blinkr": "blinkRight",
              "joy": "happy", "sorrow": "sad", "fun": "relaxed"}  # fmt: skip
 LOOK = {name for name in ARKIT_NAMES if name.startswith("eyeLook")}
+FAMILIES = ("eye", "eyeBlink", "eyeLook", "eyeSquint", "eyeWide", "brow", "cheek", "jaw", "mouth", "noseSneer")
+FEW = 3  # shapes that a note names one by one
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Drive:
         stilled: Mesh number -> (M,) bool, targets that stay at 0 because another one does what they do.
         expressions: Expression's name -> its control's number.
         missing: ARKit shapes that move nothing.
-        visemes: Name of the set of visemes that is solved for, if any.
+        solves: Whether the mouth's controls are solved for together.
         idle: Numbers of controls whose targets move no vertex.
     """
 
@@ -64,13 +66,13 @@ class Drive:
     stilled: dict[int, np.ndarray] = field(default_factory=dict)
     expressions: dict[str, int] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
-    visemes: str | None = None
+    solves: bool = False
     idle: frozenset[int] = frozenset()
 
     @property
     def solved(self) -> list[int]:
         """Numbers of the controls that are solved for together."""
-        if self.visemes is None:
+        if not self.solves:
             return []
         found = []
         for number, control in enumerate(self.controls):
@@ -85,7 +87,7 @@ class Drive:
         above = np.array([control.meaning.above for control in self.controls])
         values = np.clip((coefficients.astype(np.float64) @ weights.T - above) / (1 - above), 0.0, 1.0)
         if solved := self.solved:
-            looks = np.array([_look(self.controls, number) for number in solved])  # (S, 52)
+            looks = np.array([look(self.controls, number) for number in solved])  # (S, 52)
             gram = looks @ mouth_metric() @ looks.T
             gram += RIDGE * np.diag(gram).max() * np.eye(len(gram))
             mouth = np.zeros_like(coefficients, np.float64)
@@ -118,11 +120,14 @@ class DrivenAvatar:
     def notes(self) -> list[str]:
         """Lines for the user: what moves nothing, and what is solved for."""
         lines = []
-        if self.drive.missing:
-            names = ", ".join(self.drive.missing)
-            lines.append(f"{self.file.path} has no morph target for {names}: they move nothing")
-        if self.drive.visemes is not None:
-            lines.append(f"{self.file.path}: its mouth is solved for, by {len(self.drive.solved)} of its shapes")
+        bones = self.file.bones(self.table)
+        turned = LOOK if {"leftEye", "rightEye"} <= bones.keys() and set(self.drive.missing) >= LOOK else set()
+        if missing := [name for name in self.drive.missing if name not in turned]:
+            lines.append(f"{self.file.path} has no morph target for {listed(missing)}: they move nothing")
+        if numbers := self.drive.solved:
+            labels = [self.drive.controls[number].label for number in numbers]
+            which = " and ".join(labels) if len(labels) <= FEW else f"{len(labels)} of its shapes"
+            lines.append(f"{self.file.path}: its mouth is solved for, by {which}")
         return lines
 
 
@@ -151,6 +156,17 @@ def read_driven_avatar(path: Path, shape_map: Path | None = None) -> DrivenAvata
     return DrivenAvatar(avatar, table, drive)
 
 
+def listed(names: Collection[str]) -> str:
+    """Return ARKit names for a note; families of which all are there are named once, as `brow…`."""
+    left, found = list(names), []
+    for family in FAMILIES:
+        members = {name for name in ARKIT_NAMES if name.startswith(family)}
+        if members <= set(left):
+            found.append(f"{family}…")
+            left = [name for name in left if name not in members]
+    return ", ".join(found + left)
+
+
 def expressions_drive(avatar: AvatarFile | None, table: Table) -> Drive:
     """Return how a VRM's expressions are driven, whatever else its file has; the presets of any VRM 1.0 without a file.
 
@@ -175,15 +191,14 @@ def expressions_drive(avatar: AvatarFile | None, table: Table) -> Drive:
             covered.update(() if meaning.mix or meaning.above else meaning.weights)
             expressions[name] = len(controls)
             controls.append(Control(name, meaning))
-    solved = any(control.meaning.mix for control in controls)
-    return Drive(tuple(controls), {}, {}, expressions, visemes=VRM_PRESETS if solved else None)
+    return Drive(tuple(controls), {}, {}, expressions, solves=any(control.meaning.mix for control in controls))
 
 
 def set_drive(name: str, table: Table) -> Drive:
     """Return how all shapes of one program's set are driven; their labels are its own spelling."""
     meanings = table.named(name).meanings.values()
     controls = tuple(Control(meaning.spelled, meaning) for meaning in meanings)
-    return Drive(controls, {}, visemes=name if any(meaning.mix for meaning in meanings) else None)
+    return Drive(controls, {}, solves=any(meaning.mix for meaning in meanings))
 
 
 def _expression_key(group: ShapeSet, expression: Expression) -> str | None:
@@ -203,6 +218,7 @@ class _Planner:
         self.weighted: list[tuple[int, int, int, float]] = []  # mesh, target, control, weight
         self.named: set[tuple[int, int]] = set()  # mesh and target of those that a set's plain shape drives by name
         self.covered: dict[int, set[str]] = {mesh.index: set() for mesh in avatar.meshes}
+        self.present: dict[int, set[str]] = {mesh.index: set() for mesh in avatar.meshes}  # driven by name, if nothing moves
         self.expressions: dict[str, int] = {}
         self._empty = {mesh.index: mesh.empty for mesh in avatar.meshes}
         self.mesh_of = {node: mesh.index for mesh in avatar.meshes for node in mesh.nodes}
@@ -217,10 +233,8 @@ class _Planner:
         for group in self.table.sets:
             if group not in first and not group.expressions:
                 self._shapes(group)
-        visemes = None if self._enough() else self._visemes()
-        everywhere = self._everywhere()
-        if visemes:
-            everywhere |= set(MOUTH)
+        solves = not self._enough() and (self._visemes() or "jawOpen" in self._everywhere())
+        everywhere = self._everywhere() | (set(MOUTH) if solves else set())
         driven = {mesh.index: np.zeros((len(mesh.names), len(self.controls))) for mesh in self.avatar.meshes}
         for index, target, control, weight in self.weighted:
             driven[index][target, control] = weight
@@ -228,7 +242,7 @@ class _Planner:
         missing = tuple(name for name in ARKIT_NAMES if name not in everywhere)
         moving = {control for index, target, control, _ in self.weighted if not self._empty[index][target]}
         idle = frozenset(range(len(self.controls))) - moving
-        return Drive(tuple(self.controls), driven, stilled, self.expressions, missing, visemes, idle)
+        return Drive(tuple(self.controls), driven, stilled, self.expressions, missing, solves, idle)
 
     def _everywhere(self) -> set[str]:
         return set().union(*self.covered.values())
@@ -266,8 +280,10 @@ class _Planner:
         """Let a set's plain shapes follow what no earlier set's do."""
         if not self._counts(group):
             return
+        everywhere = self._everywhere()
         for mesh in self.avatar.meshes:
-            before = frozenset(self.covered[mesh.index])
+            # A shape that is empty in this mesh but moves another, as the right eye's in the left one, is not stood in for.
+            before = frozenset(self.covered[mesh.index] | self.present[mesh.index] & everywhere)
             taken: set[str] = set()
             found = self._found(group, mesh.names)
             # A mesh may have a shape under several spellings: it moves by one of them, the set's own if that moves anything.
@@ -283,6 +299,7 @@ class _Planner:
                     control = self._control(group, key, mesh.names[number], Meaning(left, above=meaning.above))
                     self.weighted.append((mesh.index, number, control, 1.0))
                     self.named.add((mesh.index, number))
+                    self.present[mesh.index].update(left)
                     if not mesh.empty[number]:
                         self.covered[mesh.index].update(left)
 
@@ -317,10 +334,10 @@ class _Planner:
                     for each in self.covered.values():
                         each.update(meaning.weights)
 
-    def _visemes(self) -> str | None:
-        """Choose the set with the most visemes; return its name, None where no set has any."""
-        if any(control.meaning.mix for control in self.controls):
-            return VRM_PRESETS
+    def _visemes(self) -> bool:
+        """Let the set with the most visemes be solved for; say whether there are any."""
+        if any(control.meaning.mix for control in self.controls):  # VRM's presets
+            return True
         best: tuple[int, ShapeSet] | None = None
         for group in self.table.sets:
             if group.expressions or not self._counts(group):
@@ -331,18 +348,18 @@ class _Planner:
                 if group.name == "map":
                     break
         if best is None:
-            return None
+            return False
         group = best[1]
         for mesh in self.avatar.meshes:
             for number, key in self._found(group, mesh.names):
                 if group.meanings[key].mix and group.meanings[key].weights:
                     control = self._control(group, key, mesh.names[number], group.meanings[key])
                     self.weighted.append((mesh.index, number, control, 1.0))
-        return group.name
+        return True
 
 
 def _speaks(shapes: Set[str]) -> bool:
-    """Say whether ARKit shapes are enough for a mouth to speak without visemes."""
+    """Say whether ARKit shapes are enough for a mouth to speak by their own curves."""
     return "jawOpen" in shapes and len(shapes & set(MOUTH)) >= ENOUGH * len(MOUTH)
 
 
@@ -353,7 +370,7 @@ def _row(meaning: Meaning) -> np.ndarray:
     return row
 
 
-def _look(controls: Sequence[Control], number: int) -> np.ndarray:
+def look(controls: Sequence[Control], number: int) -> np.ndarray:
     """Return (52,) coefficients that look like one unit of a control: all that it follows, shared among those that do."""
     meaning = controls[number].meaning
     if meaning.mix:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from talker_cli.avatar.names import APPENDED, LONGEST, arkit_name
+from talker_cli.avatar.names import APPENDED, CHANGES, LONGEST, arkit_name
 from talker_cli.errors import InputError
 from talker_cli.formats.schema import Schema, parse, reading
 from talker_cli.rig import ARKIT_NAMES
@@ -72,7 +72,7 @@ class ShapeSet:
             words = [plain(word) for word in _WORD.findall(unicodedata.normalize("NFKC", text))]
             for start in range(1, len(words)):
                 rest = "".join(words[start:])
-                if len(rest) >= SHORTEST and rest in self.meanings:
+                if len(rest) >= SHORTEST and rest in self.meanings and not CHANGES.intersection(words[:start]):
                     return rest
         return None
 

@@ -40,7 +40,7 @@ def driven_avatar(avatar: Path | None, shape_map: Path | None, outputs: Sequence
     Raises:
         TalkerError: the character or its map cannot be used, no output shows it, or an output is it.
     """
-    from talker_cli.avatar.drive import read_driven_avatar
+    from talker_cli.avatar.drive import expressions_drive, read_driven_avatar
     from talker_cli.errors import InputError
     from talker_cli.export.formats import check_avatar, check_outputs
 
@@ -54,6 +54,11 @@ def driven_avatar(avatar: Path | None, shape_map: Path | None, outputs: Sequence
     check_outputs(outputs, [avatar])
     for line in found.notes:
         note(line)
+    for output in outputs:
+        if output.suffix.lower() == ".vrma" and found.file.vrm and not expressions_drive(found.file, found.table).expressions:
+            note(
+                f"{avatar} has no expression that moves the face: {output} holds the head and the gaze alone; a .vrm moves more"
+            )
     return found
 
 

@@ -62,6 +62,7 @@ def page(
     """
     one_thread()
     from talker_cli.animate.talker import Talker
+    from talker_cli.avatar.drive import listed
     from talker_cli.data.emotions import parse_emotions
     from talker_cli.formats.files import check_new_folder, size_text
     from talker_cli.page.build import live_numbers, read_character, replaceable, write_page
@@ -78,7 +79,9 @@ def page(
         files = runtime_files(runtime, on_progress)
     write_page(output, talker, who.name, character.rig if character else who.rig, live, files)
     if character and character.missing:
-        note(f"{avatar} has no morph target for {', '.join(character.missing)}: they move nothing")
+        note(f"{avatar} has no morph target for {listed(character.missing)}: they move nothing")
+    if character and character.drive.solves:
+        note(f"{avatar} has few shapes of the mouth: a page moves each by its own curve, so that the lips hardly ever meet")
     for line in who.notes:
         note(line)
     size = sum(path.stat().st_size for path in output.iterdir() if not path.name.startswith("ort.L"))

@@ -58,6 +58,7 @@ def render(
     ] = False,
 ) -> None:
     """Draw motions as a video with sound, a still, or a contact sheet."""
+    from talker_cli.avatar.drive import listed
     from talker_cli.avatar.table import table_with
     from talker_cli.errors import InputError, OutputError
     from talker_cli.formats.audio import load_speech
@@ -83,7 +84,7 @@ def render(
         track, missing = read_driven(motion, avatar, fps=fps, table=table_with(shape_map))
         tracks = [track]
         if missing:
-            note(f"{avatar} has no morph target for {', '.join(missing)}: they move nothing")
+            note(f"{avatar} has no morph target for {listed(missing)}: they move nothing")
     else:
         tracks = labelled([read_track(path, template=template, fps=fps) for path in (motion, *(compare or ()))])
     if still:

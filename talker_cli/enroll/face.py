@@ -50,7 +50,7 @@ def character_rig(path: Path, names: tuple[str, ...], fps: float) -> Rig:
         InputError: it cannot be read, or has none or visemes alone.
     """
     avatar = read_avatar(path, names, fps)
-    if avatar.drive.solved:
+    if any(control.meaning.mix for control in avatar.drive.controls):
         raise InputError(
             f"{path} has visemes in place of ARKit's shapes; expected those, as jawOpen; give it to render instead"
         )
