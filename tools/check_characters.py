@@ -104,6 +104,8 @@ def lips(avatar: Path, motion: np.ndarray) -> str:
     mouth = [number for number, control in enumerate(drive.controls) if number not in drive.idle and not control.meaning.above]
     looks = np.array([look(drive.controls, number) for number in mouth])
     made, asked = lip_gap(drive.values(motion)[:, mouth] @ looks), lip_gap(motion)
+    if not made.any():
+        return "no shape of the mouth moves"
     shut = asked < SHUT
     return (f"lips' gap: r {np.corrcoef(made, asked)[0, 1]:.3f}, {1000 * np.sqrt(((made - asked) ** 2).mean()):.2f} mm RMS; "
             f"shut in {(made[shut] < SHUT).sum()} of the {shut.sum()} frames that the curves shut")  # fmt: skip
