@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Command
+from test_enroll_video import tracker
 
+from talker_cli.avatar.solve import nearest_coefficients
 from talker_cli.data.livelink import read_csv
 from talker_cli.export.livelink import write_csv
 from talker_cli.export.motion_clip import MotionClip
@@ -16,8 +18,10 @@ from talker_cli.formats.mesh import read_mesh
 from talker_cli.formats.motion import read_motion
 from talker_cli.render.avatar import read_avatar
 from talker_cli.rig import ARKIT_NAMES, Rig, RigFile, load_rig, save_rig
+from talker_cli.rigging.landmarks import find_landmarks, known_landmarks
 from talker_cli.rigging.source import Source, built_in
 
+__all__ = ["tracker"]  # a fixture
 BEHIND = 15.0  # mm: the back of the head is left out
 
 
@@ -173,6 +177,21 @@ def test_curves_become_vertices_and_come_back(invoke: Command, rigged: Path, tmp
     assert np.abs(rig.decode(found[:, :52]) - rig.decode(given[:, :52])).max() < 2e-4
 
 
+def test_shapes_that_cancel_each_other_stay_at_rest() -> None:
+    """Breaks if vertices that are no mix of the shapes are met by opposite shapes at once, or a shape that is meant shrinks."""
+    left, right = ARKIT_NAMES.index("jawLeft"), ARKIT_NAMES.index("jawRight")
+    basis = np.zeros((52, 100, 3), np.float32)
+    basis[left], basis[right] = (5e-3, -5e-5, 0.0), (-5e-3, -5e-5, 0.0)  # together they lower the jaw by 0.1 mm
+    rig = Rig(
+        np.zeros((100, 3), np.float32), np.zeros((0, 3), np.int32), basis, ARKIT_NAMES, {}, np.zeros((0, 2), np.int32), 30.0
+    )
+    lowered = np.broadcast_to(np.array([0.0, -5e-5, 0.0], np.float32), (1, 100, 3))
+    found = nearest_coefficients(np.concatenate([lowered, 0.7 * basis[left][None]]), rig)
+    # Of least squares' 0.5, three steps of COST = 0.2 mm leave 1 - (0.08 / 0.09)^3.
+    assert np.abs(found[0, [left, right]] - 0.5 * (1 - (8 / 9) ** 3)).max() < 1e-3
+    assert np.abs(found[1, [left, right]] - [0.7, 0.0]).max() < 1e-2
+
+
 def test_heads_that_cannot_be_rigged(invoke: Command, source: Source, foreign: Foreign, tmp_path: Path) -> None:
     """Breaks if two heads, lips that are one skin, or landmarks that are none end in a traceback or in a rig."""
     (tmp_path / "marks.txt").write_text(foreign.landmarks)
@@ -224,6 +243,32 @@ def test_motions_of_another_mesh(invoke: Command, rigged: Path, tmp_path: Path) 
     assert "lacks" in invoke("convert", "a.csv", "--template", rigged / "face.safetensors", "-o", "b.npy").mistake
 
 
+@pytest.mark.slow
+def test_landmarks_are_found_in_a_picture(
+    invoke: Command, source: Source, foreign: Foreign, tracker: Path, tmp_path: Path
+) -> None:
+    """Breaks if what MediaPipe sees is put on the wrong side, depth or scale of a mesh, or a mesh that shows no face passes."""
+    write_obj(tmp_path / "face.obj", foreign.vertices / 1e3, foreign.faces)
+    truth = dict(zip(source.numbers, source.weights @ warped(source.vertices), strict=True))
+    found = find_landmarks(tmp_path / "face.obj", read_mesh(tmp_path / "face.obj"), tracker)
+    off = {number: np.linalg.norm(1e3 * found[number] - truth[number]) for number in found if number in truth}
+    assert len(off) > 400 and np.median(list(off.values())) < 4.0, (len(off), np.median(list(off.values())))
+    ran = invoke("rig", "face.obj", "--tracker", tracker, "-o", "face.safetensors")
+    assert ran.code == 0, ran.err
+    rig = load_rig(tmp_path / "face.safetensors").rig
+    shapes = {name: 1e3 * rig.basis[k] for k, name in enumerate(rig.names)}
+    upper, lower = rig.lip_pairs.T
+    closed = shapes["jawOpen"] + shapes["mouthClose"]
+    assert len(upper) >= 10 and np.abs(closed[upper] - closed[lower]).max() < 0.1
+    jaw = foreign.shapes[ARKIT_NAMES.index("jawOpen")]
+    moved = np.linalg.norm(jaw, axis=1) > 5
+    assert (
+        np.linalg.norm(shapes["jawOpen"][moved] - jaw[moved], axis=1).mean() < 0.15 * np.linalg.norm(jaw[moved], axis=1).mean()
+    )
+    write_obj(tmp_path / "away.obj", foreign.vertices / 1e3 * [-1, 1, -1], foreign.faces)
+    assert "shows no face from the front" in invoke("rig", "away.obj", "--tracker", tracker, "-o", "a.glb").mistake
+
+
 @pytest.mark.skipif("TALKER_FLAME" not in os.environ, reason="TALKER_FLAME names no mesh of FLAME's topology")
 def test_flame(invoke: Command, tmp_path: Path) -> None:
     """Breaks if FLAME's table of landmarks does not fit its mesh."""
@@ -235,3 +280,15 @@ def test_flame(invoke: Command, tmp_path: Path) -> None:
     closed = rig.basis[ARKIT_NAMES.index("jawOpen")] + rig.basis[ARKIT_NAMES.index("mouthClose")]
     upper, lower = rig.lip_pairs.T
     assert len(upper) >= 7 and np.abs(1e3 * (closed[upper] - closed[lower])).max() < 0.1
+
+
+@pytest.mark.skipif("TALKER_FLAME" not in os.environ, reason="TALKER_FLAME names no mesh of FLAME's topology")
+def test_flames_landmarks_are_found_where_they_are_known(tracker: Path) -> None:
+    """Breaks if landmarks that MediaPipe finds on a mesh which is not ours lie elsewhere than its makers' own."""
+    template = Path(os.environ["TALKER_FLAME"])
+    mesh = read_mesh(template)
+    known, found = known_landmarks(mesh.vertices), find_landmarks(template, mesh, tracker)
+    assert known is not None
+    both = [number for number in known if number in found]
+    assert len(both) > 0.9 * len(known)
+    assert 1e3 * np.mean([np.linalg.norm(known[number] - found[number]) for number in both]) < 4.0

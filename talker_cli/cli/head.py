@@ -11,6 +11,7 @@ from talker_cli.cli.options import examples, guarded, note, result
 @examples(
     "talker head --person mei --shape nose_width=2 --shape age=0.6 -o my_head.glb",
     "talker head --from ICT-FaceKit/FaceXModel --shape identity003=1.5 -o ict.glb",
+    "talker head --from gnm_head.npz --shape head_003=1.5 -o gnm.glb",
 )
 @guarded
 def head(
@@ -24,7 +25,11 @@ def head(
     shape: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Shape parameter; repeatable.")] = None,
     source: Annotated[
         Path | None,
-        typer.Option("--from", help="Head of another project: ICT-FaceKit's folder FaceXModel.", show_default=False),
+        typer.Option(
+            "--from",
+            help="Head of another project: ICT-FaceKit's folder FaceXModel, or GNM's gnm_head.npz.",
+            show_default=False,
+        ),
     ] = None,
     list_: Annotated[bool, typer.Option("--list", help="List the people and the shape parameters.")] = False,
 ) -> None:
@@ -36,7 +41,7 @@ def head(
     if source is not None:
         if person is not None or list_ or output is None:
             raise InputError("found --from with --person or --list, or without -o; expected -o, and --shape identity003=1.5")
-        _write_ict(source, shape or [], output)
+        _write_foreign(source, shape or [], output)
         return
     if not list_ and output is None:
         raise InputError("nothing to do; expected -o FILE or --list; for example: talker head -o my_head.glb")
@@ -52,16 +57,22 @@ def head(
         result(output)
 
 
-def _write_ict(source: Path, shape: list[str], output: Path) -> None:
+def _write_foreign(source: Path, shape: list[str], output: Path) -> None:
     from talker_cli.formats.files import check_writable
+    from talker_cli.head import ict
     from talker_cli.head.custom import check_suffix, write_head
-    from talker_cli.head.ict import COPYRIGHT, read_ict
+    from talker_cli.rigging import gnm
 
     check_suffix(output)
     check_writable(output)
-    rig = read_ict(source, shape)
-    write_head(rig, "ICT", output, COPYRIGHT)
-    note(f"{COPYRIGHT}; {len(rig.template)} vertices, {len(rig.faces)} triangles, {len(rig.names)} shapes")
+    if source.suffix.lower() == ".npz":
+        rigged = gnm.read_gnm(source, shape)
+        rig, name, copyright = rigged.rig, "GNM", gnm.COPYRIGHT
+        note(rigged.summary)
+    else:
+        rig, name, copyright = ict.read_ict(source, shape), "ICT", ict.COPYRIGHT
+    write_head(rig, name, output, copyright)
+    note(f"{copyright}; {len(rig.template)} vertices, {len(rig.faces)} triangles, {len(rig.names)} shapes")
     result(output)
 
 

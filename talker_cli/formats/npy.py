@@ -1,8 +1,8 @@
-"""Arrays in numpy's own files: `.npy` memory-mapped, and the one array of an `.npz` that fits."""
+"""Arrays in numpy's own files: `.npy` memory-mapped, the one array of an `.npz` that fits, and those of given names."""
 
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,16 +51,39 @@ def read_npz(path: Path, expected: str, fits: Callable[[tuple[int, ...], np.dtyp
         if len(fitting) != 1:
             found = ", ".join(f"{info.filename[:-4]} {shape}" for info, (shape, _) in sizes.items()) or "nothing"
             raise InputError(f"{path} holds {found[:200]}; expected only {expected}; save that one as a .npy")
-        if fitting[0].file_size > max(BOMB_BYTES, BOMB_RATIO * fitting[0].compress_size):
-            size = size_text(fitting[0].file_size)
-            raise InputError(
-                f"{path} unpacks to {size}, over {BOMB_RATIO} times its size; expected {expected}; save it as .npy"
-            )
-        shape, dtype = sizes[fitting[0]]
-        if fitting[0].file_size < dtype.itemsize * int(np.prod(shape, dtype=object)):  # before memory is taken for it
-            raise InputError(f"{path} is damaged (its array is cut off); expected {expected}")
-        with archive.open(fitting[0]) as stream:
-            return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))
+        return _unpacked(path, archive, fitting[0], expected)
+
+
+def read_arrays(path: Path, expected: str, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Read arrays of an archive by their names; the others stay packed.
+
+    Args:
+        path: Place of the archive.
+        expected: What it should be, for the message.
+        names: The arrays.
+
+    Raises:
+        InputError: the archive is damaged, lacks one of the arrays, or unpacks to far more than its size.
+    """
+    _check_regular(path, expected)
+    with reading(path, expected), warnings.catch_warnings(), zipfile.ZipFile(path) as archive:
+        warnings.simplefilter("ignore")
+        entries = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        missing = [name for name in names if name not in entries]
+        if missing:
+            raise InputError(f"{path} lacks {', '.join(missing)}; expected {expected}")
+        return {name: _unpacked(path, archive, entries[name], expected) for name in names}
+
+
+def _unpacked(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, expected: str) -> np.ndarray:
+    if info.file_size > max(BOMB_BYTES, BOMB_RATIO * info.compress_size):
+        size = size_text(info.file_size)
+        raise InputError(f"{path} unpacks to {size}, over {BOMB_RATIO} times its size; expected {expected}; save it as .npy")
+    shape, dtype = _header(archive, info)
+    if info.file_size < dtype.itemsize * int(np.prod(shape, dtype=object)):  # before memory is taken for it
+        raise InputError(f"{path} is damaged (its array is cut off); expected {expected}")
+    with archive.open(info) as stream:
+        return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))
 
 
 def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[tuple[int, ...], np.dtype[Any]]:

@@ -12,6 +12,7 @@ import numpy as np
 from talker_cli.errors import InputError
 from talker_cli.formats.mesh import read_mesh
 from talker_cli.formats.schema import reading
+from talker_cli.head import foreign
 from talker_cli.head.surface import smoothstep
 from talker_cli.rig import ARKIT_NAMES, Rig
 
@@ -21,10 +22,8 @@ COPYRIGHT = "Head: ICT-FaceKit, USC Institute for Creative Technologies, MIT"
 VERTICES = 26_719
 LARGEST = 1 << 26  # bytes of an OBJ file
 METRE = 0.01  # of a unit
-IDENTITIES = 100
-MOST = 5.0  # standard deviations of a shape of identity
+IDENTITIES = tuple(f"identity{number:03d}" for number in range(100))
 ROUNDED = 1e-4  # units, below which a vertex has not moved
-FPS = 30.0
 
 FACE, BACK, SOCKETS, GUMS = slice(0, 9409), slice(9409, 11_248), slice(11_248, 14_062), slice(14_062, 16_560)
 TONGUE, TEETH, LASHES = slice(16_560, 17_039), slice(17_039, 21_451), slice(25_351, 26_719)
@@ -38,9 +37,6 @@ SEAM = 0.0015  # metres between vertices of the upper and the lower lip that mee
 LIP_REACH = 0.016  # metres from the middle, within which lips are paired
 DEGREES = {"Up": (0, -22.0), "Down": (0, 26.0), "In": (1, -28.0), "Out": (1, 28.0)}  # of an eye, about x or y, outwards
 PUPIL, IRIS, LIMBUS = 10.5, 24.0, 27.0  # degrees from the eye's axis
-SKIN, LIPS, BROW, LASH = (214, 170, 146), (178, 104, 98), (84, 62, 50), (38, 30, 27)
-MOUTH, GUM, TASTE, TOOTH = (120, 56, 54), (176, 92, 90), (186, 102, 98), (226, 216, 198)
-WHITE, COLOR, BLACK = (236, 230, 224), (92, 112, 118), (12, 10, 10)
 
 
 def read_ict(folder: Path, settings: Sequence[str] = ()) -> Rig:
@@ -53,7 +49,7 @@ def read_ict(folder: Path, settings: Sequence[str] = ()) -> Rig:
     Raises:
         InputError: a file is missing, damaged or of another topology, or a setting names no shape.
     """
-    identity = _identity(settings)
+    identity = foreign.identity_of(settings, IDENTITIES)
     mesh = read_mesh(folder / f"{NEUTRAL}.obj")
     if len(mesh.vertices) != VERTICES:
         raise InputError(f"{folder}: the neutral head has {len(mesh.vertices)} vertices; expected {VERTICES}, of {EXPECTED}")
@@ -89,29 +85,9 @@ def read_ict(folder: Path, settings: Sequence[str] = ()) -> Rig:
         names=ARKIT_NAMES,
         regions=regions,
         lip_pairs=_lip_pairs(rest, basis[ARKIT_NAMES.index("jawOpen")], regions["lips"]),
-        fps=FPS,
+        fps=foreign.FPS,
         colors=_paint(template, lips)[kept],
     )
-
-
-def _identity(settings: Sequence[str]) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for text in settings:
-        name, _, number = text.partition("=")
-        digits = name.removeprefix("identity")
-        known = name.startswith("identity") and digits.isascii() and digits.isdigit() and int(digits[:4]) < IDENTITIES
-        try:
-            value = float(number)
-        except ValueError:
-            value = float("nan")
-        if not known or not -MOST <= value <= MOST:
-            raise InputError(
-                f"found {text[:40]}; expected identity000 to identity{IDENTITIES - 1:03d} and a number from {-MOST:g} to "
-                f"{MOST:g}, as identity003=1.5",
-                field="shape",
-            )
-        found[f"identity{int(digits):03d}"] = value
-    return found
 
 
 def _offsets(folder: Path, name: str, neutral: np.ndarray) -> np.ndarray:
@@ -218,34 +194,22 @@ def _lip_pairs(rest: np.ndarray, jaw: np.ndarray, lips: np.ndarray) -> np.ndarra
 
 def _paint(template: np.ndarray, lips: np.ndarray) -> np.ndarray:
     """Return (VERTICES, 3) uint8 sRGB."""
-    colors = np.tile(np.array(SKIN, np.float64), (VERTICES, 1))
-    for place, color in ((SOCKETS, MOUTH), (GUMS, GUM), (TONGUE, TASTE), (TEETH, TOOTH)):
+    colors = np.tile(np.array(foreign.SKIN, np.float64), (VERTICES, 1))
+    for place, color in ((SOCKETS, foreign.MOUTH), (GUMS, foreign.GUM), (TONGUE, foreign.TASTE), (TEETH, foreign.TOOTH)):
         colors[place] = color
-    outline = template[list(OUTER_LIPS)]
-    border = np.linalg.norm(template[:, None] - _along(outline, closed=True)[None], axis=-1).min(axis=1)
-    share = np.where(lips, smoothstep(0.0, 0.25, border), 0.0)
-    colors += 0.9 * share[:, None] * (np.array(LIPS) - colors)
+    inside = 1 - foreign.near_line(template, template[list(OUTER_LIPS)], (0.0, 0.25), closed=True)
+    foreign.mix(colors, foreign.LIPS, 0.9 * np.where(lips, inside, 0.0))
     for brow in BROWS:
-        line = _along(template[list(brow)], closed=False)
-        away = np.linalg.norm(template - line[:, None], axis=-1).min(axis=0)
-        share = (1 - smoothstep(0.15, 0.5, away)) * _of(FACE)
-        colors += 0.85 * share[:, None] * (np.array(BROW) - colors)
+        foreign.mix(colors, foreign.BROW, 0.85 * foreign.near_line(template, template[list(brow)], (0.15, 0.5)) * _of(FACE))
     from scipy.spatial import cKDTree
 
     away, _ = cKDTree(template[LASHES]).query(template[FACE])
-    colors[FACE] += 0.75 * (1 - smoothstep(0.04, 0.13, away))[:, None] * (np.array(LASH) - colors[FACE])
+    foreign.mix(colors[FACE], foreign.LASH, 0.75 * (1 - smoothstep(0.04, 0.13, away)))
     for place in EYES.values():
         centre, axis = _ball(template[place])
         away = template[place] - centre
         angle = np.degrees(np.arccos(np.clip(away @ axis / np.linalg.norm(away, axis=1), -1, 1)))
         ring = np.interp(angle, [PUPIL - 1, PUPIL + 1, IRIS - 5, IRIS, LIMBUS], [0, 1, 1, 0.45, 0.45])
-        iris = np.array(BLACK) + ring[:, None] * (np.array(COLOR) - np.array(BLACK))
-        colors[place] = iris + smoothstep(IRIS, LIMBUS, angle)[:, None] * (np.array(WHITE) - iris)
+        iris = np.array(foreign.BLACK) + ring[:, None] * (np.array(foreign.COLOR) - np.array(foreign.BLACK))
+        colors[place] = iris + smoothstep(IRIS, LIMBUS, angle)[:, None] * (np.array(foreign.WHITE) - iris)
     return np.round(colors).astype(np.uint8)
-
-
-def _along(points: np.ndarray, *, closed: bool) -> np.ndarray:
-    """Return points along a line through (N, 3) points, ten between two."""
-    ends = np.roll(points, -1, axis=0) if closed else points[1:]
-    shares = np.linspace(0, 1, 10, endpoint=False)[:, None]
-    return np.concatenate([start + shares * (end - start) for start, end in zip(points, ends, strict=False)] + [points[-1:]])

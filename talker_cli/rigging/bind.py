@@ -88,9 +88,15 @@ def _nearest(source: Source, registered: Registered, target: Target) -> tuple[np
 def _follow(
     source: Source, registered: Registered, offsets: np.ndarray, target: Target, shapes: np.ndarray, piece: np.ndarray
 ) -> None:
-    """Let a piece (N,) of the target, as lashes, move as what is nearest to it, in place; teeth stay as hard as they are."""
+    """Let a piece (N,) of the target, as lashes, move as what is nearest to it, in place; teeth stay as hard as they are.
+
+    A tongue moves as a tongue.
+    """
     candidates = np.flatnonzero(~source.balls)
     nearest = candidates[cKDTree(registered.vertices[candidates]).query(target.vertices[piece])[1]]
+    if source.tongue[nearest].mean() > MOSTLY:  # a tongue, whole: its edges would stay with the gums that they touch
+        candidates = np.flatnonzero(source.tongue)
+        nearest = candidates[cKDTree(registered.vertices[candidates]).query(target.vertices[piece])[1]]
     moved = offsets[:, nearest]
     teeth = source.teeth[nearest]
     row = np.sign(teeth.sum())

@@ -1,4 +1,4 @@
-"""MediaPipe's landmarks on a neutral mesh: a table for FLAME's topology, a file, or found in a picture of the mesh."""
+"""MediaPipe's landmarks on a neutral mesh: tables for FLAME's and GNM's topology, a file, or found in a picture."""
 
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from talker_cli.render import render_frame
 from talker_cli.render.camera import Framing
 from talker_cli.rig import Rig
 
-FLAME, FLAME_VERTICES = Path(__file__).parent / "flame.json", 5023
+FLAME_VERTICES, GNM_VERTICES = 5023, 17_821
+TABLES = {FLAME_VERTICES: "flame.json", GNM_VERTICES: "gnm.json"}
 PIXELS = 640
 CLAY = (205, 165, 140)  # sRGB
 # Tip and root of the nose, chin, corners of the eyes and of the mouth, lids, borders of the lips' red.
@@ -26,9 +27,9 @@ Points = dict[int, np.ndarray]
 
 def known_landmarks(vertices: np.ndarray) -> Points | None:
     """Return the landmarks (3,) of vertices (V, 3) of a topology that is known by its number of vertices, else None."""
-    if len(vertices) != FLAME_VERTICES:
+    if len(vertices) not in TABLES:
         return None
-    binding = read_binding(FLAME)
+    binding = read_binding(Path(__file__).parent / TABLES[len(vertices)])
     return dict(zip(binding, binding_weights(binding, tuple(binding), len(vertices)) @ vertices, strict=True))
 
 

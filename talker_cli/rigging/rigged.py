@@ -11,7 +11,7 @@ from talker_cli.formats.mesh import Mesh, Surface
 from talker_cli.rig import ARKIT_NAMES, Rig
 from talker_cli.rigging.bind import bound_shapes, lip_pairs_of
 from talker_cli.rigging.contours import on_contours
-from talker_cli.rigging.landmarks import cast, find_landmarks, known_landmarks, read_landmarks
+from talker_cli.rigging.landmarks import Points, cast, find_landmarks, known_landmarks, read_landmarks
 from talker_cli.rigging.register import FACING, Registered, register
 from talker_cli.rigging.source import MM, Source, built_in, shape
 from talker_cli.rigging.target import Target
@@ -67,7 +67,16 @@ def rig_mesh(path: Path, mesh: Mesh, landmarks: Path | None = None, tracker: Pat
         points = known
     else:
         points = {number: MM * point for number, point in find_landmarks(path, mesh, tracker_file(tracker)).items()}
-    target = Target(path, vertices, mesh.faces, points)
+    return rig_at(path, mesh, points)
+
+
+def rig_at(path: Path, mesh: Mesh, points: Points) -> Rigged:
+    """Give a neutral mesh, metres, with known landmarks, millimetres, ARKit's shapes.
+
+    Raises:
+        InputError: it is no head, two heads, or one whose mouth cannot open.
+    """
+    target = Target(path, MM * mesh.vertices.astype(np.float64), mesh.faces, points)
     target.points.update(on_contours(target))
     source = built_in()
     registered = register(source, target)

@@ -29,6 +29,7 @@ class Source:
         lip: (V,) int, 1 on the upper lip's half of the mouth, -1 on the lower one's, 0 on both and elsewhere.
         balls: (V,) bool, eyeballs.
         teeth: (V,) int, 1 on the upper teeth, -1 on the lower ones, 0 elsewhere.
+        tongue: (V,) bool.
         lips: (P, 2) upper and lower vertices that meet when the mouth closes.
         lids: (Q, 2) upper and lower vertices that meet when the eyes close.
         numbers: N landmarks that it is bound to.
@@ -44,6 +45,7 @@ class Source:
     lip: np.ndarray
     balls: np.ndarray
     teeth: np.ndarray
+    tongue: np.ndarray
     lips: np.ndarray
     lids: np.ndarray
     numbers: tuple[int, ...]
@@ -90,6 +92,7 @@ def built_in() -> Source:
         lip=lip,
         balls=layout.of("eyeball") | layout.of("glint"),
         teeth=layout.of("upper_teeth") * 1 - layout.of("lower_teeth") * 1,
+        tongue=layout.of("tongue"),
         lips=pairs,
         lids=np.array(lids),
         numbers=tuple(binding),
