@@ -118,10 +118,10 @@ def heard(speech: np.ndarray, rate: int) -> np.ndarray:
 def visemes(peer: str, speeches: dict[str, np.ndarray], node: Path, work: Path) -> dict[str, Visemes]:
     """Return what a peer makes of recordings, each computed once."""
     folder = work / peer
-    folder.mkdir(parents=True, exist_ok=True)
     todo = [name for name in speeches if not (folder / f"{name}.wav.json").is_file()]
     for name in todo:
         samples = np.round(heard(speeches[name], PEERS[peer]) * 32768).clip(-32768, 32767).astype("<i2")
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)  # a name may have a folder: that of its voice
         with wave.open(str(folder / f"{name}.wav"), "wb") as stream:
             stream.setparams((1, 2, PEERS[peer], len(samples), "NONE", ""))
             stream.writeframes(samples.tobytes())
