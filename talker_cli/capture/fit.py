@@ -54,7 +54,7 @@ Binding = dict[int, list[tuple[int, float]]]
 
 def read_binding(path: Path) -> Binding:
     """Return the vertices of a mesh that each landmark lies between, and their weights, by the landmark's number."""
-    entries = json.loads(path.read_text())
+    entries = json.loads(path.read_text(encoding="utf-8"))
     return {int(number): [(int(vertex), float(weight)) for vertex, weight in entry] for number, entry in entries.items()}
 
 

@@ -136,14 +136,14 @@ def _speech(what: str, entry: Any) -> np.ndarray:
     rate = entry.get("sample_rate") if isinstance(entry, dict) else None
     if samples.dtype != np.int16 or samples.ndim != 1 or not isinstance(rate, (int, np.integer)) or not 1000 <= rate <= 768_000:
         raise InputError(f"{what} holds {samples.dtype} of the shape {samples.shape}; expected int16 samples and their rate")
-    with tempfile.NamedTemporaryFile(suffix=".wav") as file:
-        with wave.open(file, "wb") as sound:
+    with tempfile.TemporaryDirectory() as folder:  # Windows opens no file twice that is removed when it is closed
+        path = Path(folder) / "speech.wav"
+        with wave.open(str(path), "wb") as sound:
             sound.setnchannels(1)
             sound.setsampwidth(2)
             sound.setframerate(int(rate))
             sound.writeframes(samples.astype("<i2").tobytes())
-        file.flush()
         try:
-            return load_intact_speech(Path(file.name))
+            return load_intact_speech(path)
         except InputError as error:
-            raise InputError(str(error).replace(file.name, what)) from error
+            raise InputError(str(error).replace(str(path), what)) from error

@@ -25,7 +25,6 @@ DEMUXERS = (
     "spdif swf tak truehd tta vag voc vqf w64 wav wsd wtv wv xa xwma"
 ).replace(" ", ",")
 
-INHERITS = os.name == "posix"  # a child can be handed open descriptors
 _LINKED = end_with_parent()  # also a killed talker leaves no ffmpeg
 
 
@@ -144,7 +143,7 @@ class SideFile:
 @contextmanager
 def side_file() -> Iterator[SideFile]:
     """Yield a file that is gone after the block: without a name where the platform hands descriptors to a child."""
-    if INHERITS:
+    if hasattr(os, "pread"):  # as everywhere but on Windows; there, a child can be handed no descriptors either
         with tempfile.TemporaryFile() as file:
             handle = file.fileno()
             # The offset is shared with ffmpeg: hence pread.

@@ -233,5 +233,5 @@ def release(array: np.ndarray) -> None:
     base: Any = array
     while isinstance(base, np.ndarray):
         base = base.base
-    if isinstance(base, mmap.mmap):
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):  # Windows drops pages by itself
         base.madvise(mmap.MADV_DONTNEED)

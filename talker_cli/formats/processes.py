@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import Any
 
 from talker_cli.errors import MachineError
 
@@ -29,8 +29,6 @@ def _module(name: str) -> ModuleType | None:
 
 
 _fcntl, _resource = _module("fcntl"), _module("resource")
-if TYPE_CHECKING:
-    from multiprocessing.context import ForkContext  # Windows has none
 
 ABANDONED = 86_400.0  # seconds without a change, where files have no locks
 PDEATHSIG = 1  # prctl's number
@@ -53,7 +51,7 @@ def abandoned(path: Path) -> Iterator[bool]:
     if _fcntl is None:
         yield time.time() - path.stat().st_mtime > ABANDONED
         return
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     try:
         try:
             _fcntl.flock(handle, _fcntl.LOCK_EX | _fcntl.LOCK_NB)
@@ -87,11 +85,26 @@ def end_with_parent() -> Callable[[], None] | None:
 
     It is looked up before any fork: a child must not import or allocate.
     """
-    prctl = getattr(ctypes.CDLL(None), "prctl", None) if sys.platform == "linux" else None
+    if sys.platform != "linux":
+        return None
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
     return None if prctl is None else lambda: prctl(PDEATHSIG, signal.SIGKILL)
 
 
-def fork_context() -> "ForkContext":
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Hold Ctrl-C and SIGTERM back until the block ends; Windows cannot, and there they come at once."""
+    if sys.platform == "win32" or not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def fork_context() -> Any:  # a ForkContext: Windows lacks the type too
     """Return the context whose processes are copies of this one; a new Python for each would import numpy again.
 
     Raises:

@@ -179,7 +179,7 @@ class IdentityResolver:
     def _one(self, text: str) -> ResolvedIdentity:
         if text == AUTO:
             return self._auto()
-        if text.endswith(SUFFIX) or os.sep in text:
+        if text.endswith(SUFFIX) or {os.sep, os.altsep} & set(text):
             path = Path(text)
             return self._resolve_enrolled(load_identity(path), path)
         known = list(dict.fromkeys((*self.rigs.identities, *self.space.names)))

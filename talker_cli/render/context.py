@@ -32,7 +32,7 @@ class Context:
 
 
 def open_context(size: tuple[int, int]) -> Context:
-    """Return a context that is current: of EGL, on a GPU or else on Mesa's software driver; without EGL, of a hidden window.
+    """Return a context that is current: of EGL, on a GPU or else on Mesa's software driver; of a hidden window without EGL.
 
     Raises:
         MachineError: no OpenGL library or driver.
@@ -47,8 +47,11 @@ def open_context(size: tuple[int, int]) -> Context:
 
         OpenGL.ERROR_LOGGING = False
         from OpenGL import GL as gl
+        from OpenGL.arrays.ctypesparameters import CtypesParameterHandler
         from OpenGL.GL import shaders
 
+        # PyOpenGL 3.1.0, which pyrender asks for, knows the type of a reference by a name that it has not from Python 3.12 on.
+        CtypesParameterHandler().register(CtypesParameterHandler.HANDLED_TYPES)
         for platform, close in _egl_platforms(size) if has_egl else _window_platforms(size):
             try:
                 platform.init_context()
@@ -62,14 +65,25 @@ def open_context(size: tuple[int, int]) -> Context:
 
 
 def _has_egl() -> bool:
+    """Return whether EGL has a device to draw on: PyOpenGL must know before its import."""
     try:
-        ctypes.CDLL("libEGL.so.1")
+        egl = ctypes.CDLL("libEGL.so.1")
     except OSError:
         return False
-    return True
+    egl.eglGetProcAddress.restype = ctypes.c_void_p
+    place = egl.eglGetProcAddress(b"eglQueryDevicesEXT")
+    if not place:
+        return False
+    count = ctypes.c_int(0)
+    query = ctypes.CFUNCTYPE(ctypes.c_uint, ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(ctypes.c_int))(place)
+    return bool(query(0, None, ctypes.byref(count))) and count.value > 0
 
 
 def _egl_platforms(size: tuple[int, int]) -> Iterator[tuple[Any, Callable[[], None]]]:
+    import pyglet
+
+    # pyrender loads it in any case, and for windows it would need libraries of X11's, as libXrender.
+    pyglet.options["headless"] = True
     from OpenGL import EGL
     from pyrender.platforms import egl
 
@@ -97,4 +111,4 @@ def _no_opengl(problem: str) -> str:
     found = [f"{name}={os.environ[name]}" for name in STEERING if name in os.environ]
     unset = f"unset {', '.join(found)}, or " if found else ""
     problem = " ".join(problem.split())[:80]
-    return f"found no working OpenGL ({problem}); rendering needs EGL, or a window; {unset}run: apt-get install {PACKAGES}"
+    return f"found no working OpenGL ({problem}); rendering needs EGL, or a display; {unset}run: apt-get install {PACKAGES}"

@@ -14,6 +14,7 @@ from talker_cli.errors import OutputError, TalkerError
 from talker_cli.formats import ffmpeg
 from talker_cli.formats.audio import playable
 from talker_cli.formats.files import atomic_folder, atomic_path, check_new_folder, check_writable
+from talker_cli.formats.processes import signals_held
 
 FINISH_SECONDS = 300.0  # for the encoder's last frames, and to rewrite the file for streaming
 
@@ -43,7 +44,8 @@ class Encoder:
     """A running ffmpeg that frames are written to. Made by `encode`."""
 
     def __init__(self, process: subprocess.Popen[bytes], size: tuple[int, int]) -> None:
-        self._process = process
+        assert process.stdin is not None
+        self.stdin = process.stdin
         self._shape = (size[1], size[0], 3)
         self.frames = 0
 
@@ -51,8 +53,7 @@ class Encoder:
         """Encode one (H, W, 3) uint8 frame."""
         if image.shape != self._shape or image.dtype != np.uint8:
             raise ValueError(f"a frame of {image.shape} {image.dtype}; expected {self._shape} uint8")
-        assert self._process.stdin is not None
-        self._process.stdin.write(np.ascontiguousarray(image).data)
+        self.stdin.write(np.ascontiguousarray(image).data)
         self.frames += 1
 
 
@@ -91,29 +92,25 @@ def encode(output: Path, size: tuple[int, int], fps: float, frames: int, audio: 
         arguments += OUTPUTS[kind]
         place = f"{str(temporary).replace('%', '%%')}/{NUMBERED}" if kind == FOLDER else str(temporary)
         command = [*arguments, "-y", f"file:{place}"]
-        # Ctrl-C waits until the encoder can be stopped: otherwise it would write its file after this process has ended.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-        try:
-            process = ffmpeg.start(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log.fileno())
-        except BaseException:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            raise
-        assert process.stdin is not None
+        encoder: Encoder | None = None
         broken: Exception | None = None
         try:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            encoder = Encoder(process, size)
+            # Ctrl-C waits until the encoder can be stopped: otherwise it would write its file after this process has ended.
+            with signals_held():
+                process = ffmpeg.start(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log.fileno())
+                encoder = Encoder(process, size)
             try:
                 yield encoder
-                process.stdin.close()
+                encoder.stdin.close()
                 process.wait(timeout=FINISH_SECONDS)
             except (BrokenPipeError, subprocess.TimeoutExpired) as error:
                 broken = error
         finally:
-            process.kill()
-            process.wait()
-            with suppress(BrokenPipeError):
-                process.stdin.close()
+            if encoder is not None:
+                process.kill()
+                process.wait()
+                with suppress(BrokenPipeError):
+                    encoder.stdin.close()
         empty = not any(temporary.iterdir()) if kind == FOLDER else temporary.stat().st_size == 0
         if broken is not None or process.returncode != 0 or empty:
             log.seek(0)
@@ -127,7 +124,7 @@ def _gif_filter(fps: float, frames: int) -> str:
 
 
 def _encoder_problem(output: Path, log: bytes, code: int, frames: int) -> TalkerError:
-    too_large = code == -signal.SIGXFSZ  # a limit on the size of files
+    too_large = hasattr(signal, "SIGXFSZ") and code == -signal.SIGXFSZ  # a limit on the size of files
     if too_large or b"No space left on device" in log or b"File too large" in log:
         return OutputError(f"cannot write {output}: the disk is full; free some space or choose another place", field="output")
     words = ffmpeg.last_words(log)
