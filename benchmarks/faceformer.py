@@ -162,7 +162,7 @@ def main() -> None:
     parser.add_argument("--captured", type=Path, help="prepared captures to measure on; without, only voices are measured")
     parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--batch-frames", type=int, default=TrainConfig.batch_frames)
-    parser.add_argument("--fp32", action="store_true", help="matrix products in float32, not bfloat16")
+    parser.add_argument("--bf16", action="store_true", help="matrix products in bfloat16; slow on a processor without it")
     parser.add_argument("--audio-encoder", default="whisper")
     parser.add_argument("--identities", default="grid_s1", help="with commas: in whose style captured faces are animated")
     parser.add_argument("--beside", nargs="*", default=[], help="models whose students are measured beside")
@@ -170,7 +170,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, help="a file for the tables, beside printing them")
     arguments = parser.parse_args()
     config = TrainConfig(
-        steps=arguments.steps, batch_frames=arguments.batch_frames, bf16=not arguments.fp32,
+        steps=arguments.steps, batch_frames=arguments.batch_frames, bf16=arguments.bf16,
         model=Architecture(audio_encoder=arguments.audio_encoder, prediction="regression"),
     )  # fmt: skip
     systems = {name: (arguments.folder / name, "1") for name in (FACEFORMER, REGRESSION)}
