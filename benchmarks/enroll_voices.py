@@ -3,10 +3,11 @@
     python benchmarks/enroll_voices.py prepared/ rules            # without a network: what the voice tells, by the rules alone
     python benchmarks/enroll_voices.py prepared/ models/mine      # the model: average, sound alone, fitted to motion
 
-Of every voice of the split test_voice with enough speech, `--seconds` of its recordings are enrolled, and `--clips` others
-are animated. The truth is the corpus's motion in the voice's own style. Printed are the lips' errors (lip vertex error, 1e-6
-m2, and its root) of the average style, of the style read off the sound, and of the true style (fitted to other motion of the
-voice), and the share of the way from the first to the last; then 95 % intervals, voices and their clips resampled.
+Of every voice of the split test_voice with enough speech, `--seconds` of its recordings are enrolled, and others are animated:
+`--clips`, more where these are short. The truth is the corpus's motion in the voice's own style. Printed are the lips' errors
+(lip vertex error, 1e-6 m2, and its root) of the average style, of the style read off the sound, and of the true style (fitted
+to other motion of the voice), and the share of the way from the first to the last; then 95 % intervals, voices and their clips
+resampled.
 """
 
 import argparse
@@ -31,7 +32,7 @@ from talker_cli.metrics import lve_per_frame
 Motion = Callable[[Clip], np.ndarray]  # clip -> coefficients (T, K)
 SYSTEMS = ("average style", "sound alone", "true style")
 FITTED = 60.0  # seconds of motion that the true style is fitted to
-LEAST = 20.0  # seconds of speech to test on
+LEAST, ENOUGH = 8.0, 20.0  # seconds of speech to test on; from the second on, `--clips` are enough
 
 
 def rule_systems(data: Dataset, heard: list[Clip], whole: list[Clip], voice: str) -> tuple[Motion, ...]:
@@ -81,7 +82,8 @@ def measure(data: Dataset, model: str, seconds: float, clips: int, output: Path 
             continue
         order = [all_clips[index] for index in np.random.default_rng(0).permutation(len(all_clips))]
         heard, order = taken(data, order, seconds)
-        tested, others = order[:clips], order[clips:]
+        count = max(clips, len(taken(data, order, ENOUGH)[0]))
+        tested, others = order[:count], order[count:]
         if sum(data.seconds(clip.recording) for clip in tested) < LEAST:
             continue
         others = taken(data, others, FITTED)[0] or heard

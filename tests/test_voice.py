@@ -30,7 +30,7 @@ from talker_cli.formats.files import ArrayFile, file_hash, write_arrays
 from talker_cli.identity.style import StyleReader
 from talker_cli.identity.voice import MEASURES, VoiceSums
 from talker_cli.model.checkpoint import load_model, save_model
-from talker_cli.model.config import ModelConfig
+from talker_cli.model.config import Architecture, ModelConfig
 from talker_cli.model.graph import export_student
 from talker_cli.model.network import FaceDiffusion
 from talker_cli.model.onnx_runner import OnnxRunner
@@ -39,6 +39,8 @@ from talker_cli.model.torch_runner import TorchRunner
 from talker_cli.rig import save_rig
 from talker_cli.train.batches import LISTENING, Batch, ClipBank, Part
 from talker_cli.train.losses import Draw, LossWeights, Objective
+from talker_cli.train.reading import LEAST_VOICES, settle_reading
+from talker_cli.train.teacher import STRETCHES, TrainConfig, train
 from talker_cli.train.voices import voice_sums
 
 VOWELS = ((300.0, 2200.0), (700.0, 1200.0), (350.0, 900.0), (550.0, 1700.0))  # hertz, F1 and F2
@@ -259,6 +261,54 @@ def test_the_reading_is_learned_from_the_rows_whose_own_voice_speaks() -> None:
     losses = Objective(network, rig, LossWeights(), 2)(batch, batch.mel, draw, Part.of(batch))
     expected = network.personalizer.reading_loss(batch.measures, batch.identity)[matched].mean()
     assert losses["reading"].item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("voices", [400, 24, 6])
+def test_a_settled_reading_believes_what_holds_of_voices_left_out(voices: int) -> None:
+    """Breaks if few voices are believed as many are, if more than the reading changes, or if the reading is not the best."""
+    torch.manual_seed(1)
+    personalizer = Personalizer(reading_config(2 * voices)).eval().requires_grad_(False)
+    measures = torch.randn(2 * voices, len(MEASURES) + 1).repeat(3, 1)
+    measures[:, -1] = torch.log(torch.empty(len(measures)).uniform_(3.0, 120.0))
+    identity = torch.arange(2 * voices).repeat(3)
+    relation = torch.randn(len(MEASURES), 4) / len(MEASURES) ** 0.5
+    own = measures[: 2 * voices, :-1].clamp(-3, 3) @ relation + 0.7 * torch.randn(2 * voices, 4)
+    with torch.no_grad():
+        personalizer.table.copy_(1.0 + 0.05 * own)
+    before = {name: value.clone() for name, value in personalizer.state_dict().items()}
+    heard = identity < voices  # the others' rows are of the table, and not learned from
+    settle_reading(personalizer, measures[heard], identity[heard])
+    after = personalizer.state_dict()
+    changed = {name for name in after if not torch.equal(after[name], before[name])}
+    if voices < LEAST_VOICES:
+        assert not changed
+        return
+    assert changed == {"voice.direction.weight", "voice.log_spread.weight", "voice.log_spread.bias"}
+    assert not any(parameter.requires_grad for parameter in personalizer.parameters())
+    rows, average = personalizer.named(identity), personalizer.named(identity).mean(0)
+    errors = [(rows - style)[~heard].square().sum(-1).mean() for style in (average, personalizer.read(measures))]
+    told = personalizer.told(measures[~heard]).mean()
+    assert errors[1] < errors[0], "a voice that was not heard is read worse than not at all"
+    assert (errors[1] < 0.55 * errors[0] and told > 0.45) if voices == 400 else told < 0.5
+
+
+def test_a_training_settles_its_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks if a training ends with the reading that its steps have left."""
+    monkeypatch.setattr("talker_cli.train.reading.LEAST_VOICES", 4)  # the tiny dataset has no more
+    dataset = Dataset(tiny_dataset(tmp_path / "prepared"))
+    config = TrainConfig(
+        steps=2, batch_frames=64, warmup=0, save_every=100, validate_every=100,
+        model=Architecture(feature_width=12, encoder_dilations=(1,), width=12, denoiser_dilations=(1,)),
+    )  # fmt: skip
+    path = train(dataset.folder, tmp_path / "model", config, device="cpu", on_progress=lambda progress: None)
+    network = load_model(path, "teacher")
+    bank = ClipBank(dataset, "train", network.config)
+    measures, identity = bank.listenings(STRETCHES, np.random.default_rng(config.seed))
+    assert sorted(identity.tolist()) == sorted([*range(4)] * STRETCHES)
+    saved = {name: value.clone() for name, value in network.personalizer.state_dict().items()}
+    settle_reading(network.personalizer, measures, identity)
+    again = network.personalizer.state_dict()
+    assert saved["voice.direction.weight"].any() and all(torch.equal(again[name], saved[name]) for name in saved)
 
 
 def test_batches_hear_the_clips_own_voice(tmp_path: Path) -> None:

@@ -106,6 +106,10 @@ class Personalizer(nn.Module):
         """
         assert self.voice is not None
         deviation, told = self.voice(measures)
+        return self.row_loss(deviation, told, identity)
+
+    def row_loss(self, deviation: Tensor, told: Tensor, identity: Tensor) -> Tensor:
+        """Return `reading_loss` (B,) of what `VoiceReader` makes of the measures."""
         error = self.named(identity).detach() - self._average() - told * deviation
         return 0.5 * (error.square() / self._variance() / (1.0 - told) + torch.log1p(-told)).mean(-1)
 

@@ -26,6 +26,7 @@ CROP_FRAMES = (128, 96, 64, 48, 32, 24)  # a crop takes the longest of these tha
 SPEED_RANGE = (0.87, 1.15)
 HUMAN_WEIGHT = 2.0  # how much more often a second of human speech is drawn than one of a synthesiser
 MEASURE_NOISE = 0.4  # deviations of the voices, on what is measured of one
+STRETCH_NOISE = 0.2  # of them, where every voice is heard many times
 LISTENING = (3.0, 120.0)  # seconds of a voice that its style is read off
 UNKNOWN_PHONE = -1
 KNOWN_PHONES = 0.3  # share of crops in which an encoder that reads phones is given the true ones
@@ -269,7 +270,7 @@ class ClipBank:
             if entry.sums is not None:
                 reading = self._listen(entry, listen).reading()
                 if augment:  # few voices must not be learned by heart, and other microphones measure otherwise
-                    reading[:-1] += MEASURE_NOISE * self._measure_std * listen.normal(size=len(reading) - 1).astype(np.float32)
+                    reading = self._noisy(reading, MEASURE_NOISE, listen)
                 measures.append(reading)
         return Batch(
             torch.from_numpy(np.stack(mels)) if mels else None,
@@ -281,6 +282,29 @@ class ClipBank:
             torch.from_numpy(np.stack(measures)) if measures else None,
             torch.from_numpy(np.stack(emotions)) if self._emotions else None,
         )
+
+    def listenings(self, each: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Return the measures (N, M + 1) of stretches of the voices' speech, and the identities (N,) who speak.
+
+        Args:
+            each: Number of stretches of an identity.
+            rng: Generator.
+        """
+        spoken: dict[int, list[_Entry]] = {}
+        for entry in (entry for entries in self.buckets.values() for entry in entries):
+            for identity in {identity for identity, voice_matched, _, _ in entry.motions if voice_matched}:
+                spoken.setdefault(identity, []).append(entry)
+        readings, identities = [], []
+        for identity, entries in sorted(spoken.items()):
+            for index in rng.integers(len(entries), size=each):
+                readings.append(self._noisy(self._listen(entries[index], rng).reading(), STRETCH_NOISE, rng))
+                identities.append(identity)
+        return torch.from_numpy(np.array(readings, np.float32)), torch.tensor(identities)
+
+    def _noisy(self, reading: np.ndarray, deviations: float, rng: np.random.Generator) -> np.ndarray:
+        """Return measures and log seconds (M + 1,) with noise on the measures."""
+        reading[:-1] += deviations * self._measure_std * rng.normal(size=len(reading) - 1).astype(np.float32)
+        return reading
 
     def _listen(self, entry: _Entry, rng: np.random.Generator) -> VoiceSums:
         """Return the sums of a recording and of others of its voice, until they last as long as an enrolment might."""

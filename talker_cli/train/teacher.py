@@ -31,11 +31,13 @@ from talker_cli.train.eyes import measured_eyes
 from talker_cli.train.features import SOUND_VARIANTS, FeatureCache
 from talker_cli.train.losses import Draw, LossWeights, Objective
 from talker_cli.train.rate import warmed_cosine
+from talker_cli.train.reading import settle_reading
 from talker_cli.train.run import Average, OnProgress, Progress, RunFolder, check_finite
 from talker_cli.train.settings import tables_of
 
 OnPreview = Callable[[FaceDiffusion, int], None]  # (averaged network, steps done)
 
+STRETCHES = 12  # of each voice, that its style is read off at the end
 STYLE_RATE = 4.0  # learning rate of the identity table and of its reading against the rest's: a row is in few crops of a batch
 
 BOUNDS = {
@@ -178,6 +180,7 @@ def train(
 
     path = output / "teacher.safetensors"
     if accelerator.is_main_process:
+        trainer.settle()
         save_model(path, trainer.average.module)
     accelerator.wait_for_everyone()
     accelerator.end_training()
@@ -341,6 +344,16 @@ class Trainer:
         rows = part.first, part.last
         mel = None if mel is None else mel.to(accelerator.device)[slice(*rows)]
         return batch.rows(*rows), mel, draw.rows(*rows), part
+
+    def settle(self) -> None:
+        """Fit the averaged network's reading of voices to its table, where it reads their measures."""
+        personalizer = self.average.module.personalizer
+        if personalizer.voice is None:
+            return
+        measures, identity = self.bank.listenings(STRETCHES, np.random.default_rng(self.config.seed))
+        if len(identity):
+            device = self.accelerator.device
+            settle_reading(personalizer, measures.to(device), identity.to(device))
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
