@@ -244,28 +244,18 @@ def test_motions_of_another_mesh(invoke: Command, rigged: Path, tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_landmarks_are_found_in_a_picture(
-    invoke: Command, source: Source, foreign: Foreign, tracker: Path, tmp_path: Path
-) -> None:
+def test_landmarks_are_found_in_a_picture(invoke: Command, source: Source, tracker: Path, tmp_path: Path) -> None:
     """Breaks if what MediaPipe sees is put on the wrong side, depth or scale of a mesh, or a mesh that shows no face passes."""
-    write_obj(tmp_path / "face.obj", foreign.vertices / 1e3, foreign.faces)
-    truth = dict(zip(source.numbers, source.weights @ warped(source.vertices), strict=True))
+    vertices, colors = warped(source.vertices), source.rig.colors
+    assert colors is not None
+    rows = [f"v {x:.5f} {y:.5f} {z:.5f} {r} {g} {b}" for (x, y, z), (r, g, b) in zip(vertices / 1e3, colors / 255, strict=True)]
+    faces = [f"f {a} {b} {c}" for a, b, c in (source.faces + 1).tolist()]
+    (tmp_path / "face.obj").write_text("\n".join(rows + faces))
+    truth = dict(zip(source.numbers, source.weights @ vertices, strict=True))
     found = find_landmarks(tmp_path / "face.obj", read_mesh(tmp_path / "face.obj"), tracker)
-    off = {number: np.linalg.norm(1e3 * found[number] - truth[number]) for number in found if number in truth}
-    assert len(off) > 400 and np.median(list(off.values())) < 4.0, (len(off), np.median(list(off.values())))
-    ran = invoke("rig", "face.obj", "--tracker", tracker, "-o", "face.safetensors")
-    assert ran.code == 0, ran.err
-    rig = load_rig(tmp_path / "face.safetensors").rig
-    shapes = {name: 1e3 * rig.basis[k] for k, name in enumerate(rig.names)}
-    upper, lower = rig.lip_pairs.T
-    closed = shapes["jawOpen"] + shapes["mouthClose"]
-    assert len(upper) >= 10 and np.abs(closed[upper] - closed[lower]).max() < 0.1
-    jaw = foreign.shapes[ARKIT_NAMES.index("jawOpen")]
-    moved = np.linalg.norm(jaw, axis=1) > 5
-    assert (
-        np.linalg.norm(shapes["jawOpen"][moved] - jaw[moved], axis=1).mean() < 0.15 * np.linalg.norm(jaw[moved], axis=1).mean()
-    )
-    write_obj(tmp_path / "away.obj", foreign.vertices / 1e3 * [-1, 1, -1], foreign.faces)
+    assert set(truth) <= set(found)
+    assert np.median([np.linalg.norm(1e3 * found[number] - truth[number]) for number in truth]) < 4.0
+    write_obj(tmp_path / "away.obj", vertices / 1e3 * [-1, 1, -1], source.faces)
     assert "shows no face from the front" in invoke("rig", "away.obj", "--tracker", tracker, "-o", "a.glb").mistake
 
 

@@ -17,6 +17,7 @@ from talker_cli.rig import Rig
 FLAME_VERTICES, GNM_VERTICES = 5023, 17_821
 TABLES = {FLAME_VERTICES: "flame.json", GNM_VERTICES: "gnm.json"}
 PIXELS = 640
+REACH = 8  # pixels from a landmark that lies on a gap, as between lid and eyeball, to the mesh
 CLAY = (205, 165, 140)  # sRGB
 # Tip and root of the nose, chin, corners of the eyes and of the mouth, lids, borders of the lips' red.
 NEEDED = (1, 168, 152, 33, 133, 362, 263, 159, 145, 386, 374, 61, 291, 0, 17, 13, 14)
@@ -81,6 +82,14 @@ def find_landmarks(path: Path, mesh: Mesh, tracker: Path) -> Points:
     screen = np.stack([away[:, 0] * scale, away[:, 1] * scale, away[:, 2]], 1)  # -1…1 across the picture, and depth
     wanted = (faces[0][:, :2] * 2 - 1) * [1, -1]
     hit, weights = cast(screen, mesh.faces, wanted)
+    grid = np.stack(np.meshgrid(*[np.arange(-REACH, REACH + 1)] * 2), -1).reshape(-1, 2) * (2 / PIXELS)
+    around = grid[np.argsort(np.linalg.norm(grid, axis=1), kind="stable")]
+    for row in np.flatnonzero(hit < 0):
+        beside, shares = cast(screen, mesh.faces, wanted[row] + around)
+        nearest = int((beside >= 0).argmax())
+        hit[row], weights[row] = beside[nearest], shares[nearest]
+    if any(hit[number] < 0 for number in NEEDED):
+        raise InputError(f"{path} shows a face with gaps; expected skin at {NAMES}; give its landmarks", field="landmarks")
     return {
         number: weights[number] @ mesh.vertices[mesh.faces[hit[number]]]
         for number in range(min(len(wanted), marks.IRIS[0]))
