@@ -273,6 +273,18 @@ def test_head_and_eyes_turn_about_the_world_s_axes(tmp_path: Path) -> None:
     assert (6, "rotation") not in speak(read_driven_avatar(path), tmp_path / "q.glb", motion)
 
 
+@pytest.mark.parametrize("above", ["top", "head"])
+def test_a_head_turns_with_its_eyes_or_not_at_all(tmp_path: Path, above: str) -> None:
+    """Breaks if a figure without a skeleton turns its skin, and leaves eyes that hang beside it where they were."""
+    nodes = [
+        {"name": "top", "children": [1] + [3] * (above == "top")}, {"name": "head", "children": [2] + [3] * (above == "head")},
+        {"name": "skin", "mesh": 0}, {"name": "grp_eyeLeft", "children": [4]}, {"name": "ball", "mesh": 1},
+    ]  # fmt: skip
+    path = face(tmp_path / "c.glb", ("browInnerUp",), ("smirk",), tree={"nodes": nodes, "scenes": [{"nodes": [0]}]})
+    found = speak(read_driven_avatar(path), tmp_path / "o.glb", curves(), rotation=np.full((9, 3), 0.1))
+    assert ((1, "rotation") in found) == (above == "head") and (0, "weights") not in found and (2, "weights") in found
+
+
 def test_eyes_look_where_the_shapes_say() -> None:
     """Breaks if eyes look away from where the coefficients look."""
     ways = {"UpLeft": (-1, 0), "DownLeft": (1, 0), "OutLeft": (0, 1), "InLeft": (0, -1), "OutRight": (0, -1), "InRight": (0, 1)}

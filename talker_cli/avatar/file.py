@@ -1,5 +1,6 @@
 """A character's file (.glb, .vrm) as what can be driven: morph targets by mesh, VRM expressions, bones of head and eyes."""
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from talker_cli.formats.gltf import EXPECTED, Glb
 from talker_cli.formats.schema import reading
 
 MOST_TARGETS = 10_000  # of all meshes together
+_PARTS = re.compile("eye|teeth|tooth|tongue", re.I)  # of a face
 
 
 @dataclass(frozen=True)
@@ -214,7 +216,21 @@ class AvatarFile:
             bone = table.bone(_text(node.get("name")))
             if bone is not None and (number in joints or (not joints and "mesh" not in node and node.get("children"))):
                 found.setdefault(bone, number)
+        if not joints and "head" in found and self._apart(found["head"]):
+            del found["head"]
         return found
+
+    def _apart(self, head: int) -> bool:
+        """Say whether eyes, teeth or a tongue hang beside the head's node, which would turn without them."""
+        parents = {child: number for number in self.worlds for child in self._children(number)}
+        for number in self.worlds:
+            line = [number]
+            while line[-1] in parents:
+                line.append(parents[line[-1]])
+            names = [_text(self.glb.item("nodes", each).get("name")) for each in line]
+            if "mesh" in self.glb.item("nodes", number) and head not in line and any(map(_PARTS.search, names)):
+                return True
+        return False
 
     def _turns(self, number: int) -> bool:
         """Say whether a node is in the scene, and placed otherwise than by a matrix, which no animation may change."""
