@@ -386,15 +386,13 @@ def test_damaged_characters_are_refused_in_one_line(tmp_path: Path, damage: str)
 
 @pytest.mark.slow
 def test_one_mesh_thousands_of_times_is_refused(tmp_path: Path) -> None:
-    """Breaks if a small file that shows one mesh without end takes all memory and time."""
+    """Breaks if a small file that shows one mesh without end takes all memory."""
     path = tmp_path / "c.glb"
     character(path)
     nodes = [{"mesh": 0}] * 100_000
     changed(path, lambda tree: tree.update(nodes=nodes, scenes=[{"nodes": list(range(len(nodes)))}]))
-    start = time.process_time()
-    with pytest.raises(InputError, match="primitives; expected a character"):
+    with little_memory(), pytest.raises(InputError, match="primitives; expected a character"):
         read_glb(path)
-    assert time.process_time() - start < 5
 
 
 def png_of(width: int, height: int) -> bytes:

@@ -222,14 +222,18 @@ class AvatarFile:
 
     def _apart(self, head: int) -> bool:
         """Say whether eyes, teeth or a tongue hang beside the head's node, which would turn without them."""
-        parents = {child: number for number in self.worlds for child in self._children(number)}
-        for number in self.worlds:
-            line = [number]
-            while line[-1] in parents:
-                line.append(parents[line[-1]])
-            names = [_text(self.glb.item("nodes", each).get("name")) for each in line]
-            if "mesh" in self.glb.item("nodes", number) and head not in line and any(map(_PARTS.search, names)):
+        children = {number: self._children(number) for number in self.worlds}
+        inner = {child for below in children.values() for child in below}
+        todo = [(number, False) for number in children if number not in inner]
+        while todo:
+            number, part = todo.pop()
+            if number == head:
+                continue  # what hangs below turns with it
+            node = self.glb.item("nodes", number)
+            part = part or _PARTS.search(_text(node.get("name"))) is not None
+            if part and "mesh" in node:
                 return True
+            todo += [(child, part) for child in children[number] if child in children]
         return False
 
     def _turns(self, number: int) -> bool:

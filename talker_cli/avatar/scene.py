@@ -42,8 +42,10 @@ def local(node: dict[str, Any]) -> np.ndarray:
     if "matrix" in node:
         return np.array(node["matrix"], dtype=np.float64).reshape(4, 4).T
     matrix = np.eye(4)
-    turn = matrix_of(np.array(node.get("rotation", [0, 0, 0, 1]), dtype=np.float64))
-    matrix[:3, :3] = turn * np.array(node.get("scale", [1, 1, 1]), dtype=np.float64)
+    if "rotation" in node:
+        matrix[:3, :3] = matrix_of(np.array(node["rotation"], dtype=np.float64))
+    if "scale" in node:
+        matrix[:3, :3] *= np.array(node["scale"], dtype=np.float64)
     matrix[:3, 3] = node.get("translation", [0, 0, 0])
     return matrix
 
