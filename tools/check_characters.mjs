@@ -98,8 +98,7 @@ async function three() {
 }
 if (!asked.draco) await three();  // its decoder needs a browser
 if (asked.images) await pictures();
-console.log(JSON.stringify(found));
-process.exit(0);
+process.stdout.write(JSON.stringify(found) + "\n", () => process.exit(0));  // a pipe takes 64 KiB at a time
 
 async function pictures() {
   const SCENE = `<!DOCTYPE html><body style="margin:0"><script type="importmap">
