@@ -188,7 +188,7 @@ def test_shapes_that_cancel_each_other_stay_at_rest() -> None:
     lowered = np.broadcast_to(np.array([0.0, -5e-5, 0.0], np.float32), (1, 100, 3))
     found = nearest_coefficients(np.concatenate([lowered, 0.7 * basis[left][None]]), rig)
     # Of least squares' 0.5, eight steps of COST = 0.2 mm leave 1 - (0.08 / 0.09)^8.
-    assert np.abs(found[0, [left, right]] - 0.5 * (1 - (8 / 9) ** 8)).max() < 1e-3
+    assert np.abs(found[0, [left, right]] - 0.5 * (1 - (8 / 9) ** 8)).max() < 2e-3
     assert np.abs(found[1, [left, right]] - [0.7, 0.0]).max() < 1e-2
 
 
