@@ -250,7 +250,11 @@ CHANGES: dict[str, tuple[str, str, str]] = {
         "pass",
     ),
     "dropout ignored": ("train/teacher.py", "module.p = config.dropout", "module.p = 0.0"),
-    "speech never augmented": ("train/teacher.py", "if mel is not None and rng.random() < 0.9:", "if rng.random() < 0.0:"),
+    "speech never augmented": (
+        "train/teacher.py",
+        "if mel is not None and rng.random() < 0.9:",
+        "if mel is not None and rng.random() < 0.0:",
+    ),
     "the average is not resumed": (
         "train/teacher.py",
         '{"objective": self.objective, "average": self.average.module}',
@@ -322,8 +326,8 @@ CHANGES: dict[str, tuple[str, str, str]] = {
     "the student's encoder without warm-up": ("train/distill.py", "math.ceil(ENCODER_WARMUP * total)", "0"),
     "distilled on the validation split": (
         "train/distill.py",
-        'ClipBank(dataset, "train", heard, cache, ',
-        'ClipBank(dataset, "validation", heard, cache, ',
+        'ClipBank(dataset, "train", _by_name(original.config), cache, ',
+        'ClipBank(dataset, "validation", _by_name(original.config), cache, ',
     ),
     "distilled on clean speech alone": ("train/distill.py", "if rng.random() < 0.7", "if rng.random() < 0.0"),
     "one draw for all steps of a stage": (

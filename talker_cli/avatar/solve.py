@@ -9,8 +9,8 @@ ROUNDS = 5000  # some shapes look so alike on the surface that a thousand are ne
 CHUNK_FRAMES = 1024  # frames solved at a time, so that they stay in the processor's cache
 LIP_WEIGHT = 10.0  # weight of a lip vertex against another where vertices are solved for
 BATCH_FRAMES = 256  # of vertices in memory
-COST = 2e-4  # metres, root mean square over the vertices, of a coefficient of 1 against where it was a step before
-STEPS = 8  # of the proximal point method
+COST = 1.2e-4  # metres, root mean square over the vertices, of a coefficient of 1 against where it was a step before
+STEPS = 3  # of the proximal point method
 
 
 def nearest_coefficients(vertices: np.ndarray, rig: Rig, counts: np.ndarray | None = None) -> np.ndarray:

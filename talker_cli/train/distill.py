@@ -170,8 +170,7 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
     if cache is not None:
         cache.fill(on_progress)
     with_mel = cache is None or config.encoder_width is not None
-    heard = replace(original.config, voice_measures=())  # styles are taken by name, not read off voices
-    bank = ClipBank(dataset, "train", heard, cache, KNOWN_PHONES, with_mel)
+    bank = ClipBank(dataset, "train", _by_name(original.config), cache, KNOWN_PHONES, with_mel)
     scale = original.config.guidance_scale if config.guidance_scale is None else config.guidance_scale
     metric = SurfaceMetric(dataset.rig.rig, original.std.numpy(), LossWeights()).to(where)
     measured = copy.deepcopy(original)
@@ -251,6 +250,11 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
             "there; delete the run folder and distil again"
         )
     return path
+
+
+def _by_name(teacher: ModelConfig) -> ModelConfig:
+    """Return the config for clips whose styles are taken by name: no voice has to be measured."""
+    return replace(teacher, voice_measures=())
 
 
 def _save_student(path: Path, student: FaceDiffusion) -> None:
@@ -377,7 +381,7 @@ class _Encoding(_Stage):
         """Return the error of the features on the validation split, if there is one."""
         if not dataset.clips("validation"):
             return {}
-        batches = self._clean(ClipBank(dataset, "validation", self.teacher.config, self.cache), VALIDATION_BATCHES)
+        batches = self._clean(ClipBank(dataset, "validation", _by_name(self.teacher.config), self.cache), VALIDATION_BATCHES)
         errors = [feature_error(student.encoder(batch.mel), wanted, self.std).item() for batch, wanted in batches]
         return {"validation_features": round(float(np.mean(errors)), 6)}
 
