@@ -329,6 +329,7 @@ def replaced(*place: str | int, value: Any) -> Any:
 @contextmanager
 def little_memory() -> Iterator[None]:
     """Fail if the block takes more than five megabytes."""
+    Image.init()  # loads Pillow's plugins; a new environment compiles them, which takes more
     tracemalloc.start()
     try:
         yield

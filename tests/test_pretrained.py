@@ -257,6 +257,18 @@ def test_features_on_the_disk_are_the_encoders(dataset: Path, encoder: Path, tmp
     assert np.array_equal(again.read("tone03"), cache.read("tone03")) and not np.array_equal(again.read("tone15"), kept)
 
 
+def test_processes_share_the_features_however_far_each_is(dataset: Path, encoder: Path, tmp_path: Path) -> None:
+    """Breaks if a share depends on what others have done by then: two would make the same features, and nobody some."""
+    cache = FeatureCache(Dataset(shutil.copytree(dataset, tmp_path / "prepared")), loaded(encoder).about, CPU, variants=1)
+    wanted = cache.missing()
+    shares = []
+    for process in range(3):
+        shares.append(cache.missing(process, 3))
+        cache.read(*shares[-1][0])
+        assert cache.missing(process, 3) == shares[-1][1:]
+    assert sorted(each for share in shares for each in share) == sorted(wanted)
+
+
 def narrow(encoder: Path, **changes: object) -> TrainConfig:
     config = TrainConfig(steps=4, batch_frames=128, warmup=2, save_every=2, validate_every=2)
     return replace(config, model=replace(NARROW, audio_encoder=str(encoder)), **changes)

@@ -23,6 +23,7 @@ from talker_cli.data.dataset import Dataset
 from talker_cli.errors import InputError
 from talker_cli.model.checkpoint import load_model
 from talker_cli.model.config import Architecture
+from talker_cli.model.device import has_bf16
 from talker_cli.model.header import read_config
 from talker_cli.model.torch_runner import TorchRunner
 from talker_cli.train.run import Progress
@@ -108,6 +109,16 @@ def test_a_run_is_repeated_by_its_own_settings(dataset: Path, invoke: Talker, tm
     shown = invoke("train", "--help").out
     for value in (TrainConfig().steps, TrainConfig().batch_frames, TrainConfig().learning_rate, TrainConfig().save_every):
         assert str(value) in shown
+
+
+@pytest.mark.slow
+def test_bfloat16_is_used_where_the_processor_has_it(dataset: Path, invoke: Talker, tmp_path: Path) -> None:
+    """Breaks if a processor without bfloat16 takes 15 times as long for it, or if nothing says that float32 was used."""
+    arguments = ("train", dataset, *SMALL, "--steps", 2)
+    half = invoke(*arguments, "-o", "half", "--bf16").err
+    invoke(*arguments, "-o", "full")
+    same = (tmp_path / "half" / "teacher.safetensors").read_bytes() == (tmp_path / "full" / "teacher.safetensors").read_bytes()
+    assert ("this processor has no bfloat16; float32 is used" in half) is same is not has_bf16(torch.device("cpu"))
 
 
 @pytest.mark.slow

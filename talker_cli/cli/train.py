@@ -95,6 +95,8 @@ def train(
         from talker_cli.train.preview import Preview
 
         shown = Preview(Dataset(folder), output / "run-teacher" / "previews")
+    if main:
+        _note_precision(settings.bf16, device)
     with training_progress(f"the same command resumes the run in {output}") as report:
         path = run(
             folder, output, settings, device=device, log_with=log_with, preview_every=preview_every, on_preview=preview,
@@ -137,6 +139,13 @@ def _settings(
         options.setdefault(table, {})[name] = value
     settings = changed(settings, "train", options, "the command line")
     return dataset, changed(settings, "train", asked, "--set")
+
+
+def _note_precision(bf16: bool, device: str) -> None:
+    from talker_cli.model.device import choose_device, has_bf16
+
+    if bf16 and not has_bf16(choose_device(device)):
+        note("this processor has no bfloat16; float32 is used")
 
 
 @examples("talker distill models/mine prepared/", "talker distill models/mine prepared/ --encoder-width 128")
@@ -195,6 +204,7 @@ def distill(
         validation_clips=validation_clips, encoder_width=encoder_width,
         encoder_steps=DistillConfig.encoder_steps if encoder_steps is None else encoder_steps,
     )  # fmt: skip
+    _note_precision(bf16, device)
     with training_progress(f"the same command resumes the run in {model}") as report:
         student = run(model, dataset, config, device=device, on_progress=report)
     for path in students_of(model):

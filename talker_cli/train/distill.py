@@ -26,7 +26,7 @@ from talker_cli.formats.files import file_hash
 from talker_cli.model.audio_encoder import CompactEncoder
 from talker_cli.model.checkpoint import load_model, save_model
 from talker_cli.model.config import COMPACT, MAX_TIMESTEP, WHISPER, ModelConfig
-from talker_cli.model.device import choose_device
+from talker_cli.model.device import choose_device, has_bf16
 from talker_cli.model.diffusion import add_noise, alpha_sigma, distillation_target
 from talker_cli.model.folder import GRAPH
 from talker_cli.model.network import FaceDiffusion
@@ -70,7 +70,7 @@ class DistillConfig:
             Neither this nor the next changes the distillation.
         upper_face_temperature: Sampling temperature of the upper face, whose blinks and brows speech says little of.
         ema: decay of the averaged weights.
-        bf16: compute matrix products in bfloat16.
+        bf16: compute matrix products in bfloat16, where the device has it.
         seed: of batches and noise.
         save_every: steps between states that a killed run resumes from.
         validation_clips: clips that each stage is measured on; 0 measures nothing.
@@ -206,7 +206,7 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
                     group["lr"] = warmed_cosine(step, total, math.ceil(ENCODER_WARMUP * total), config.encoder_learning_rate)
                 else:
                     group["lr"] = config.learning_rate * (1 - step / total)
-            with torch.autocast(where.type, torch.bfloat16, enabled=config.bf16):
+            with torch.autocast(where.type, torch.bfloat16, enabled=config.bf16 and has_bf16(where)):
                 losses = encoding.losses(step) if stage == ENCODER_STAGE else halving.losses(stage, step, count)
             torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
             norm = torch.nn.utils.clip_grad_norm_(learned.parameters(), 1.0)

@@ -60,7 +60,7 @@ class FeatureCache:
             ModelError: the encoder is damaged.
             OutputError: the dataset's folder cannot be written to.
         """
-        missing = self.missing()[process::processes]
+        missing = self.missing(process, processes)
         if missing:
             sweep(self.folder)  # what killed runs left half-written
         for done, (recording, variant) in enumerate(missing, 1):
@@ -69,11 +69,16 @@ class FeatureCache:
                 on_progress(Progress(done, len(missing), {}, f"features by {self.encoder.name}"))
         load_encoder.cache_clear()  # a training has better uses for the memory
 
-    def missing(self) -> list[tuple[str, int]]:
-        """Return the recordings and variants, of the splits that are trained and validated on, that are not there yet."""
+    def missing(self, process: int = 0, processes: int = 1) -> list[tuple[str, int]]:
+        """Return the recordings and variants, of the splits that are trained and validated on, that are not there yet.
+
+        Args:
+            process, processes: as for `fill`. Shares are of all that is wanted: what is missing changes while others work.
+        """
         splits = {name: self._dataset.recordings[name].split for name in self._frames}
-        wanted = [(name, variant) for name in splits for variant in self.variants_of(splits[name])]
-        return [each for each in wanted if splits[each[0]] in ("train", "validation") and not self.has(*each)]
+        used = [name for name, split in splits.items() if split in ("train", "validation")]
+        wanted = [(name, variant) for name in used for variant in self.variants_of(splits[name])]
+        return [each for each in wanted[process::processes] if not self.has(*each)]
 
     def variants_of(self, split: str) -> range:
         """Return the variants of a split's recordings: 0 is the recording itself; only training has others."""

@@ -19,7 +19,7 @@ from talker_cli.identity.voice import MEASURES
 from talker_cli.model.audio_encoder import DROPOUT
 from talker_cli.model.checkpoint import load_model, save_model
 from talker_cli.model.config import COMPACT, Architecture, ModelConfig
-from talker_cli.model.device import choose_device
+from talker_cli.model.device import choose_device, has_bf16
 from talker_cli.model.encoders import describe, resolved, verified
 from talker_cli.model.folder import model_folder
 from talker_cli.model.header import read_config
@@ -64,7 +64,7 @@ class TrainConfig:
         condition_dropout: Probability of dropping the speech, and of dropping the style; both together in half of it.
         dropout: share of the audio encoder's activations that a step leaves out.
         guidance_scale: recorded as the teacher's default at sampling; it does not change the training.
-        bf16: compute matrix products in bfloat16.
+        bf16: compute matrix products in bfloat16, where the device has it.
         seed: of weights, batches, noise.
         start: a model, by name or folder, whose teacher the training goes on from; None begins anew.
         save_every: steps between states that a killed run resumes from.
@@ -224,9 +224,10 @@ def make_accelerator(config: TrainConfig, device: str, log_with: str | None = No
     Raises:
         MachineError: no such device.
     """
+    where = choose_device(device)
     return Accelerator(
-        cpu=choose_device(device).type == "cpu",
-        mixed_precision="bf16" if config.bf16 else "no",
+        cpu=where.type == "cpu",
+        mixed_precision="bf16" if config.bf16 and has_bf16(where) else "no",
         log_with=log_with,
         project_dir=folder,
         # A batch without a voice-matched clip leaves the contrastive loss's temperature without a gradient.
