@@ -21,7 +21,7 @@ from talker_cli.export.formats import write_motion_clip
 from talker_cli.export.materials import material_faces
 from talker_cli.export.motion_clip import MotionClip, read_motion_clip
 from talker_cli.formats.gltf import Glb
-from talker_cli.rig import ARKIT_NAMES, HEAD_NAMES, Rig, RigFile, face_names, head_matrices, load_rig, save_rig
+from talker_cli.rig import ARKIT_NAMES, HEAD_NAMES, Neck, Rig, RigFile, face_names, head_matrices, load_rig, save_rig
 
 PERSON = "FaceTalk_170725_00137_TA"
 
@@ -64,6 +64,19 @@ def test_the_skull_turns_rigidly_and_the_shoulders_keep_still(turning: Rig, move
     around = turning.neck.pivot
     assert np.allclose((rest[:, skull] - around) @ np.swapaxes(head_matrices(moved[:, 52:]), 1, 2) + around,
                        found[:, skull], atol=1e-6)  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [1, 5023, 12, 16])
+def test_a_mesh_of_any_size_turns(count: int) -> None:
+    """Breaks if vertices that are turned several at a time get each other's rotation or weight."""
+    rng = np.random.default_rng(count)
+    neck = Neck(rng.normal(0, 0.1, 3).astype(np.float32), rng.uniform(0, 1, count).astype(np.float32))
+    vertices, angles = rng.normal(0, 0.1, (3, count, 3)).astype(np.float32), rng.normal(0, 0.3, (3, 3))
+    around = vertices - neck.pivot
+    whole = around @ np.swapaxes(head_matrices(angles), 1, 2)
+    expected = neck.pivot + around + neck.weights[:, None] * (whole - around)
+    neck.turn(vertices, angles)
+    assert np.allclose(vertices, expected, atol=1e-7)
 
 
 def test_the_neck_neither_tears_nor_folds(head: RigFile) -> None:
