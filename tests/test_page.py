@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -329,6 +330,25 @@ def test_a_student_that_reads_whisper_is_refused(invoke: Command, small: Path, t
     save_model(tmp_path / "student.safetensors", FaceDiffusion(changed))
     mistake = invoke("page", "-o", "site", "--model", tmp_path).mistake
     assert "reads Whisper's features" in mistake and "compact" in mistake and not (tmp_path / "site").exists()
+
+
+def test_a_page_runs_the_student_that_is_asked_for(invoke: Command, small: Path, runtime: Path, tmp_path: Path) -> None:
+    """Breaks if a page takes another student's graph, or goes through the steps of another."""
+    from talker_cli.model.checkpoint import load_model, save_model
+    from talker_cli.model.graph import export_student
+
+    folder = tmp_path / "model"
+    shutil.copytree(small, folder)
+    network = load_model(folder / "student.safetensors", "student")
+    network.config = replace(network.config, timesteps=(256, 128))
+    save_model(folder / "student-2.safetensors", network)
+    export_student(folder / "student-2.safetensors", folder / "student-2.onnx")
+    made = invoke("page", "-o", "site", "--model", folder, "--runtime", runtime, "--steps", 2)
+    assert made.code == 0, made.err
+    assert json.loads((tmp_path / "site" / "site.json").read_text())["live"]["timesteps"] == [1.0, 0.5]
+    assert (tmp_path / "site" / "student.onnx").read_bytes() == (folder / "student-2.onnx").read_bytes()
+    mistake = invoke("page", "-o", "other", "--model", folder, "--steps", 4).mistake
+    assert "no student of 4 steps, and no teacher; expected 2 or 8 steps" in mistake and not (tmp_path / "other").exists()
 
 
 def test_an_emotion_that_ends_is_refused(invoke: Command, small: Path, tmp_path: Path) -> None:

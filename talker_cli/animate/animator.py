@@ -16,6 +16,7 @@ from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.identity.resolve import StyleCondition
 from talker_cli.metrics import Phones
 from talker_cli.model.config import MAX_TIMESTEP, ModelConfig
+from talker_cli.model.folder import students_of
 from talker_cli.model.header import read_config
 from talker_cli.model.loading import load_runner
 from talker_cli.model.runner import NetworkRunner
@@ -218,7 +219,7 @@ def weights_for(folder: Path, steps: str) -> Path:
     """Return the weights for a number of steps: the student distilled to that number, or else the teacher.
 
     Raises:
-        ModelError: a student's are damaged, or there are neither.
+        ModelError: a student's are damaged, or there are only others.
         InputError: `steps` is no number of steps.
     """
     wanted = parse_steps(steps)
@@ -227,7 +228,14 @@ def weights_for(folder: Path, steps: str) -> Path:
         student = folder / "student.safetensors"
     if wanted is not None and (student.is_file() or steps == "8") and len(read_config(student, "student").timesteps) == wanted:
         return student
-    return folder / "teacher.safetensors"
+    teacher = folder / "teacher.safetensors"
+    if not teacher.is_file() and (students := students_of(folder)):
+        counts = sorted(len(read_config(each, "student").timesteps) for each in students)
+        raise ModelError(
+            f"{folder.name} has no student of {steps} steps, and no teacher; expected {' or '.join(map(str, counts))} steps",
+            field="steps",
+        )
+    return teacher
 
 
 def load_animator(folder: Path, steps: str, device: str) -> Animator:

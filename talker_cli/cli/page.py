@@ -30,6 +30,7 @@ PageEmotionOption = Annotated[
     str | None,
     typer.Option("--emotion", help="Emotions with strengths from 0 to 1, as happy=0.6, for ever.", show_default="neutral"),
 ]
+PageStepsOption = Annotated[int, typer.Option("--steps", help="Denoising steps: those of a student that the model has.", min=1)]
 RuntimeOption = Annotated[
     Path | None,
     typer.Option(
@@ -53,6 +54,7 @@ def page(
     emotion: PageEmotionOption = None,
     avatar: PageAvatarOption = None,
     model: PageModelOption = SMALL_MODEL,
+    steps: PageStepsOption = 8,
     runtime: RuntimeOption = None,
 ) -> None:
     """Write a web page whose face speaks along with a microphone or a file, all in the visitor's browser.
@@ -70,7 +72,7 @@ def page(
 
     check_new_folder(output, replaceable(output))
     spans = () if emotion is None else parse_emotions(emotion)
-    talker = Talker.load(model, device="cpu")
+    talker = Talker.load(model, steps=steps, device="cpu")
     who = talker.who(identity, style_scale=style_scale, library=library)
     live = live_numbers(talker, who, look_ahead=look_ahead, seed=seed, head=head, only=only, emotion=spans)
     config = talker.animator.config
