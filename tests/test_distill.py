@@ -17,7 +17,7 @@ from conftest import Talker, run_command
 from tiny import tiny_dataset
 
 from talker_cli.data.dataset import Dataset
-from talker_cli.errors import InputError
+from talker_cli.errors import InputError, ModelError
 from talker_cli.model.audio_encoder import CompactEncoder
 from talker_cli.model.checkpoint import load_model, save_model
 from talker_cli.model.config import Architecture, ModelConfig
@@ -138,6 +138,57 @@ def test_a_stopped_run_with_both_ends_with_the_same_bytes(dataset: Path, model: 
     assert seen == [("encoder", 1), ("encoder", 2), ("encoder", 3), *halvings]
     for name in ("student.safetensors", "run-student/state.safetensors"):
         assert (model / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+@pytest.mark.slow
+def test_an_encoder_is_taught_to_students_that_are_there(dataset: Path, model: Path, tmp_path: Path) -> None:
+    """Breaks if a kept denoiser changes, a stopped run ends otherwise, or an encoder that goes on begins anew."""
+    small, further = tmp_path / "small", tmp_path / "further"
+    for folder in (small, further):
+        shutil.copytree(model, folder)
+    distill(model, dataset, replace(BOTH, steps=4, stage_steps=1, kept_stage_steps=1, encoder_width=None), device="cpu",
+            on_progress=ignore)  # fmt: skip
+    config = replace(BOTH, denoiser_from=str(model))
+    (small / "student-2.safetensors").write_bytes(b"of an earlier distillation")
+
+    def kill(progress: Progress) -> None:
+        if progress.step == 2:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        distill(small, dataset, config, device="cpu", on_progress=kill)
+    assert distill(small, dataset, config, device="cpu", on_progress=ignore) == small / "student.safetensors"
+    assert [path.name for path in sorted(small.glob("student*"))] == ["student-4.safetensors", "student.safetensors"]
+    again = replace(config, encoder_width=None, encoder_from=str(small), encoder_steps=1, encoder_learning_rate=1e-6)
+    distill(further, dataset, again, device="cpu", on_progress=ignore)
+    for name, steps in (("student.safetensors", 8), ("student-4.safetensors", 4)):
+        lender, taught, more = (load_model(folder / name, "student") for folder in (model, small, further))
+        assert (len(taught.config.timesteps), taught.config.encoder_width) == (steps, 16)
+        for key, value in lender.denoiser.state_dict().items():
+            assert torch.equal(taught.denoiser.state_dict()[key], value)
+        assert all(torch.allclose(more.encoder.state_dict()[key], value, atol=2e-3)
+                   for key, value in taught.encoder.state_dict().items())  # fmt: skip
+    shutil.rmtree(small / "run-student")
+    before = (small / "student.safetensors").read_bytes()
+    distill(small, dataset, config, device="cpu", on_progress=ignore)
+    assert (small / "student.safetensors").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_what_cannot_be_kept_is_refused(dataset: Path, model: Path, tmp_path: Path) -> None:
+    """Breaks if a denoiser of another teacher, or an encoder of other features, is taken and makes noise."""
+    other = tmp_path / "other"
+    config = TrainConfig(steps=1, batch_frames=128, warmup=1, validate_every=1000, save_every=1000, model=NARROW, seed=1)
+    train(dataset, other, replace(config, model=replace(NARROW, feature_width=32)), device="cpu", on_progress=ignore)
+    distill(other, dataset, replace(BOTH, steps=128, encoder_steps=1), device="cpu", on_progress=ignore)
+    for changes, expected in (
+        ({"denoiser_from": str(other)}, "no students of the teacher"),
+        ({"denoiser_from": str(model)}, "expected another model's"),
+        ({"denoiser_from": str(other), "encoder_width": None}, "no encoder to learn"),
+        ({"encoder_from": str(other), "encoder_width": None}, "expected a compact one that makes 48 numbers a frame"),
+    ):
+        with pytest.raises((InputError, ModelError), match=expected):
+            distill(model, dataset, replace(BOTH, **changes), device="cpu", on_progress=ignore)
 
 
 @pytest.mark.slow

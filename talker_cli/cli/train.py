@@ -176,6 +176,17 @@ def distill(
         int | None,
         typer.Option(help="Give the student its own audio encoder of this width.", min=1, show_default="the teacher's"),
     ] = None,
+    encoder_from: Annotated[
+        str | None,
+        typer.Option(help="Model whose student's compact audio encoder is trained further.", show_default="a new one"),
+    ] = None,
+    denoiser_from: Annotated[
+        str | None,
+        typer.Option(
+            help="Model whose students, of the same teacher, lend their denoisers: the encoder alone is learned.",
+            show_default="halvings",
+        ),
+    ] = None,
     encoder_steps: Annotated[
         int | None, typer.Option(help="Optimiser steps of that encoder.", min=1, show_default="3000")
     ] = None,
@@ -193,7 +204,9 @@ def distill(
     from talker_cli.train.distill import DistillConfig
     from talker_cli.train.distill import distill as run
 
-    if encoder_steps is not None and encoder_width is None and has_compact_encoder(model):
+    if encoder_width is not None and encoder_from is not None:
+        raise InputError("found --encoder-width and --encoder-from, whose encoder has its width; leave one of them out")
+    if encoder_steps is not None and encoder_width is None and encoder_from is None and has_compact_encoder(model):
         raise InputError(
             "found --encoder-steps without --encoder-width; the teacher's encoder is not trained further; leave it out"
         )
@@ -201,7 +214,7 @@ def distill(
     config = DistillConfig(
         steps=steps, stage_steps=stage_steps, kept_stage_steps=kept_stage_steps, guidance_scale=guidance,
         temperature=temperature, upper_face_temperature=upper_face_temperature, batch_frames=batch_frames, bf16=bf16, seed=seed,
-        validation_clips=validation_clips, encoder_width=encoder_width,
+        validation_clips=validation_clips, encoder_width=encoder_width, encoder_from=encoder_from, denoiser_from=denoiser_from,
         encoder_steps=DistillConfig.encoder_steps if encoder_steps is None else encoder_steps,
     )  # fmt: skip
     _note_precision(bf16, device)

@@ -6,7 +6,8 @@ students they pass: student.safetensors has 8 steps, student-4.safetensors 4, an
 
 A student may have its own, smaller audio encoder. It is learned before the halvings and stays frozen in them: the targets come
 from the teacher's features, which the halved denoiser reads as well as the student's only as long as the one imitate the other;
-and all students have the same encoder.
+and all students have the same encoder. Where the teacher has been distilled with its own encoder, long enough, the denoisers of
+those students can be kept, and nothing is halved again.
 """
 
 import copy
@@ -21,14 +22,16 @@ import torch
 from torch import Tensor, nn
 
 from talker_cli.data.dataset import Dataset
-from talker_cli.errors import InputError, MachineError
+from talker_cli.errors import InputError, MachineError, ModelError
 from talker_cli.formats.files import file_hash
+from talker_cli.identity.resolve import style_space
 from talker_cli.model.audio_encoder import CompactEncoder
 from talker_cli.model.checkpoint import load_model, save_model
 from talker_cli.model.config import COMPACT, MAX_TIMESTEP, WHISPER, ModelConfig
 from talker_cli.model.device import choose_device, has_bf16
 from talker_cli.model.diffusion import add_noise, alpha_sigma, distillation_target
-from talker_cli.model.folder import GRAPH
+from talker_cli.model.folder import GRAPH, main_weights, model_folder, students_of
+from talker_cli.model.header import read_config
 from talker_cli.model.network import FaceDiffusion
 from talker_cli.rig import load_rig
 from talker_cli.train.augment import augment_mel
@@ -76,6 +79,8 @@ class DistillConfig:
         validation_clips: clips that each stage is measured on; 0 measures nothing.
         encoder_width: width of the student's own audio encoder; None keeps the teacher's, but of HuBERT and its like, whose
             student gets one of its features' width.
+        encoder_from: model, by name or folder, whose student's compact encoder is trained further; it says the width.
+        denoiser_from: model, by name or folder, whose students lend their denoisers; they are of the same teacher.
         encoder_steps: optimiser steps of its stage.
         encoder_learning_rate: peak of that stage's cosine, after a warm-up.
 
@@ -97,6 +102,8 @@ class DistillConfig:
     save_every: int = 200
     validation_clips: int = 4
     encoder_width: int | None = None
+    encoder_from: str | None = None
+    denoiser_from: str | None = None
     encoder_steps: int = 3000
     encoder_learning_rate: float = 1e-3
 
@@ -107,7 +114,7 @@ class DistillConfig:
                 expected = f"{low} or more" if high == math.inf else f"{low} to {high}"
                 raise InputError(f"found {name} = {value}; expected {expected}", field=FIELDS.get(name, name))
 
-    def settings(self) -> dict[str, float | None]:
+    def settings(self) -> dict[str, float | str | None]:
         """Return the settings that a resumed run must share: a run for 8 steps goes on to fewer, measured on any clips."""
         settings = asdict(self) | {"steps": max(self.steps, DEFAULT_STEPS)}
         del settings["validation_clips"]
@@ -143,7 +150,8 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
     Raises:
         InputError: the dataset cannot be used or does not fit the teacher, the run folder holds another run, or the run went
             on from a student that is asked for and no longer there.
-        ModelError: there is no teacher, or its pretrained encoder is gone or another.
+        ModelError: there is no teacher, its pretrained encoder is gone or another, or what is to be trained further or kept
+            is not there or does not fit.
         MachineError: no such device.
     """
     if os.environ.get("WORLD_SIZE", "1").strip() not in ("", "1"):
@@ -156,6 +164,14 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
     # Students of pretrained encoders carry a compact one; Whisper's layers come with talker.
     if original.config.audio_encoder not in (COMPACT, WHISPER) and config.encoder_width is None:
         config = replace(config, encoder_width=original.config.feature_width)
+    contents: dict[str, str] = {}
+    known = None
+    if config.encoder_from is not None:
+        weights = main_weights(model_folder(config.encoder_from))
+        known, contents["audio encoder"] = load_model(weights, "student"), file_hash(weights)
+        config = replace(config, encoder_width=known.config.encoder_width or known.config.feature_width)
+    lenders = [] if config.denoiser_from is None else _lenders(config, model)
+    contents |= {f"denoiser of {path.name}": file_hash(path) for path in lenders}
     dataset = Dataset(dataset_folder)
     dataset.check_model(original.config.names, original.config.fps, load_rig(model / "rig.safetensors").rig.basis)
     if missing := sorted(set(dataset.trained) - set(original.config.identities)):
@@ -164,7 +180,7 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
             "trained on; choose its own dataset, or train a teacher on this one"
         )
     settings = {"dataset": str(dataset_folder), "teacher": file_hash(model / "teacher.safetensors"), **config.settings()}
-    run = RunFolder(model / "run-student", settings, {"dataset": dataset.content()})
+    run = RunFolder(model / "run-student", settings, {"dataset": dataset.content(), **contents})
     # An encoder of the student's own learns from changed log-mel what the teacher makes of the sound as it is.
     cache = features_for(original.config, dataset, where, SOUND_VARIANTS if config.encoder_width is None else 0)
     if cache is not None:
@@ -181,7 +197,7 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
     table = StageTable(run.folder, dataset, measured, config.validation_clips, where)
     gap_rows = torch.from_numpy(dataset.rig.rig.lip_gap_rows()).float().to(where)
 
-    teacher, student = original.to(where), _student_of(original, config).to(where)
+    teacher, student = original.to(where), _student_of(original, config, known).to(where)
     average = Average(student, config.ema)
     modules: dict[str, nn.Module] = {"teacher": teacher, "student": student, "average": average.module}
     halving = _Halving(teacher, student, bank, metric, gap_rows, config, scale)
@@ -192,7 +208,7 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
     optimizer = _optimizer(student, stage, config)
     run.load(modules, optimizer)
 
-    while stage < len(halvings):
+    while stage < (0 if lenders else len(halvings)):
         count = halvings[max(stage, 0)]
         kept = count <= max(config.steps, DEFAULT_STEPS)
         total = config.kept_stage_steps if kept else config.stage_steps
@@ -240,6 +256,18 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
         optimizer = _optimizer(student, stage, config)
         run.save(0, modules, optimizer, {"stage": stage})
 
+    if lenders:
+        for stale in students_of(model):
+            if stale.name not in [path.name for path in lenders]:
+                stale.unlink()
+                stale.with_suffix(GRAPH).unlink(missing_ok=True)
+        for path in lenders:
+            lender = load_model(path, "student")
+            average.module.denoiser.load_state_dict(lender.denoiser.state_dict())
+            average.module.config = _with_encoder(lender.config, config.encoder_width)
+            _save_student(model / path.name, average.module)
+            table.measure(average.module, len(lender.config.timesteps))
+        return model / lenders[-1].name
     path = student_path(model, config.steps, config.steps)
     if stage == len(halvings):  # a file that was deleted since comes back
         average.module.config = student_config(measured.config, config.steps, config.encoder_width)
@@ -250,6 +278,26 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
             "there; delete the run folder and distil again"
         )
     return path
+
+
+def _lenders(config: DistillConfig, model: Path) -> list[Path]:
+    """Return the students whose denoisers are kept, that of most steps last.
+
+    Raises:
+        InputError: no encoder is learned, or the students would be overwritten.
+        ModelError: there are none, or of another teacher.
+    """
+    folder = model_folder(str(config.denoiser_from))
+    if config.encoder_width is None:
+        raise InputError("found denoisers to keep and no encoder to learn; expected --encoder-width", field="denoiser_from")
+    if folder.resolve() == model.resolve():
+        raise InputError("found the folder that is written; expected another model's", field="denoiser_from")
+    students = sorted(students_of(folder), key=lambda path: len(read_config(path, "student").timesteps))
+    key = style_space(model / "teacher.safetensors").key
+    if not students or any(style_space(path).key != key for path in students):
+        raise ModelError(f"{folder} has no students of the teacher in {model}; expected those of talker distill",
+                         field="denoiser_from")  # fmt: skip
+    return students
 
 
 def _by_name(teacher: ModelConfig) -> ModelConfig:
@@ -288,14 +336,26 @@ def _with_encoder(teacher: ModelConfig, width: int | None) -> ModelConfig:
     return replace(teacher, encoder_width=width, audio_encoder=COMPACT, pretrained_hash="", pretrained_width=0)
 
 
-def _student_of(teacher: FaceDiffusion, config: DistillConfig) -> FaceDiffusion:
-    """Return the network that a distillation starts with: the teacher's, with an encoder of its own if one is asked for."""
+def _student_of(teacher: FaceDiffusion, config: DistillConfig, known: FaceDiffusion | None = None) -> FaceDiffusion:
+    """Return the network that a distillation starts with: the teacher's, with an encoder of its own if one is asked for.
+
+    Raises:
+        ModelError: the encoder of `known` does not fit.
+    """
     student = copy.deepcopy(teacher)
     if config.encoder_width is not None:
         student.config = _with_encoder(teacher.config, config.encoder_width)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             student.encoder = CompactEncoder(student.config).eval()
+    if known is not None:
+        try:
+            student.encoder.load_state_dict(known.encoder.state_dict())
+        except RuntimeError as error:
+            raise ModelError(
+                f"the audio encoder of {config.encoder_from} does not fit the teacher; expected a compact one that makes "
+                f"{teacher.config.feature_width} numbers a frame", field="encoder_from",
+            ) from error  # fmt: skip
     return student
 
 
