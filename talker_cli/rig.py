@@ -41,9 +41,10 @@ NECK_TOP = (
     0.043,
     0.28,
 )  # below the lips at their front, and higher by so much a metre behind it: above it is skull
-SIDE_BY_SIDE = 8  # vertices in a row of a turn
 LEAST_NECK = 0.060  # below the lips: a mesh that ends higher has no neck, and turns whole
 SKULL_BASE = (0.027, 0.118)  # above and behind the lips
+
+SIDE_BY_SIDE = 8  # vertices in a row of a matrix product that turns them
 
 
 def face_names(names: Iterable[str]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from talker_cli.formats.audio import SAMPLE_RATE, load_speech
 from talker_cli.head import STAND_INS, build_head
 from talker_cli.metrics import Articulation
 from talker_cli.model.built_in import built_in_head
-from talker_cli.model.config import WHISPER
+from talker_cli.model.config import COMPACT, WHISPER
 from talker_cli.model.folder import DEFAULT_MODEL, SMALL_MODEL, model_folder
 from talker_cli.model.whisper import describe
 from talker_cli.rig import ARKIT_NAMES, HEAD_NAMES, load_rig
@@ -105,6 +106,9 @@ def test_the_student_is_small_with_everything_it_needs() -> None:
 def test_the_model_is_what_the_readme_says() -> None:
     """Breaks if other weights are shipped: without a head that turns, without emotions, voices or the one captured person."""
     config, faces = load_animator(model_folder("talker-base"), "8", "cpu").config, built_in_head().identities
+    small = load_animator(model_folder(SMALL_MODEL), "8", "cpu").config
+    own = {"audio_encoder": COMPACT, "encoder_width": small.encoder_width, "pretrained_hash": "", "pretrained_width": 0}
+    assert small == replace(config, **own)
     assert config.names == (*ARKIT_NAMES, *HEAD_NAMES) and config.audio_encoder == WHISPER and config.voice_measures
     assert config.emotions == tuple(sorted(EMOTIONS)) and len(config.identities) > 400
     assert list(faces) == [person.name for person in STAND_INS] + ["grid_s1"] and set(faces) <= set(config.identities)

@@ -190,6 +190,9 @@ def distill(
     encoder_steps: Annotated[
         int | None, typer.Option(help="Optimiser steps of that encoder.", min=1, show_default="3000")
     ] = None,
+    encoder_learning_rate: Annotated[
+        float, typer.Option(help="Peak learning rate of that encoder; less for one that is trained further.")
+    ] = 1e-3,
     validation_clips: Annotated[
         int, typer.Option(help="Number of validation clips on which each stage is measured.", min=0)
     ] = 4,
@@ -216,6 +219,7 @@ def distill(
         temperature=temperature, upper_face_temperature=upper_face_temperature, batch_frames=batch_frames, bf16=bf16, seed=seed,
         validation_clips=validation_clips, encoder_width=encoder_width, encoder_from=encoder_from, denoiser_from=denoiser_from,
         encoder_steps=DistillConfig.encoder_steps if encoder_steps is None else encoder_steps,
+        encoder_learning_rate=encoder_learning_rate,
     )  # fmt: skip
     _note_precision(bf16, device)
     with training_progress(f"the same command resumes the run in {model}") as report:
