@@ -267,6 +267,10 @@ def test_processes_share_the_features_however_far_each_is(dataset: Path, encoder
         cache.read(*shares[-1][0])
         assert cache.missing(process, 3) == shares[-1][1:]
     assert sorted(each for share in shares for each in share) == sorted(wanted)
+    for recording, _ in wanted:
+        cache.read(recording)
+    left = [len(cache.missing(process, 2)) for process in range(2)]
+    assert min(left) > 0 and max(left) - min(left) <= 1
 
 
 def narrow(encoder: Path, **changes: object) -> TrainConfig:

@@ -66,9 +66,9 @@ def test_every_identity_closes_and_opens_where_the_speech_does(gaps: dict[str, l
     for name, summary in people.items():
         assert summary["bilabials"] == 27 and summary["vowels"] == 24
         assert summary["vowels_open"] >= 0.85 and summary["auc"] >= 0.9, (name, summary)
-    # Of 216: one sample of nine closes 0.4 to 0.9 of them, by its seed.
+    # Of 216.
     closed = np.mean([summary["bilabials_closed"] for summary in people.values()])
-    assert closed >= 0.6 and closed > articulation(gaps["loudness"])["bilabials_closed"]
+    assert closed >= 0.8 and closed > articulation(gaps["loudness"])["bilabials_closed"]
 
 
 def test_identities_speak_in_manners_of_their_own(gaps: dict[str, list[np.ndarray]]) -> None:

@@ -22,4 +22,7 @@ def choose_device(device: str) -> torch.device:
 
 def has_bf16(device: torch.device) -> bool:
     """Say whether a device multiplies matrices in bfloat16 faster than in float32: a CPU without it takes 15 times as long."""
-    return device.type != "cpu" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    if device.type != "cpu":
+        return True
+    # Builds of PyTorch without oneDNN, as for some Macs, lack the function too.
+    return hasattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported") and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -208,6 +208,7 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
     optimizer = _optimizer(student, stage, config)
     run.load(modules, optimizer)
 
+    half = config.bf16 and has_bf16(where)
     while stage < (0 if lenders else len(halvings)):
         count = halvings[max(stage, 0)]
         kept = count <= max(config.steps, DEFAULT_STEPS)
@@ -222,7 +223,7 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
                     group["lr"] = warmed_cosine(step, total, math.ceil(ENCODER_WARMUP * total), config.encoder_learning_rate)
                 else:
                     group["lr"] = config.learning_rate * (1 - step / total)
-            with torch.autocast(where.type, torch.bfloat16, enabled=config.bf16 and has_bf16(where)):
+            with torch.autocast(where.type, torch.bfloat16, enabled=half):
                 losses = encoding.losses(step) if stage == ENCODER_STAGE else halving.losses(stage, step, count)
             torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
             norm = torch.nn.utils.clip_grad_norm_(learned.parameters(), 1.0)
@@ -247,9 +248,7 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
         if stage != ENCODER_STAGE:
             average.module.config = student_config(measured.config, count, config.encoder_width)
             if kept:
-                for stale in _students_below(model, count):  # of a teacher before this one
-                    stale.unlink()
-                    stale.with_suffix(GRAPH).unlink(missing_ok=True)
+                _remove(_students_below(model, count))  # of a teacher before this one
                 _save_student(student_path(model, count, config.steps), average.module)
             table.measure(average.module, count)
         stage, first, smoothed = stage + 1, 0, {}
@@ -257,10 +256,8 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
         run.save(0, modules, optimizer, {"stage": stage})
 
     if lenders:
-        for stale in students_of(model):
-            if stale.name not in [path.name for path in lenders]:
-                stale.unlink()
-                stale.with_suffix(GRAPH).unlink(missing_ok=True)
+        names = [path.name for path in lenders]
+        _remove([path for path in students_of(model) if path.name not in names])
         for path in lenders:
             lender = load_model(path, "student")
             average.module.denoiser.load_state_dict(lender.denoiser.state_dict())
@@ -308,6 +305,12 @@ def _by_name(teacher: ModelConfig) -> ModelConfig:
 def _save_student(path: Path, student: FaceDiffusion) -> None:
     path.with_suffix(GRAPH).unlink(missing_ok=True)  # of weights before these
     save_model(path, student)
+
+
+def _remove(students: list[Path]) -> None:
+    for path in students:
+        path.unlink()
+        path.with_suffix(GRAPH).unlink(missing_ok=True)
 
 
 def student_path(model: Path, count: int, last: int) -> Path:

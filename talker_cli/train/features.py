@@ -77,7 +77,9 @@ class FeatureCache:
         """
         splits = {name: self._dataset.recordings[name].split for name in self._frames}
         used = [name for name, split in splits.items() if split in ("train", "validation")]
-        wanted = [(name, variant) for name in used for variant in self.variants_of(splits[name])]
+        # Variant by variant: where those of one are there already, all processes share those of the next.
+        variants = range(1 + self.variants)
+        wanted = [(name, variant) for variant in variants for name in used if variant in self.variants_of(splits[name])]
         return [each for each in wanted[process::processes] if not self.has(*each)]
 
     def variants_of(self, split: str) -> range:
