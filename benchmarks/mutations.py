@@ -318,8 +318,13 @@ CHANGES: dict[str, tuple[str, str, str]] = {
     "the student's rate never falls": ("train/distill.py", "config.learning_rate * (1 - step / total)", "config.learning_rate"),
     "the student's gradients not clipped": (
         "train/distill.py",
-        "clip_grad_norm_(learned.parameters(), 1.0)",
-        "clip_grad_norm_(learned.parameters(), 1e9)",
+        'clip_grad_norm_(optimizer.param_groups[0]["params"], 1.0)',
+        'clip_grad_norm_(optimizer.param_groups[0]["params"], 1e9)',
+    ),
+    "a student halved towards features it does not read": (
+        "train/distill.py",
+        "features = student.encoder(draw.mel).float()",
+        "features = teacher_features(teacher, batch, draw.mel)",
     ),
     "the student's average with another decay": ("train/distill.py", "Average(student, config.ema)", "Average(student, 0.0)"),
     "the student's average never updated": ("train/distill.py", "average.update(student, step)", "pass"),

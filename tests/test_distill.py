@@ -47,6 +47,11 @@ def ignore(progress: Progress) -> None:
     """Take no notice."""
 
 
+def denoiser_of(network: FaceDiffusion) -> torch.Tensor:
+    """Return the weights (N,) of a network's denoiser."""
+    return torch.cat([value.flatten() for value in network.denoiser.state_dict().values()])
+
+
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_dataset(tmp_path_factory.mktemp("manners") / "prepared", manners=True)
@@ -168,10 +173,79 @@ def test_an_encoder_is_taught_to_students_that_are_there(dataset: Path, model: P
             assert torch.equal(taught.denoiser.state_dict()[key], value)
         assert all(torch.allclose(more.encoder.state_dict()[key], value, atol=2e-3)
                    for key, value in taught.encoder.state_dict().items())  # fmt: skip
+    (small / "student-4.safetensors").unlink()
     shutil.rmtree(small / "run-student")
     before = (small / "student.safetensors").read_bytes()
-    distill(small, dataset, config, device="cpu", on_progress=ignore)
-    assert (small / "student.safetensors").read_bytes() == before
+    for _ in range(2):  # anew, and a run that has ended
+        distill(small, dataset, config, device="cpu", on_progress=ignore)
+        assert (small / "student.safetensors").read_bytes() == before
+        (small / "student-4.safetensors").unlink()
+
+
+@pytest.mark.slow
+def test_halvings_go_on_below_students_that_are_there(dataset: Path, model: Path, tmp_path: Path) -> None:
+    """Breaks if they end otherwise than one distillation does: with an encoder of the students' own and without one."""
+    config = replace(BOTH, steps=8, stage_steps=1, kept_stage_steps=2, encoder_steps=1)
+    for width in (None, 16):
+        whole, first, then, again = (tmp_path / f"{name}-{width}" for name in ("whole", "first", "then", "again"))
+        for folder in (whole, first, then, again):
+            shutil.copytree(model, folder)
+        asked = replace(config, encoder_width=width)
+        distill(whole, dataset, replace(asked, steps=2), device="cpu", on_progress=ignore)
+        distill(first, dataset, asked, device="cpu", on_progress=ignore)
+        seen: list[str] = []
+
+        def kill(progress: Progress, seen: list[str] = seen) -> None:
+            seen.append(progress.stage)
+            if seen.count("4 to 2 steps") == 1:
+                raise Stopped
+
+        further = replace(asked, steps=2, denoiser_from=str(first))
+        with pytest.raises(Stopped):
+            distill(then, dataset, further, device="cpu", on_progress=kill)
+        for folder in (then, again):
+            assert distill(folder, dataset, further, device="cpu", on_progress=kill) == folder / "student-2.safetensors"
+        assert seen == 2 * (["encoder"] * (width is not None) + ["8 to 4 steps"] * 2 + ["4 to 2 steps"] * 2)
+        assert (then / "student.safetensors").read_bytes() == (whole / "student.safetensors").read_bytes()
+        assert (then / "student-2.safetensors").read_bytes() == (again / "student-2.safetensors").read_bytes()
+        # The students that are there are float16, those of one distillation float32 until they are saved.
+        eight, four, goes_on = (
+            denoiser_of(load_model(path, "student"))
+            for path in (whole / "student.safetensors", whole / "student-4.safetensors", then / "student-4.safetensors")
+        )
+        assert (goes_on - four).norm() < 0.2 * (four - eight).norm()
+
+
+@pytest.mark.slow
+def test_a_student_is_halved_as_if_its_teacher_had_its_encoder(dataset: Path, model: Path, tmp_path: Path) -> None:
+    """Breaks if targets are made of features that the student does not read."""
+    shutil.copytree(model, tmp_path / "same")
+    config = replace(BOTH, encoder_width=NARROW.feature_width)
+    teacher = load_model(tmp_path / "same" / "teacher.safetensors", "teacher")
+    before = denoiser_of(teacher)
+    student = load_model(distill(model, dataset, config, device="cpu", on_progress=ignore), "student")
+    teacher.encoder.load_state_dict(student.encoder.state_dict())
+    save_model(tmp_path / "same" / "teacher.safetensors", teacher)
+    without = replace(config, encoder_width=None)
+    same = load_model(distill(tmp_path / "same", dataset, without, device="cpu", on_progress=ignore), "student")
+    own = denoiser_of(student)
+    # The encoder is float16 in the file, float32 in the run that learned it.
+    assert (denoiser_of(same) - own).norm() < 0.1 * (own - before).norm()
+
+
+@pytest.mark.slow
+def test_a_students_encoder_learns_phones(dataset: Path, tmp_path: Path) -> None:
+    """Breaks if the posteriors are not those of the crop, or if the layer that reads them off does not learn or is kept."""
+    folder = tmp_path / "model"
+    architecture = replace(NARROW, audio_encoder="whisper")
+    short = TrainConfig(steps=1, batch_frames=64, warmup=1, model=architecture)
+    train(dataset, folder, short, device="cpu", on_progress=ignore)
+    losses: list[dict[str, float]] = []
+    config = replace(BOTH, steps=128, batch_frames=256, encoder_steps=60, encoder_learning_rate=4e-3)
+    path = distill(folder, dataset, config, device="cpu", on_progress=lambda progress: losses.append(progress.losses))
+    learned = [each["phones"] for each in losses if "phones" in each]
+    assert len(learned) == 60 and learned[-1] < 0.7 * learned[0], learned
+    assert not [name for name in load_model(path, "student").state_dict() if "reader" in name]
 
 
 @pytest.mark.slow
@@ -180,11 +254,14 @@ def test_what_cannot_be_kept_is_refused(dataset: Path, model: Path, tmp_path: Pa
     other = tmp_path / "other"
     config = TrainConfig(steps=1, batch_frames=128, warmup=1, validate_every=1000, save_every=1000, model=NARROW, seed=1)
     train(dataset, other, replace(config, model=replace(NARROW, feature_width=32)), device="cpu", on_progress=ignore)
-    distill(other, dataset, replace(BOTH, steps=128, encoder_steps=1), device="cpu", on_progress=ignore)
+    shutil.copytree(model, tmp_path / "same")
+    for folder in (other, tmp_path / "same"):
+        distill(folder, dataset, replace(BOTH, steps=128, encoder_steps=1), device="cpu", on_progress=ignore)
+    there = {"denoiser_from": str(tmp_path / "same"), "encoder_width": None}
     for changes, expected in (
         ({"denoiser_from": str(other)}, "no students of the teacher"),
         ({"denoiser_from": str(model)}, "expected another model's"),
-        ({"denoiser_from": str(other), "encoder_width": None}, "no encoder to learn"),
+        ({**there, "steps": 128}, "students down to 128 steps and nothing to learn"),
         ({"encoder_from": str(other), "encoder_width": None}, "expected a compact one that makes 48 numbers a frame"),
     ):
         with pytest.raises((InputError, ModelError), match=expected):

@@ -183,8 +183,8 @@ def distill(
     denoiser_from: Annotated[
         str | None,
         typer.Option(
-            help="Model whose students, of the same teacher, lend their denoisers: the encoder alone is learned.",
-            show_default="halvings",
+            help="Model whose students, of the same teacher, lend their denoisers; halvings go on below them.",
+            show_default="the teacher's",
         ),
     ] = None,
     encoder_steps: Annotated[

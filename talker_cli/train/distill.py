@@ -4,10 +4,10 @@
 becomes the teacher. The first stage's teacher is guided, so the student needs no guidance. Halvings under 8 keep the
 students they pass: student.safetensors has 8 steps, student-4.safetensors 4, and so on.
 
-A student may have its own, smaller audio encoder. It is learned before the halvings and stays frozen in them: the targets come
-from the teacher's features, which the halved denoiser reads as well as the student's only as long as the one imitate the other;
-and all students have the same encoder. Where the teacher has been distilled with its own encoder, long enough, the denoisers of
-those students can be kept, and nothing is halved again.
+A student may have its own, smaller audio encoder. It is learned before the halvings and stays frozen in them; all students
+have the same. Both denoisers of a halving read its features: from the teacher's, the target would hold motion that the student
+cannot know of, and what it learned would be the mean. Where the teacher has been distilled before, with whichever encoder, the
+denoisers of those students can be kept, and the halvings go on below them.
 """
 
 import copy
@@ -36,7 +36,7 @@ from talker_cli.model.network import FaceDiffusion
 from talker_cli.rig import load_rig
 from talker_cli.train.augment import augment_mel
 from talker_cli.train.batches import KNOWN_PHONES, Batch, ClipBank
-from talker_cli.train.encoder import encoder_losses, feature_error, feature_std, teacher_features
+from talker_cli.train.encoder import encoder_losses, feature_error, feature_std, phone_reader, teacher_features
 from talker_cli.train.features import SOUND_VARIANTS, FeatureCache, features_for
 from talker_cli.train.losses import LossWeights, SurfaceMetric, lip_gap_of
 from talker_cli.train.rate import warmed_cosine
@@ -80,7 +80,8 @@ class DistillConfig:
         encoder_width: width of the student's own audio encoder; None keeps the teacher's, but of HuBERT and its like, whose
             student gets one of its features' width.
         encoder_from: model, by name or folder, whose student's compact encoder is trained further; it says the width.
-        denoiser_from: model, by name or folder, whose students lend their denoisers; they are of the same teacher.
+        denoiser_from: model, by name or folder, whose students, of the same teacher, lend their denoisers; the halvings go on
+            below them.
         encoder_steps: optimiser steps of its stage.
         encoder_learning_rate: peak of that stage's cosine, after a warm-up.
 
@@ -159,7 +160,7 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
             "found several processes (WORLD_SIZE); expected one: distillation runs in one process, without torchrun"
         )
     where = choose_device(device)
-    halvings = stages(config.steps)
+    halvings, first_halving = stages(config.steps), 0
     original = load_model(model / "teacher.safetensors", "teacher")
     # Students of pretrained encoders carry a compact one; Whisper's layers come with talker.
     if original.config.audio_encoder not in (COMPACT, WHISPER) and config.encoder_width is None:
@@ -170,8 +171,10 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
         weights = main_weights(model_folder(config.encoder_from))
         known, contents["audio encoder"] = load_model(weights, "student"), file_hash(weights)
         config = replace(config, encoder_width=known.config.encoder_width or known.config.feature_width)
-    lenders = [] if config.denoiser_from is None else _lenders(config, model)
-    contents |= {f"denoiser of {path.name}": file_hash(path) for path in lenders}
+    lenders = {} if config.denoiser_from is None else _lenders(config, model)
+    contents |= {f"denoiser of {path.name}": file_hash(path) for path in lenders.values()}
+    if lenders:
+        first_halving = sum(count >= min(lenders) for count in halvings)
     dataset = Dataset(dataset_folder)
     dataset.check_model(original.config.names, original.config.fps, load_rig(model / "rig.safetensors").rig.basis)
     if missing := sorted(set(dataset.trained) - set(original.config.identities)):
@@ -201,22 +204,35 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
     average = Average(student, config.ema)
     modules: dict[str, nn.Module] = {"teacher": teacher, "student": student, "average": average.module}
     halving = _Halving(teacher, student, bank, metric, gap_rows, config, scale)
-    encoding = _Encoding(teacher, student, bank, metric, gap_rows, config, cache)
+    reader = None
+    if config.encoder_width is not None and cache is not None and cache.encoder.phones:
+        reader = modules["reader"] = phone_reader(original.config.feature_width, len(cache.encoder.phones)).to(where)
+    encoding = _Encoding(teacher, student, bank, metric, gap_rows, config, cache, reader)
+
+    def hand_over() -> None:
+        """Start the next stage from the averaged student; its denoiser is the next teacher's, whose encoder stays."""
+        if stage == ENCODER_STAGE and lenders:
+            _lend(lenders, average.module, config, model, table)
+        student.load_state_dict(average.module.state_dict())
+        teacher.denoiser.load_state_dict(average.module.denoiser.state_dict())
+
     saved = run.load({}, None)  # which stage it is in says whose state the optimizer's is
-    stage, first = (saved["stage"], saved["step"]) if saved else (ENCODER_STAGE if config.encoder_width else 0, 0)
+    stage, first = (saved["stage"], saved["step"]) if saved else (ENCODER_STAGE, 0)
+    if stage == ENCODER_STAGE and config.encoder_width is None:
+        hand_over()
+        stage = first_halving
     smoothed: dict[str, float] = saved.get("smoothed", {}) if saved else {}
-    optimizer = _optimizer(student, stage, config)
+    optimizer = _optimizer(student, stage, config, reader)
     run.load(modules, optimizer)
 
     half = config.bf16 and has_bf16(where)
-    while stage < (0 if lenders else len(halvings)):
+    while stage < len(halvings):
         count = halvings[max(stage, 0)]
         kept = count <= max(config.steps, DEFAULT_STEPS)
         total = config.kept_stage_steps if kept else config.stage_steps
         name, label = str(count), f"{2 * count} to {count} steps"
         if stage == ENCODER_STAGE:
             total, name, label = config.encoder_steps, "encoder", "encoder"
-        learned = student.encoder if stage == ENCODER_STAGE else student.denoiser
         for step in range(first, total):
             for group in optimizer.param_groups:
                 if stage == ENCODER_STAGE:
@@ -226,7 +242,7 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
             with torch.autocast(where.type, torch.bfloat16, enabled=half):
                 losses = encoding.losses(step) if stage == ENCODER_STAGE else halving.losses(stage, step, count)
             torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
-            norm = torch.nn.utils.clip_grad_norm_(learned.parameters(), 1.0)
+            norm = torch.nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], 1.0)
             values = {key: loss.item() for key, loss in losses.items()}
             check_finite(f"step {step + 1} of {total} ({label})", values, float(norm), run.state_path)
             optimizer.step()
@@ -242,29 +258,20 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
         if stage == ENCODER_STAGE:
             row |= encoding.validate(dataset, average.module)
         run.log({"stage": name, "step": total, **row})
-        # The averaged student starts the next stage; its denoiser is the next teacher's, whose encoder stays.
-        student.load_state_dict(average.module.state_dict())
-        teacher.denoiser.load_state_dict(average.module.denoiser.state_dict())
+        hand_over()
         if stage != ENCODER_STAGE:
             average.module.config = student_config(measured.config, count, config.encoder_width)
             if kept:
                 _remove(_students_below(model, count))  # of a teacher before this one
                 _save_student(student_path(model, count, config.steps), average.module)
             table.measure(average.module, count)
-        stage, first, smoothed = stage + 1, 0, {}
-        optimizer = _optimizer(student, stage, config)
+        stage, first, smoothed = max(stage + 1, first_halving), 0, {}
+        optimizer = _optimizer(student, stage, config, reader)
         run.save(0, modules, optimizer, {"stage": stage})
 
-    if lenders:
-        names = [path.name for path in lenders]
-        _remove([path for path in students_of(model) if path.name not in names])
-        for path in lenders:
-            lender = load_model(path, "student")
-            average.module.denoiser.load_state_dict(lender.denoiser.state_dict())
-            average.module.config = _with_encoder(lender.config, config.encoder_width)
-            _save_student(model / path.name, average.module)
-            table.measure(average.module, len(lender.config.timesteps))
-        return model / lenders[-1].name
+    if first_halving == len(halvings):
+        _lend(lenders, average.module, config, model)
+        return model / lenders[max(lenders)].name
     path = student_path(model, config.steps, config.steps)
     if stage == len(halvings):  # a file that was deleted since comes back
         average.module.config = student_config(measured.config, config.steps, config.encoder_width)
@@ -277,24 +284,44 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
     return path
 
 
-def _lenders(config: DistillConfig, model: Path) -> list[Path]:
-    """Return the students whose denoisers are kept, that of most steps last.
+def _lenders(config: DistillConfig, model: Path) -> dict[int, Path]:
+    """Return the students whose denoisers are kept, by their steps, most steps first.
 
     Raises:
-        InputError: no encoder is learned, or the students would be overwritten.
+        InputError: nothing is learned, or the students would be overwritten.
         ModelError: there are none, or of another teacher.
     """
     folder = model_folder(str(config.denoiser_from))
-    if config.encoder_width is None:
-        raise InputError("found denoisers to keep and no encoder to learn; expected --encoder-width", field="denoiser_from")
     if folder.resolve() == model.resolve():
         raise InputError("found the folder that is written; expected another model's", field="denoiser_from")
-    students = sorted(students_of(folder), key=lambda path: len(read_config(path, "student").timesteps))
-    key = style_space(model / "teacher.safetensors").key
+    students, key = students_of(folder), style_space(model / "teacher.safetensors").key
     if not students or any(style_space(path).key != key for path in students):
         raise ModelError(f"{folder} has no students of the teacher in {model}; expected those of talker distill",
                          field="denoiser_from")  # fmt: skip
-    return students
+    lenders = {len(read_config(path, "student").timesteps): path for path in students}
+    if config.encoder_width is None and config.steps >= min(lenders):
+        raise InputError(f"found students down to {min(lenders)} steps and nothing to learn; expected fewer steps, or an "
+                         "encoder's width", field="denoiser_from")  # fmt: skip
+    return dict(sorted(lenders.items(), reverse=True))
+
+
+def _lend(
+    lenders: dict[int, Path], network: FaceDiffusion, config: DistillConfig, model: Path, table: StageTable | None = None
+) -> None:
+    """Write students of the lenders' denoisers and the network's encoder; the network is left with the last denoiser.
+
+    Args:
+        table: that they are measured in.
+    """
+    names = [path.name for path in lenders.values()]
+    _remove([path for path in students_of(model) if path.name not in names])
+    for count, path in lenders.items():
+        lender = load_model(path, "student")
+        network.denoiser.load_state_dict(lender.denoiser.state_dict())
+        network.config = _with_encoder(lender.config, config.encoder_width)
+        _save_student(model / path.name, network)
+        if table is not None:
+            table.measure(network, count)
 
 
 def _by_name(teacher: ModelConfig) -> ModelConfig:
@@ -362,11 +389,14 @@ def _student_of(teacher: FaceDiffusion, config: DistillConfig, known: FaceDiffus
     return student
 
 
-def _optimizer(student: FaceDiffusion, stage: int, config: DistillConfig) -> torch.optim.AdamW:
+def _optimizer(student: FaceDiffusion, stage: int, config: DistillConfig, reader: nn.Module | None) -> torch.optim.AdamW:
     """Return the optimizer of a stage, with no state yet; what it does not move has no gradients."""
     student.encoder.requires_grad_(stage == ENCODER_STAGE)
     student.denoiser.requires_grad_(stage != ENCODER_STAGE)
-    parameters = list((student.encoder if stage == ENCODER_STAGE else student.denoiser).parameters())
+    learned: list[nn.Module] = [student.denoiser]
+    if stage == ENCODER_STAGE:
+        learned = [student.encoder] if reader is None else [student.encoder, reader]
+    parameters = [parameter for module in learned for parameter in module.parameters()]
     return torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=0.0)
 
 
@@ -415,6 +445,7 @@ class _Encoding(_Stage):
     """The stage in which the student's encoder learns from the teacher's."""
 
     cache: FeatureCache | None
+    reader: nn.Linear | None
 
     @cached_property
     def std(self) -> Tensor:
@@ -437,7 +468,8 @@ class _Encoding(_Stage):
         spread = (draw.rng.permutation(size) + draw.rng.random()) / size
         t = torch.from_numpy(spread).float().clamp(min=1 / MAX_TIMESTEP).to(self.gap_rows.device)
         gap = lip_gap_of(draw.batch.coefficients, self.gap_rows)
-        return encoder_losses(self.teacher, self.student, draw.batch, draw.mel, draw.noise, t, self.std, self.metric, gap)
+        return encoder_losses(self.teacher, self.student, draw.batch, draw.mel, draw.noise, t, self.std, self.metric, gap,
+                              self.reader)  # fmt: skip
 
     @torch.no_grad()
     def validate(self, dataset: Dataset, student: FaceDiffusion) -> dict[str, float]:
@@ -468,12 +500,14 @@ class _Halving(_Stage):
 
         teacher, student = self.teacher, self.student
         with torch.no_grad():
-            wanted = teacher_features(teacher, batch, draw.mel)
-            features = wanted if self.config.encoder_width is None else student.encoder(draw.mel).float()
+            if self.config.encoder_width is None:
+                features = teacher_features(teacher, batch, draw.mel)
+            else:
+                features = student.encoder(draw.mel).float()
             style = teacher.personalizer.named(batch.identity)
             x_t = add_noise(teacher.normalise(batch.coefficients), draw.noise, t)
             target = distillation_target(
-                lambda x, time: teacher.guided_x0(x, time, wanted, style, guidance, emotion=batch.emotion).float(),
+                lambda x, time: teacher.guided_x0(x, time, features, style, guidance, emotion=batch.emotion).float(),
                 x_t, t, 1.0 / count,
             )  # fmt: skip
             gap = lip_gap_of(batch.coefficients, self.gap_rows)

@@ -1,17 +1,20 @@
 """A student's own audio encoder, learned from its teacher's speech features (the idea of 2503.18159; the losses are ours).
 
 The teacher is frozen. What an error of the features does to the motion counts beside the error itself: the denoiser reads some
-directions of the features and overlooks others.
+directions of the features and overlooks others. Where the teacher reads phones, a linear layer must find them in the student's
+features too; it is thrown away afterwards.
 """
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from talker_cli.model.diffusion import add_noise, alpha_sigma
 from talker_cli.model.network import FaceDiffusion
 from talker_cli.train.batches import Batch
 from talker_cli.train.losses import SurfaceMetric
 
+PHONE_WEIGHT = 0.2
 SMALLEST_STD = 1e-3  # of a feature; one that never moves is not learned to the last digit
 
 
@@ -44,6 +47,25 @@ def feature_error(found: Tensor, wanted: Tensor, std: Tensor) -> Tensor:
     return ((found.float() - wanted) / std).square().mean()
 
 
+def phone_reader(feature_width: int, phones: int) -> nn.Linear:
+    """Return the layer that reads phones off speech features (B, T, D): logits (B, T, P), all alike before it has learned."""
+    reader = nn.Linear(feature_width, phones)
+    nn.init.zeros_(reader.weight)
+    nn.init.zeros_(reader.bias)
+    return reader
+
+
+def phone_error(logits: Tensor, posteriors: Tensor) -> Tensor:
+    """Return the mean Kullback-Leibler divergence of phones that are read from posteriors, nats a frame.
+
+    Args:
+        logits: (B, T, P).
+        posteriors: (B, T, P); rows of zeros, of phones that have no column, count nothing.
+    """
+    divergence = F.kl_div(logits.float().log_softmax(-1), posteriors.float(), reduction="sum")
+    return divergence / posteriors.shape[:-1].numel()
+
+
 def encoder_losses(
     teacher: FaceDiffusion,
     student: FaceDiffusion,
@@ -54,8 +76,9 @@ def encoder_losses(
     std: Tensor,
     metric: SurfaceMetric,
     gap: Tensor,
+    reader: nn.Linear | None = None,
 ) -> dict[str, Tensor]:
-    """Return the losses of a student's encoder: of the features, and of what the teacher's denoiser makes of them.
+    """Return the losses of a student's encoder: of the features, of what the teacher's denoiser makes of them, and of phones.
 
     Args:
         teacher: frozen; gradients pass its denoiser.
@@ -67,6 +90,7 @@ def encoder_losses(
         std: (D,) of the teacher's features.
         metric: of the surface.
         gap: (B, T) mouth gap of the truth, metres.
+        reader: learns with the encoder; for a teacher that reads phones, whose posteriors end the batch's features.
     """
     wanted = teacher_features(teacher, batch, mel)
     found = student.encoder(mel).float()
@@ -76,4 +100,8 @@ def encoder_losses(
         target = teacher.predict_x0(x_t, t, wanted, style, batch.emotion).float()
     predicted = teacher.predict_x0(x_t, t, found, style, batch.emotion).float()
     _, sigma = alpha_sigma(t[:, None, None])  # the error of v, as in the halvings
-    return {"features": feature_error(found, wanted, std), "denoised": metric((predicted - target) / sigma, gap)}
+    losses = {"features": feature_error(found, wanted, std), "denoised": metric((predicted - target) / sigma, gap)}
+    if reader is not None:
+        posteriors = batch.encoder_input(None)[..., -reader.out_features :]
+        losses["phones"] = PHONE_WEIGHT * phone_error(reader(found), posteriors)
+    return losses
