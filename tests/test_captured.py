@@ -297,6 +297,8 @@ def test_a_model_is_measured_against_captures(prepared: Path, model: Path, invok
     assert systems[rest]["gap_r"][0] == 0.0 and systems[rest]["shut_recall"][0] == 1.0
     assert systems[rest]["coverage_error_mm"] == systems[rest]["mean_estimate_error_mm"] == systems[rest]["lip_error_mm"]
     assert content["gap_by_phone_mm"]["B"]["count"] == 2 and content["clips"] == 2
+    assert "999" in invoke("evaluate", model, prepared, "--captured", IDENTITY, "--steps", "8, 999").mistake
+    assert "without --captured" in invoke("evaluate", model, prepared, "--steps", "8").mistake
     assert content["measures"]["mtm_ms"]["unit"] == "ms" and set(systems["capture"]) <= set(content["measures"])
     lines = (tmp_path / "t.csv").read_text().splitlines()
     assert len(lines) == 1 + 6 * 2 and lines[0].startswith("system,clip,identity,speech_rms,lip_speed_mm_per_s,gap_r,")

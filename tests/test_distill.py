@@ -241,10 +241,11 @@ def test_a_students_encoder_learns_phones(dataset: Path, tmp_path: Path) -> None
     short = TrainConfig(steps=1, batch_frames=64, warmup=1, model=architecture)
     train(dataset, folder, short, device="cpu", on_progress=ignore)
     losses: list[dict[str, float]] = []
-    config = replace(BOTH, steps=128, batch_frames=256, encoder_steps=60, encoder_learning_rate=4e-3)
+    config = replace(BOTH, steps=128, stage_steps=1, kept_stage_steps=1, encoder_steps=20, encoder_learning_rate=1e-2)
     path = distill(folder, dataset, config, device="cpu", on_progress=lambda progress: losses.append(progress.losses))
     learned = [each["phones"] for each in losses if "phones" in each]
-    assert len(learned) == 60 and learned[-1] < 0.7 * learned[0], learned
+    last = learned[-2] + (learned[-1] - learned[-2]) / 0.02  # without the smoothing
+    assert len(learned) == 20 and last < 0.5 * learned[0], learned
     assert not [name for name in load_model(path, "student").state_dict() if "reader" in name]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from conftest import Command, ffmpeg, spoken
 from google.protobuf.message import Message
 from onnx import numpy_helper
@@ -21,8 +22,10 @@ from talker_cli.formats.audio import load_speech
 from talker_cli.model import whisper
 from talker_cli.model.config import COMPACT
 from talker_cli.model.folder import model_folder
+from talker_cli.model.graph import quantise, write_graph
 from talker_cli.model.mel import log_mel, speech_windows
 from talker_cli.model.onnx_runner import OnnxRunner
+from talker_cli.model.onnx_session import open_graph
 from talker_cli.model.torch_runner import load_torch_runner
 
 ROOT = Path(__file__).parents[1]
@@ -67,6 +70,27 @@ def test_parts_are_the_whole_to_the_last_bit(graph: OnnxRunner, speech: np.ndarr
     assert np.array_equal(whole, cut)
 
 
+def test_products_in_int8_keep_near_those_in_float(tmp_path: Path) -> None:
+    """Breaks if a product that is to stay is quantised, if weights or metadata are lost, or if two copies differ."""
+    torch.manual_seed(0)
+    layers = torch.nn.Sequential(torch.nn.Linear(64, 256), torch.nn.GELU(), torch.nn.Linear(256, 64)).half().float().eval()
+    plain, whole, part = (tmp_path / f"{name}.onnx" for name in ("plain", "whole", "part"))
+    write_graph(plain, layers, [torch.zeros(1, 5, 64)], ["x"], ["y"], {"x": {1: "N"}, "y": {1: "N"}}, {"of": "a test"})
+    quantise(plain, whole)
+    quantise(plain, part, ["/2/MatMul"])
+    x = np.random.default_rng(0).normal(size=(1, 50, 64)).astype(np.float32)
+    exact, all_int8, one_int8 = (open_graph(path, "").run(None, {"x": x})[0] for path in (plain, whole, part))
+    errors = [np.abs(made - exact).max() / exact.std() for made in (all_int8, one_int8)]
+    assert 0 < errors[1] < errors[0] < 0.1
+    for path, count in ((whole, 2), (part, 1)):
+        graph = onnx.load(str(path))
+        assert sum(node.op_type == "MatMulInteger" for node in graph.graph.node) == count
+        assert json.loads(graph.metadata_props[0].value) == {"of": "a test"} and len(graph.metadata_props) == 1
+    size = plain.stat().st_size
+    quantise(plain, plain, ["/2/MatMul"])
+    assert plain.read_bytes() == part.read_bytes() and plain.stat().st_size < size - 0.8 * 64 * 256
+
+
 def test_the_graphs_spectrogram_is_the_models(graph: OnnxRunner) -> None:
     """Breaks if other programs, which take the spectrogram of the graph, hear something else."""
     sound = spoken(1.0).astype(np.float32)
@@ -94,7 +118,9 @@ def test_the_loop_in_the_docs_makes_talkers_motion(graph: OnnxRunner, monkeypatc
     frontend.push(sound)
     frontend.finish()
     heard = scope[graph.config.audio_encoder](sound, len(made))
-    assert np.abs(heard - frontend.inputs(0, len(made))).max() < 2e-3
+    wanted = frontend.inputs(0, len(made))
+    # Products in int8 round the spectrogram's last bits to other steps.
+    assert np.square(heard - wanted).mean() < 0.05**2 * wanted.var()
     jaw = graph.config.names.index("jawOpen")
     assert made.shape == ours.shape and np.corrcoef(made[:, jaw], ours[:, jaw])[0, 1] > 0.97
 

