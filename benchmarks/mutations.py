@@ -198,8 +198,8 @@ CHANGES: dict[str, tuple[str, str, str]] = {
     ),
     "raw student is saved": (
         "train/distill.py",
-        "_save_student(student_path(model, count, config.steps), average.module)",
-        "_save_student(student_path(model, count, config.steps), original)",
+        "save(student_path(model, count, config.steps), average.module)",
+        "save(student_path(model, count, config.steps), original)",
     ),
     "no warm-up": ("train/rate.py", "if step < warmup", "if step < 0"),
     "coefficients not normalised": (
@@ -351,7 +351,7 @@ CHANGES: dict[str, tuple[str, str, str]] = {
         "scale = original.config.guidance_scale if config.guidance_scale is None",
         "scale = 1.0 if config.guidance_scale is None",
     ),
-    "the student is guided twice": ("train/distill.py", "timesteps=timesteps, guidance_scale=1.0)", "timesteps=timesteps)"),
+    "the student is guided twice": ("train/students.py", "timesteps=timesteps, guidance_scale=1.0)", "timesteps=timesteps)"),
     "the student's temperature is not stored": ("train/distill.py", "temperature=config.temperature,", ""),
     "the encoder's error of motion lost": (
         "train/encoder.py",

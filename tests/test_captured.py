@@ -284,14 +284,15 @@ def test_a_head_and_its_mesh_are_measured_alike(base: Rig) -> None:
 def test_a_model_is_measured_against_captures(prepared: Path, model: Path, invoke: Talker, tmp_path: Path) -> None:
     """Breaks if the command loses a system, the capture itself is not perfect, or a model at rest correlates with anything."""
     ran = invoke(
-        "evaluate", model, prepared, "--captured", IDENTITY, "--samples", "2", "--json", "--csv", "t.csv", "--plot", "t.png",
-        "--device", "cpu",
+        "evaluate", model, prepared, "--captured", IDENTITY, "--samples", "2", "--steps", "8, 2", "--json", "--csv", "t.csv",
+        "--plot", "t.png", "--device", "cpu",
     )  # fmt: skip
     assert ran.code == 0, ran.err
     content = json.loads(ran.out)
     systems = content["systems"]
-    rest = next(title for title in systems if IDENTITY in title)
-    assert set(systems) == {"capture", "mean", "another sentence", "loudness", "rules, given the phones", rest}
+    rest, of_two = (title for title in systems if IDENTITY in title)
+    assert " 8 steps" in rest and " 2 steps" in of_two
+    assert set(systems) == {"capture", "mean", "another sentence", "loudness", "rules, given the phones", rest, of_two}
     perfect = {"gap_r": 1, "shut_recall": 1, "lip_error_mm": 0, "mtm_ms": 0, "first_opening_error_s": 0, "jaw_lag_s": 0}
     assert {key: systems["capture"][key][0] for key in perfect} == perfect
     assert systems[rest]["gap_r"][0] == 0.0 and systems[rest]["shut_recall"][0] == 1.0
@@ -301,7 +302,7 @@ def test_a_model_is_measured_against_captures(prepared: Path, model: Path, invok
     assert "without --captured" in invoke("evaluate", model, prepared, "--steps", "8").mistake
     assert content["measures"]["mtm_ms"]["unit"] == "ms" and set(systems["capture"]) <= set(content["measures"])
     lines = (tmp_path / "t.csv").read_text().splitlines()
-    assert len(lines) == 1 + 6 * 2 and lines[0].startswith("system,clip,identity,speech_rms,lip_speed_mm_per_s,gap_r,")
+    assert len(lines) == 1 + 7 * 2 and lines[0].startswith("system,clip,identity,speech_rms,lip_speed_mm_per_s,gap_r,")
     assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")
     table = invoke("evaluate", model, prepared, "--captured", "all", "--split", "all", "--limit", 1, "--device", "cpu")
     assert table.code == 0 and "shut_recall" in table.out and "split all" in table.out

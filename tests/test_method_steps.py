@@ -30,10 +30,11 @@ from talker_cli.model.sampling import posterior_sample
 from talker_cli.model.torch_runner import TorchRunner
 from talker_cli.rig import save_rig
 from talker_cli.train.batches import UNKNOWN_PHONE, ClipBank, Part
-from talker_cli.train.distill import DistillConfig, _Draw, distill, student_config
+from talker_cli.train.distill import DistillConfig, _Draw, distill
 from talker_cli.train.encoder import encoder_losses
 from talker_cli.train.losses import LossWeights, Objective, SurfaceMetric
 from talker_cli.train.run import Progress
+from talker_cli.train.students import student_config
 from talker_cli.train.teacher import STYLE_RATE, TrainConfig, Trainer, make_accelerator
 
 CPU = torch.device("cpu")

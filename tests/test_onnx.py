@@ -114,13 +114,28 @@ def test_the_loop_in_the_docs_makes_talkers_motion(graph: OnnxRunner, monkeypatc
     style = graph.named_style("FaceTalk_170725_00137_TA")[0]
     made = np.mean([scope["animate"](sound, style, seed) for seed in range(4)], 0)
     ours = np.mean([Animator(graph, None).coefficients(sound, "FaceTalk_170725_00137_TA", seed=seed) for seed in range(4)], 0)
+    images: list[np.ndarray] = []
+    log_mel_of = whisper.log_mel
+    monkeypatch.setattr(whisper, "log_mel", lambda window: images.append(log_mel_of(window)) or images[-1])
     frontend = graph.frontend()
-    frontend.push(sound)
+    frontend.push(sound * np.float32(0.999))  # no window that was heard before
     frontend.finish()
-    heard = scope[graph.config.audio_encoder](sound, len(made))
     wanted = frontend.inputs(0, len(made))
-    # Products in int8 round the spectrogram's last bits to other steps.
-    assert np.square(heard - wanted).mean() < 0.05**2 * wanted.var()
+    # Products in int8 round the last bits of an image to other steps: the same image, once the page's is near it.
+    session, near = scope["onnxruntime"].InferenceSession, iter(images)
+
+    class Near:
+        def __init__(self, *arguments: object, **options: object) -> None:
+            self._session = session(*arguments, **options)
+
+        def run(self, names: None, given: dict[str, np.ndarray]) -> list[np.ndarray]:
+            ours = next(near)[None]
+            assert given["mel"].shape == ours.shape and np.abs(given["mel"] - ours).max() < 1e-3
+            return list(self._session.run(names, {"mel": ours}))
+
+    monkeypatch.setattr(scope["onnxruntime"], "InferenceSession", Near)
+    heard = scope[graph.config.audio_encoder](sound * np.float32(0.999), len(made))
+    assert np.abs(heard - wanted).max() < 2e-3 and next(near, None) is None
     jaw = graph.config.names.index("jawOpen")
     assert made.shape == ours.shape and np.corrcoef(made[:, jaw], ours[:, jaw])[0, 1] > 0.97
 

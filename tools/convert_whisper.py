@@ -2,8 +2,8 @@
 
 Usage: python tools/convert_whisper.py FOLDER OUTPUT [--float], the two unpacked wheels in FOLDER; see tools/fetch_whisper.sh.
 
-Matrix products are made in int8, but for three that bear it badly: with one of them alone in int8, the mouth gap of talker-base
-differs by .05 to .11 mm in the mean; with all others together, by .06. With --float none is.
+Matrix products are made in int8, but for three that bear it badly: one of them alone moves the mouth gap of talker-base by .03
+to .06 mm in the mean, one of the others by .01 (benchmarks/int8_products.py). With --float none is.
 """
 
 import hashlib

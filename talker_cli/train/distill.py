@@ -24,14 +24,12 @@ from torch import Tensor, nn
 from talker_cli.data.dataset import Dataset
 from talker_cli.errors import InputError, MachineError, ModelError
 from talker_cli.formats.files import file_hash
-from talker_cli.identity.resolve import style_space
 from talker_cli.model.audio_encoder import CompactEncoder
-from talker_cli.model.checkpoint import load_model, save_model
+from talker_cli.model.checkpoint import load_model
 from talker_cli.model.config import COMPACT, MAX_TIMESTEP, WHISPER, ModelConfig
 from talker_cli.model.device import choose_device, has_bf16
 from talker_cli.model.diffusion import add_noise, alpha_sigma, distillation_target
-from talker_cli.model.folder import GRAPH, main_weights, model_folder, students_of
-from talker_cli.model.header import read_config
+from talker_cli.model.folder import main_weights, model_folder, students_of
 from talker_cli.model.network import FaceDiffusion
 from talker_cli.rig import load_rig
 from talker_cli.train.augment import augment_mel
@@ -42,8 +40,18 @@ from talker_cli.train.losses import LossWeights, SurfaceMetric, lip_gap_of
 from talker_cli.train.rate import warmed_cosine
 from talker_cli.train.run import Average, OnProgress, Progress, RunFolder, check_finite
 from talker_cli.train.stages import StageTable
+from talker_cli.train.students import (
+    DEFAULT_STEPS,
+    lend,
+    lenders_of,
+    remove,
+    save,
+    student_config,
+    student_path,
+    students_below,
+    with_encoder,
+)  # fmt: skip
 
-DEFAULT_STEPS = 8  # of student.safetensors, unless a distillation ends before
 ENCODER_STAGE = -1  # comes before the halvings, which are counted from 0
 ENCODER_DRAWS = MAX_TIMESTEP  # the stage that its draws are seeded with: no halving has that number
 ENCODER_WARMUP = 0.05  # of its stage's steps
@@ -171,10 +179,13 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
         weights = main_weights(model_folder(config.encoder_from))
         known, contents["audio encoder"] = load_model(weights, "student"), file_hash(weights)
         config = replace(config, encoder_width=known.config.encoder_width or known.config.feature_width)
-    lenders = {} if config.denoiser_from is None else _lenders(config, model)
-    contents |= {f"denoiser of {path.name}": file_hash(path) for path in lenders.values()}
+    lenders = {} if config.denoiser_from is None else lenders_of(model_folder(config.denoiser_from), model)
     if lenders:
+        contents |= {f"denoiser of {path.name}": file_hash(path) for path in lenders.values()}
         first_halving = sum(count >= min(lenders) for count in halvings)
+        if config.encoder_width is None and first_halving == len(halvings):
+            raise InputError(f"found students down to {min(lenders)} steps and nothing to learn; expected fewer steps, or an "
+                             "encoder's width", field="denoiser_from")  # fmt: skip
     dataset = Dataset(dataset_folder)
     dataset.check_model(original.config.names, original.config.fps, load_rig(model / "rig.safetensors").rig.basis)
     if missing := sorted(set(dataset.trained) - set(original.config.identities)):
@@ -212,7 +223,10 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
     def hand_over() -> None:
         """Start the next stage from the averaged student; its denoiser is the next teacher's, whose encoder stays."""
         if stage == ENCODER_STAGE and lenders:
-            _lend(lenders, average.module, config, model, table)
+            remove([path for path in students_of(model) if path.name not in {lender.name for lender in lenders.values()}])
+            for count, lender in lenders.items():
+                lend(lender, average.module, model, config.encoder_width)
+                table.measure(average.module, count)
         student.load_state_dict(average.module.state_dict())
         teacher.denoiser.load_state_dict(average.module.denoiser.state_dict())
 
@@ -262,20 +276,23 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
         if stage != ENCODER_STAGE:
             average.module.config = student_config(measured.config, count, config.encoder_width)
             if kept:
-                _remove(_students_below(model, count))  # of a teacher before this one
-                _save_student(student_path(model, count, config.steps), average.module)
+                remove(students_below(model, count))  # of a teacher before this one
+                save(student_path(model, count, config.steps), average.module)
             table.measure(average.module, count)
         stage, first, smoothed = max(stage + 1, first_halving), 0, {}
         optimizer = _optimizer(student, stage, config, reader)
         run.save(0, modules, optimizer, {"stage": stage})
 
+    # A file that was deleted since comes back.
+    for lender in lenders.values():
+        if not (model / lender.name).is_file():
+            lend(lender, copy.deepcopy(average.module), model, config.encoder_width)
     if first_halving == len(halvings):
-        _lend(lenders, average.module, config, model)
         return model / lenders[max(lenders)].name
     path = student_path(model, config.steps, config.steps)
-    if stage == len(halvings):  # a file that was deleted since comes back
+    if stage == len(halvings):
         average.module.config = student_config(measured.config, config.steps, config.encoder_width)
-        _save_student(path, average.module)
+        save(path, average.module)
     elif not path.is_file():
         raise InputError(
             f"the run in {run.folder} has gone on to {MAX_TIMESTEP >> stage} steps and {path} is gone; expected it to be "
@@ -284,86 +301,9 @@ def distill(model: Path, dataset_folder: Path, config: DistillConfig, *, device:
     return path
 
 
-def _lenders(config: DistillConfig, model: Path) -> dict[int, Path]:
-    """Return the students whose denoisers are kept, by their steps, most steps first.
-
-    Raises:
-        InputError: nothing is learned, or the students would be overwritten.
-        ModelError: there are none, or of another teacher.
-    """
-    folder = model_folder(str(config.denoiser_from))
-    if folder.resolve() == model.resolve():
-        raise InputError("found the folder that is written; expected another model's", field="denoiser_from")
-    students, key = students_of(folder), style_space(model / "teacher.safetensors").key
-    if not students or any(style_space(path).key != key for path in students):
-        raise ModelError(f"{folder} has no students of the teacher in {model}; expected those of talker distill",
-                         field="denoiser_from")  # fmt: skip
-    lenders = {len(read_config(path, "student").timesteps): path for path in students}
-    if config.encoder_width is None and config.steps >= min(lenders):
-        raise InputError(f"found students down to {min(lenders)} steps and nothing to learn; expected fewer steps, or an "
-                         "encoder's width", field="denoiser_from")  # fmt: skip
-    return dict(sorted(lenders.items(), reverse=True))
-
-
-def _lend(
-    lenders: dict[int, Path], network: FaceDiffusion, config: DistillConfig, model: Path, table: StageTable | None = None
-) -> None:
-    """Write students of the lenders' denoisers and the network's encoder; the network is left with the last denoiser.
-
-    Args:
-        table: that they are measured in.
-    """
-    names = [path.name for path in lenders.values()]
-    _remove([path for path in students_of(model) if path.name not in names])
-    for count, path in lenders.items():
-        lender = load_model(path, "student")
-        network.denoiser.load_state_dict(lender.denoiser.state_dict())
-        network.config = _with_encoder(lender.config, config.encoder_width)
-        _save_student(model / path.name, network)
-        if table is not None:
-            table.measure(network, count)
-
-
 def _by_name(teacher: ModelConfig) -> ModelConfig:
     """Return the config for clips whose styles are taken by name: no voice has to be measured."""
     return replace(teacher, voice_measures=())
-
-
-def _save_student(path: Path, student: FaceDiffusion) -> None:
-    path.with_suffix(GRAPH).unlink(missing_ok=True)  # of weights before these
-    save_model(path, student)
-
-
-def _remove(students: list[Path]) -> None:
-    for path in students:
-        path.unlink()
-        path.with_suffix(GRAPH).unlink(missing_ok=True)
-
-
-def student_path(model: Path, count: int, last: int) -> Path:
-    """Return where the student of `count` steps lies, of a distillation down to `last`: the plain name is the 8 steps'."""
-    plain = count == max(last, DEFAULT_STEPS)
-    return model / ("student.safetensors" if plain else f"student-{count}.safetensors")
-
-
-def _students_below(model: Path, count: int) -> list[Path]:
-    """Return the files of kept students of fewer than `count` steps."""
-    named = ((path, path.stem.removeprefix("student-")) for path in model.glob("student-*.safetensors"))
-    return [path for path, steps in named if steps.isdecimal() and int(steps) < count]
-
-
-def student_config(teacher: ModelConfig, steps: int, encoder_width: int | None = None) -> ModelConfig:
-    """Return the config of a student of `teacher` with `steps` evenly spaced timesteps and its noise; guidance is baked in."""
-    timesteps = tuple(MAX_TIMESTEP * (steps - index) // steps for index in range(steps))
-    own = _with_encoder(teacher, encoder_width)
-    return replace(own, kind="student", timesteps=timesteps, guidance_scale=1.0)
-
-
-def _with_encoder(teacher: ModelConfig, width: int | None) -> ModelConfig:
-    """Return the teacher's config with a compact encoder of this width; None keeps the teacher's own."""
-    if width is None:
-        return teacher
-    return replace(teacher, encoder_width=width, audio_encoder=COMPACT, pretrained_hash="", pretrained_width=0)
 
 
 def _student_of(teacher: FaceDiffusion, config: DistillConfig, known: FaceDiffusion | None = None) -> FaceDiffusion:
@@ -374,7 +314,7 @@ def _student_of(teacher: FaceDiffusion, config: DistillConfig, known: FaceDiffus
     """
     student = copy.deepcopy(teacher)
     if config.encoder_width is not None:
-        student.config = _with_encoder(teacher.config, config.encoder_width)
+        student.config = with_encoder(teacher.config, config.encoder_width)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             student.encoder = CompactEncoder(student.config).eval()
