@@ -196,11 +196,17 @@ class Rig:
         flat = self.basis.reshape(len(self.names), -1)
         return (coefficients.astype(np.float32, copy=False) @ flat).reshape(len(coefficients), -1, 3)
 
+    @cached_property
+    def _face_rows(self) -> np.ndarray:
+        """The basis of the face, and below it the template, (K + 1, V * 3): one product gives vertices."""
+        rows = np.append(self.basis[: len(self.face_names)], self.template[None], 0)
+        return rows.reshape(len(rows), -1)
+
     def decode(self, coefficients: np.ndarray) -> np.ndarray:
         """Return the (T, V, 3) float32 vertices, metres, of (T, K) coefficients."""
-        vertices = self.offsets(coefficients)
-        vertices += self.template
-        angles = coefficients[:, len(self.face_names) :]
+        face, angles = np.split(coefficients.astype(np.float32, copy=False), [len(self.face_names)], axis=1)
+        flat = np.append(face, np.ones((len(face), 1), np.float32), 1) @ self._face_rows
+        vertices = flat.reshape(len(face), -1, 3)
         if self.neck is not None and angles.any():
             self.neck.turn(vertices, angles)
         return vertices

@@ -20,6 +20,7 @@ from talker_cli.corpus.align.phonetics import (
     unknown_ipa,
 )
 from talker_cli.corpus.align.refine import odd_silence
+from talker_cli.corpus.articulate import articulation
 from talker_cli.corpus.articulate.articulation import articulate
 from talker_cli.corpus.articulate.contact import seal_holds, signal
 from talker_cli.corpus.articulate.prosody import Prosody, measure_prosody
@@ -35,7 +36,8 @@ from talker_cli.corpus.speech.sources import spoken_text
 from talker_cli.corpus.speech.synthesis import resample, synthesise
 from talker_cli.corpus.speech.voices import HELD_OUT_VOICES, SYNTHETIC_VOICES
 from talker_cli.data.dataset import Clip, Dataset, DatasetInfo, Recording, write_dataset
-from talker_cli.evaluate.face_measures import FaceMeasures
+from talker_cli.evaluate.curve_metrics import power_edge
+from talker_cli.evaluate.face_measures import FaceMeasures, MeasuredMotion
 from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.metrics import Articulation, Phones
 from talker_cli.model.built_in import built_in_head
@@ -210,11 +212,28 @@ def test_styles_differ_more_than_chance():
                 assert distance(samples[0], other_samples[0]) > 1.3 * within, (name, other)
 
 
+def test_jaw_and_corners_are_as_fast_as_life_and_seals_stay_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks if the sharpening is lost, opens lips that are sealed, or changes what does not move or moves evenly."""
+    phones = "SIL:.3 B:.08 IY:.12 W:.08 AA:.14 M:.08 EY:.12 T:.06 UW:.12 P:.09 AO:.14 S:.1 IY:.1 SIL:.3"
+    fast = move(phones)
+    monkeypatch.setattr(articulation, "SHARP_JAW", 0.0)
+    monkeypatch.setattr(articulation, "SHARP_CORNERS", 0.0)
+    slow = move(phones)
+    for name in ("width", "jaw"):
+        edges = [power_edge(MeasuredMotion(measured(motion), 30.0).resampled(2.1)[name]) for motion in (fast, slow)]
+        assert edges[0] > edges[1] + 0.2, (name, edges)
+    for start, end in ((0.3, 0.38), (0.72, 0.8), (1.1, 1.19)):
+        assert gap_of(fast)[frames_between(start, end)].min() < 1e-6, start
+    ramp = np.linspace(0, 1, 60)
+    assert np.abs(articulation.sharpened(ramp, 1.4) - ramp)[8:-8].max() < 1e-12
+
+
 def test_rounding_is_anticipated_and_labiodentals_tuck_the_lip():
     motion = move("SIL:.3 AA:.2 T:.08 UW:.25 AA:.2 V:.1 AA:.2 SIL:.3")
     rounding = motion[:, COLUMN["mouthPucker"]] + motion[:, COLUMN["mouthFunnel"]]
     roll, gap = motion[:, COLUMN["mouthRollLower"]], gap_of(motion)
-    assert rounding[frames_between(0.5, 0.55)].mean() > 0.4 * rounding.max() > 0.06
+    before, onset = rounding[frames_between(0.4, 0.5)].min(), np.interp(0.58, np.arange(len(rounding)) / 30, rounding)
+    assert onset - before > 0.4 * (rounding.max() - before) > 0.05  # captured: .89 of the way from pause or consonant to uː
     width = measured(motion)["width"]
     assert width[frames_between(0.62, 0.8)].min() < width[frames_between(0.3, 0.45)].min() - 1.5
     assert roll[frames_between(1.04, 1.12)].max() > 0.07

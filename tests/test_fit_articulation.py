@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from test_articulated import flat, timed
 
+from talker_cli.corpus.articulate import articulation
 from talker_cli.corpus.articulate.articulation import articulate
 from talker_cli.corpus.articulate.targets import TRACKS, fitted
 from talker_cli.evaluate.face_measures import FaceMeasures
@@ -30,7 +31,10 @@ def clips() -> list[fit.Captured]:
     return found
 
 
-def test_what_is_fitted_is_what_the_corpus_moves(clips):
+def test_what_is_fitted_is_what_the_corpus_moves(clips, monkeypatch):
+    """Breaks if the fit sees other rules than the corpus has, but for the sharpening, which comes after the fit."""
+    monkeypatch.setattr(articulation, "SHARP_JAW", 0.0)
+    monkeypatch.setattr(articulation, "SHARP_CORNERS", 0.0)
     for clip, text in zip(clips, SENTENCES, strict=True):
         phones = timed(text)
         motion = articulate(phones, round(phones[-1][2] * SAMPLE_RATE), fit.PLAIN, flat(phones), "any", FPS)

@@ -1,6 +1,7 @@
 """Generation in chunks and live: what it makes must not depend on where the speech was cut, however many steps there are."""
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -150,12 +151,34 @@ def test_the_heads_tremble_goes_and_its_turns_stay(fps: float, look_ahead: int |
     stream = stream_of(network, STUDENT, look_ahead=look_ahead, chunk=2)
     steadied = np.concatenate(in_parts(stream, wave, (1600,)))
     stream = stream_of(network, STUDENT, look_ahead=look_ahead, chunk=2)
-    stream.kernel = np.ones(1, np.float32)
+    stream.kernels = np.ones((1, len(network.config.names)), np.float32)
     raw = np.concatenate(in_parts(stream, wave, (1600,)))
     assert np.abs(raw - steadied)[:, :52].max() == 0
     tremble = [np.abs(np.diff(each[:, 52:], 2, axis=0)).mean() for each in (raw, steadied)]
     assert tremble[1] < 0.2 * tremble[0]
     assert np.abs(steadied[:, 52:].mean(0) - raw[:, 52:].mean(0)).max() < 0.1 * raw[:, 52:].std()
+
+
+@pytest.mark.parametrize(("fps", "lag"), [(25.0, 1), (30.0, 1), (60.0, 2)])
+@pytest.mark.parametrize("turns", [False, True])
+def test_the_postfilter_sharpens_what_it_should_and_leaves_no_seam(fps: float, lag: int, turns: bool) -> None:
+    """Breaks if chunks or the ends of a recording show, another coefficient changes, or the lag is not a thirtieth of a second."""
+    names = (*ARKIT_NAMES, *HEAD_NAMES) if turns else ARKIT_NAMES
+    gains = tuple({"jawOpen": 0.25, "mouthSmileLeft": 1.5}.get(name, 0.0) for name in names)
+    network = small_network(fps=fps, names=names)
+    wave = speech(2.03)
+    plain = at_once(network, STUDENT, wave, 0, 1.0)
+    frames, expected = len(plain), plain.copy()
+    for column in (names.index("jawOpen"), names.index("mouthSmileLeft")):
+        gain, curve = gains[column], plain[:, column]
+        for frame in range(frames):
+            near = [curve[other] for other in (frame - lag, frame + lag) if 0 <= other < frames]
+            expected[frame, column] = ((1 + 2 * gain) * curve[frame] - gain * sum(near)) / (1 + (2 - len(near)) * gain)
+    network.config = replace(network.config, postfilter=gains)
+    for chunk, sizes in ((11, (7_777, 333)), (1024, (100_000,))):
+        made = np.concatenate(in_parts(stream_of(network, STUDENT, chunk=chunk), wave, sizes))
+        assert np.abs(made - expected).max() < 1e-4
+    assert np.abs(expected - plain).max() > 0.01
 
 
 def test_progress_counts_frames_and_ends_at_all_of_them() -> None:

@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 from onnx import numpy_helper
 
 from talker_cli.animate.animator import Animator, load_animator
+from talker_cli.animate.postfilter import filtered, kernels
 from talker_cli.errors import ModelError
 from talker_cli.formats.audio import load_speech
 from talker_cli.model import whisper
@@ -27,6 +28,7 @@ from talker_cli.model.mel import log_mel, speech_windows
 from talker_cli.model.onnx_runner import OnnxRunner
 from talker_cli.model.onnx_session import open_graph
 from talker_cli.model.torch_runner import load_torch_runner
+from talker_cli.rig import HEAD_NAMES
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = model_folder("talker-base")
@@ -136,6 +138,9 @@ def test_the_loop_in_the_docs_makes_talkers_motion(graph: OnnxRunner, monkeypatc
     monkeypatch.setattr(scope["onnxruntime"], "InferenceSession", Near)
     heard = scope[graph.config.audio_encoder](sound * np.float32(0.999), len(made))
     assert np.abs(heard - wanted).max() < 2e-3 and next(near, None) is None
+    x = np.random.default_rng(0).standard_normal((30, len(graph.config.names)), np.float32)
+    face = [name not in HEAD_NAMES for name in graph.config.names]
+    assert np.abs(scope["sharper"](x) - filtered(x, kernels(graph.config)))[:, face].max() < 1e-5
     jaw = graph.config.names.index("jawOpen")
     assert made.shape == ours.shape and np.corrcoef(made[:, jaw], ours[:, jaw])[0, 1] > 0.97
 

@@ -95,7 +95,7 @@ def eye_style(config: ModelConfig, styles: np.ndarray, style: np.ndarray) -> Eye
     table = styles.astype(np.float64)
     centre, mean = table.mean(0), values.mean(0)
     away = table - centre
-    gram = away @ away.T
-    weights = np.linalg.solve(gram + RIDGE * max(float(np.trace(gram)) / len(gram), 1e-9) * np.eye(len(gram)), values - mean)
-    blinks, depth, lid, gaze = (style - centre) @ away.T @ weights + mean
+    gram = away.T @ away
+    ridge = RIDGE * max(float(np.trace(gram)) / len(table), 1e-9) * np.eye(len(gram))
+    blinks, depth, lid, gaze = (style - centre) @ np.linalg.solve(gram + ridge, away.T @ (values - mean)) + mean
     return EyeStyle(float(blinks), float(depth), float(lid), float(gaze)).bounded()

@@ -9,7 +9,7 @@ Live, where waiting for all the halos would take seconds, `look_ahead` cuts them
 more frames have arrived, as if the speech ended there. What is final at one step stays so at the next ones, and the
 frames that follow are continued from it: no seam there either.
 
-After the last step the head is steadied: what few steps leave of the noise shows in it as a tremble that no neck makes.
+After the last step comes a filter over time (`postfilter`), with a halo of its own.
 """
 
 from collections.abc import Callable
@@ -18,16 +18,15 @@ from functools import partial
 import numpy as np
 
 from talker_cli.animate.eyes import EyeMotion
+from talker_cli.animate.postfilter import filtered, kernels
 from talker_cli.data.emotions import Spans, strengths
 from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.model.frontend import SpeechFrontend
 from talker_cli.model.noise import frame_noise
 from talker_cli.model.runner import NetworkRunner
 from talker_cli.model.sampling import Sampler
-from talker_cli.rig import HEAD_NAMES
 
 CHUNK_FRAMES = 1024  # new frames a pass through the network, where nobody waits for one
-HEAD_STD = 1 / 15  # seconds, of the Gaussian over the head's angles
 
 OnFrames = Callable[[int], None]
 
@@ -115,8 +114,7 @@ class MotionStream:
         self._features = Track(self.config.feature_width)
         # x after the first step, the second, …; after the last it is the motion.
         self._states = [Track(len(self.config.names)) for _ in sampler.timesteps]
-        self.turns = [index for index, name in enumerate(self.config.names) if name in HEAD_NAMES]
-        self.kernel = head_kernel(self.config.fps) if self.turns else np.ones(1, np.float32)
+        self.kernels = kernels(self.config)
         self._motion = Track(len(self.config.names))
 
     @property
@@ -171,8 +169,8 @@ class MotionStream:
             if self._on_frames:
                 self._on_frames(sum(each.end for each in self._states) // len(self._states))
         self._features.forget(self._states[-1].end - halo)
-        motion, halo = self._motion, len(self.kernel) // 2
-        self._run(motion, halo, known, last, self._steadied)
+        motion, halo = self._motion, len(self.kernels) // 2
+        self._run(motion, halo, known, last, self._filtered)
         self._states[-1].forget(motion.end - halo)
         coefficients = motion.forget(motion.end)[0] * self.runner.std + self.runner.mean
         if self.eyes is not None:
@@ -205,12 +203,9 @@ class MotionStream:
         x0 = self.runner.x0(x_t, t, features, self._style, self._guidance, self._style_guidance, emotion)
         return self.sampler.step(index, x_t, x0, lambda: self._noise(index + 1, first, end))
 
-    def _steadied(self, first: int, end: int) -> np.ndarray:
-        """Return frames first … end of the motion, (1, end - first, K), the head's angles smoothed."""
-        made = self._states[-1].window(first, end).copy()
-        if self.turns:
-            made[0][:, self.turns] = smoothed_head(made[0][:, self.turns], self.kernel)
-        return made
+    def _filtered(self, first: int, end: int) -> np.ndarray:
+        """Return frames first … end of the motion, (1, end - first, K), filtered over time."""
+        return filtered(self._states[-1].window(first, end)[0], self.kernels)[None]
 
     def _emotion(self, first: int, end: int) -> np.ndarray | None:
         """Return the emotions' strengths (1, end - first, E) in these frames, None for a neutral face."""
@@ -221,22 +216,3 @@ class MotionStream:
     def _noise(self, index: int, first: int, end: int) -> np.ndarray:
         """Return the Gaussian noise (1, end - first, K) that belongs to these frames at this step."""
         return frame_noise(self._seed, end - first, len(self.config.names), index, first)
-
-
-def head_kernel(fps: float) -> np.ndarray:
-    """Return the weights (2 R + 1,) float32 of a Gaussian of HEAD_STD."""
-    reach = int(np.ceil(2.5 * HEAD_STD * fps))
-    return np.exp(-0.5 * np.square(np.arange(-reach, reach + 1) / (HEAD_STD * fps))).astype(np.float32)
-
-
-def smoothed_head(angles: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Return angles (T, 3) averaged over time by a kernel (2 R + 1,); frames outside count as none.
-
-    Weight by weight: a frame's sum has the same order in every window, and so the same last bit.
-    """
-    frames = len(angles)
-    padded = np.pad(np.append(angles, np.ones((frames, 1), np.float32), 1), ((len(kernel) // 2,) * 2, (0, 0)))
-    total = np.zeros((frames, angles.shape[1] + 1), np.float32)
-    for index, weight in enumerate(kernel):
-        total += weight * padded[index : index + frames]
-    return total[:, :-1] / total[:, -1:]

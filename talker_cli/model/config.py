@@ -10,7 +10,7 @@ from talker_cli.errors import InputError, ModelError
 from talker_cli.formats.schema import Schema, parse
 
 PREDICTIONS = ("v", "x0", "regression")
-LATER = ("voice_measures", "emotions", "eyes")
+LATER = ("voice_measures", "emotions", "eyes", "postfilter")
 COMPACT = "compact"  # the audio encoder that is trained with the rest, on log-mel columns
 WHISPER = "whisper"  # the first layers of Whisper base, frozen, which read phones
 MAX_TIMESTEP = 256  # T of the teacher's full sampler, 2^8 so that it can be halved down to any power of two
@@ -41,6 +41,8 @@ class ModelConfig:
         emotions: Names of the emotions whose strengths the denoiser reads; empty for none.
         eyes: For each identity how its eyes move: blinks a minute, depth of a blink, place of the lid, size of the looks aside;
             empty where that was not measured.
+        postfilter: For each coefficient how far its second difference is taken from it after the last step, which makes it
+            faster; empty for not at all.
         encoder_width: width inside the audio encoder, of a student that has its own; None is `feature_width`.
         style_width: S, width of a style vector.
         width: width of the denoiser.
@@ -79,6 +81,7 @@ class ModelConfig:
     voice_measures: tuple[str, ...] = ()
     emotions: tuple[str, ...] = ()
     eyes: tuple[tuple[float, float, float, float], ...] = ()
+    postfilter: tuple[float, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON-able values, without empty ones that the first models lack: their bytes stay the same."""
@@ -113,6 +116,7 @@ class ModelConfig:
             "identities": 0 < len(self.identities) == len(set(self.identities)),
             "emotions": len(self.emotions) == len(set(self.emotions)) <= MAX_WIDTH and all(self.emotions),
             "eyes": len(self.eyes) in (0, len(self.identities)) and all(map(math.isfinite, sum(self.eyes, ()))),
+            "postfilter": len(self.postfilter) in (0, len(self.names)) and all(0.0 <= gain <= 2.0 for gain in self.postfilter),
             "fps": 1.0 <= self.fps <= 1000.0,
             "prediction": self.prediction in PREDICTIONS,
             "timesteps": descending and all(0 < t <= MAX_TIMESTEP for t in self.timesteps)

@@ -76,9 +76,9 @@ export class MotionStream {
       known = await this._run(state, denoiserHalo, known, last, (first, end) => this._denoise(step, first, end));
       (step ? states[step - 1] : this._noise).forget(state.end - denoiserHalo);
     }
-    const motion = this._motion, noisy = states[states.length - 1], reach = this._config.kernel.length >> 1;
+    const motion = this._motion, noisy = states[states.length - 1], reach = this._config.kernels.length >> 1;
     this._features.forget(noisy.end - denoiserHalo);
-    await this._run(motion, reach, known, last, (first, end) => this._steadied(noisy.window(first, end)));
+    await this._run(motion, reach, known, last, (first, end) => this._filtered(noisy.window(first, end)));
     noisy.forget(motion.end - reach);
     const frames = motion.forget(motion.end).map((row) => row.map((value, k) => Math.fround(value * std[k]) + mean[k]));
     this._eyes?.apply(frames);
@@ -105,14 +105,16 @@ export class MotionStream {
     return x0.map((row, frame) => row.map((value, k) => c * value + (d * (noisy[frame][k] - a * value)) / b));
   }
 
-  // The head's angles averaged over time; frames outside count as none.
-  _steadied(rows) {
-    const { turns, kernel } = this._config, reach = kernel.length >> 1;
+  // Each coefficient filtered over time by a kernel of its own; frames outside count as none.
+  _filtered(rows) {
+    const { kernels } = this._config, reach = kernels.length >> 1;
     return rows.map((row, frame) => {
-      const near = kernel.map((weight, k) => [weight, rows[frame + k - reach]]).filter(([, other]) => other);
-      const total = near.reduce((sum, [weight]) => sum + weight, 0), made = Float32Array.from(row);
-      for (const turn of turns) made[turn] = near.reduce((sum, [weight, other]) => sum + weight * other[turn], 0) / total;
-      return made;
+      const near = kernels.map((weights, k) => [weights, rows[frame + k - reach]]).filter(([, other]) => other);
+      return row.map((value, k) => {
+        let total = 0, weight = 0;
+        for (const [weights, other] of near) { total += weights[k] * other[k]; weight += weights[k]; }
+        return total / weight;
+      });
     });
   }
 
