@@ -162,7 +162,7 @@ def test_the_heads_tremble_goes_and_its_turns_stay(fps: float, look_ahead: int |
 @pytest.mark.parametrize(("fps", "lag"), [(25.0, 1), (30.0, 1), (60.0, 2)])
 @pytest.mark.parametrize("turns", [False, True])
 def test_the_postfilter_sharpens_what_it_should_and_leaves_no_seam(fps: float, lag: int, turns: bool) -> None:
-    """Breaks if chunks or the ends of a recording show, another coefficient changes, or the lag is not a thirtieth of a second."""
+    """Breaks if chunks or the ends of a recording show, another coefficient changes, or the lag is another."""
     names = (*ARKIT_NAMES, *HEAD_NAMES) if turns else ARKIT_NAMES
     gains = tuple({"jawOpen": 0.25, "mouthSmileLeft": 1.5}.get(name, 0.0) for name in names)
     network = small_network(fps=fps, names=names)

@@ -7,8 +7,8 @@ The rules' motion, without any randomness, is compared with every captured train
 width and jaw in millimetres, and some curves besides. Gauss-Newton steps with exact derivatives change all numbers at
 once, drawn towards the hand-set ones (`hand_targets.py`); targets stay within 0…1, a place's are drawn towards the phone's own.
 The gap's misfit is a median's, not a mean's: lips are shut or open, seldom between. What no captured sentence tells changes
-as its articulatory neighbours do (NEIGHBOURS). Speed is no part of the fit: the sharpening (SHARP_JAW, SHARP_CORNERS) comes after
-it, and is chosen by the 95 % frequencies of jaw and width on validation sentences.
+as its articulatory neighbours do (NEIGHBOURS). Speed is no part of the fit: the sharpening (SHARP_JAW, SHARP_CORNERS) comes
+after it, and is chosen by the 95 % frequencies of jaw and width on validation sentences.
 """
 
 import argparse

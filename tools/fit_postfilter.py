@@ -18,7 +18,7 @@ import numpy as np
 from talker_cli.animate.animator import load_animator
 from talker_cli.animate.postfilter import filtered, kernels
 from talker_cli.data.dataset import Clip, Dataset
-from talker_cli.evaluate.captured import score
+from talker_cli.evaluate.captured import CURVES, score
 from talker_cli.evaluate.face_measures import Curves, FaceMeasures
 from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.formats.files import ArrayFile, write_arrays
@@ -29,7 +29,7 @@ GROUPS = {
     "width": ("mouthSmile", "mouthStretch", "mouthDimple", "mouthFrown", "mouthPucker", "mouthFunnel"),
 }
 STEP, MOST, NEAR = 0.05, 1.0, 0.18
-SHOWN = ("gap_r", "width_r", "jaw_r", "gap_f95_hz", "width_f95_hz", "jaw_f95_hz", "shut_recall", "shut_precision", "lip_error_mm")
+SHOWN = (*(f"{name}_{what}" for what in ("r", "f95_hz") for name in CURVES), "shut_recall", "shut_precision", "lip_error_mm")
 
 
 def gains_of(names: tuple[str, ...], gains: dict[str, float]) -> tuple[float, ...]:

@@ -33,8 +33,8 @@ LOUDNESS = 0.22  # of the logarithm of a vowel's size, a bel (10 dB) over the re
 READY_CORE = 0.12  # seconds from a pause's edges to the cores of coming to rest and of getting ready
 CHUNK = 480  # grid instants blended at once
 LAG = 4  # grid instants between those of a second difference: a thirtieth of a second
-# How far the second difference is taken from the jaw and from what moves the corners of the mouth: means of weighted targets are
-# slower than what they are fitted to. Chosen on 44 validation sentences of GRID's speaker 1, by frequency alone.
+# How far the second difference is taken from the jaw and from what moves the corners of the mouth: weighted means of targets
+# are slower than what they are fitted to. Chosen on 44 validation sentences of GRID's speaker 1, by frequency alone.
 SHARP_JAW, SHARP_CORNERS = 0.6, 1.4
 CORNERS = ("mouthSmile", "mouthStretch", "mouthDimple", "mouthFrown", "mouthPucker", "mouthFunnel")
 FAR = 1.0  # seconds beyond which a phone's dominance is negligible (under 1e-8)
@@ -81,8 +81,8 @@ def move_mouth(phones: Phones, times: np.ndarray, style: Style, prosody: Prosody
     noise = {name: slow_noise(generator(key, name), times, hertz) for name, hertz in SLOW.items()}
     curves = compose(tracks, contact(phones, times, style), style, noise)
     # Where lips are sealed a shape that opens them is 0, and stays so: its second difference is not negative there.
-    fast = {name: np.maximum(sharpened(curve, SHARP_CORNERS), 0.0) for name, curve in curves.items() if name.startswith(CORNERS)}
-    return curves | fast
+    corners = {name: sharpened(curve, SHARP_CORNERS) for name, curve in curves.items() if name.startswith(CORNERS)}
+    return curves | {name: np.maximum(curve, 0.0) for name, curve in corners.items()}
 
 
 def assimilated(phones: Phones) -> Phones:
