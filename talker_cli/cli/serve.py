@@ -1,6 +1,5 @@
 """The command that animates live sound for other programs."""
 
-import asyncio
 import signal
 from typing import TYPE_CHECKING, Annotated
 
@@ -85,12 +84,16 @@ def serve(
         note(f"whoever reaches {host} can connect: there is no password and no encryption")
     ahead = 1000 * live.look_ahead / live.fps
     note(f"{talker.animator.sampler}, look-ahead {ahead:.0f} ms, at most {max_clients} clients; Ctrl-C ends it")
+    import asyncio  # a tenth of what `--help` takes
+
     asyncio.run(_until_interrupted(server, host, port))
     note(f"ended; {server.served} client{'' if server.served == 1 else 's'} served")
 
 
 async def _until_interrupted(server: "LiveServer", host: str, port: int) -> None:
     """Serve until Ctrl-C or SIGTERM."""
+    import asyncio
+
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     numbers = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.getsignal(number) for number in numbers}
