@@ -12,6 +12,7 @@ from test_model import small_network, speech
 
 from talker_cli.animate.animator import Animator
 from talker_cli.animate.stream import MotionStream
+from talker_cli.errors import ModelError
 from talker_cli.model.config import MAX_TIMESTEP, ModelConfig
 from talker_cli.model.frontend import MelFrontend
 from talker_cli.model.mel import log_mel
@@ -157,6 +158,15 @@ def test_the_heads_tremble_goes_and_its_turns_stay(fps: float, look_ahead: int |
     tremble = [np.abs(np.diff(each[:, 52:], 2, axis=0)).mean() for each in (raw, steadied)]
     assert tremble[1] < 0.2 * tremble[0]
     assert np.abs(steadied[:, 52:].mean(0) - raw[:, 52:].mean(0)).max() < 0.1 * raw[:, 52:].std()
+
+
+@pytest.mark.parametrize("gains", [[0.1], [0.1] * 53, [-0.1] * 52, [2.5] * 52, [float("nan")] * 52, "0.1"])
+def test_a_postfilter_that_cannot_be_is_refused(gains: object) -> None:
+    """Breaks if gains of other coefficients, or that blow the motion up, are read from a file."""
+    values = small_network(names=ARKIT_NAMES).config.to_json()
+    assert ModelConfig.from_json({**values, "postfilter": [0.1] * 52}).postfilter == (0.1,) * 52
+    with pytest.raises(ModelError, match="postfilter"):
+        ModelConfig.from_json({**values, "postfilter": gains})
 
 
 @pytest.mark.parametrize(("fps", "lag"), [(25.0, 1), (30.0, 1), (60.0, 2)])

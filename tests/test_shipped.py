@@ -109,6 +109,8 @@ def test_the_model_is_what_the_readme_says() -> None:
     small = load_animator(model_folder(SMALL_MODEL), "8", "cpu").config
     own = {"audio_encoder": COMPACT, "encoder_width": small.encoder_width, "pretrained_hash": "", "pretrained_width": 0}
     assert small == replace(config, **own)
+    gains = dict(zip(config.names, config.postfilter, strict=True))
+    assert (gains["jawOpen"], gains["mouthClose"], gains["mouthPucker"], gains["eyeBlinkLeft"]) == (0.1, 0.1, 0.5, 0.0)
     assert config.names == (*ARKIT_NAMES, *HEAD_NAMES) and config.audio_encoder == WHISPER and config.voice_measures
     assert config.emotions == tuple(sorted(EMOTIONS)) and len(config.identities) > 400
     assert list(faces) == [person.name for person in STAND_INS] + ["grid_s1"] and set(faces) <= set(config.identities)

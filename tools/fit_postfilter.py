@@ -17,9 +17,9 @@ import numpy as np
 
 from talker_cli.animate.animator import load_animator
 from talker_cli.animate.postfilter import filtered, kernels
-from talker_cli.data.dataset import Clip, Dataset
+from talker_cli.data.dataset import Dataset
 from talker_cli.evaluate.captured import CURVES, score
-from talker_cli.evaluate.face_measures import Curves, FaceMeasures
+from talker_cli.evaluate.face_measures import RATE, Curves, FaceMeasures
 from talker_cli.formats.audio import SAMPLE_RATE
 from talker_cli.formats.files import ArrayFile, write_arrays
 from talker_cli.model.noise import noise_seed
@@ -63,7 +63,8 @@ def main() -> None:
     def scores(made: dict[str, Curves]) -> dict[str, float]:
         sums: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(2))
         for clip in clips:
-            for key, terms in _terms(dataset, clip, truth[clip.name], made[clip.name]).items():
+            phones = dataset.recordings[clip.recording].phones
+            for key, terms in score(truth[clip.name], [made[clip.name]], phones).terms.items():
                 sums[key] += terms
         return {key: float(one / other) for key, (one, other) in sums.items() if other}
 
@@ -72,7 +73,7 @@ def main() -> None:
         made = {}
         for clip in clips:
             face = filtered(raw[who, clip.name][:, : weights.shape[1]], weights).clip(0.0, 1.0)
-            seconds = len(truth[clip.name]["gap"]) / 100.0
+            seconds = len(truth[clip.name]["gap"]) / RATE
             made[clip.name] = measures(face, unfiltered.fps).resampled(seconds)
         return scores(made)
 
@@ -97,11 +98,6 @@ def main() -> None:
             file = ArrayFile(path, "model")
             config = {**file.metadata["config"], "postfilter": gains_of(names, gains)}
             write_arrays(path, {name: file.array(name) for name in file.names}, {**file.metadata, "config": config})
-
-
-def _terms(dataset: Dataset, clip: Clip, truth: Curves, made: Curves) -> dict[str, tuple[float, float]]:
-    """Return the terms of a clip's measures."""
-    return score(truth, [made], dataset.recordings[clip.recording].phones).terms
 
 
 if __name__ == "__main__":
