@@ -228,12 +228,18 @@ def test_jaw_and_corners_are_as_fast_as_life_and_seals_stay_exact(monkeypatch: p
     assert np.abs(articulation.sharpened(ramp, 1.4) - ramp)[8:-8].max() < 1e-12
 
 
-def test_rounding_is_anticipated_and_labiodentals_tuck_the_lip():
+@pytest.mark.parametrize("sharp", [False, True])
+def test_rounding_is_anticipated_and_labiodentals_tuck_the_lip(sharp: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks if the fitted targets, or what the sharpening makes of them, round the lips only with the vowel."""
+    if not sharp:
+        monkeypatch.setattr(articulation, "SHARP_JAW", 0.0)
+        monkeypatch.setattr(articulation, "SHARP_CORNERS", 0.0)
     motion = move("SIL:.3 AA:.2 T:.08 UW:.25 AA:.2 V:.1 AA:.2 SIL:.3")
     rounding = motion[:, COLUMN["mouthPucker"]] + motion[:, COLUMN["mouthFunnel"]]
+    assert sharp or rounding[frames_between(0.5, 0.55)].mean() > 0.4 * rounding.max() > 0.06
     roll, gap = motion[:, COLUMN["mouthRollLower"]], gap_of(motion)
     before, onset = rounding[frames_between(0.4, 0.5)].min(), np.interp(0.58, np.arange(len(rounding)) / 30, rounding)
-    assert onset - before > 0.4 * (rounding.max() - before) > 0.05  # captured: .89 of the way from pause or consonant to uː
+    assert onset - before > 0.4 * (rounding.max() - before) > 0.05
     width = measured(motion)["width"]
     assert width[frames_between(0.62, 0.8)].min() < width[frames_between(0.3, 0.45)].min() - 1.5
     assert roll[frames_between(1.04, 1.12)].max() > 0.07

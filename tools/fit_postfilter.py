@@ -17,6 +17,7 @@ import numpy as np
 
 from talker_cli.animate.animator import load_animator
 from talker_cli.animate.postfilter import filtered, kernels
+from talker_cli.corpus.articulate.articulation import CORNERS
 from talker_cli.data.dataset import Dataset
 from talker_cli.evaluate.captured import CURVES, score
 from talker_cli.evaluate.face_measures import RATE, Curves, FaceMeasures
@@ -26,7 +27,7 @@ from talker_cli.model.noise import noise_seed
 
 GROUPS = {
     "jaw": ("jaw", "mouthClose"),  # together, so that closed lips stay closed
-    "width": ("mouthSmile", "mouthStretch", "mouthDimple", "mouthFrown", "mouthPucker", "mouthFunnel"),
+    "width": CORNERS,
 }
 STEP, MOST, NEAR = 0.05, 1.0, 0.18
 SHOWN = (*(f"{name}_{what}" for what in ("r", "f95_hz") for name in CURVES), "shut_recall", "shut_precision", "lip_error_mm")

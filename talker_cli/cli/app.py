@@ -28,7 +28,7 @@ app = typer.Typer(
     help="Speech in, talking 3D face out.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # boxes round the help take twice as long as the help
+    rich_markup_mode=None,  # boxes round the help take two fifths of its time
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

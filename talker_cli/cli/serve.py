@@ -67,6 +67,8 @@ def serve(
     One model serves all clients; Ctrl-C ends it. There is no password and no encryption: by default only this machine connects.
     """
     one_thread()
+    import asyncio  # takes a tenth of the time of `--help`
+
     from talker_cli.animate.live_talker import LiveTalker, check_look_ahead
     from talker_cli.animate.serve import Limits, LiveServer
     from talker_cli.animate.talker import Talker
@@ -84,8 +86,6 @@ def serve(
         note(f"whoever reaches {host} can connect: there is no password and no encryption")
     ahead = 1000 * live.look_ahead / live.fps
     note(f"{talker.animator.sampler}, look-ahead {ahead:.0f} ms, at most {max_clients} clients; Ctrl-C ends it")
-    import asyncio  # a tenth of what `--help` takes
-
     asyncio.run(_until_interrupted(server, host, port))
     note(f"ended; {server.served} client{'' if server.served == 1 else 's'} served")
 
