@@ -142,13 +142,16 @@ def test_live_frames_come_after_the_look_ahead_and_stay() -> None:
 @pytest.mark.parametrize("fps", [30.0, 60.0])
 @pytest.mark.parametrize("look_ahead", [None, 6])
 def test_the_heads_tremble_goes_and_its_turns_stay(fps: float, look_ahead: int | None) -> None:
-    """Breaks if the head trembles, if the face is smoothed with it, or if a seam is left where chunks end."""
+    """Breaks if the head trembles, if the face is smoothed with it, if a seam is left where chunks end, or live by another delay."""
     network = small_network(fps=fps, names=(*ARKIT_NAMES, *HEAD_NAMES))
     wave = speech(4.03)
     reach = None if look_ahead is None else network.config.encoder_halo + 8 * network.config.denoiser_halo + 20
     made = np.concatenate(in_parts(stream_of(network, STUDENT, look_ahead=reach, chunk=11), wave, (7_777, 333)))
     whole = at_once(network, STUDENT, wave, 0, 1.0)
-    assert np.abs(made - whole).max() < 1e-4
+    late = 0 if look_ahead is None else round(fps / 15)
+    ends = 0 if look_ahead is None else round(fps / 5)  # frames that have fewer neighbours on one side
+    assert np.abs(made - whole)[:, :52].max() < 1e-4
+    assert np.abs(made[late + ends : len(made) - ends, 52:] - whole[ends : len(whole) - late - ends, 52:]).max() < 1e-4
     stream = stream_of(network, STUDENT, look_ahead=look_ahead, chunk=2)
     steadied = np.concatenate(in_parts(stream, wave, (1600,)))
     stream = stream_of(network, STUDENT, look_ahead=look_ahead, chunk=2)

@@ -20,7 +20,7 @@ from talker_cli.errors import InputError
 from talker_cli.evaluate.model import evaluate, loudness_coefficients
 from talker_cli.formats.files import ArrayFile, file_hash, write_arrays
 from talker_cli.identity.resolve import on_sphere
-from talker_cli.model.checkpoint import load_model
+from talker_cli.model.checkpoint import load_model, save_model
 from talker_cli.model.config import Architecture, ModelConfig
 from talker_cli.rig import ARKIT_NAMES, load_rig
 from talker_cli.train.batches import ClipBank
@@ -113,6 +113,24 @@ def test_a_training_goes_on_from_another_models_teacher(dataset: Path, model: Pa
     first = load_model(model / "teacher.safetensors", "teacher")
     for mine, theirs in zip(found.state_dict().values(), first.state_dict().values(), strict=True):
         assert torch.equal(mine, theirs)
+
+
+def test_a_training_that_goes_on_may_keep_the_encoder(dataset: Path, model: Path, tmp_path: Path) -> None:
+    """Breaks if the encoder learns all the same, or the rest does not, or a filter chosen for other weights goes along."""
+    first = load_model(model / "teacher.safetensors", "teacher")
+    first.config = replace(first.config, postfilter=(0.1,) * len(first.config.names))
+    filtered = tmp_path / "filtered"
+    filtered.mkdir()
+    shutil.copy(model / "rig.safetensors", filtered)
+    save_model(filtered / "teacher.safetensors", first)
+    config = replace(CONFIG, steps=2, start=str(filtered), keep_encoder=True, ema=0.0)
+    found = load_model(train(dataset, tmp_path / "on", config, device="cpu", on_progress=ignore), "teacher")
+    assert found.config.postfilter == ()
+    learned = {name for name, value in found.state_dict().items() if not torch.equal(value, first.state_dict()[name])}
+    assert not [name for name in learned if name.startswith("encoder.")]
+    assert {"denoiser", "personalizer"} == {name.split(".")[0] for name in learned}
+    with pytest.raises(InputError, match="no model to start from"):
+        replace(CONFIG, keep_encoder=True)
 
 
 def test_a_training_goes_on_only_with_the_same_face(dataset: Path, tmp_path: Path) -> None:

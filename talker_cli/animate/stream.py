@@ -114,7 +114,7 @@ class MotionStream:
         self._features = Track(self.config.feature_width)
         # x after the first step, the second, …; after the last it is the motion.
         self._states = [Track(len(self.config.names)) for _ in sampler.timesteps]
-        self.kernels = kernels(self.config)
+        self.kernels = kernels(self.config, live=look_ahead is not None)
         self._motion = Track(len(self.config.names))
 
     @property

@@ -67,6 +67,8 @@ class TrainConfig:
         bf16: compute matrix products in bfloat16, where the device has it.
         seed: of weights, batches, noise.
         start: a model, by name or folder, whose teacher the training goes on from; None begins anew.
+        keep_encoder: Whether the audio encoder of `start` stays as it is, so that students whose encoders were taught its features
+            go on hearing for the new denoiser.
         save_every: steps between states that a killed run resumes from.
         validate_every: steps between validation losses.
         sound_variants: Copies of every recording, changed in the sound, of which a frozen encoder's features are made.
@@ -91,6 +93,7 @@ class TrainConfig:
     bf16: bool = False
     seed: int = 0
     start: str | None = None
+    keep_encoder: bool = False
     save_every: int = 200
     validate_every: int = 500
     sound_variants: int = SOUND_VARIANTS
@@ -104,6 +107,8 @@ class TrainConfig:
             if not low <= value <= high or not math.isfinite(value):
                 bounds = f"{low} or more" if high == math.inf else f"{low} to {high}"
                 raise InputError(f"found {name} = {value}; expected {bounds}", field=name)
+        if self.keep_encoder and self.start is None:
+            raise InputError("found keep_encoder and no model to start from; expected one; give --init-from", field="keep_encoder")
 
 
 def train(
@@ -285,6 +290,7 @@ class Trainer:
             self.network.personalizer.set_voices(*self.bank.voice_statistics())
         else:
             self.network = _teacher_of(model_folder(config.start), model_config)
+            self.network.encoder.requires_grad_(not config.keep_encoder)
         for module in self.network.encoder.modules():
             if isinstance(module, nn.Dropout):
                 module.p = config.dropout
@@ -372,7 +378,7 @@ class Trainer:
 
 
 def _teacher_of(folder: Path, config: ModelConfig) -> FaceDiffusion:
-    """Return the teacher of a model folder, with its own normalisation, to train on as `config`.
+    """Return the teacher of a model folder, with its own normalisation and without a postfilter, to train on as `config`.
 
     Raises:
         InputError: it is for other coefficients, identities or another frame rate than the dataset.
@@ -380,7 +386,8 @@ def _teacher_of(folder: Path, config: ModelConfig) -> FaceDiffusion:
     """
     network = load_model(folder / "teacher.safetensors", "teacher")
     found = network.config
-    if replace(found, rig=config.rig, guidance_scale=config.guidance_scale, eyes=config.eyes) != config:
+    own = {name: getattr(config, name) for name in ("rig", "guidance_scale", "eyes", "postfilter")}
+    if replace(found, **own) != config:
         raise InputError(
             f"{folder} is a model of {len(found.names)} coefficients and {len(found.identities)} identities at {found.fps:g} "
             f"fps; expected the dataset's {len(config.names)}, {len(config.identities)} and {config.fps:g}, by the same names; "
