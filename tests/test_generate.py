@@ -142,7 +142,7 @@ def test_live_frames_come_after_the_look_ahead_and_stay() -> None:
 @pytest.mark.parametrize("fps", [30.0, 60.0])
 @pytest.mark.parametrize("look_ahead", [None, 6])
 def test_the_heads_tremble_goes_and_its_turns_stay(fps: float, look_ahead: int | None) -> None:
-    """Breaks if the head trembles, if the face is smoothed with it, if a seam is left where chunks end, or live by another delay."""
+    """Breaks if the head trembles, the face is smoothed with it, chunks leave a seam, or live the delay is another."""
     network = small_network(fps=fps, names=(*ARKIT_NAMES, *HEAD_NAMES))
     wave = speech(4.03)
     reach = None if look_ahead is None else network.config.encoder_halo + 8 * network.config.denoiser_halo + 20

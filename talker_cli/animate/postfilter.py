@@ -1,10 +1,10 @@
 """Filters over time of a network's motion, a kernel a coefficient: a steadier head, jaw and lips as fast as in life.
 
 What few steps leave of the noise shows in the head as a tremble that no neck makes: its angles are smoothed. Live, the frames
-to come are guesses that every pass makes anew, and smoothing over them trembles itself: there the head comes a little late. And a network's
-curves are averages of what could be, slower than any of it: jaw and lips get back the upper end of their modulation spectrum
-(Takamichi et al. 2014, "A postfilter to modify the modulation spectrum in HMM-based speech synthesis"), by a gain that each
-model holds for each coefficient.
+to come are guesses that every pass makes anew, and smoothing over them trembles itself: there the head comes a little late.
+And a network's curves are averages of what could be, slower than any of it: jaw and lips get back the upper end of their
+modulation spectrum (Takamichi et al. 2014, "A postfilter to modify the modulation spectrum in HMM-based speech synthesis"), by
+a gain that each model holds for each coefficient.
 """
 
 import numpy as np

@@ -107,7 +107,7 @@ def prepare_again(
         folders: Prepared datasets whose recordings have phones.
         output: Folder of the dataset.
         rig: Head of the motion.
-        held_out: Voices of the split test_voice, besides the built-in ones.
+        held_out: Voices of the split test_voice, besides the built-in ones and those that the prepared datasets hold out.
         on_progress: Called with the stage, the parts done and all parts.
         seed: Seed of all randomness.
         fps: Frame rate of the motion.
@@ -122,7 +122,8 @@ def prepare_again(
     shards = [shard for folder in folders for shard in prepared_shards(folder)]
     source, licence = ("; ".join(dict.fromkeys(getattr(info, name) for info in infos)) for name in ("source", "licence"))
     corpus = Corpus(shards, source, licence, "prepare them from their speech", command)
-    return build(output, corpus, Settings(fps, seed, HELD_OUT_VOICES.union(held_out)), rig, processes, on_progress)
+    held = {each.voice for info in infos for each in info.recordings if each.split == "test_voice"}
+    return build(output, corpus, Settings(fps, seed, HELD_OUT_VOICES.union(held, held_out)), rig, processes, on_progress)
 
 
 def prepare_folder(

@@ -67,8 +67,8 @@ class TrainConfig:
         bf16: compute matrix products in bfloat16, where the device has it.
         seed: of weights, batches, noise.
         start: a model, by name or folder, whose teacher the training goes on from; None begins anew.
-        keep_encoder: Whether the audio encoder of `start` stays as it is, so that students whose encoders were taught its features
-            go on hearing for the new denoiser.
+        keep_encoder: Whether the audio encoder of `start` stays as it is, so that students whose encoders were taught its
+            features go on hearing for the new denoiser.
         save_every: steps between states that a killed run resumes from.
         validate_every: steps between validation losses.
         sound_variants: Copies of every recording, changed in the sound, of which a frozen encoder's features are made.
@@ -108,7 +108,9 @@ class TrainConfig:
                 bounds = f"{low} or more" if high == math.inf else f"{low} to {high}"
                 raise InputError(f"found {name} = {value}; expected {bounds}", field=name)
         if self.keep_encoder and self.start is None:
-            raise InputError("found keep_encoder and no model to start from; expected one; give --init-from", field="keep_encoder")
+            raise InputError(
+                "found keep_encoder and no model to start from; expected one; give --init-from", field="keep_encoder"
+            )
 
 
 def train(
