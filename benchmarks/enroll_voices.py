@@ -116,7 +116,7 @@ def lip_error(truth: np.ndarray, motion: np.ndarray, flat: np.ndarray) -> float:
 
 def report(name: str, errors: np.ndarray) -> None:
     """Print a line of errors, square metres, and the share of the way."""
-    way = (errors[0] - errors[1]) / (errors[0] - errors[2])
+    way = (errors[0] - errors[1]) / (errors[0] - errors[2]) if errors[0] != errors[2] else np.nan
     values = "  ".join(f"{1e6 * error:6.2f} ({1e3 * error**0.5:4.2f} mm)" for error in errors)
     print(f"{name:<20} {values}  {way:6.2f}", flush=True)
 

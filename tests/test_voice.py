@@ -31,6 +31,7 @@ from talker_cli.identity.style import StyleReader
 from talker_cli.identity.voice import MEASURES, VoiceSums
 from talker_cli.model.checkpoint import load_model, save_model
 from talker_cli.model.config import Architecture, ModelConfig
+from talker_cli.model.folder import model_folder
 from talker_cli.model.graph import export_student
 from talker_cli.model.network import FaceDiffusion
 from talker_cli.model.onnx_runner import OnnxRunner
@@ -150,6 +151,15 @@ def test_measures_stand_in_the_order_of_the_population() -> None:
     assert tuple(POPULATION) == MEASURES
     assert {name for weights, _ in TOLD.values() for name in weights} == set(MEASURES)
     assert set(TOLD) < {field.name for field in fields(Style)}
+
+
+def test_the_population_is_that_of_the_voices_that_training_hears() -> None:
+    """Breaks if most voices of the corpus lie to one side of its mean voice, where their styles are cut to one extreme."""
+    voice = load_model(model_folder("talker-base") / "teacher.safetensors", "teacher").personalizer.voice
+    assert voice is not None
+    mean, std = np.array(list(POPULATION.values())).T
+    assert (np.abs(voice.mean.numpy() - mean) < 0.3 * std).all()
+    assert (np.abs(np.log(voice.std.numpy() / std)) < 0.5).all()
 
 
 def test_sound_tells_its_share_of_a_style_and_chance_the_rest() -> None:
